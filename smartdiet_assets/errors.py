@@ -1,0 +1,92 @@
+"""The exceptions a user can meet, and which of them are worth a retry.
+
+Messages say what is wrong and what to do. They name tables, columns, types and servers, never a value from a
+document and never a secret. Driver errors are turned into these at one boundary each, with `from None`: the driver's
+text can hold values.
+"""
+
+from dataclasses import dataclass
+
+
+class SmartdietError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class TransientError(SmartdietError):
+    """Something that may pass by itself (a lost connection, a deadlock, a server starting): worth a retry."""
+
+
+class TerminalError(SmartdietError):
+    """Something that stays wrong until a person acts: never retried."""
+
+
+class ConfigurationError(TerminalError):
+    """An environment variable or option is missing or has a form that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaProblem:
+    """One thing wrong in a schema file; `table` and `column` are empty where the problem is above them."""
+
+    line: int
+    table: str
+    column: str
+    message: str
+
+    def __str__(self) -> str:
+        where = ".".join(part for part in (self.table, self.column) if part)
+        return f"line {self.line}: {where + ': ' if where else ''}{self.message}"
+
+
+class SchemaFileError(TerminalError):
+    """A schema file cannot be used; holds every problem found, in line order."""
+
+    def __init__(self, path: str, problems: list[SchemaProblem]) -> None:
+        self.path = path
+        self.problems = sorted(problems, key=lambda problem: (problem.line, problem.table, problem.column))
+        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+        super().__init__("\n".join([f"{path}: {count}", *(f"  {problem}" for problem in self.problems)]))
+
+
+class SchemaMismatchError(TerminalError):
+    """A live table differs from its declaration in a way the mirror does not settle by itself."""
+
+    def __init__(self, table: str, differences: list[str]) -> None:
+        self.table = table
+        self.differences = differences
+        super().__init__(
+            "\n".join([f"table {table} differs from its declaration:", *(f"  {d}" for d in differences)])
+        )
+
+
+class ServerUnreachableError(TransientError):
+    """No server answers, or the connection was lost."""
+
+
+class AuthenticationError(TerminalError):
+    """The server refuses the user or the password."""
+
+
+class DatabaseNotFoundError(TerminalError):
+    """The server has no database of that name."""
+
+
+class PermissionDeniedError(TerminalError):
+    """The user may not do what the mirror needs."""
+
+
+class LoadConflictError(TransientError):
+    """PostgreSQL stopped a transaction because of another one (deadlock, lock timeout, a parent just deleted)."""
+
+
+class LoadFailedError(TerminalError):
+    """PostgreSQL refused a statement of a load; carries the SQLSTATE, not the driver's text."""
+
+    def __init__(self, table: str, action: str, sqlstate: str | None) -> None:
+        self.table = table
+        self.sqlstate = sqlstate
+        super().__init__(f"{table}: {action} failed (SQLSTATE {sqlstate or 'unknown'}); nothing was written")
+
+
+class ReadFailedError(TerminalError):
+    """MongoDB refused a read; carries its error code, not its text."""

@@ -1,0 +1,1 @@
+"""What a table is: the model, the column types, and the reading of schema files."""

@@ -1,0 +1,234 @@
+"""The columns of one table, resolved: their types, and where each value comes from.
+
+Here: everything a column's declaration, the mappings and the arrays say together.
+Not here: which table a foreign key points at (`schema.checking`), keys and indexes (`schema.resolving`).
+A column that is wrong is resolved as far as it goes, so that the rest of the file can be checked.
+"""
+
+import re
+import zoneinfo
+from dataclasses import replace
+
+from smartdiet_assets.schema.constants import fault_of_constant
+from smartdiet_assets.schema.declaration import ColumnDeclaration, TableDeclaration
+from smartdiet_assets.schema.findings import Findings, Place, suggest
+from smartdiet_assets.schema.model import DOCUMENT_ID, Column, ForeignKey, Scalar
+from smartdiet_assets.schema.reading import quote
+from smartdiet_assets.schema.types import ColumnType, parse_sql_type
+
+#: PostgreSQL's limit of a name, in bytes; longer ones are cut silently.
+MAX_IDENTIFIER = 63
+
+_REFERENCE = re.compile(r"\s*(\w+)\s*\(\s*(\w+)\s*\)\s*")
+_SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+_DATED = frozenset({"date", "timestamp", "timestamptz"})
+_ZONED = ("date", "timestamp")
+#: Stands for a type that could not be read.
+_UNKNOWN = ColumnType(name="text")
+
+
+def resolve_columns(table: TableDeclaration, findings: Findings) -> tuple[tuple[Column, ...], frozenset[str]]:
+    """Resolve a table's columns. Also gives the names of those whose type could not be read."""
+    _check_mappings(table, findings)
+    _check_arrays(table, findings)
+    columns: dict[str, Column] = {}
+    first_lines: dict[str, int] = {}
+    unknown = set()
+    for declared in table.columns:
+        if declared.name in columns:
+            findings.problem(
+                declared.at("name"),
+                f"the table has two columns of this name (the first on line {first_lines[declared.name]})",
+            )
+            continue
+        first_lines[declared.name] = declared.place.line
+        _check_name(declared, findings)
+        sql_type = _read_type(declared, findings)
+        if sql_type is None:
+            unknown.add(declared.name)
+        columns[declared.name] = _resolve_column(declared, table, sql_type, findings)
+    return tuple(columns.values()), frozenset(unknown)
+
+
+def _resolve_column(
+    declared: ColumnDeclaration, table: TableDeclaration, type: ColumnType | None, findings: Findings
+) -> Column:
+    generated = type is not None and type.generated
+    nullable = declared.nullable and not declared.primary_key and not generated
+    mongo_field, item_field = _sources(declared, table, type, findings)
+    if type and not generated and (expected := fault_of_constant(declared.default, type)):
+        findings.problem(declared.at("default"), f"the default of {type.sql} must be {expected}")
+    _check_timezone(declared, type, findings)
+    return Column(
+        name=declared.name,
+        type=type or _UNKNOWN,
+        nullable=nullable,
+        default=declared.default,
+        mongo_field=mongo_field,
+        item_field=item_field,
+        timezone=declared.timezone,
+        foreign_key=_read_foreign_key(declared, nullable, findings),
+        description=declared.description,
+    )
+
+
+def _read_type(declared: ColumnDeclaration, findings: Findings) -> ColumnType | None:
+    if declared.sql_type is None:
+        if "sql_type" not in declared.places:
+            findings.problem(declared.place, "the column has no 'sql_type'")
+        return None
+    try:
+        return parse_sql_type(declared.sql_type)
+    except ValueError as error:
+        findings.problem(declared.at("sql_type"), str(error))
+        return None
+
+
+def fault_of_identifier(name: str) -> str:
+    """Say why PostgreSQL would not keep a name as it is; empty when it would."""
+    if not name:
+        return "the name is empty"
+    size = len(name.encode())
+    return f"the name has {size} bytes; PostgreSQL keeps {MAX_IDENTIFIER}" if size > MAX_IDENTIFIER else ""
+
+
+def _check_name(declared: ColumnDeclaration, findings: Findings) -> None:
+    if fault := fault_of_identifier(declared.name):
+        findings.problem(declared.at("name"), fault)
+    elif declared.name in _SYSTEM_COLUMNS:
+        findings.problem(declared.at("name"), "PostgreSQL has a system column of this name in every table")
+
+
+def _check_mappings(table: TableDeclaration, findings: Findings) -> None:
+    names = [column.name for column in table.columns]
+    for place, source, column in table.mappings:
+        if column not in names:
+            findings.problem(
+                place,
+                f"{quote(source)} is mapped to {quote(column)}, which is no column{suggest(column, names)}",
+            )
+
+
+def _check_arrays(table: TableDeclaration, findings: Findings) -> None:
+    columns = {column.name: column for column in table.columns}
+    constants = {name for array in table.arrays for name in array.set if name in columns}
+    seen = []
+    for array in table.arrays:
+        if (array.field, array.set) in seen:
+            findings.problem(array.place, f"the array {quote(array.field)} is declared twice")
+        seen.append((array.field, array.set))
+        for name, value in array.set.items():
+            if name not in columns:
+                findings.problem(
+                    array.at(name), f"'set' names {quote(name)}, which is no column{suggest(name, columns)}"
+                )
+            elif fault := _fault_of_set(value, columns[name]):
+                findings.problem(replace(array.at(name), column=name), fault)
+        for name in sorted(constants - set(array.set)):
+            findings.problem(
+                replace(array.place, column=name),
+                f"the array {quote(array.field)} sets no {name}, which another array sets",
+            )
+
+
+def _fault_of_set(value: Scalar, declared: ColumnDeclaration) -> str:
+    if value is None:
+        return "" if declared.nullable else "the column is NOT NULL, but 'set' gives it nothing"
+    try:
+        expected = fault_of_constant(value, parse_sql_type(declared.sql_type or ""))
+    except ValueError:
+        return ""  # the type is a problem of its own
+    return f"the constant must be {expected}" if expected else ""
+
+
+def _sources(
+    declared: ColumnDeclaration, table: TableDeclaration, type: ColumnType | None, findings: Findings
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Settle a column's `mongo_field` and `item_field`; both are empty for a generated or constant column."""
+    given = _declared_sources(declared, table)
+    if type and type.generated:
+        for place, what, _ in given:
+            findings.problem(place, f"PostgreSQL fills a serial column: remove {what}")
+        for key in ("default", "foreign_key"):
+            if getattr(declared, key) is not None:
+                findings.problem(declared.at(key), f"PostgreSQL fills a serial column: remove {key!r}")
+        return (), ()
+    if declared.item_field and not table.arrays:
+        findings.problem(declared.at("item_field"), "'item_field' needs 'arrays': say which array the items are in")
+    for place, what, paths in given[1:]:
+        if paths != given[0][2] or what == "'item_field'":
+            findings.problem(place, f"the column is fed twice: by {given[0][1]} and by {what}")
+    if any(declared.name in array.set for array in table.arrays):
+        return (), ()
+    if declared.item_field and table.arrays:
+        return (), declared.item_field
+    paths = given[0][2] if given else ()
+    defaults = _date_paths(declared.name, table, type)
+    # A mapping of the date field itself is how the replaced tool said what holds without it.
+    if defaults and (not paths or (paths == defaults[:1] and not declared.mongo_field)):
+        return defaults, ()
+    if paths:
+        return paths, ()
+    if table.arrays:
+        return (), (declared.name,)
+    return (DOCUMENT_ID if declared.name == "id" else declared.name,), ()
+
+
+def _declared_sources(declared: ColumnDeclaration, table: TableDeclaration) -> list[tuple[Place, str, tuple[str, ...]]]:
+    """List what the file says feeds a column: place, name for a message, paths. It should be one at most."""
+    fields = [("mongo_field", declared.mongo_field), ("item_field", declared.item_field)]
+    sets = [array for array in table.arrays if declared.name in array.set]
+    mapped = [mapping for mapping in table.mappings if mapping[2] == declared.name]
+    return [
+        *((declared.at(key), f"'{key}'", paths) for key, paths in fields if paths),
+        *((replace(array.at(declared.name), column=declared.name), "'set'", ()) for array in sets),
+        *(
+            (replace(place, column=declared.name), f"the mapping of {quote(source)}", (source,))
+            for place, source, _ in mapped
+        ),
+    ]
+
+
+def _date_paths(name: str, table: TableDeclaration, type: ColumnType | None) -> tuple[str, ...]:
+    """Give where the dates of every document are, the time in its id last; empty for any other column."""
+    paths = {
+        "created_at": (table.created_field,),
+        "updated_at": (table.updated_field, table.created_field),
+    }.get(name, ())
+    dated = type is None or type.name in _DATED
+    return tuple(dict.fromkeys((*paths, DOCUMENT_ID) if dated and paths else paths))
+
+
+def _check_timezone(declared: ColumnDeclaration, type: ColumnType | None, findings: Findings) -> None:
+    if declared.timezone is None:
+        return
+    if type and type.name not in _ZONED:
+        findings.problem(declared.at("timezone"), f"'timezone' is for DATE and TIMESTAMP columns, not for {type.sql}")
+    try:
+        zoneinfo.ZoneInfo(declared.timezone)
+    except (KeyError, ValueError, OSError):
+        hint = suggest(declared.timezone, zoneinfo.available_timezones(), "expected a name such as Europe/Paris")
+        findings.problem(declared.at("timezone"), f"unknown timezone {quote(declared.timezone)}{hint}")
+
+
+def _read_foreign_key(declared: ColumnDeclaration, nullable: bool, findings: Findings) -> ForeignKey | None:
+    if declared.on_missing_parent == "null" and not nullable:
+        findings.problem(declared.at("on_missing_parent"), "'on_missing_parent: null' needs a column that may be NULL")
+    if declared.foreign_key is None:
+        if declared.on_missing_parent and "foreign_key" not in declared.places:
+            findings.problem(declared.at("on_missing_parent"), "'on_missing_parent' needs a 'foreign_key'")
+        return None
+    match = _REFERENCE.fullmatch(declared.foreign_key)
+    if match is None:
+        findings.problem(
+            declared.at("foreign_key"),
+            f"'foreign_key' must be table(column), not {quote(declared.foreign_key)}",
+        )
+        return None
+    return ForeignKey.model_validate(
+        {
+            "table": match[1],
+            "column": match[2],
+            "on_missing_parent": "null" if declared.on_missing_parent == "null" and nullable else "reject",
+        }
+    )

@@ -1,0 +1,191 @@
+"""The resolved schema: what every other stage knows about a table.
+
+Here: frozen types with every default filled in and every reference settled, as `schema.loading` builds them.
+Not here: how they are written in YAML, how they are checked (`schema.loading`, `schema.checking`), or SQL.
+Field names are the YAML keys wherever a YAML key exists.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from smartdiet_assets.schema.types import ColumnType
+
+Scalar = str | int | float | bool | None
+#: `one_row`: a document is at most one row, keyed by the document. `items`: a row per item of the document's
+#: arrays. `one_per_key`: several documents may share a key, and the declared winner is the row.
+Shape = Literal["one_row", "items", "one_per_key"]
+#: The item itself, where it is not a document (see `Column.item_field`).
+ITEM_ITSELF = "."
+#: The path of a document's identity.
+DOCUMENT_ID = "_id"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+
+
+class ForeignKey(_Frozen):
+    """The parent column a column points at, and what happens to a row whose parent is not there."""
+
+    table: str
+    column: str
+    on_missing_parent: Literal["reject", "null"] = "reject"
+
+
+class Column(_Frozen):
+    """One column and where its value comes from.
+
+    Exactly one source holds: `type.generated` (PostgreSQL fills it), `mongo_field` (paths in the document),
+    `item_field` (paths in the array item) or neither (the array's `set` gives the value). Paths are dotted and in
+    order of preference: the first that leads to a value other than null is used. `.` in `item_field` is the item
+    itself where it is not a document. `_id` as a path of a timestamp column is the time in the ObjectId, and
+    leads to nothing where the id is not an ObjectId.
+    """
+
+    name: str
+    type: ColumnType
+    nullable: bool = True
+    default: Scalar = None
+    mongo_field: tuple[str, ...] = ()
+    item_field: tuple[str, ...] = ()
+    timezone: str | None = None
+    foreign_key: ForeignKey | None = None
+    description: str = ""
+    #: Added by the loader, not declared: the document's id in a table that has no column for it.
+    implicit: bool = False
+
+    @property
+    def generated(self) -> bool:
+        return self.type.generated
+
+
+class ArraySource(_Frozen):
+    """One array of the document, and the constant columns (`set`) that tell its items from another array's."""
+
+    field: str
+    set: tuple[tuple[str, Scalar], ...] = ()
+
+
+class Condition(_Frozen):
+    """One condition of a `filter`: `path operator value`, with Mongo's meaning of the operator.
+
+    A null operand of `$eq` and `$ne` also matches a missing field, as in Mongo. `$in` and `$nin` hold a tuple.
+    """
+
+    path: str
+    operator: Literal["$eq", "$ne", "$in", "$nin", "$exists"]
+    value: Scalar | tuple[Scalar, ...]
+
+
+class WinnerOrder(_Frozen):
+    """One sort key of a `winner` list; NULL sorts last in either direction."""
+
+    column: str
+    descending: bool
+
+
+class Table(_Frozen):
+    """One PostgreSQL table, declared whole.
+
+    Attributes:
+        columns: in declared order, the order of the live table.
+        primary_key: may be empty (relationship tables have only their unique key).
+        unique_constraints: declared lists, the primary key not included.
+        indexes: non-unique indexes, with those the loader adds (every foreign key, `updated_at`, and the document
+            column where no key leads with it).
+        document_column: the column that holds the document's `_id`. All rows of a document are those with its id here.
+        key: what identifies a row; `(document_column,)` for `one_row`.
+        import_strategy: `direct`, `array`, `delete_and_insert`, `smart_diff`, or `package.module:Class`.
+        winner: which of several documents with one key is shown, best first. Only for `one_per_key`.
+        overlap: how far below the watermark an incremental run starts.
+        line: where the YAML declares the table, 1-based.
+    """
+
+    name: str
+    description: str = ""
+    group: str = "default"
+    owners: tuple[str, ...] = ()
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = ()
+    unique_constraints: tuple[tuple[str, ...], ...] = ()
+    indexes: tuple[tuple[str, ...], ...] = ()
+    shape: Shape
+    document_column: str
+    key: tuple[str, ...]
+    winner: tuple[WinnerOrder, ...] = ()
+    mongo_collection: str
+    filter: tuple[Condition, ...] = ()
+    created_field: str = "creation_date"
+    updated_field: str = "update_date"
+    incremental: Literal["dates", "none"] = "dates"
+    overlap: timedelta = timedelta(hours=2)
+    arrays: tuple[ArraySource, ...] = ()
+    import_strategy: str = "direct"
+    diff_threshold: float = 0.3
+    force_reimport: bool = False
+    truncate_before_import: bool = False
+    date_threshold: date | None = None
+    line: int = 0
+
+    @cached_property
+    def stored_columns(self) -> tuple[Column, ...]:
+        """The columns the mirror writes, in declared order: all but the generated ones. The order of every row."""
+        return tuple(column for column in self.columns if not column.generated)
+
+    @cached_property
+    def parents(self) -> tuple[str, ...]:
+        """The tables the foreign keys point at, the table itself excepted, each once, in column order."""
+        names = [c.foreign_key.table for c in self.columns if c.foreign_key and c.foreign_key.table != self.name]
+        return tuple(dict.fromkeys(names))
+
+    @cached_property
+    def code_version(self) -> str:
+        """A short hash of the declaration, without prose and position: it changes when the rows may."""
+        prose = {"description", "group", "owners", "line"}
+        text = self.model_dump_json(exclude={**dict.fromkeys(prose, True), "columns": {"__all__": {"description"}}})
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def column(self, name: str) -> Column:
+        """Find a column by name. Raises KeyError when there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+class PartitionScheme(_Frozen):
+    """The time windows an operator can pick: `every` month, day or week from `start` (UTC) on."""
+
+    every: Literal["month", "week", "day"] = "month"
+    start: date = date(2020, 1, 1)
+
+
+class Schema(_Frozen):
+    """All tables of a file, parents before children, and what the file says for all of them."""
+
+    tables: Mapping[str, Table]
+    partitions: PartitionScheme = PartitionScheme()
+    #: Where the file is, as the user named it.
+    path: str = ""
+    #: Sentences for the user about what loads but deserves a look.
+    warnings: tuple[str, ...] = ()
+
+    def ancestors(self, name: str) -> tuple[str, ...]:
+        """All tables reached by foreign keys from a table, parents before children, the table itself left out."""
+        found: set[str] = set()
+        stack = list(self.tables[name].parents)
+        while stack:
+            parent = stack.pop()
+            if parent not in found:
+                found.add(parent)
+                stack.extend(self.tables[parent].parents)
+        return tuple(table for table in self.tables if table in found)
+
+    def children(self, name: str) -> tuple[str, ...]:
+        """The tables with a foreign key to a table, in order, the table itself left out."""
+        return tuple(table.name for table in self.tables.values() if name in table.parents)

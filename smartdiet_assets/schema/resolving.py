@@ -1,0 +1,160 @@
+"""One table, resolved: its columns and keys put together, its winner and its strategy.
+
+Here: what follows from a table's own declaration, and checks that need no other table.
+Not here: columns one by one (`schema.columns`), its keys (`schema.keys`), references between tables
+(`schema.checking`).
+"""
+
+import re
+from collections.abc import Sequence
+
+from smartdiet_assets.schema.columns import fault_of_identifier, resolve_columns
+from smartdiet_assets.schema.declaration import TableDeclaration
+from smartdiet_assets.schema.findings import Findings, suggest
+from smartdiet_assets.schema.keys import (
+    IMPLICIT_COLUMN,
+    add_indexes,
+    build_implicit_column,
+    find_document_column,
+    keep_column_lists,
+    replace_document_column,
+    settle_key,
+)
+from smartdiet_assets.schema.legacy import LEGACY_STRATEGIES
+from smartdiet_assets.schema.model import ArraySource, Column, Shape, Table, WinnerOrder
+from smartdiet_assets.schema.reading import quote
+from smartdiet_assets.schema.strategies import ITEM_STRATEGIES, STRATEGIES, import_class, is_class_name
+
+#: Dagster names an asset and its step after the table.
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_]+")
+_WINNER = re.compile(r"\s*(\S+)(?:\s+(ASC|DESC))?\s*", re.IGNORECASE)
+
+
+def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table, frozenset[str]]:
+    """Resolve a table. Also gives the names of its columns whose type could not be read."""
+    _check_table(declared, findings)
+    columns, unknown = resolve_columns(declared, findings)
+    primary_key = tuple(column.name for column in columns if _is_primary(declared, column.name))
+    unique = keep_column_lists(declared.unique_constraints, columns, "unique constraint", findings)
+    indexes = keep_column_lists(declared.indexes, columns, "index", findings)
+    document_column = find_document_column(columns, primary_key, unique, bool(declared.arrays))
+    if document_column is None:
+        document_column = replace_document_column(declared, columns, findings)
+        if document_column == IMPLICIT_COLUMN and IMPLICIT_COLUMN not in {c.name for c in columns}:
+            columns = (*columns, build_implicit_column())
+    shape, key, unique = settle_key(declared, columns, primary_key, unique, document_column, findings)
+    winner = _resolve_winner(declared, columns, shape, document_column, findings)
+    table = Table.model_validate(
+        {
+            "name": declared.name,
+            "description": declared.description,
+            "group": declared.group,
+            "owners": declared.owners,
+            "columns": columns,
+            "primary_key": primary_key,
+            "unique_constraints": unique,
+            "indexes": add_indexes(indexes, columns, primary_key, unique, document_column),
+            "shape": shape,
+            "document_column": document_column,
+            "key": key,
+            "winner": winner,
+            "mongo_collection": declared.mongo_collection,
+            "filter": declared.filter,
+            "created_field": declared.created_field,
+            "updated_field": declared.updated_field,
+            "incremental": declared.incremental,
+            "overlap": declared.overlap,
+            "arrays": tuple(ArraySource(field=array.field, set=tuple(array.set.items())) for array in declared.arrays),
+            "import_strategy": _resolve_strategy(declared, findings),
+            "diff_threshold": declared.diff_threshold,
+            "force_reimport": declared.force_reimport,
+            "truncate_before_import": declared.truncate_before_import,
+            "date_threshold": declared.date_threshold,
+            "line": declared.place.line,
+        }
+    )
+    return table, unknown
+
+
+def _check_table(declared: TableDeclaration, findings: Findings) -> None:
+    if fault := fault_of_identifier(declared.name):
+        findings.problem(declared.place, fault)
+    elif not _TABLE_NAME.fullmatch(declared.name):
+        findings.problem(declared.place, "a table's name may hold letters, digits and _ only")
+    if not declared.columns:
+        findings.problem(declared.place, "the table has no columns")
+    if declared.truncate_before_import and not declared.force_reimport:
+        findings.problem(
+            declared.at("truncate_before_import"),
+            "'truncate_before_import' needs 'force_reimport: true': an emptied table is read whole",
+        )
+
+
+def _is_primary(declared: TableDeclaration, name: str) -> bool:
+    return any(column.primary_key for column in declared.columns if column.name == name)
+
+
+def _resolve_winner(
+    declared: TableDeclaration,
+    columns: Sequence[Column],
+    shape: Shape,
+    document_column: str,
+    findings: Findings,
+) -> tuple[WinnerOrder, ...]:
+    known = {column.name: column for column in columns}
+    if declared.winner and shape != "one_per_key":
+        findings.problem(declared.at("winner"), "'winner' is for tables where several documents can share a row's key")
+    if shape != "one_per_key":
+        return ()
+    orders: list[WinnerOrder] = []
+    for text in declared.winner:
+        match = _WINNER.fullmatch(text)
+        if match is None:
+            findings.problem(
+                declared.at("winner"),
+                f"'winner' must hold texts such as 'updated_at DESC', not {quote(text)}",
+            )
+        elif match[1] not in known:
+            hint = suggest(match[1], known)
+            findings.problem(declared.at("winner"), f"'winner' names {quote(match[1])}, which is no column{hint}")
+        elif known[match[1]].generated:
+            findings.problem(
+                declared.at("winner"),
+                f"'winner' names {match[1]}, which PostgreSQL fills once the winner is known",
+            )
+        else:
+            orders.append(WinnerOrder(column=match[1], descending=(match[2] or "").upper() == "DESC"))
+    if not declared.winner:
+        dates = (name for name in ("updated_at", "created_at") if name in known)
+        orders = [WinnerOrder(column=name, descending=True) for name in dates]
+    if document_column not in {order.column for order in orders}:
+        # Documents that tie in every other column must still have one winner.
+        orders.append(WinnerOrder(column=document_column, descending=True))
+    return tuple(orders)
+
+
+def _resolve_strategy(declared: TableDeclaration, findings: Findings) -> str:
+    name = declared.import_strategy
+    place = declared.at("import_strategy" if "import_strategy" in declared.places else "strategy")
+    if name is None:
+        return "smart_diff" if declared.arrays else "direct"
+    if is_class_name(name):
+        try:
+            import_class(name)
+        except ValueError as error:
+            findings.problem(place, f"import_strategy {quote(name)}: {error}")
+        return name
+    if name not in STRATEGIES:
+        known = (*STRATEGIES, *LEGACY_STRATEGIES)
+        hint = suggest(name, known) or ";"
+        findings.problem(
+            place,
+            f"unknown strategy {quote(name)}{hint} expected {', '.join(known)}, or package.module:Class",
+        )
+    elif name in ITEM_STRATEGIES and not declared.arrays:
+        findings.problem(place, f"{name!r} merges the items of arrays: declare them, as 'arrays: [{{field: tags}}]'")
+    elif name == "direct" and declared.arrays:
+        findings.problem(place, "'direct' is for one row a document: a table with 'arrays' takes 'smart_diff'")
+    elif name == "array":
+        findings.warn(place, "'array' cannot see items that were removed, their rows stay; use 'smart_diff'")
+    return name

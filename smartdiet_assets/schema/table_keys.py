@@ -1,0 +1,116 @@
+"""The keys of a table, and the kind of value each takes.
+
+Here: what one key alone can say right or wrong.
+Not here: the keys of a column, an array and the mappings (`schema.column_keys`); what follows from several
+keys (`schema.resolving`) or tables (`schema.checking`).
+"""
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+from smartdiet_assets.schema.column_keys import parse_arrays, parse_columns, parse_mappings, parse_path
+from smartdiet_assets.schema.conditions import read_conditions
+from smartdiet_assets.schema.declaration import TableDeclaration
+from smartdiet_assets.schema.reading import quote
+from smartdiet_assets.schema.section import Section
+
+DEFAULTS_KEYS = ("owners", "created_field", "updated_field", "overlap")
+TABLE_KEYS = (
+    "name", "description", "group", "owners", "mongo_collection", "include_base", "columns",
+    "additional_columns", "additional_mappings", "explicit_mappings", "unique_constraints", "indexes",
+    "filter", "created_field", "updated_field", "incremental", "overlap", "arrays", "import_strategy",
+    "strategy", "winner", "diff_threshold", "export_order", "force_reimport", "truncate_before_import",
+    "date_threshold",
+)  # fmt: skip
+
+_OVERLAP = re.compile(r"(\d+(?:\.\d+)?) ?([smhd]?)", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+#: What Dagster accepts as the owner and the group of an asset.
+_OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
+_GROUP = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*")
+
+
+def parse_shared(section: Section, base: TableDeclaration) -> TableDeclaration:
+    """Read the keys that `defaults` and a table share over what holds without them."""
+    owners = section.texts("owners")
+    for owner in owners:
+        if not _OWNER.fullmatch(owner):
+            section.findings.problem(
+                section.at("owners"), f"the owner {quote(owner)} is neither an e-mail address nor team:name"
+            )
+    return replace(
+        base,
+        owners=tuple(owner for owner in owners if _OWNER.fullmatch(owner)) or base.owners,
+        created_field=parse_path(section, "created_field") or base.created_field,
+        updated_field=parse_path(section, "updated_field") or base.updated_field,
+        overlap=_overlap(section, base.overlap),
+    )
+
+
+def parse_table(section: Section, name: str, shared: TableDeclaration) -> TableDeclaration:
+    """Read one table; `shared` has what holds where the table does not say."""
+    declared = section.text("name")
+    if declared is not None and declared != name:
+        section.findings.problem(
+            section.at("name"),
+            f"'name' is {quote(declared)}, but the table is declared under the key {quote(name)}",
+        )
+    group = section.text("group")
+    if group is not None and not _GROUP.fullmatch(group):
+        section.findings.problem(
+            section.at("group"),
+            f"the group {quote(group)} may hold letters, digits and _ only, / between levels",
+        )
+        group = None
+    if "strategy" in section and "import_strategy" in section:
+        section.findings.problem(section.at("strategy"), "'strategy' is 'import_strategy' by another name; give one")
+    threshold = section.number("diff_threshold", "a number from 0 to 1")
+    if threshold is not None and not 0 <= threshold <= 1:
+        section.wrong("diff_threshold", "a number from 0 to 1", f"{threshold}")
+        threshold = None
+    order = section.number("export_order", "a whole number")
+    if isinstance(order, float):
+        section.wrong("export_order", "a whole number", f"{order}")
+    conditions = section.section("filter")
+    collection = section.text("mongo_collection")
+    if collection is not None and (not collection or "$" in collection):
+        section.findings.problem(section.at("mongo_collection"), f"no collection can be named {quote(collection)}")
+    return replace(
+        parse_shared(section, shared),
+        place=section.place,
+        places=section.places,
+        name=name,
+        description=(section.text("description") or "").strip(),
+        group=group or "default",
+        mongo_collection=collection or name,
+        columns=parse_columns(section),
+        mappings=parse_mappings(section),
+        unique_constraints=tuple(section.lists_of_texts("unique_constraints", "[[a, b], [c]]")),
+        indexes=tuple(section.lists_of_texts("indexes", "[[a, b], [c]]")),
+        filter=read_conditions(conditions) if conditions else (),
+        incremental=section.choice("incremental", ("dates", "none")) or "dates",
+        arrays=parse_arrays(section),
+        import_strategy=section.text("import_strategy") or section.text("strategy"),
+        winner=section.texts("winner"),
+        diff_threshold=0.3 if threshold is None else float(threshold),
+        export_order=order if isinstance(order, int) else None,
+        force_reimport=section.flag("force_reimport"),
+        truncate_before_import=section.flag("truncate_before_import"),
+        date_threshold=section.day("date_threshold"),
+    )
+
+
+def _overlap(section: Section, default: timedelta) -> timedelta:
+    expected = "a time such as 2h, 30m, 1d or a number of seconds"
+    value = section.scalar("overlap", expected)
+    if value is None:
+        return default
+    match = _OVERLAP.fullmatch(f"{value}") if not isinstance(value, bool) else None
+    if match:
+        try:
+            return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+        except OverflowError:
+            pass
+    section.wrong("overlap", expected, quote(f"{value}"))
+    return default

@@ -1,0 +1,94 @@
+"""Everything wrong in a schema file is reported at once, each problem with its table, column and line."""
+
+from pathlib import Path
+
+import pytest
+
+from smartdiet_assets.errors import SchemaFileError
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets_tests.unit.schema.schema_files import INVALID, load_text, read_expectations
+
+
+@pytest.mark.parametrize("path", INVALID, ids=[path.stem for path in INVALID])
+def test_a_file_reports_exactly_the_problems_it_ends_with(path: Path) -> None:
+    """Each file of `fixtures/schemas/invalid` ends with its problems; `…` there cuts a long one short."""
+    with pytest.raises(SchemaFileError) as raised:
+        load_schema(path)
+    expected = read_expectations(path)
+    found = [str(problem) for problem in raised.value.problems]
+    shortened = [
+        text[: len(wanted) - 1] + "…" if wanted.endswith("…") else text
+        for text, wanted in zip(found, expected, strict=False)
+    ]
+    assert shortened + found[len(expected) :] == expected
+
+
+def test_a_problem_names_table_column_and_line(tmp_path: Path) -> None:
+    with pytest.raises(SchemaFileError) as raised:
+        load_text(tmp_path, "teams:\n  columns:\n  - name: id\n    sql_type: VARCHAR(0)\n")
+    [problem] = raised.value.problems
+    assert (problem.table, problem.column, problem.line) == ("teams", "id", 4)
+
+
+def test_the_error_lists_every_problem_below_the_files_name(tmp_path: Path) -> None:
+    with pytest.raises(SchemaFileError) as raised:
+        load_text(tmp_path, "a:\n  include_base: 3\n  colums: []\n")
+    assert str(raised.value).splitlines() == [
+        f"{tmp_path / 'schemas.yaml'}: 3 problems",
+        "  line 1: a: the table has no columns",
+        "  line 2: a: 'include_base' must be true or false, not the number '3'",
+        "  line 3: a: unknown key 'colums'; did you mean 'columns'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "line 1: the file declares no tables"),
+        (b"a: 1\nb: \xff\n", "line 2: is not UTF-8 text"),
+        (b"a: 1\nb: \x01\n", "line 2: is not valid YAML: special characters are not allowed"),
+        (b"a: {}\n---\nb: {}\n", "line 2: is not valid YAML: expected a single document in the stream but found another document"),  # noqa: E501
+        (b"a: " + b"[" * 5000, "line 1: is not valid YAML: nested too deeply"),
+        (b"a: *b\n", "line 1: is not valid YAML: found undefined alias 'b'"),
+    ],
+    ids=["empty", "encoding", "control character", "two documents", "depth", "alias"],
+)  # fmt: skip
+def test_a_file_that_is_no_yaml_says_where(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "schemas.yaml"
+    path.write_bytes(content)
+    with pytest.raises(SchemaFileError) as raised:
+        load_schema(path)
+    assert [str(found) for found in raised.value.problems] == [problem]
+
+
+def test_a_missing_file_is_a_problem_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(SchemaFileError, match="cannot be read: No such file or directory"):
+        load_schema(tmp_path / "nothing.yaml")
+
+
+def test_a_folder_is_a_problem_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(SchemaFileError, match="cannot be read: Is a directory"):
+        load_schema(str(tmp_path))
+
+
+def test_an_alias_to_its_own_mapping_ends(tmp_path: Path) -> None:
+    with pytest.raises(SchemaFileError, match="the table has no columns"):
+        load_text(tmp_path, "a: &a\n  <<: *a\n  mongo_collection: b\n")
+
+
+def test_a_wrong_column_does_not_hide_or_invent_problems_of_others(tmp_path: Path) -> None:
+    """A column whose type cannot be read still is a column, and its type is not held against others."""
+    text = """
+        teams:
+          columns:
+          - {name: id, sql_type: VARCHARR, primary_key: true}
+        members:
+          include_base: true
+          additional_columns:
+          - {name: team_id, sql_type: VARCHAR, foreign_key: teams(id)}
+          - {name: club_id, sql_type: VARCHAR, foreign_key: clubs(id)}
+        clubs: oops
+    """
+    with pytest.raises(SchemaFileError) as raised:
+        load_text(tmp_path, text)
+    assert [problem.line for problem in raised.value.problems] == [4, 10]
