@@ -1,0 +1,1 @@
+"""Which documents to read, and a stream of raw batches of them."""

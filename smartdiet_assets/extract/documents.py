@@ -1,0 +1,96 @@
+"""Reading a collection: queries for a window, and raw BSON batches of their results.
+
+Here: composing the filters of a window and streaming what they find; documents by id; the server's clock.
+Not here: decoding (`transform`), which window to read (`extract.window`), connections (`resources`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+from bson.codec_options import CodecOptions
+from pymongo.database import Database
+
+from smartdiet_assets.extract.projection import compose_projection
+from smartdiet_assets.extract.window import Window
+from smartdiet_assets.schema.model import DOCUMENT_ID, Table
+
+Query = dict[str, Any]
+#: Ids in one `$in`. The embedded server's cost per id grows with the list, and 100 already hide the round trip.
+IDS_PER_QUERY = 100
+#: ObjectIds hold 32-bit seconds since 1970.
+_LAST_OBJECT_ID_TIME = datetime(2106, 2, 7, 6, 28, 15)
+_FIRST_OBJECT_ID_TIME = datetime(1970, 1, 1)
+
+
+def compose_window_queries(table: Table, window: Window) -> list[Query]:
+    """Compose the queries that together find each document of a window, mostly once.
+
+    One query per date field rather than an `$or`: each is served by the field's own index, where an `$or` of two
+    ranges makes some servers scan. A document edited while the queries run may be found by both, in two versions:
+    the later read counts. A document without dates is found by the time in its ObjectId; one that has neither is
+    found always, as nothing tells whether it changed.
+    """
+    if window.reads_everything:
+        return [{}]
+    bounds: Query = {}
+    if window.start is not None:
+        bounds["$gte"] = window.start
+    if window.end is not None:
+        bounds["$lt"] = window.end
+    created, updated = table.created_field, table.updated_field
+    undated: Query = {created: None, updated: None}
+    if window.start is not None:
+        # "Not before" rather than "from": it also finds the ids that are no ObjectId. Undated documents are few, so
+        # those from after the end of the window are read too rather than asked for with a second condition, which
+        # would keep some servers from using the date index.
+        undated[DOCUMENT_ID] = {"$not": {"$lt": _object_id_at(window.start)}}
+    return [{updated: bounds}, {created: bounds, updated: {"$not": bounds}}, undated]
+
+
+def fetch_window(
+    database: Database[Mapping[str, Any]], table: Table, window: Window, batch_size: int
+) -> Iterator[bytes]:
+    """Stream the documents of a window as raw BSON batches of at most `batch_size` documents.
+
+    Raises:
+        pymongo.errors.PyMongoError: the server refused or was lost.
+    """
+    for query in compose_window_queries(table, window):
+        yield from _fetch(database, table, query, batch_size)
+
+
+def fetch_by_ids(
+    database: Database[Mapping[str, Any]], table: Table, document_ids: Sequence[object]
+) -> Iterator[bytes]:
+    """Stream the documents with the given `_id`s, whatever their dates, as raw BSON batches.
+
+    Raises:
+        pymongo.errors.PyMongoError: the server refused or was lost.
+    """
+    for offset in range(0, len(document_ids), IDS_PER_QUERY):
+        chunk = list(document_ids[offset : offset + IDS_PER_QUERY])
+        yield from _fetch(database, table, {DOCUMENT_ID: {"$in": chunk}}, IDS_PER_QUERY)
+
+
+def fetch_server_clock(database: Database[Mapping[str, Any]]) -> datetime:
+    """Fetch the server's own time, naive UTC."""
+    answer = database.client.admin.command("hello", codec_options=CodecOptions(tz_aware=True, tzinfo=UTC))
+    clock: datetime = answer["localTime"]
+    return clock.replace(tzinfo=None)
+
+
+def _fetch(database: Database[Mapping[str, Any]], table: Table, query: Query, batch_size: int) -> Iterator[bytes]:
+    cursor = database[table.mongo_collection].find_raw_batches(
+        query, projection=compose_projection(table), batch_size=batch_size
+    )
+    with cursor:
+        for batch in cursor:
+            if batch:
+                yield batch
+
+
+def _object_id_at(instant: datetime) -> ObjectId:
+    """The smallest ObjectId of an instant, clamped to the seconds an ObjectId can hold."""
+    return ObjectId.from_datetime(min(max(instant, _FIRST_OBJECT_ID_TIME), _LAST_OBJECT_ID_TIME))

@@ -1,0 +1,83 @@
+"""Which documents a run reads: a window on their dates, planned from the request and the table's state.
+
+Here: the five rules that turn a request (newest partition, range, everything) into a window. Pure.
+Not here: how a window becomes Mongo queries (`extract.documents`), or what Dagster calls a partition
+(`assets.partitions`).
+
+All times are naive UTC datetimes, as BSON dates decode.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Literal
+
+from smartdiet_assets.schema.model import Table
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRequest:
+    """What the operator picked.
+
+    Attributes:
+        kind: `newest` is the normal incremental run, `range` a run of chosen partitions, `full` reads everything.
+        start: first instant of the range, inclusive.
+        end: last instant of the range, exclusive.
+        to_newest: whether the range ends with the newest partition, and so has no end.
+        since: moves the start of an open-ended window back to here, never forward.
+    """
+
+    kind: Literal["newest", "range", "full"]
+    start: datetime | None = None
+    end: datetime | None = None
+    to_newest: bool = False
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The documents to read: those dated from `start` (inclusive) to `end` (exclusive); None is no bound.
+
+    `moves_watermark` is false where documents between the watermark and the window may have been left out.
+    """
+
+    kind: Literal["full", "incremental", "rerun", "partition"]
+    start: datetime | None = None
+    end: datetime | None = None
+    moves_watermark: bool = True
+
+    @property
+    def reads_everything(self) -> bool:
+        return self.start is None and self.end is None
+
+
+def plan_window(
+    table: Table,
+    request: WindowRequest,
+    *,
+    watermark: datetime | None,
+    reimport: bool = False,
+    global_date_threshold: date | None = None,
+) -> Window:
+    """Plan the window of one run; the first rule that matches wins.
+
+    Args:
+        table: its `force_reimport`, `incremental`, `overlap` and `date_threshold` take part; the latter replaces
+            `global_date_threshold`.
+        request: what the operator picked.
+        watermark: the largest source date mirrored so far; None where nothing was.
+        reimport: the table must be read whole, for example to fill an added column.
+        global_date_threshold: `GLOBAL_DATE_THRESHOLD`: it extends a window back, and limits a first load.
+    """
+    threshold_date = table.date_threshold or global_date_threshold
+    threshold = datetime.combine(threshold_date, time.min) if threshold_date else None
+    if table.force_reimport or reimport or request.kind == "full" or table.incremental == "none":
+        return Window("full")
+    if watermark is None:
+        return Window("full", start=threshold)
+    if request.kind == "range" and not request.to_newest:
+        return Window("partition", start=request.start, end=request.end, moves_watermark=False)
+    starts = [watermark - table.overlap, threshold, request.since]
+    if request.kind == "range":
+        starts.append(request.start)
+    start = min(instant for instant in starts if instant is not None)
+    return Window("rerun" if request.kind == "range" else "incremental", start=start)
