@@ -1,0 +1,73 @@
+"""One batch: from the bytes the server sent to rows, rejects and the batch's newest date.
+
+Here: running a table's row function over a batch, and adding up.
+Not here: decoding (`decode`), composing the function (`row_function`), which batches there are (`extract`).
+"""
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from smartdiet_assets.schema.model import Table
+from smartdiet_assets.schema.reasons import Reject
+from smartdiet_assets.transform.decode import decode_batch, decode_damaged_batch
+from smartdiet_assets.transform.row_function import build_row_function
+
+
+@dataclass(slots=True)
+class TransformedBatch:
+    """What a batch of documents became.
+
+    Attributes:
+        rows: values in `Table.stored_columns` order, of the Python types psycopg dumps in binary.
+        documents: the document column's value of every understood document, also of those with no row, in the
+            order read; empty where `rows` tells it (shape `one_row` without a filter).
+        rejects: one for a document rejected whole, one for each rejected item of the others.
+        documents_read: all documents in the batch, the undecodable included.
+        newest: the largest source date, naive UTC, rejected documents included; None where there is none.
+    """
+
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    documents: list[object] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    documents_read: int = 0
+    newest: datetime | None = None
+
+
+def build_transformer(table: Table) -> Callable[[bytes], TransformedBatch]:
+    """Build the transformation of a table: takes the bytes of concatenated BSON documents.
+
+    Raises:
+        ValueError: a default or a `set` constant of the table does not fit its column.
+    """
+    read_rows = build_row_function(table)
+    # The fast path trusts text to be Unicode, which it is unless the batch had to be decoded leniently.
+    build_careful = cache(lambda: build_row_function(table, fast=False))
+    tells_by_rows = table.shape == "one_row" and not table.filter
+
+    def transform(raw: bytes) -> TransformedBatch:
+        batch = TransformedBatch()
+        was_enabled = gc.isenabled()
+        # Nothing in a batch forms cycles; measured, the collector takes 15 to 20% of the time for nothing.
+        gc.disable()
+        try:
+            documents, function = decode_batch(raw), read_rows
+            if documents is None:
+                documents, batch.rejects = decode_damaged_batch(raw)
+                function = build_careful()
+            undecodable = len(batch.rejects)
+            newest, rejected = function(documents, batch.rows, batch.documents, batch.rejects, datetime.min)
+        finally:
+            if was_enabled:
+                gc.enable()
+        understood = len(batch.rows if tells_by_rows else batch.documents)
+        batch.documents_read = len(documents) + undecodable
+        batch.newest = None if newest == datetime.min else newest
+        if batch.documents_read != understood + rejected + undecodable:
+            raise AssertionError(f"{table.name}: documents got lost between reading and rows")
+        return batch
+
+    return transform

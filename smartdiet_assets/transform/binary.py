@@ -1,0 +1,46 @@
+"""Values of UUID and BYTEA columns.
+
+Here: which bytes and strings they take.
+Not here: bytes as text (`text`) or in JSON (`json_documents`).
+"""
+
+import re
+import uuid
+from typing import Any
+
+from bson.binary import UUID_SUBTYPE, Binary
+
+from smartdiet_assets.schema.reasons import Reason
+from smartdiet_assets.schema.types import ColumnType
+from smartdiet_assets.transform.conversion import Conversion, FastPath
+from smartdiet_assets.transform.rejection import Rejection
+
+_UUID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE)
+_UUID_BYTES = 16
+
+
+def build_uuid(column_type: ColumnType) -> Conversion:
+    """Build the conversion to UUID: binary of subtype 3 or 4, byte by byte, or the canonical string."""
+    expected = column_type.sql
+
+    def convert(value: Any) -> uuid.UUID:
+        if type(value) is Binary and value.subtype in (3, UUID_SUBTYPE) and len(value) == _UUID_BYTES:
+            return uuid.UUID(bytes=bytes(value))
+        if type(value) is str and _UUID.fullmatch(value):
+            return uuid.UUID(value)
+        raise Rejection(Reason.INVALID_TYPE, expected, value)
+
+    return Conversion(convert)
+
+
+def build_bytea(column_type: ColumnType) -> Conversion:
+    """Build the conversion to BYTEA: binary of any subtype."""
+    expected = column_type.sql
+
+    def convert(value: Any) -> bytes:
+        if isinstance(value, bytes):
+            return bytes(value)
+        raise Rejection(Reason.INVALID_TYPE, expected, value)
+
+    # Subtype 0 decodes to plain bytes.
+    return Conversion(convert, fast=(FastPath("type(value) is bytes"),))

@@ -1,0 +1,35 @@
+"""What a conversion is: the interface between the families of types and the generated row functions.
+
+Here: the one record that `text`, `numbers`, `dates`, `json_documents` and `binary` build.
+Not here: the conversions, or their registry (`convert`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FastPath:
+    """The usual value of a column, as two Python expressions on `value`.
+
+    Where `check` holds, `result` is what `Conversion.convert` would return; a test compares the two.
+    """
+
+    check: str
+    result: str = "value"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How values become values of one column.
+
+    Attributes:
+        convert: takes any decoded BSON value but None; returns the column's value or raises `Rejection`.
+        fast: written into the row function before the call of `convert`, in this order.
+        names: objects that `fast` refers to as `{name}`, one set per column.
+    """
+
+    convert: Callable[[Any], Any]
+    fast: tuple[FastPath, ...] = ()
+    names: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,70 @@
+"""The registry: which conversion fills which column type.
+
+Here: one line per type, and what every column adds to it (NULL, NOT NULL, its name).
+Not here: the conversions themselves, one module per family: `text`, `numbers`, `dates`, `json_documents`,
+`binary`. The documented table of all of them is their test, `unit/transform/conversion_table.py`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF, Column
+from smartdiet_assets.schema.reasons import Reason
+from smartdiet_assets.schema.types import TypeName
+from smartdiet_assets.transform import binary, dates, json_documents, numbers, text
+from smartdiet_assets.transform.conversion import Conversion
+from smartdiet_assets.transform.rejection import Rejection
+
+_FAMILIES: dict[TypeName, Callable[[Column], Conversion]] = {
+    "varchar": lambda column: text.build_text(column.type, _expects_object_id(column)),
+    "char": lambda column: text.build_text(column.type, _expects_object_id(column)),
+    "text": lambda column: text.build_text(column.type, _expects_object_id(column)),
+    "smallint": lambda column: numbers.build_integer(column.type),
+    "integer": lambda column: numbers.build_integer(column.type),
+    "bigint": lambda column: numbers.build_integer(column.type),
+    "real": lambda column: numbers.build_float(column.type),
+    "double precision": lambda column: numbers.build_float(column.type),
+    "numeric": lambda column: numbers.build_numeric(column.type),
+    "boolean": lambda column: numbers.build_boolean(column.type),
+    "date": lambda column: dates.build_date(column.type, column.timezone),
+    "timestamp": lambda column: dates.build_timestamp(column.type, column.timezone),
+    "timestamptz": lambda column: dates.build_timestamptz(column.type),
+    "time": lambda column: dates.build_time(column.type, column.timezone),
+    "jsonb": lambda column: json_documents.build_jsonb(column.type),
+    "uuid": lambda column: binary.build_uuid(column.type),
+    "bytea": lambda column: binary.build_bytea(column.type),
+}
+
+#: The types for which the path `_id` means the time in the ObjectId.
+OBJECT_ID_TIME_TYPES: tuple[TypeName, ...] = ("date", "timestamp", "timestamptz")
+
+
+def build_conversion(column: Column) -> Conversion:
+    """Build the conversion of a column's values, NULL not included."""
+    return _FAMILIES[column.type.name](column)
+
+
+def build_column_converter(column: Column, conversion: Conversion) -> Callable[[Any], Any]:
+    """Build the slow path of a column: takes any decoded value, None included.
+
+    The function returns the column's value, or raises `Rejection` with the column's name.
+    """
+    name, nullable, convert_value = column.name, column.nullable, conversion.convert
+
+    def convert(value: Any) -> Any:
+        try:
+            if value is not None:
+                return convert_value(value)
+            if nullable:
+                return None
+            raise Rejection(Reason.MISSING_VALUE, "NOT NULL")
+        except Rejection as rejection:
+            rejection.column = name
+            raise
+
+    return convert
+
+
+def _expects_object_id(column: Column) -> bool:
+    """Guess whether ObjectIds are the usual value, to test for them first; a wrong guess costs time only."""
+    return bool(column.foreign_key) or DOCUMENT_ID in column.mongo_field or ITEM_ITSELF in column.item_field

@@ -1,0 +1,146 @@
+"""Values of DATE, TIMESTAMP, TIMESTAMPTZ and TIME columns.
+
+Here: instants and the calendar days and clock times they are in a zone. Instants are naive UTC datetimes, as
+the mirror decodes them.
+Not here: dates as text (`text`) or in JSON (`json_documents`).
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from bson.datetime_ms import DatetimeMS
+from bson.objectid import ObjectId
+from bson.timestamp import Timestamp
+
+from smartdiet_assets.schema.reasons import Reason
+from smartdiet_assets.schema.types import ColumnType
+from smartdiet_assets.transform.conversion import Conversion, FastPath
+from smartdiet_assets.transform.rejection import Rejection
+
+_T = TypeVar("_T")
+_SPACES = " \t\n\r\v\f"
+_CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?"
+_DAY = r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})"
+_ZONE = r"[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?"
+_ISO = re.compile(rf"{_DAY}(?:[Tt ]({_CLOCK}) ?({_ZONE})?)?")
+_TIME = re.compile(_CLOCK)
+_EPOCH = datetime(1970, 1, 1)
+#: Days repeat: a day's documents share one local midnight. A conversion takes 1.4 us, a hit 0.08.
+_REMEMBERED = 8192
+
+
+def build_object_id_time(value: Any) -> datetime | None:
+    """Read the second an ObjectId was made in, naive UTC; None for any other value."""
+    if type(value) is ObjectId:
+        return _EPOCH + timedelta(seconds=int.from_bytes(value.binary[:4], "big"))
+    return None
+
+
+def build_date(column_type: ColumnType, timezone: str | None) -> Conversion:
+    """Build the conversion to DATE: the day of the instant, in UTC or in the zone given."""
+    read = _build_reader(column_type.sql, timezone)
+
+    def convert(value: Any) -> date:
+        return read(value).date()
+
+    if timezone is None:
+        return Conversion(convert, fast=(FastPath("type(value) is datetime", "value.date()"),))
+    remembered = lru_cache(_REMEMBERED)(convert)
+    return Conversion(
+        convert,
+        fast=(FastPath("type(value) is datetime", "{local_date}(value)"),),
+        names={"local_date": remembered},
+    )
+
+
+def build_timestamp(column_type: ColumnType, timezone: str | None) -> Conversion:
+    """Build the conversion to TIMESTAMP: naive UTC, or naive in the zone given."""
+    read = _build_reader(column_type.sql, timezone)
+    if timezone is None:
+        return Conversion(read, fast=(FastPath("type(value) is datetime"),))
+    return Conversion(read)
+
+
+def build_timestamptz(column_type: ColumnType) -> Conversion:
+    """Build the conversion to TIMESTAMPTZ: aware UTC; a string without a zone is read as UTC."""
+    expected = column_type.sql
+
+    def convert(value: Any) -> datetime:
+        moment = _read_moment(value, expected)
+        if moment.tzinfo is None:
+            return moment.replace(tzinfo=UTC)
+        return _shift(lambda: moment.astimezone(UTC), value, expected)
+
+    return Conversion(convert, fast=(FastPath("type(value) is datetime", "value.replace(tzinfo=UTC)"),))
+
+
+def build_time(column_type: ColumnType, timezone: str | None) -> Conversion:
+    """Build the conversion to TIME: a clock string, or the clock time of an instant."""
+    expected = column_type.sql
+    read = _build_reader(expected, timezone)
+
+    def convert(value: Any) -> time:
+        if type(value) is datetime:
+            return read(value).time()
+        if type(value) is str and _TIME.fullmatch(text := value.strip(_SPACES)):
+            return _shift(lambda: time.fromisoformat(text), value, expected)
+        if type(value) is DatetimeMS:
+            raise Rejection(Reason.OUT_OF_RANGE, expected, value)
+        raise Rejection(Reason.INVALID_TYPE, expected, value)
+
+    return Conversion(convert)
+
+
+def _build_reader(expected: str, timezone: str | None) -> Callable[[Any], datetime]:
+    """Build the reading of a value as a naive datetime.
+
+    Without a zone, the zone of a string is ignored, as the replaced tool's database did. With one, a string
+    with a zone is an instant like any other, and a string without is local already.
+    """
+    if timezone is None:
+        return lambda value: _read_moment(value, expected).replace(tzinfo=None)
+    zone = ZoneInfo(timezone)
+
+    def read(value: Any) -> datetime:
+        moment = _read_moment(value, expected)
+        if moment.tzinfo is None:
+            if type(value) is str:
+                return moment
+            moment = moment.replace(tzinfo=UTC)
+        return _shift(lambda: moment.astimezone(zone).replace(tzinfo=None), value, expected)
+
+    return read
+
+
+def _read_moment(value: Any, expected: str) -> datetime:
+    """Read a value as a datetime; aware only where a string names its zone."""
+    kind = type(value)
+    if kind is datetime:
+        moment: datetime = value
+        return moment
+    if kind is str:
+        text = value.strip(_SPACES)
+        match = _ISO.fullmatch(text)
+        if match is None:
+            raise Rejection(Reason.INVALID_TYPE, expected, value)
+        if match[2]:
+            # `fromisoformat` knows no space before the zone.
+            text = text[: match.end(1)] + match[2]
+        return _shift(lambda: datetime.fromisoformat(text.upper()), value, expected)
+    if kind is Timestamp:
+        return _EPOCH + timedelta(seconds=value.time)
+    if kind is DatetimeMS:
+        raise Rejection(Reason.OUT_OF_RANGE, expected, value)
+    raise Rejection(Reason.INVALID_TYPE, expected, value)
+
+
+def _shift(compute: Callable[[], _T], value: Any, expected: str) -> _T:
+    """Compute a date or time that may leave Python's calendar, which is also the mirror's."""
+    try:
+        return compute()
+    except (OverflowError, ValueError):
+        raise Rejection(Reason.OUT_OF_RANGE, expected, value) from None

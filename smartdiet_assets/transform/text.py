@@ -1,0 +1,107 @@
+"""Values of VARCHAR, CHAR and TEXT columns.
+
+Here: every coercion to text, spelled as the replaced tool's driver and PostgreSQL spelled it.
+Not here: text that other types read (each family reads its own).
+"""
+
+import re
+import uuid
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from bson.binary import UUID_SUBTYPE, Binary
+from bson.datetime_ms import DatetimeMS
+from bson.decimal128 import Decimal128
+from bson.int64 import Int64
+from bson.objectid import ObjectId
+
+from smartdiet_assets.schema.reasons import Reason
+from smartdiet_assets.schema.types import ColumnType
+from smartdiet_assets.transform.conversion import Conversion, FastPath
+from smartdiet_assets.transform.rejection import Rejection
+
+#: An ObjectId's bytes, without the call of `str`: 41 ns instead of 90, on the most frequent value there is.
+_HEX = "value._ObjectId__id.hex()" if hasattr(ObjectId(), "_ObjectId__id") else "str(value)"
+_HEX_LENGTH = 24
+_UUID_BYTES = 16
+#: What makes PostgreSQL quote an element of an array's text.
+_NEEDS_QUOTES = re.compile(r'[{}",\\ \t\n\r\v\f]|\A\Z|\A(?i:null)\Z')
+
+
+def is_valid_unicode(text: str) -> bool:
+    """Tell whether PostgreSQL can hold the characters; lone surrogates come from text that was not UTF-8."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def build_text(column_type: ColumnType, expect_object_id: bool) -> Conversion:
+    """Build the conversion to a character type; lengths count code points, as PostgreSQL does."""
+    expected = column_type.sql
+    limit = (column_type.length or 1) if column_type.name == "char" else column_type.length
+
+    def convert(value: Any) -> str:
+        text = value if type(value) is str else _spell(value)
+        if text is None:
+            raise Rejection(Reason.INVALID_TYPE, expected, value)
+        if "\0" in text:
+            raise Rejection(Reason.NUL_CHARACTER, expected, value)
+        if not is_valid_unicode(text):
+            raise Rejection(Reason.INVALID_TEXT, expected, value)
+        if limit is not None and len(text) > limit:
+            raise Rejection(Reason.TOO_LONG, expected, value)
+        return text
+
+    if expect_object_id and (limit is None or limit >= _HEX_LENGTH):
+        return Conversion(convert, fast=(FastPath("type(value) is ObjectId", _HEX),))
+    length = "" if limit is None else f" and len(value) <= {limit}"
+    return Conversion(convert, fast=(FastPath(f"type(value) is str{length} and '\\0' not in value"),))
+
+
+def _spell(value: Any) -> str | None:
+    """Spell a value that is not a string; None where it has no text (or, for dates, raise)."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case ObjectId() | Decimal128():
+            return str(value)
+        case int() | Int64():
+            return str(int(value))
+        case float():
+            return _spell_double(value)
+        case datetime():
+            return _spell_datetime(value)
+        case DatetimeMS():
+            raise Rejection(Reason.OUT_OF_RANGE, "a year from 1 to 9999", value)
+        case list() if all(type(item) is str for item in value):
+            return "{" + ",".join(map(_quote_element, value)) + "}"
+        case Binary() if value.subtype in (3, UUID_SUBTYPE) and len(value) == _UUID_BYTES:
+            return str(uuid.UUID(bytes=bytes(value)))
+        case bytes():
+            return "\\x" + value.hex()
+    return None
+
+
+def _spell_double(value: float) -> str:
+    """Spell a double as PostgreSQL spelled the numeric literal the old driver sent: 12.0, never 1e+16."""
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "Infinity" if value > 0 else "-Infinity"
+    return format(Decimal(repr(value or 0.0)), "f")
+
+
+def _spell_datetime(value: datetime) -> str:
+    text = value.isoformat(" ")
+    return text.rstrip("0") if value.microsecond else text
+
+
+def _quote_element(text: str) -> str:
+    if _NEEDS_QUOTES.search(text):
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return text
