@@ -1,0 +1,266 @@
+"""An embedded MongoDB: SecantusDB in a child process on the loopback address, its data kept in a folder.
+
+Here: starting, stopping and killing it, and what the child runs (this module as a program). Not here:
+anything about the documents in it. Only the child imports the server.
+
+The child ends when its standard input does, so it never outlives the process that started it.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import secrets
+import select
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from smartdiet_assets.demo.server_folder import (
+    HOST,
+    EmbeddedServerError,
+    FolderLock,
+    open_folder,
+    read_last_lines,
+)
+from smartdiet_assets.errors import ConfigurationError
+
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 30.0
+_MISSING = "the embedded MongoDB is not installed; run: pip install -e '.[demo]'"
+
+
+class EmbeddedMongo:
+    """A private MongoDB server; as a context manager it runs inside the block.
+
+    Attributes:
+        directory: the folder that is kept: data, log, lock, and the password where one is needed.
+        port: the TCP port on `host`; 0 until started unless one was asked for.
+        user: "" where no user is needed.
+        password: "" where no user is needed.
+    """
+
+    host = HOST
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int = 0,
+        require_auth: bool = False,
+        options: Mapping[str, object] | None = None,
+    ) -> None:
+        """Describe a server; nothing happens before `start`.
+
+        Args:
+            directory: created when missing; a folder used before keeps its databases.
+            port: 0 takes a free one.
+            require_auth: whether clients must log in; `user` may then do everything.
+            options: further parameters of `SecantusDBServer`, such as `{"oplog_max_entries": 1000}`.
+        """
+        self.directory = directory.resolve()
+        self.data_directory = self.directory / "data"
+        self.port = port
+        self.user = "smartdiet" if require_auth else ""
+        self.password = ""
+        self._asked_port = port
+        self._options = dict(options or {})
+        self._lock: FolderLock | None = None
+        self._process: subprocess.Popen[str] | None = None
+        self._log = self.directory / "mongo.log"
+
+    def __repr__(self) -> str:
+        return f"EmbeddedMongo({str(self.directory)!r}, port={self.port})"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def process_id(self) -> int | None:
+        """The server's process id while it runs, else None."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    @property
+    def uri(self) -> str:
+        """The server's URL, password included: for connecting, not for showing."""
+        # It says it is a replica set of an address that only it knows; a direct connection does not ask.
+        if self.user:
+            login = f"{self.user}:{self.password}@"
+            return f"mongodb://{login}{self.host}:{self.port}/?directConnection=true&authSource=admin"
+        return f"mongodb://{self.host}:{self.port}/?directConnection=true"
+
+    def start(self) -> None:
+        """Start the server and wait until it accepts connections.
+
+        Raises:
+            ConfigurationError: the `demo` extra is not installed.
+            EmbeddedServerError: the folder or the port is in use, or the server does not come up.
+        """
+        if find_spec("secantus") is None:
+            raise ConfigurationError(_MISSING)
+        if self.process_id is not None:
+            raise EmbeddedServerError(f"a server already runs on {self.directory}; stop it or choose another folder")
+        self._abandon()
+        self._lock = open_folder(self.directory)
+        try:
+            if self.user:
+                self.password = _keep_password(self.directory / "password")
+            self._launch()
+            self.port = self._await_port()
+        except BaseException:
+            self.kill()
+            raise
+        atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """Stop the server; everything written is kept. Does nothing when it is not running."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            with contextlib.suppress(OSError):
+                if process.stdin is not None:
+                    process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_TIMEOUT_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the server at once, as a crash would: the next start recovers from its journal.
+
+        Writes of the last fraction of a second may be lost, as in MongoDB, unless made with `journal=True`.
+        """
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._abandon()
+
+    def remove(self) -> None:
+        """Stop the server and remove its folder with all data."""
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _abandon(self) -> None:
+        """Forget a process that has ended, and let others use the folder."""
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+            self._process = None
+        atexit.unregister(self.stop)
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _launch(self) -> None:
+        package_root = str(Path(__file__).parents[2])
+        path = os.pathsep.join(part for part in (package_root, os.environ.get("PYTHONPATH")) if part)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "smartdiet_assets.demo.mongo_server"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                env={**os.environ, "PYTHONPATH": path},
+                # Ctrl-C in a terminal reaches the whole group: the caller decides when the server stops.
+                process_group=0,
+            )  # fmt: skip
+        assert self._process.stdin is not None
+        request = {
+            "directory": str(self.directory), "port": self._asked_port, "user": self.user,
+            "password": self.password, "options": self._options,
+        }  # fmt: skip
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+
+    def _await_port(self) -> int:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], START_TIMEOUT_SECONDS)
+        line = self._process.stdout.readline() if ready else ""
+        answer: dict[str, Any] = json.loads(line) if line else {}
+        if "port" in answer:
+            return int(answer["port"])
+        if answer.get("port_in_use"):
+            raise EmbeddedServerError(f"port {self._asked_port} of {self.host} is in use; choose another one")
+        reason = answer.get("error") or read_last_lines(self._log) or "no answer in time"
+        raise EmbeddedServerError(f"MongoDB did not start in {self.directory}:\n{reason}")
+
+
+def _keep_password(path: Path) -> str:
+    """Read the password of a folder used before, or make one that only the owner can read."""
+    if path.exists():
+        return path.read_text()
+    password = secrets.token_hex(16)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(password)
+    return password
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Run a server until `requests` ends: its first line asks for it, `answers` says where it is."""
+    request = json.loads(requests.readline())
+    directory = Path(request["directory"])
+    # A server whose starter was killed may still be closing the files.
+    lock = FolderLock(directory / "server.lock")
+    if not lock.acquire(STOP_TIMEOUT_SECONDS):
+        _answer(answers, error="another process still has the data open")
+        return
+    from secantus.server import SecantusDBServer  # only here: the demo extra
+
+    server = None
+    try:
+        server = SecantusDBServer(
+            HOST, request["port"], str(directory / "data"),
+            **{"enable_test_commands": False, **request["options"]},
+        )  # fmt: skip
+        server.start()
+        if request["user"]:
+            _create_user(server.port, request["user"], request["password"])
+            # Read for every request, so it holds from here on, before anybody knows the port.
+            server.require_auth = True
+    except OSError as error:
+        _answer(answers, port_in_use=bool(request["port"]), error=f"{type(error).__name__}: {error}")
+    else:
+        _answer(answers, port=server.port)
+        requests.read()
+    if server is not None:
+        _close_listener(server)
+        server.stop()
+
+
+def _close_listener(server: Any) -> None:
+    """Wake the thread that accepts connections; `stop` would wait two seconds for it."""
+    listener: socket.socket | None = getattr(server, "_socket", None)
+    if listener is not None:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def _create_user(port: int, user: str, password: str) -> None:
+    from pymongo import MongoClient
+
+    with MongoClient[dict[str, Any]](HOST, port, directConnection=True) as client:
+        if not client.admin.command("usersInfo", user)["users"]:
+            client.admin.command("createUser", user, pwd=password, roles=["root"])
+
+
+def _answer(answers: TextIO, **content: object) -> None:
+    answers.write(json.dumps(content) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.stdin, sys.stdout)
+    # The server's threads may still wait on sockets; everything is on disk.
+    os._exit(0)

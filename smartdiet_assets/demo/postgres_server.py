@@ -1,0 +1,343 @@
+"""An embedded PostgreSQL 18: a private server process on the loopback address, its data kept in a folder.
+
+Here: creating, starting, stopping and killing it. Not here: which account and folders it uses
+(`postgres_placement`), or anything about the tables in it.
+
+The process ends with the thread that started it: call `start` on a thread that lives as long as the server
+should (usually the main one). On Linux that holds even when this process is killed; elsewhere call `stop`.
+"""
+
+import atexit
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from smartdiet_assets.demo.postgres_placement import (
+    Account,
+    Placement,
+    find_binaries,
+    prepare_placement,
+    remove_data,
+)
+from smartdiet_assets.demo.server_folder import (
+    HOST,
+    EmbeddedServerError,
+    FolderLock,
+    find_free_port,
+    open_folder,
+    read_last_lines,
+)
+
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+_PORT_ATTEMPTS = 5
+#: Of a postmaster.pid, counted from 0.
+_STATUS_LINE = 7
+
+# Drops to the account, asks the kernel for a fast shutdown when the parent ends (a request that a change of
+# account cancels, hence the order), and becomes the server. A preexec_fn is not safe where threads run.
+_LAUNCHER = """
+import ctypes, os, signal, sys
+parent, uid, gid = map(int, sys.argv[1:4])
+libc = ctypes.CDLL(None)
+if uid >= 0:
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+if sys.platform == "linux":
+    libc.prctl(1, signal.SIGINT, 0, 0, 0)
+if os.getppid() != parent:
+    sys.exit("the process that asked for the server has ended")
+os.execv(sys.argv[4], sys.argv[4:])
+"""
+
+
+class EmbeddedPostgres:
+    """A private PostgreSQL server; as a context manager it runs inside the block.
+
+    Attributes:
+        directory: the folder that is kept: password, log, lock, and the data where its account can reach it.
+        data_directory: where the data is (known once started); as root it may be under /var/tmp.
+        port: the TCP port on `host`; 0 until started unless one was asked for.
+        user: the superuser.
+        password: the superuser's password; kept in a file only the owner can read.
+    """
+
+    host = HOST
+    user = "postgres"
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        port: int = 0,
+        binaries: Path | None = None,
+    ) -> None:
+        """Describe a server; nothing happens before `start`.
+
+        Args:
+            directory: created when missing; a folder used before keeps its databases.
+            settings: server settings by name, such as `{"fsync": "off"}`.
+            port: 0 takes a free one.
+            binaries: the folder of `postgres` and `initdb`; by default those of the `demo` extra.
+        """
+        self.directory = directory.resolve()
+        self.data_directory = self.directory / "data"
+        self.port = port
+        self.password = ""
+        self._asked_port = port
+        self._settings = dict(settings or {})
+        self._binaries = binaries
+        self._lock: FolderLock | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = self.directory / "postgres.log"
+
+    def __repr__(self) -> str:
+        return f"EmbeddedPostgres({str(self.directory)!r}, port={self.port})"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def process_id(self) -> int | None:
+        """The server's process id while it runs, else None."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def dsn(self, database: str = "postgres") -> str:
+        """Compose the URL of a database, password included: for connecting, not for showing."""
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start the server and wait until it accepts connections; creates its data the first time.
+
+        Raises:
+            ConfigurationError: the `demo` extra is not installed.
+            EmbeddedServerError: the folder or the port is in use, or the server does not come up.
+        """
+        binaries = self._binaries or find_binaries()
+        if self.process_id is not None:
+            raise EmbeddedServerError(f"a server already runs on {self.directory}; stop it or choose another folder")
+        self._abandon()
+        self._lock = open_folder(self.directory)
+        try:
+            placement = prepare_placement(self.directory, binaries)
+            self.data_directory = placement.data_directory
+            self._create_data(placement)
+            self._await_previous_server()
+            self._launch_on_a_port(placement)
+        except BaseException:
+            self.kill()
+            raise
+        atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """Stop the server, rolling back what is open. Does nothing when it is not running."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the server at once, as a crash would: the next start recovers from the write-ahead log."""
+        self._end(signal.SIGQUIT)
+
+    def remove(self) -> None:
+        """Stop the server and remove its folder with all data, also where the data is elsewhere."""
+        self.kill()
+        if self.directory.exists():
+            binaries = self._binaries or find_binaries()
+            remove_data(prepare_placement(self.directory, binaries))
+            shutil.rmtree(self.directory)
+
+    def _end(self, request: signal.Signals) -> None:
+        process = self._process
+        if process is not None and process.poll() is None:
+            steps = [(request, STOP_TIMEOUT_SECONDS), (signal.SIGQUIT, 10.0), (signal.SIGKILL, None)]
+            for step, timeout in steps:
+                # Between poll and here it may end by itself; Popen then sends nothing.
+                process.send_signal(step)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout)
+                    break
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Forget a process that has ended, and let others use the folder."""
+        self._process = None
+        atexit.unregister(self.stop)
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _create_data(self, placement: Placement) -> None:
+        """Run initdb the first time, beside the data folder: a killed one then leaves no half of it."""
+        password_file = self.directory / "password"
+        if (placement.data_directory / "PG_VERSION").exists():
+            if password_file.exists():
+                self.password = password_file.read_text()
+                return
+            if not placement.relocated:
+                raise EmbeddedServerError(f"{password_file} is missing; remove {self.directory} to start anew")
+            # What a folder of this path left behind when it was removed.
+            remove_data(placement)
+            placement = prepare_placement(self.directory, placement.binaries)
+        self.password = secrets.token_hex(16)
+        _write_private(password_file, self.password, None)
+        new = placement.data_directory.with_name("data.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        if placement.account is not None:
+            os.chown(new, placement.account.uid, placement.account.gid)
+        secret = new.with_name("data.password")
+        _write_private(secret, self.password, placement.account)
+        command = [
+            str(placement.binaries / "initdb"),
+            f"--pgdata={new}", f"--username={self.user}", f"--pwfile={secret}",
+            "--auth=scram-sha-256", "--encoding=UTF8",
+            # The C library's own C.UTF-8 is missing on older systems; PostgreSQL's is not.
+            "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
+        ]  # fmt: skip
+        if self._settings.get("fsync") == "off":
+            command.append("--no-sync")
+        try:
+            with self._log.open("wb") as log:
+                code = subprocess.run(
+                    _compose_launch(placement.account, command),
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=_compose_environment(),
+                    check=False, process_group=0,
+                ).returncode  # fmt: skip
+        finally:
+            secret.unlink()
+        if code != 0:
+            raise EmbeddedServerError(f"initdb failed in {new}:\n{read_last_lines(self._log)}")
+        new.rename(placement.data_directory)
+
+    def _await_previous_server(self) -> None:
+        """Wait for a server whose starter was killed to finish stopping, and remove a stale postmaster.pid.
+
+        PostgreSQL removes one by itself unless the pid now belongs to another process, which is common where
+        pids are few (containers).
+        """
+        pid_file = self.data_directory / "postmaster.pid"
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        while pid_file.exists() and sys.platform == "linux":
+            pid = pid_file.read_text().partition("\n")[0].strip()
+            if not _is_server_of(pid, self.data_directory):
+                pid_file.unlink(missing_ok=True)
+                return
+            if time.monotonic() > deadline:
+                raise EmbeddedServerError(f"process {pid} still serves {self.data_directory}; stop it first")
+            time.sleep(_POLL_SECONDS)
+
+    def _launch_on_a_port(self, placement: Placement) -> None:
+        """Start the process; where the free port found was taken meanwhile, on another one."""
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            self.port = self._asked_port or find_free_port()
+            self._launch(placement)
+            if self._await_connections():
+                return
+            lines = read_last_lines(self._log)
+            if "could not bind" not in lines and "could not create any TCP/IP sockets" not in lines:
+                raise EmbeddedServerError(f"PostgreSQL did not start in {self.data_directory}:\n{lines}")
+            if self._asked_port or attempt == _PORT_ATTEMPTS:
+                raise EmbeddedServerError(f"port {self.port} of {self.host} is in use; choose another one")
+
+    def _launch(self, placement: Placement) -> None:
+        settings = {
+            "listen_addresses": self.host,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            **self._settings,
+        }
+        command = [str(placement.binaries / "postgres"), "-D", str(placement.data_directory)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                _compose_launch(placement.account, command),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=_compose_environment(),
+                # Ctrl-C in a terminal reaches the whole group: the caller decides when the server stops.
+                process_group=0,
+            )  # fmt: skip
+
+    def _await_connections(self) -> bool:
+        """Wait until the server is ready and takes a connection; False where the process ended instead.
+
+        Its pid file is asked first: another server may answer on the port that ours failed to take.
+
+        Raises:
+            EmbeddedServerError: neither happened in time.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            pid = self.process_id
+            if pid is None:
+                return False
+            if not _is_ready(self.data_directory, pid):
+                time.sleep(_POLL_SECONDS)
+                continue
+            try:
+                psycopg.connect(self.dsn(), connect_timeout=5).close()
+            except psycopg.OperationalError as error:
+                raise EmbeddedServerError(f"PostgreSQL refuses its own user: {error}") from None
+            return True
+        lines = read_last_lines(self._log)
+        raise EmbeddedServerError(
+            f"PostgreSQL did not accept connections within {START_TIMEOUT_SECONDS:.0f} s:\n{lines}"
+        )
+
+
+def _compose_launch(account: Account | None, command: list[str]) -> list[str]:
+    uid, gid = (account.uid, account.gid) if account else (-1, -1)
+    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(uid), str(gid), *command]
+
+
+def _compose_environment() -> dict[str, str]:
+    """Nothing of the caller's: its PG variables and its language would change what the server does."""
+    return {"LC_ALL": "C", "PATH": os.defpath}
+
+
+def _write_private(path: Path, text: str, owner: Account | None) -> None:
+    """Write a file that only its owner can read, from its first byte on."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w") as file:
+        file.write(text)
+        if owner is not None:
+            os.fchown(descriptor, owner.uid, owner.gid)
+
+
+def _is_ready(data_directory: Path, pid: int) -> bool:
+    """Whether the process says in its pid file that it accepts connections."""
+    try:
+        lines = (data_directory / "postmaster.pid").read_text().split("\n")
+    except OSError:
+        return False
+    return lines[0] == str(pid) and len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
+
+
+def _is_server_of(pid: str, data_directory: Path) -> bool:
+    """Whether a live process is a PostgreSQL server started on this data folder."""
+    try:
+        arguments = Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return arguments[0].endswith(b"postgres") and os.fsencode(data_directory) in arguments

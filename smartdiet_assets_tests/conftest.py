@@ -1,0 +1,155 @@
+"""The real servers of the tests: each starts once, when the first test needs it.
+
+Every test has databases of its own. A part that the machine lacks skips the test with the reason; with
+CI=true it fails it.
+"""
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psycopg
+import pytest
+from psycopg import sql
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from smartdiet_assets.demo.mongo_server import EmbeddedMongo
+from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
+from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.environment import VARIABLES
+from smartdiet_assets.resources.mongo import MongoResource
+from smartdiet_assets.resources.postgres import PostgresResource
+
+#: Nothing here outlives the run, so nothing waits for a disk; no autovacuum writes while a test counts.
+FAST_POSTGRES = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_wal_size": "4GB",
+}
+_numbers = count(1)
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip a test whose real part is missing here; in CI, where nothing may be missing, fail it."""
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(f"CI must have every part: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """The shared PostgreSQL server. Do not stop or kill it: start another one for that."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("servers") / "postgres", settings=FAST_POSTGRES)
+    try:
+        server.start()
+    except ConfigurationError as error:
+        skip_or_fail(str(error))
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMongo]:
+    """The shared MongoDB server. Do not stop or kill it: start another one for that."""
+    server = EmbeddedMongo(tmp_path_factory.mktemp("servers") / "mongo")
+    try:
+        server.start()
+    except ConfigurationError as error:
+        skip_or_fail(str(error))
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def _postgres_admin(postgres_server: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(postgres_server.dsn(), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def mongo_client(mongo_server: EmbeddedMongo) -> Iterator[MongoClient[dict[str, Any]]]:
+    """A client of the shared MongoDB server."""
+    with MongoClient[dict[str, Any]](mongo_server.uri) as client:
+        yield client
+
+
+@pytest.fixture
+def postgres_database(postgres_server: EmbeddedPostgres, _postgres_admin: psycopg.Connection) -> Iterator[str]:
+    """The URL of an empty database that is this test's own."""
+    name = f"test_{next(_numbers)}"
+    # template0 is a database nobody can have written to; copying its files is the fastest way.
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy")
+    _postgres_admin.execute(statement.format(sql.Identifier(name)))
+    yield postgres_server.dsn(name)
+    _postgres_admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def postgres(postgres_database: str) -> Iterator[psycopg.Connection]:
+    """An open connection to this test's database, autocommit on: what it does shows at once."""
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def postgres_resource(postgres_database: str) -> Iterator[PostgresResource]:
+    """The resource on this test's database."""
+    parts = psycopg.conninfo.conninfo_to_dict(postgres_database)
+    resource = PostgresResource(
+        host=str(parts["host"]),
+        port=int(str(parts["port"])),
+        database=str(parts["dbname"]),
+        user=str(parts["user"]),
+        password=str(parts["password"]),
+    )
+    yield resource
+    resource.close()
+
+
+@pytest.fixture
+def mongo_database(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[Database[dict[str, Any]]]:
+    """An empty database that is this test's own."""
+    name = f"test_{next(_numbers)}"
+    yield mongo_client[name]
+    mongo_client.drop_database(name)
+
+
+@pytest.fixture
+def mongo_resource(mongo_server: EmbeddedMongo, mongo_database: Database[dict[str, Any]]) -> Iterator[MongoResource]:
+    """The resource on this test's database."""
+    resource = MongoResource(url=mongo_server.uri, database=mongo_database.name)
+    yield resource
+    resource.close()
+
+
+@pytest.fixture
+def configured_servers(
+    mongo_server: EmbeddedMongo,
+    mongo_database: Database[dict[str, Any]],
+    postgres_resource: PostgresResource,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The variables of this test's databases, and no others, in a folder without a `.env`."""
+    monkeypatch.chdir(tmp_path)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "MONGODB_URL": mongo_server.uri,
+        "MONGODB_DATABASE": mongo_database.name,
+        "POSTGRES_HOST": postgres_resource.host,
+        "POSTGRES_PORT": str(postgres_resource.port),
+        "POSTGRES_DATABASE": postgres_resource.database,
+        "POSTGRES_USER": postgres_resource.user,
+        "POSTGRES_PASSWORD": postgres_resource.password,
+    }.items():
+        monkeypatch.setenv(name, value)
