@@ -1,0 +1,184 @@
+"""The settings of the environment: which variables there are, their defaults and what they may hold.
+
+Here: the only reading of `.env` and of the process environment. Not here: connecting (`mongo`, `postgres`),
+and DAGSTER_HOME, which is Dagster's own. A message names the variable and never repeats what it holds.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from copy import copy
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from dagster import ConfigurableResource, EnvVar
+from dagster._config.field_utils import IntEnvVar
+from dotenv import dotenv_values, find_dotenv
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from smartdiet_assets.errors import ConfigurationError
+
+_SCHEMAS = Path("config", "schemas.yaml")
+ResourceT = TypeVar("ResourceT", bound=ConfigurableResource[Any])
+Executor = Literal["in_process", "multiprocess"]
+
+
+class Environment(BaseModel):
+    """Every setting, read once; the defaults are those of the replaced tool.
+
+    Attributes:
+        global_date_threshold: documents from this date on (UTC) are read again by incremental runs.
+        batch_size: documents in a batch.
+        schemas_path: the file that declares the tables.
+        executor: `in_process` or `multiprocess`: whether each table of a run has a process of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mongodb_url: str = Field(default="mongodb://localhost:27017", repr=False)
+    mongodb_database: str = "default"
+    postgres_host: str = "localhost"
+    postgres_port: int = 5432
+    postgres_database: str = "database"
+    postgres_user: str = "user"
+    postgres_password: str = Field(default="", repr=False)
+    global_date_threshold: date | None = None
+    batch_size: int = 5000
+    schemas_path: Path = _SCHEMAS
+    executor: Executor = "in_process"
+
+
+def apply_env_file() -> Path | None:
+    """Put the variables of the nearest `.env`, from the current folder upwards, into the process environment.
+
+    What is already set there wins. Dagster's `EnvVar` reads the process environment, so it sees both.
+
+    Returns:
+        The file, None when there is none.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    found = find_dotenv(usecwd=True)
+    if not found:
+        return None
+    try:
+        values = dotenv_values(found)
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError(f"{found} cannot be read; it must be a UTF-8 text file") from None
+    for name, value in values.items():
+        if value is not None:
+            os.environ.setdefault(name, value)
+    return Path(found)
+
+
+def read_environment(env: Mapping[str, str] | None = None) -> Environment:
+    """Read every setting; an empty variable counts as one that is not set.
+
+    Args:
+        env: variables to read instead of the process environment and its `.env`.
+
+    Raises:
+        ConfigurationError: one or more variables cannot be used; names all of them.
+    """
+    if env is None:
+        apply_env_file()
+        env = os.environ
+    values: dict[str, object] = {}
+    problems: list[str] = []
+    for name, (field, convert, expected) in _VARIABLES.items():
+        text = env.get(name, "")
+        if not text:
+            continue
+        try:
+            values[field] = convert(text)
+        except ValueError:
+            problems.append(f"{name} must be {expected}")
+    values.setdefault("schemas_path", _find_schemas())
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return Environment.model_validate(values)
+
+
+def build_configured(resource_type: type[ResourceT], variables: Mapping[str, str], settings: Environment) -> ResourceT:
+    """Build a resource whose fields default to the environment: Dagit shows a variable's name, not what it holds.
+
+    The defaults are those of a class of its own, because a run config that overrides one field of a resource sets
+    the others back to their class's defaults, not to the instance's values. A variable that is not set leaves the
+    setting's default: a reference to it would fail the run instead.
+
+    Args:
+        variables: the variable of each field; the setting of that name has its lower-case name.
+    """
+    fields: dict[str, Any] = {}
+    for field, variable in variables.items():
+        default = {"env": variable} if os.environ.get(variable) else getattr(settings, variable.lower())
+        info = copy(resource_type.model_fields[field])
+        info.default = default
+        fields[field] = (info.annotation, info)
+    configured = create_model(
+        resource_type.__name__, __base__=resource_type, __module__=resource_type.__module__,
+        __doc__=resource_type.__doc__, **fields,
+    )  # fmt: skip
+    return configured()
+
+
+def require_read(resource: ConfigurableResource[Any]) -> None:
+    """Refuse to connect with a resource that still holds names of variables.
+
+    Raises:
+        ConfigurationError: Dagster has not initialized it.
+    """
+    if any(isinstance(value, EnvVar | IntEnvVar | dict) for _, value in resource):
+        raise ConfigurationError(f"the {type(resource).__name__} is not initialized: its variables are not read")
+
+
+def _find_schemas() -> Path:
+    """The file under the current folder, or else the one of the checkout this package is in."""
+    beside = Path(__file__).parents[2] / _SCHEMAS
+    return _SCHEMAS if _SCHEMAS.exists() or not beside.exists() else beside
+
+
+def _read_text(text: str) -> str:
+    return text
+
+
+def _read_mongodb_url(text: str) -> str:
+    if not text.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError
+    return text
+
+
+def _read_port(text: str) -> int:
+    if not 1 <= (port := int(text)) <= 65535:
+        raise ValueError
+    return port
+
+
+def _read_positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
+def _read_executor(text: str) -> str:
+    if text not in get_args(Executor):
+        raise ValueError
+    return text
+
+
+#: Variable: field, conversion, and what a user is told to put there.
+_VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
+    "MONGODB_URL": ("mongodb_url", _read_mongodb_url, "a URL that starts with mongodb:// or mongodb+srv://"),
+    "MONGODB_DATABASE": ("mongodb_database", _read_text, "a name"),
+    "POSTGRES_HOST": ("postgres_host", _read_text, "a host name or address"),
+    "POSTGRES_PORT": ("postgres_port", _read_port, "a port, 1 to 65535"),
+    "POSTGRES_DATABASE": ("postgres_database", _read_text, "a name"),
+    "POSTGRES_USER": ("postgres_user", _read_text, "a name"),
+    "POSTGRES_PASSWORD": ("postgres_password", _read_text, "a password"),
+    "GLOBAL_DATE_THRESHOLD": ("global_date_threshold", date.fromisoformat, "a date such as 2024-01-31"),
+    "BATCH_SIZE": ("batch_size", _read_positive, "a whole number, 1 or more"),
+    "SMARTDIET_SCHEMAS": ("schemas_path", Path, "a path"),
+    "SMARTDIET_EXECUTOR": ("executor", _read_executor, " or ".join(get_args(Executor))),
+}
+VARIABLES = tuple(_VARIABLES)

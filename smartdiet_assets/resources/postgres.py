@@ -1,0 +1,143 @@
+"""PostgreSQL as a resource: its settings, its connections and its check.
+
+Here: how a connection is opened and closed. Not here: what is written through it (`load`), and which error is
+which (`postgres_errors`).
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from weakref import WeakSet
+
+import psycopg
+from dagster import ConfigurableResource, InitResourceContext
+from pydantic import Field, PrivateAttr
+
+from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.resources.checking import CheckResult
+from smartdiet_assets.resources.environment import build_configured, read_environment, require_read
+from smartdiet_assets.resources.mongo import SECRET
+from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+
+#: Where the mirror keeps its own state.
+STATE_SCHEMA = "smartdiet"
+# A schema that is there needs only the right to create tables in it.
+_RIGHTS = """
+SELECT current_setting('transaction_read_only')::boolean,
+       current_schema(),
+       has_schema_privilege(current_schema(), 'CREATE'),
+       CASE
+           WHEN to_regnamespace(%(state)s) IS NULL
+           THEN has_database_privilege(current_database(), 'CREATE')
+           ELSE has_schema_privilege(%(state)s, 'CREATE')
+       END
+"""
+
+
+class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
+    """The PostgreSQL database that holds the mirrored tables.
+
+    Outside of a Dagster run use it as
+    `with build_postgres_resource().process_config_and_initialize_cm() as postgres:`, which also resolves the
+    variables.
+    """
+
+    host: str = Field(default="localhost", description="Host name or address (POSTGRES_HOST).")
+    port: int = Field(default=5432, description="TCP port (POSTGRES_PORT).")
+    database: str = Field(default="database", description="Name of the database (POSTGRES_DATABASE).")
+    user: str = Field(default="user", description="Name of the user (POSTGRES_USER).")
+    password: str = Field(
+        default="", repr=False, json_schema_extra=SECRET, description="Its password (POSTGRES_PASSWORD)."
+    )
+    connect_timeout: float = Field(default=10.0, ge=2, description="Seconds to open a connection, 2 at least.")
+    keepalive_idle: float = Field(
+        default=30.0,
+        ge=1,
+        description="Seconds of silence before a connection is probed (3 times, every 10 s).",
+    )
+
+    _connections: WeakSet[psycopg.Connection] = PrivateAttr(default_factory=WeakSet)
+
+    @contextmanager
+    def yield_for_execution(self, context: InitResourceContext) -> Generator["PostgresResource", None, None]:
+        """Serve a run, and close after it every connection it left open.
+
+        Connections open when a table asks for one: where the server is away, the table's step fails and is
+        retried, not the whole run.
+        """
+        try:
+            yield self
+        finally:
+            self.close()
+
+    def connect(self) -> psycopg.Connection:
+        """Open a connection, autocommit off; the caller closes it, at the latest the end of the run does.
+
+        Raises:
+            SmartdietError: by cause: ServerUnreachableError, AuthenticationError, DatabaseNotFoundError, ...
+        """
+        require_read(self)
+        try:
+            connection = psycopg.connect(
+                host=self.host,
+                port=self.port,
+                dbname=self.database,
+                user=self.user,
+                password=self.password,
+                application_name="smartdiet",
+                connect_timeout=round(self.connect_timeout),
+                keepalives=1,
+                keepalives_idle=round(self.keepalive_idle),
+                keepalives_interval=10,
+                keepalives_count=3,
+            )
+        except psycopg.Error as error:
+            raise translate_postgres_error(error, f"connecting to {self.describe()}") from None
+        self._connections.add(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close every connection that is still open; what they had not committed is rolled back."""
+        for connection in list(self._connections):
+            connection.close()
+        self._connections.clear()
+
+    def describe(self) -> str:
+        """Name the server and database in a message."""
+        return f"PostgreSQL database {self.database} at {self.host}:{self.port}"
+
+    def check(self) -> CheckResult:
+        """Say in one sentence what keeps the mirror from writing to the database, if anything does."""
+        try:
+            sentence = self._find_fault()
+        except SmartdietError as error:
+            sentence = str(error)
+        return CheckResult(name="postgres", ok=not sentence, sentence=sentence)
+
+    def _find_fault(self) -> str:
+        try:
+            with self.connect() as connection:
+                row = connection.execute(_RIGHTS, {"state": STATE_SCHEMA}).fetchone()
+        except psycopg.Error as error:
+            raise translate_postgres_error(error, f"checking {self.describe()}") from None
+        assert row is not None
+        read_only, schema, may_create_tables, may_create_state = row
+        user = f"the user {self.user} of the {self.describe()}"
+        if read_only:
+            return f"{user} is read only, or the server is"
+        if schema is None:
+            return f"{user} has no schema to create tables in; check its search_path"
+        if not may_create_tables:
+            return f"{user} has no right to create a table in the schema {schema}"
+        if not may_create_state:
+            return f"{user} has no right to create the schema {STATE_SCHEMA}, or tables in it"
+        return ""
+
+
+def build_postgres_resource() -> PostgresResource:
+    """Build the resource that the environment describes; what a variable gives shows in Dagit as its name.
+
+    Raises:
+        ConfigurationError: a variable cannot be used.
+    """
+    variables = {field: f"POSTGRES_{field.upper()}" for field in ("host", "port", "database", "user", "password")}
+    return build_configured(PostgresResource, variables, read_environment())

@@ -1,0 +1,116 @@
+"""The boundary where psycopg's errors become ours.
+
+Here: which error is worth a retry and what a user is told. Not here: connecting (`postgres`). The driver's
+text is never repeated: it can hold values of rows.
+"""
+
+import psycopg
+
+from smartdiet_assets.errors import (
+    AuthenticationError,
+    DatabaseNotFoundError,
+    LoadConflictError,
+    LoadFailedError,
+    PermissionDeniedError,
+    ServerUnreachableError,
+    SmartdietError,
+    TerminalError,
+)
+
+_NO_SERVER = "no server answers; check it, POSTGRES_HOST and POSTGRES_PORT"
+_LOST = "the connection was lost"
+_REFUSED = "the server refuses the user or the password; check POSTGRES_USER and POSTGRES_PASSWORD"
+_NO_DATABASE = "the server has no such database; create it or check POSTGRES_DATABASE"
+_NOT_NOW = "the server takes no connections now (starting, stopping or full)"
+
+#: SQLSTATE (5 characters) or its class (2), the longer first: our error and what a user is told.
+_BY_SQLSTATE: dict[str, tuple[type[SmartdietError], str]] = {
+    "08": (ServerUnreachableError, _LOST),
+    "25P03": (ServerUnreachableError, "the server closed the connection while it was idle"),
+    "25P04": (ServerUnreachableError, "the server ended the transaction after its time limit"),
+    "57P01": (ServerUnreachableError, "the server or an administrator closed the connection"),
+    "57P02": (ServerUnreachableError, "the server closed the connection after a crash"),
+    "57P03": (ServerUnreachableError, _NOT_NOW),
+    "57P05": (ServerUnreachableError, "the server closed the connection while it was idle"),
+    "53300": (ServerUnreachableError, _NOT_NOW),
+    "53200": (ServerUnreachableError, "the server is out of memory"),
+    "28": (AuthenticationError, _REFUSED),
+    "3D000": (DatabaseNotFoundError, _NO_DATABASE),
+    "57P04": (DatabaseNotFoundError, "the database was dropped"),
+    "42501": (
+        PermissionDeniedError,
+        "the user has no right to do this; grant it or change POSTGRES_USER",
+    ),
+    "25006": (PermissionDeniedError, "the server or the user is read only"),
+    "40": (LoadConflictError, "PostgreSQL stopped the transaction because of another one"),
+    "55P03": (LoadConflictError, "another transaction held a lock for too long"),
+    "55006": (LoadConflictError, "another session uses the object"),
+    "23503": (LoadConflictError, "a parent row was deleted, or a child row added, meanwhile"),
+    "53100": (TerminalError, "the server's disk is full"),
+}
+#: Parts of the server's English texts. A failed connection carries no SQLSTATE.
+_BY_TEXT: tuple[tuple[tuple[str, ...], type[SmartdietError], str], ...] = (
+    (
+        ("is starting up", "is shutting down", "in recovery mode", "not yet accepting",
+         "not accepting connections", "too many clients", "too many connections", "connection slots"),
+        ServerUnreachableError, _NOT_NOW,
+    ),
+    (
+        ("authentication failed", "no password supplied", "pg_hba.conf", "is not permitted to log in",
+         "requires a valid client certificate"),
+        AuthenticationError, _REFUSED,
+    ),
+    (("permission denied for database",), PermissionDeniedError, "the user may not connect to the database"),
+)  # fmt: skip
+#: How psycopg's own texts begin where no connection came about.
+_NO_CONNECTION = ("connection failed", "failed to resolve")
+
+
+def translate_postgres_error(error: BaseException, action: str, table: str = "") -> SmartdietError:
+    """Choose our error for one of psycopg's; raise it `from None`.
+
+    Args:
+        error: what psycopg raised; one of ours is returned as it is.
+        action: what was going on, such as "connecting to PostgreSQL at db:5432" or "merging the rows".
+        table: the table it was going on for, "" where there is none.
+    """
+    if isinstance(error, SmartdietError):
+        return error
+    sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
+    what = f"{table}: {action}" if table else action
+    if sqlstate is not None:
+        found = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2])
+        if found is not None:
+            kind, reason = found
+            return kind(f"{what} failed: {reason} (SQLSTATE {sqlstate})")
+    elif isinstance(error, psycopg.OperationalError):
+        kind, reason = _explain_connection_failure(error)
+        return kind(f"{what} failed: {reason}")
+    elif isinstance(error, psycopg.InterfaceError) and "connection is" in str(error):
+        return ServerUnreachableError(f"{what} failed: {_LOST}")
+    if table:
+        return LoadFailedError(table, action, sqlstate)
+    return TerminalError(f"{action} failed (SQLSTATE {sqlstate or 'unknown'})")
+
+
+def _explain_connection_failure(error: psycopg.OperationalError) -> tuple[type[SmartdietError], str]:
+    """Tell the causes apart by the text, of which nothing is kept.
+
+    A server of another language says them in it: then whether it came to ask for the password tells a refusal
+    from a server that is not ready.
+    """
+    text = str(error)
+    for parts, kind, reason in _BY_TEXT:
+        if any(part in text for part in parts):
+            return kind, reason
+    if "does not exist" in text:
+        if 'database "' in text:
+            return DatabaseNotFoundError, _NO_DATABASE
+        return AuthenticationError, _REFUSED
+    if "FATAL" in text:
+        if error.pgconn is not None and error.pgconn.used_password:
+            return AuthenticationError, "the server refuses the user, the password or the database"
+        return ServerUnreachableError, "the server refuses the connection"
+    if isinstance(error, psycopg.errors.ConnectionTimeout) or any(part in text for part in _NO_CONNECTION):
+        return ServerUnreachableError, _NO_SERVER
+    return ServerUnreachableError, _LOST

@@ -1,0 +1,1 @@
+"""Tests of `smartdiet_assets.resources` on real servers."""

@@ -1,0 +1,114 @@
+"""What each variable means, what is said of a bad one, and that `.env` never wins over the environment."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.environment import VARIABLES, read_environment
+
+SECRET = "hunter2-s3cret"
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No variable of ours, and a current folder whose parents have no `.env`; all restored afterwards."""
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_defaults_are_those_of_the_replaced_tool() -> None:
+    environment = read_environment({})
+    assert environment.mongodb_url == "mongodb://localhost:27017"
+    assert (environment.mongodb_database, environment.postgres_host) == ("default", "localhost")
+    assert (environment.postgres_port, environment.postgres_database) == (5432, "database")
+    assert (environment.postgres_user, environment.postgres_password) == ("user", "")
+    assert (environment.global_date_threshold, environment.batch_size) == (None, 5000)
+
+
+def test_every_variable_is_read() -> None:
+    environment = read_environment(
+        {
+            "MONGODB_URL": "mongodb+srv://example.org",
+            "MONGODB_DATABASE": "diet",
+            "POSTGRES_PORT": "6543",
+            "POSTGRES_PASSWORD": SECRET,
+            "GLOBAL_DATE_THRESHOLD": "2024-01-31",
+            "BATCH_SIZE": "100",
+            "SMARTDIET_SCHEMAS": "/etc/schemas.yaml",
+            "SMARTDIET_EXECUTOR": "multiprocess",
+        }
+    )
+    assert environment.mongodb_database == "diet"
+    assert (environment.postgres_port, environment.batch_size) == (6543, 100)
+    assert environment.global_date_threshold == date(2024, 1, 31)
+    assert environment.schemas_path == Path("/etc/schemas.yaml")
+    assert environment.executor == "multiprocess"
+    assert SECRET not in repr(environment)
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    assert read_environment(dict.fromkeys(VARIABLES, "")) == read_environment({})
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("MONGODB_URL", f"user:{SECRET}@localhost"),
+        ("POSTGRES_PORT", SECRET),
+        ("POSTGRES_PORT", "70000"),
+        ("GLOBAL_DATE_THRESHOLD", "31/01/2024"),
+        ("BATCH_SIZE", "0"),
+        ("BATCH_SIZE", "many"),
+        ("SMARTDIET_EXECUTOR", "fast"),
+    ],
+)
+def test_a_bad_value_is_an_error_that_names_the_variable_and_not_the_value(name: str, bad: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name} must be ") as caught:
+        read_environment({name: bad})
+    assert bad not in str(caught.value).removeprefix(name)
+
+
+def test_all_bad_values_are_reported_at_once() -> None:
+    with pytest.raises(ConfigurationError, match=r"(?s)POSTGRES_PORT.*BATCH_SIZE"):
+        read_environment({"BATCH_SIZE": "x", "POSTGRES_PORT": "x"})
+
+
+def test_a_dotenv_file_in_a_folder_above_is_read_and_the_environment_wins(
+    own_environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own_environment / ".env").write_text("POSTGRES_HOST=from-file\nPOSTGRES_USER=from-file\n")
+    below = own_environment / "below"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    monkeypatch.setenv("POSTGRES_USER", "from-environment")
+    environment = read_environment()
+    assert (environment.postgres_host, environment.postgres_user) == ("from-file", "from-environment")
+    # Dagster's EnvVar reads the process environment.
+    assert os.environ["POSTGRES_HOST"] == "from-file"
+
+
+def test_a_dotenv_file_that_is_not_text_is_named(own_environment: Path) -> None:
+    (own_environment / ".env").write_bytes(b"POSTGRES_HOST=\xff\xfe\n")
+    with pytest.raises(ConfigurationError, match=r"\.env cannot be read"):
+        read_environment()
+
+
+def test_the_schema_file_of_the_current_folder_comes_before_the_checkouts(own_environment: Path) -> None:
+    assert read_environment().schemas_path == ROOT / "config" / "schemas.yaml"
+    (own_environment / "config").mkdir()
+    (own_environment / "config" / "schemas.yaml").write_text("")
+    assert read_environment().schemas_path.resolve() == own_environment / "config" / "schemas.yaml"
+
+
+def test_the_example_file_lists_every_variable_with_its_default(own_environment: Path) -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert set(example) == set(VARIABLES)
+    assert read_environment(example) == read_environment({})
