@@ -1,0 +1,105 @@
+"""The mirror's own tables, in schema `smartdiet`: where each table stands and what could not be loaded.
+
+Here: their DDL and creating them when missing. Not here: reading and writing their rows, and the companions
+of `one_per_key` tables (`load.table_ddl`).
+"""
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA
+
+_RELATIONS = ("sync_state", "rejected_rows", "awaited_parents", "awaited_parents_parent_idx")
+
+_CREATE = """\
+CREATE SCHEMA IF NOT EXISTS smartdiet;
+CREATE TABLE IF NOT EXISTS smartdiet.sync_state (
+  table_name TEXT COLLATE "C" PRIMARY KEY,
+  watermark TIMESTAMP,
+  run_id TEXT,
+  updated_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  code_version TEXT,
+  documents_read BIGINT NOT NULL DEFAULT 0,
+  reimport TEXT
+);
+CREATE TABLE IF NOT EXISTS smartdiet.rejected_rows (
+  table_name TEXT COLLATE "C" NOT NULL,
+  document_id TEXT COLLATE "C" NOT NULL,
+  column_name TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  expected TEXT NOT NULL,
+  received TEXT NOT NULL,
+  items INTEGER NOT NULL DEFAULT 1,
+  attempts INTEGER NOT NULL DEFAULT 1,
+  first_seen TIMESTAMPTZ NOT NULL DEFAULT now(),
+  last_seen TIMESTAMPTZ NOT NULL DEFAULT now(),
+  run_id TEXT,
+  PRIMARY KEY (table_name, document_id)
+);
+CREATE TABLE IF NOT EXISTS smartdiet.awaited_parents (
+  table_name TEXT COLLATE "C" NOT NULL,
+  document_id TEXT COLLATE "C" NOT NULL,
+  column_name TEXT COLLATE "C" NOT NULL,
+  parent_table TEXT COLLATE "C" NOT NULL,
+  parent_id TEXT COLLATE "C" NOT NULL,
+  first_run_id TEXT,
+  PRIMARY KEY (table_name, document_id, column_name, parent_id)
+);
+CREATE INDEX IF NOT EXISTS awaited_parents_parent_idx
+  ON smartdiet.awaited_parents (parent_table, parent_id)"""
+
+_COMMENTS = {
+    "SCHEMA smartdiet": "What the MongoDB mirror knows about itself",
+    "TABLE smartdiet.sync_state": "How far each mirrored table has been read",
+    "COLUMN smartdiet.sync_state.watermark": "The largest source date seen, UTC; the next run starts there",
+    "COLUMN smartdiet.sync_state.run_id": "The run that wrote this line",
+    "COLUMN smartdiet.sync_state.code_version": "Hash of the declaration the table was last filled by",
+    "COLUMN smartdiet.sync_state.documents_read": "Documents the last run read",
+    "COLUMN smartdiet.sync_state.reimport": "Why the next run has to read everything; NULL when it has not",
+    "TABLE smartdiet.rejected_rows": "Documents that could not be loaded, read again by each run",
+    "COLUMN smartdiet.rejected_rows.document_id": (
+        "The _id: 24 hexadecimal digits for an ObjectId, canonical extended JSON for anything else"
+    ),
+    "COLUMN smartdiet.rejected_rows.column_name": "The column at fault, empty when the whole document is",
+    "COLUMN smartdiet.rejected_rows.expected": "The SQL type or the rule the value does not meet",
+    "COLUMN smartdiet.rejected_rows.received": "The BSON type found; never the value",
+    "COLUMN smartdiet.rejected_rows.items": "Rows of the document that are missing",
+    "COLUMN smartdiet.rejected_rows.attempts": "Runs that tried",
+    "TABLE smartdiet.awaited_parents": "Parents that rejected rows wait for, read by id in the parent's run",
+}
+
+
+def compose_bookkeeping() -> sql.Composed:
+    """Compose the script that creates the schema, its tables and their comments where they are missing."""
+    comments = [
+        sql.SQL("COMMENT ON {} IS {}").format(sql.SQL(target), sql.Literal(text)) for target, text in _COMMENTS.items()
+    ]
+    return sql.SQL(";\n").join([sql.SQL(_CREATE), *comments])
+
+
+def apply_bookkeeping(connection: psycopg.Connection[Any]) -> None:
+    """Create what is missing of schema `smartdiet`; one catalogue query and no lock when nothing is."""
+    if _is_complete(connection):
+        return
+    with connection.transaction():
+        # IF NOT EXISTS alone loses the race of two first runs: both see nothing, one meets a unique
+        # violation.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('smartdiet bookkeeping', 0))")
+        if not _is_complete(connection):
+            connection.execute(compose_bookkeeping(), prepare=False)
+
+
+def _is_complete(connection: psycopg.Connection[Any]) -> bool:
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(
+            """\
+SELECT count(*)
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = ANY (%s)""",
+            [BOOKKEEPING_SCHEMA, list(_RELATIONS)],
+        ).fetchone()
+    return row is not None and row[0] == len(_RELATIONS)

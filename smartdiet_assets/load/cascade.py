@@ -1,0 +1,251 @@
+"""Removing rows that other tables point at: the children first, by each foreign key's own rule.
+
+Here: which tables a deletion reaches, their locks, and the children's rows that go or lose a reference. Not here: the
+deletion of the rows themselves, which the caller does afterwards.
+A child's row that goes is no loss: its document is noted as waiting for the parent, and read again.
+"""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from smartdiet_assets.load.advisory import lock_tables
+from smartdiet_assets.load.execution import Connection, execute, fetch_value
+from smartdiet_assets.load.fragments import encode, name, names, target_of
+from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.schema.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One foreign key seen from its parent: `child.column` points at `parent.parent_column`."""
+
+    child: str
+    column: str
+    parent: str
+    parent_column: str
+    nulled: bool
+
+
+@dataclass(slots=True)
+class Cascade:
+    """Children's rows that were removed and references that were set to NULL, by table."""
+
+    removed: dict[str, int]
+    nulled: dict[str, int]
+
+
+def list_references(schema: Schema, parent: str) -> list[Reference]:
+    """List the foreign keys that point at a table, its own included, in the order of the schema."""
+    return [
+        Reference(
+            child=table.name,
+            column=column.name,
+            parent=parent,
+            parent_column=column.foreign_key.column,
+            nulled=column.foreign_key.on_missing_parent == "null",
+        )
+        for table in schema.tables.values()
+        for column in table.columns
+        if column.foreign_key is not None and column.foreign_key.table == parent
+    ]
+
+
+def list_reach(schema: Schema, table_name: str) -> list[str]:
+    """List the tables that lose rows or references when rows of a table go, parents first, the table itself first."""
+    losing_rows = {table_name}
+    reached = {table_name}
+    for name_ in schema.tables:
+        if name_ in losing_rows:
+            for reference in list_references(schema, name_):
+                reached.add(reference.child)
+                if not reference.nulled:
+                    losing_rows.add(reference.child)
+    return [name_ for name_ in schema.tables if name_ in reached]
+
+
+def lock_reach(connection: Connection, schema: Schema, table_name: str) -> None:
+    """Lock the tables a deletion reaches, before any row is written; the table's own lock is held already."""
+    lock_tables(connection, [other for other in list_reach(schema, table_name) if other != table_name])
+
+
+def apply_cascade(connection: Connection, schema: Schema, table: Table, doomed: sql.Composable, run_id: str) -> Cascade:
+    """Make the children ready for the deletion of rows, and note whose documents now wait for a parent.
+
+    Args:
+        doomed: condition on a row `t` of the table: it is about to be deleted.
+        run_id: stored with what is noted.
+    """
+    cascade = Cascade({}, {})
+    references = [reference for other in list_reach(schema, table.name) for reference in list_references(schema, other)]
+    present = [other for other in list_reach(schema, table.name) if _is_there(connection, other)]
+    if present == [table.name] and not list_references(schema, table.name):
+        return cascade
+    for other in present:
+        for statement in compose_gone(schema, schema.tables[other]):
+            execute(connection, statement)
+    losing = {table.name} if execute(connection, compose_asked(schema, table, doomed)) else set()
+    for other in present:
+        pointing = [r for r in references if r.child == other and r.parent in {*losing, other}]
+        if pointing and _collect(connection, schema, schema.tables[other], pointing, run_id):
+            losing.add(other)
+    for reference in references:
+        if reference.nulled and reference.child in present and reference.parent in losing:
+            nulled = execute(connection, compose_null(schema, schema.tables[reference.child], reference))
+            if nulled:
+                cascade.nulled[reference.child] = cascade.nulled.get(reference.child, 0) + nulled
+    for other in reversed(present):
+        removed = execute(connection, compose_remove(schema, schema.tables[other])) if other in losing else 0
+        if removed:
+            cascade.removed[other] = removed
+    return cascade
+
+
+def _is_there(connection: Connection, table_name: str) -> bool:
+    return bool(fetch_value(connection, sql.SQL("SELECT to_regclass(quote_ident(%s)) IS NOT NULL"), [table_name]))
+
+
+def _collect(connection: Connection, schema: Schema, child: Table, references: list[Reference], run_id: str) -> int:
+    """Collect the rows of one table that go with their parents, and note what they and its orphans wait for."""
+    taking = [reference for reference in references if not reference.nulled]
+    collected = 0
+    found = -1
+    # Only a table that points at itself needs a second round.
+    while found:
+        found = sum(execute(connection, compose_collect(schema, child, reference)) for reference in taking)
+        collected += found
+    execute(connection, sql.SQL("ANALYZE {}").format(_gone(schema, child.name)))
+    for reference in references:
+        execute(connection, compose_await(schema, child, reference), {"run": run_id})
+    if collected:
+        execute(connection, compose_reject(schema, child, taking), {"run": run_id})
+    return collected
+
+
+def compose_gone(schema: Schema, table: Table) -> list[sql.Composed]:
+    """Compose the temporary table of the rows of a table that go; `asked` are those the caller deletes itself."""
+    gone = _gone(schema, table.name)
+    return [
+        sql.SQL("DROP TABLE IF EXISTS {}").format(gone),
+        sql.SQL(
+            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\nSELECT ctid AS place, false AS asked, {} FROM {} WITH NO DATA"
+        ).format(gone, names(_columns(table)), target_of(table)),
+    ]
+
+
+def compose_asked(schema: Schema, table: Table, doomed: sql.Composable) -> sql.Composed:
+    """Compose filling in the rows the caller is about to delete."""
+    return sql.SQL("INSERT INTO {}\nSELECT t.ctid, true, {}\nFROM {} AS t\nWHERE {}").format(
+        _gone(schema, table.name), names(_columns(table), "t"), target_of(table), doomed
+    )
+
+
+def compose_collect(schema: Schema, child: Table, reference: Reference) -> sql.Composed:
+    """Compose adding the rows that point at a row that goes to those that go."""
+    return sql.SQL("""\
+INSERT INTO {gone}
+SELECT t.ctid, false, {columns}
+FROM {target} AS t
+WHERE t.{column} IN (SELECT {parent_column} FROM {parents})
+  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g.place = t.ctid)""").format(
+        gone=_gone(schema, child.name),
+        columns=names(_columns(child), "t"),
+        target=target_of(child),
+        column=name(reference.column),
+        parent_column=name(reference.parent_column),
+        parents=_gone(schema, reference.parent),
+    )
+
+
+def compose_await(schema: Schema, child: Table, reference: Reference) -> sql.Composed:
+    """Compose noting the parents that a child's documents wait for from now on."""
+    return sql.SQL("""\
+INSERT INTO smartdiet.awaited_parents
+  (table_name, document_id, column_name, parent_table, parent_id, first_run_id)
+SELECT DISTINCT {child}, {document_id}, {column_name}, {parent}, t.{column}::text, %(run)s
+FROM {target} AS t
+WHERE t.{column} IN (SELECT {parent_column} FROM {parents})
+  AND t.{document} IS NOT NULL
+  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g.place = t.ctid AND g.asked)
+ON CONFLICT (table_name, document_id, column_name, parent_id) DO NOTHING""").format(
+        child=sql.Literal(child.name),
+        document_id=encode(name(child.document_column, "t")),
+        column_name=sql.Literal(reference.column),
+        parent=sql.Literal(reference.parent),
+        column=name(reference.column),
+        target=target_of(child),
+        parent_column=name(reference.parent_column),
+        parents=_gone(schema, reference.parent),
+        document=name(child.document_column),
+        gone=_gone(schema, child.name),
+    )
+
+
+def compose_reject(schema: Schema, child: Table, references: list[Reference]) -> sql.Composed:
+    """Compose noting the documents whose rows go as rejects."""
+    pointing = sql.SQL("\n  UNION ALL\n").join(
+        sql.SQL(
+            "  SELECT g.place, {document_id} AS document_id, {column} AS column_name, {expected} AS expected\n"
+            "  FROM {gone} AS g\n"
+            "  WHERE g.{pointer} IN (SELECT {parent_column} FROM {parents}) AND g.{document} IS NOT NULL\n"
+            "    AND NOT g.asked"
+        ).format(
+            document_id=encode(name(child.document_column, "g")),
+            column=sql.Literal(reference.column),
+            expected=sql.Literal(f"a row in {reference.parent}({reference.parent_column})"),
+            gone=_gone(schema, child.name),
+            pointer=name(reference.column),
+            parent_column=name(reference.parent_column),
+            parents=_gone(schema, reference.parent),
+            document=name(child.document_column),
+        )
+        for reference in references
+    )
+    return sql.SQL("""\
+INSERT INTO smartdiet.rejected_rows AS r
+  (table_name, document_id, column_name, reason, expected, received, items, run_id)
+SELECT {child}, document_id, min(column_name), {reason}, min(expected), '', count(DISTINCT place), %(run)s
+FROM (
+{pointing}
+) AS g
+GROUP BY document_id
+ON CONFLICT (table_name, document_id) DO UPDATE SET
+  items = {items},
+  last_seen = now(),
+  run_id = excluded.run_id""").format(
+        child=sql.Literal(child.name),
+        reason=sql.Literal(Reason.MISSING_PARENT.value),
+        pointing=pointing,
+        items=sql.SQL("r.items + excluded.items" if child.shape == "items" else "excluded.items"),
+    )
+
+
+def compose_null(schema: Schema, child: Table, reference: Reference) -> sql.Composed:
+    """Compose setting a reference to NULL in the rows that stay."""
+    return sql.SQL("""\
+UPDATE {target} AS t
+SET {column} = NULL
+WHERE t.{column} IN (SELECT {parent_column} FROM {parents})
+  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g.place = t.ctid)""").format(
+        target=target_of(child),
+        column=name(reference.column),
+        parent_column=name(reference.parent_column),
+        parents=_gone(schema, reference.parent),
+        gone=_gone(schema, child.name),
+    )
+
+
+def compose_remove(schema: Schema, child: Table) -> sql.Composed:
+    """Compose the deletion of the rows that go."""
+    return sql.SQL(
+        "DELETE FROM {target} AS t\nUSING {gone} AS g\nWHERE t.ctid = g.place\n  AND NOT g.asked\n"
+        "  AND t.{document} IS NOT DISTINCT FROM g.{document}"
+    ).format(target=target_of(child), gone=_gone(schema, child.name), document=name(child.document_column))
+
+
+def _columns(table: Table) -> list[str]:
+    return [column.name for column in table.columns]
+
+
+def _gone(schema: Schema, table_name: str) -> sql.Identifier:
+    return sql.Identifier("pg_temp", f"mirror_gone_{list(schema.tables).index(table_name)}")

@@ -1,0 +1,277 @@
+"""Bringing the database to the declared structure: what is missing is created, what differs stops the run.
+
+Here: the functions that execute DDL, within the caller's transaction. Not here: the statements
+(`load.table_ddl`, `load.bookkeeping_ddl`), the comparison (`load.differences`), moving rows.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from smartdiet_assets.errors import SchemaMismatchError
+from smartdiet_assets.load.bookkeeping_ddl import apply_bookkeeping
+from smartdiet_assets.load.companion import (
+    compose_create_candidates,
+    compose_drop_candidates,
+    is_same_companion,
+)
+from smartdiet_assets.load.constraints import build_collations, is_nullable
+from smartdiet_assets.load.differences import find_differences, find_missing_columns, find_missing_indexes
+from smartdiet_assets.load.naming import candidates_name
+from smartdiet_assets.load.rebuild import RebuildPlan, read_rebuild_plan
+from smartdiet_assets.load.structure import LiveTable, Structure, read_live_table, read_structure
+from smartdiet_assets.load.table_ddl import (
+    compose_add_column,
+    compose_comments,
+    compose_create_table,
+    compose_indexes,
+    compose_keys,
+    compose_not_null,
+    compose_pending_drops,
+)
+from smartdiet_assets.schema.model import Column, Schema, Table
+
+__all__ = [
+    "RebuildPlan",
+    "TableChanges",
+    "apply_bookkeeping",
+    "apply_not_null",
+    "apply_table",
+    "candidates_name",
+    "read_rebuild_plan",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TableChanges:
+    """What `apply_table` did to a table.
+
+    Attributes:
+        created: the table was not there.
+        added_columns: the columns it lacked, in declared order.
+        reimport: why all documents have to be read again, None when they need not.
+        keys: with `keys_later`, the statements that build the keys, indexes and foreign keys of a created
+            table.
+    """
+
+    created: bool
+    added_columns: tuple[str, ...] = ()
+    reimport: str | None = None
+    keys: tuple[sql.Composed, ...] = ()
+
+
+def apply_table(
+    connection: psycopg.Connection[Any], schema: Schema, table: Table, *, keys_later: bool = False
+) -> TableChanges:
+    """Create a table and its missing ancestors, or compare the live one and add what is newly declared.
+
+    One catalogue query and no lock when nothing is to be done. Needs `apply_bookkeeping` before it, and the
+    READ COMMITTED isolation level: it waits for a concurrent run that creates the same table, then looks
+    again.
+
+    Args:
+        keys_later: leave the keys of a created table to the caller (`TableChanges.keys`), to build them after
+            the rows are in; until then the table holds no lock on its parents.
+
+    Raises:
+        SchemaMismatchError: the live table differs in a way only a person can settle; nothing was changed.
+    """
+    names = (*schema.ancestors(table.name), table.name)
+    structure = _read(connection, schema, names)
+    missing = [name for name in names if name not in structure.tables]
+    if not missing:
+        return _settle(connection, schema, table, structure)
+    with connection.transaction():
+        structure = _lock_creation(connection, schema, names, structure)
+        keys: tuple[sql.Composed, ...] = ()
+        created = table.name not in structure.tables
+        for name in missing:
+            if name not in structure.tables:
+                keys = _create(connection, schema, schema.tables[name], structure, keys_later and name == table.name)
+                structure = _read(connection, schema, names)
+        return TableChanges(created=True, keys=keys) if created else _settle(connection, schema, table, structure)
+
+
+def apply_not_null(connection: psycopg.Connection[Any], table: Table) -> tuple[str, ...]:
+    """Set NOT NULL on the added columns that wait for it and hold no NULL any more; return their names.
+
+    To be called after the re-import. A column where an older row still holds NULL (its document is rejected,
+    or was deleted at the source) goes on waiting: new rows are checked, the old one is not.
+    """
+    live = read_live_table(connection, table.name)
+    pending = [column.name for column in live.columns.values() if column.not_null_pending] if live else []
+    if live is None or not pending:
+        return ()
+    questions = [
+        sql.SQL("NOT EXISTS (SELECT FROM {} WHERE {} IS NULL)").format(
+            sql.Identifier(live.schema, live.name), sql.Identifier(name)
+        )
+        for name in pending
+    ]
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        answers = cursor.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(questions))).fetchone() or ()
+    filled = tuple(name for name, answer in zip(pending, answers, strict=True) if answer)
+    _execute(connection, compose_not_null(live.schema, table, filled))
+    return filled
+
+
+def _create(
+    connection: psycopg.Connection[Any], schema: Schema, table: Table, structure: Structure, keys_later: bool
+) -> tuple[sql.Composed, ...]:
+    _check_parents(table, table.columns, structure)
+    taken = _fetch_relation_names(connection)
+    keys = compose_keys(structure.schema, schema, table, taken=taken)
+    collations = build_collations(schema, table, structure.tables)
+    statements = [
+        compose_create_table(structure.schema, table, collations),
+        *compose_comments(structure.schema, table),
+    ]
+    if not keys_later:
+        statements += keys
+    if table.shape == "one_per_key":
+        statements += compose_drop_candidates(table)
+        statements += compose_create_candidates(table, collations)
+    _execute(connection, statements)
+    return tuple(keys) if keys_later else ()
+
+
+def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, structure: Structure) -> TableChanges:
+    """Compare a live table with its declaration, and add what it lacks."""
+    live = structure.tables[table.name]
+    differences = find_differences(schema, table, live)
+    if differences:
+        raise SchemaMismatchError(table.name, differences)
+    added = find_missing_columns(table, live)
+    statements: list[sql.Composed] = []
+    reasons: list[str] = []
+    if added:
+        _check_parents(table, added, structure)
+        statements += _compose_additions(connection, schema, table, added, structure)
+        filled = [column.name for column in added if not column.generated]
+        if filled:
+            several = len(filled) > 1
+            reasons.append(f"column{'s' * several} {', '.join(filled)} {'were' if several else 'was'} added")
+    statements += compose_pending_drops(live.schema, table, live)
+    if live.owned:
+        missing_indexes = find_missing_indexes(table, live)
+        if missing_indexes:
+            taken = _fetch_relation_names(connection)
+            statements += compose_indexes(structure.schema, table, missing_indexes, taken=taken)
+        statements += compose_comments(structure.schema, table, live)
+    if statements:
+        _execute(connection, statements)
+    if table.shape == "one_per_key":
+        if added:
+            structure = _read(connection, schema, [table.name])
+        reasons += _settle_candidates(connection, table, structure)
+    return TableChanges(
+        created=False,
+        added_columns=tuple(column.name for column in added),
+        reimport="; ".join(reasons) or None,
+    )
+
+
+def _settle_candidates(connection: psycopg.Connection[Any], table: Table, structure: Structure) -> list[str]:
+    """Build a companion that is missing or of another form anew; say why documents have to be read again."""
+    live = structure.tables[table.name]
+    companion = structure.bookkeeping.get(candidates_name(table)[1])
+    if companion is not None and is_same_companion(table, live, companion):
+        return []
+    collations = {column.name: column.collation for column in live.columns.values() if column.collation}
+    _execute(connection, [*compose_drop_candidates(table), *compose_create_candidates(table, collations)])
+    return ["the documents behind its rows have to be collected"] if _has_rows(connection, live) else []
+
+
+def _compose_additions(
+    connection: psycopg.Connection[Any],
+    schema: Schema,
+    table: Table,
+    added: tuple[Column, ...],
+    structure: Structure,
+) -> list[sql.Composed]:
+    live = structure.tables[table.name]
+    empty = not _has_rows(connection, live)
+    collations = build_collations(schema, table, structure.tables)
+    statements: list[sql.Composed] = []
+    for column in added:
+        unfilled = not empty and column.default is None and not column.generated
+        if unfilled and column.name in table.primary_key:
+            line = f"column {column.name} of the primary key is new and the rows have no value for it"
+            truncate = sql.SQL("TRUNCATE {} CASCADE").format(sql.Identifier(live.schema, live.name))
+            raise SchemaMismatchError(table.name, [f"{line}; run {truncate.as_string(None)} to fill the table anew"])
+        statements += compose_add_column(
+            structure.schema,
+            table,
+            column,
+            nullable=unfilled or is_nullable(table, column),
+            collation=collations.get(column.name, ()),
+        )
+    taken = _fetch_relation_names(connection)
+    return statements + compose_keys(
+        structure.schema, schema, table, taken=taken, only_with={column.name for column in added}
+    )
+
+
+def _check_parents(table: Table, columns: Iterable[Column], structure: Structure) -> None:
+    """Raise what PostgreSQL would say less clearly: a parent that cannot be referenced."""
+    for column in columns:
+        key = column.foreign_key
+        if key is None or key.table == table.name:
+            continue
+        parent = structure.tables[key.table]
+        uniques = [*parent.uniques, *([parent.primary_key] if parent.primary_key else [])]
+        if not any(index.plain and not index.deferrable and index.columns == (key.column,) for index in uniques):
+            raise SchemaMismatchError(
+                parent.name,
+                [
+                    f"column {key.column}, which {table.name}.{column.name} references, is missing or not "
+                    f"unique; materialise {parent.name} first, which adds a missing column"
+                ],
+            )
+
+
+def _lock_creation(
+    connection: psycopg.Connection[Any], schema: Schema, names: tuple[str, ...], structure: Structure
+) -> Structure:
+    """Wait for every other run that is creating one of the missing tables, parents first, and look again."""
+    keys = [f"smartdiet create {structure.schema}.{name}" for name in names if name not in structure.tables]
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM unnest(%s::text[]) AS key", [keys])
+    return _read(connection, schema, names)
+
+
+def _read(connection: psycopg.Connection[Any], schema: Schema, names: Iterable[str]) -> Structure:
+    tables = [schema.tables[name] for name in names]
+    companions = [candidates_name(table)[1] for table in tables if table.shape == "one_per_key"]
+    return read_structure(connection, [table.name for table in tables], companions)
+
+
+def _has_rows(connection: psycopg.Connection[Any], live: LiveTable) -> bool:
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(live.schema, live.name))
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(query).fetchone()
+    return bool(row and row[0])
+
+
+def _fetch_relation_names(connection: psycopg.Connection[Any]) -> frozenset[str]:
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        rows = cursor.execute(
+            """\
+SELECT c.relname
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema()"""
+        ).fetchall()
+    return frozenset(row[0] for row in rows)
+
+
+def _execute(connection: psycopg.Connection[Any], statements: Iterable[sql.Composed]) -> None:
+    script = sql.SQL(";\n").join(statements)
+    if list(script):
+        # One round trip. Several statements cannot be prepared, which psycopg would try at the fifth
+        # repetition.
+        with connection.transaction():
+            connection.execute(script, prepare=False)

@@ -1,0 +1,37 @@
+"""Executing composed statements on the load's connection.
+
+Here: one place that switches off psycopg's prepared statements, and answers as plain tuples. Not here: any statement.
+The temporary tables of a load have the same names in every transaction and other columns each time, so a statement
+prepared in an earlier one would fail.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+Connection = psycopg.Connection[Any]
+Statement = sql.SQL | sql.Composed
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+
+
+def execute(connection: Connection, statement: Statement, parameters: Parameters = None) -> int:
+    """Execute a statement and return how many rows it touched."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        touched: int = cursor.execute(statement, parameters, prepare=False).rowcount
+        return touched
+
+
+def fetch_all(connection: Connection, statement: Statement, parameters: Parameters = None) -> list[tuple[Any, ...]]:
+    """Execute a query and return its rows."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        rows: list[tuple[Any, ...]] = cursor.execute(statement, parameters, prepare=False).fetchall()
+        return rows
+
+
+def fetch_value(connection: Connection, statement: Statement, parameters: Parameters = None) -> Any:
+    """Execute a query and return the first column of its first row, None when there is no row."""
+    rows = fetch_all(connection, statement, parameters)
+    return rows[0][0] if rows else None

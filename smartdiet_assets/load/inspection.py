@@ -1,0 +1,120 @@
+"""Reading the mirror's own records: how far each table is, what was rejected, which parents are awaited.
+
+Here: read-only queries on the schema `smartdiet` for people and tools. Not here: what a load writes there
+(`load.sync_state`, `load.rejects`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection, sql
+from psycopg.rows import class_row
+
+_AWAITED = """
+SELECT DISTINCT table_name, parent_table
+FROM smartdiet.awaited_parents
+WHERE first_run_id = %s
+"""
+_STATES = """
+SELECT table_name, watermark, updated_at, run_id
+FROM smartdiet.sync_state
+"""
+_REJECT_COUNTS = """
+SELECT table_name, count(*)
+FROM smartdiet.rejected_rows
+GROUP BY table_name
+"""
+_REJECTS = """
+SELECT table_name, document_id, column_name, reason, expected, received, items, attempts, first_seen, last_seen, run_id
+FROM smartdiet.rejected_rows
+WHERE table_name = ANY(%s)
+ORDER BY table_name, document_id
+LIMIT %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TableStatus:
+    """How far one table is; `rows` is None where the table does not exist yet."""
+
+    table: str
+    rows: int | None
+    rejected: int
+    watermark: datetime | None
+    last_run: datetime | None
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """One document a table could not take: where, why, since when. No value of the document but its id."""
+
+    table_name: str
+    document_id: str
+    column_name: str
+    reason: str
+    expected: str
+    received: str
+    items: int
+    attempts: int
+    first_seen: datetime
+    last_seen: datetime
+    run_id: str
+
+
+def has_bookkeeping(connection: Connection[Any]) -> bool:
+    """Whether the mirror ever ran in this database."""
+    row = connection.execute("SELECT to_regclass('smartdiet.sync_state') IS NOT NULL").fetchone()
+    return bool(row and row[0])
+
+
+def fetch_awaited_tables(connection: Connection[Any], run_id: str) -> set[str]:
+    """Fetch the tables that took part in waits first met by a run: those that wait, and those waited for."""
+    if not has_bookkeeping(connection):
+        return set()
+    return {name for pair in connection.execute(_AWAITED, [run_id]) for name in pair}
+
+
+def fetch_status(connection: Connection[Any], tables: Sequence[str]) -> list[TableStatus]:
+    """Fetch how far each of the given tables is, in the given order."""
+    states: dict[str, Any] = {}
+    rejected: dict[str, int] = {}
+    if has_bookkeeping(connection):
+        states = {row[0]: row for row in connection.execute(_STATES)}
+        rejected = dict(connection.execute(_REJECT_COUNTS).fetchall())
+    statuses = []
+    for name in tables:
+        state = states.get(name)
+        statuses.append(
+            TableStatus(
+                table=name,
+                rows=_count_rows(connection, name),
+                rejected=rejected.get(name, 0),
+                watermark=state[1] if state else None,
+                last_run=state[2] if state else None,
+                run_id=state[3] if state else None,
+            )
+        )
+    return statuses
+
+
+def fetch_rejects(
+    connection: Connection[Any], tables: Sequence[str], limit: int | None = None
+) -> Iterator[RejectedRow]:
+    """Stream what the given tables could not take, by table and document."""
+    if not has_bookkeeping(connection):
+        return
+    with connection.cursor(row_factory=class_row(RejectedRow)) as cursor:
+        yield from cursor.stream(_REJECTS, [list(tables), limit])
+
+
+def _count_rows(connection: Connection[Any], table: str) -> int | None:
+    known = connection.execute(
+        "SELECT to_regclass(format('%%I.%%I', current_schema(), %s::text)) IS NOT NULL", [table]
+    ).fetchone()
+    if not (known and known[0]):
+        return None
+    count = connection.execute(sql.SQL("SELECT count(*) FROM {table}").format(table=sql.Identifier(table))).fetchone()
+    return int(count[0]) if count else 0

@@ -1,0 +1,128 @@
+"""Bringing the table from what it holds to what the run's documents describe.
+
+Here: the order of comparing, choosing a mode, making room among the children and executing the strategy's steps, with
+every count checked. Not here: the statements (`load.diff`, `load.strategies`, `load.winners`), the bulk way
+(`load.bulk`).
+"""
+
+from dataclasses import dataclass, field
+
+from psycopg import sql
+
+from smartdiet_assets.errors import LoadConflictError
+from smartdiet_assets.load.cascade import apply_cascade, list_references, lock_reach
+from smartdiet_assets.load.diff import compose_delta, compose_read_scope, fill_delta
+from smartdiet_assets.load.execution import Connection, execute
+from smartdiet_assets.load.fragments import (
+    DELTA,
+    STAGING,
+    WINNERS,
+    match,
+    name,
+    names,
+    secondary_uniques,
+    stored,
+    target_of,
+)
+from smartdiet_assets.load.staging import tracks_documents
+from smartdiet_assets.load.strategies import DeltaCounts, Mode, Strategy
+from smartdiet_assets.load.winners import candidates_of, compose_key_scope, write_candidates
+from smartdiet_assets.schema.model import Schema, Table
+
+
+@dataclass(slots=True)
+class Merge:
+    """The differences found, and how they are applied."""
+
+    counts: DeltaCounts
+    mode: Mode
+    replaced: int = 0
+    cascaded: dict[str, int] = field(default_factory=dict)
+
+
+def compare(connection: Connection, schema: Schema, table: Table, strategy: Strategy, staged: int) -> Merge:
+    """Find the differences and choose the mode. Nothing is written yet; the children to be touched are locked.
+
+    Args:
+        staged: how many rows there should be of the read documents.
+    """
+    if table.shape == "one_per_key":
+        # A row that names no document was left by another tool; it goes when a document has its key.
+        scope = sql.SQL("{} AND ({} IS NOT NULL OR EXISTS (SELECT FROM {} AS w WHERE {}))").format(
+            compose_key_scope(table), name(table.document_column, "t"), WINNERS, match(table.key, "w", "t")
+        )
+        statement = compose_delta(table, rows=WINNERS, scope=scope, deletes=strategy.deletes)
+    elif tracks_documents(table):
+        statement = compose_delta(table, scope=compose_read_scope(table), deletes=strategy.deletes)
+    else:
+        statement = compose_delta(table, scope=None)
+    counts = fill_delta(connection, table, statement, staged)
+    if counts.deleted and list_references(schema, table.name):
+        lock_reach(connection, schema, table.name)
+    # A replacement would renumber the rows of a key that only changed hands.
+    mode: Mode = "upsert" if table.shape == "one_per_key" else strategy.choose_mode(table, counts)
+    return Merge(counts, mode)
+
+
+def apply_merge(
+    connection: Connection, schema: Schema, table: Table, strategy: Strategy, merge: Merge, run_id: str
+) -> None:
+    """Write the differences.
+
+    Raises:
+        LoadConflictError: somebody else changed the table meanwhile.
+    """
+    counts = merge.counts
+    expected = {"insert": counts.inserted, "update": counts.updated, "delete": counts.deleted}
+    if counts.changed:
+        if secondary_uniques(table):
+            # Values may be passed on from row to row, in more than one statement.
+            execute(connection, sql.SQL("SET CONSTRAINTS ALL DEFERRED"))
+        for step in strategy.compose(table, merge.mode):
+            removes = step.action in ("delete", "replace") and counts.deleted
+            if removes and list_references(schema, table.name):
+                doomed = sql.SQL("EXISTS (SELECT FROM {} AS d WHERE d._op = 'D' AND {})").format(
+                    DELTA, match(table.key, "d", "t")
+                )
+                cascade = apply_cascade(connection, schema, table, doomed, run_id)
+                for touched in (cascade.removed, cascade.nulled):
+                    for child, rows in touched.items():
+                        merge.cascaded[child] = merge.cascaded.get(child, 0) + rows
+            if step.action != "replace" and not expected[step.action]:
+                continue
+            written = execute(connection, step.statement)
+            if step.action == "replace":
+                merge.replaced = written
+            elif written != expected[step.action]:
+                raise LoadConflictError(f"{table.name}: another session changed the table during the load")
+        if secondary_uniques(table):
+            execute(connection, sql.SQL("SET CONSTRAINTS ALL IMMEDIATE"))
+    if table.shape == "one_per_key":
+        write_candidates(connection, table)
+
+
+def fill_empty_table(connection: Connection, table: Table) -> int:
+    """Insert the run's rows into a table that holds none, the best documents first; return how many it shows."""
+    source = WINNERS if table.shape == "one_per_key" else STAGING
+    shown = execute(
+        connection,
+        sql.SQL("INSERT INTO {} ({columns})\nSELECT {columns}\nFROM {}").format(
+            target_of(table), source, columns=names(stored(table))
+        ),
+    )
+    if table.shape == "one_per_key":
+        execute(
+            connection,
+            sql.SQL("""\
+INSERT INTO {candidates} ({columns})
+SELECT {columns}
+FROM {staging} AS s
+WHERE NOT EXISTS (SELECT FROM {winners} AS w WHERE w.{document} = s.{document})""").format(
+                candidates=candidates_of(table),
+                columns=names(stored(table)),
+                staging=STAGING,
+                winners=WINNERS,
+                document=sql.Identifier(table.document_column),
+            ),
+        )
+    return shown

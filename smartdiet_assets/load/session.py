@@ -1,0 +1,373 @@
+"""One load of one table: a single transaction from the lock to the new watermark.
+
+Here: the stages in their order, for the caller that brings the batches. Not here: what a stage does (its own module),
+where batches come from, and the translation of driver errors, which pass through.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal
+
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+
+from smartdiet_assets.load import bulk, rejects
+from smartdiet_assets.load.advisory import lock_tables
+from smartdiet_assets.load.cascade import lock_reach
+from smartdiet_assets.load.clashes import compose_replaced, settle_clashes
+from smartdiet_assets.load.ddl import TableChanges, apply_bookkeeping, apply_not_null, apply_table
+from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
+from smartdiet_assets.load.fragments import STAGING, WINNERS, names, secondary_uniques, target_of
+from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
+from smartdiet_assets.load.result import LoadResult, RowsLostError
+from smartdiet_assets.load.settle import (
+    Settlement,
+    drop_duplicates,
+    identity_of,
+    settle_duplicates,
+    settle_parents,
+    settle_reads,
+)
+from smartdiet_assets.load.staging import Batch, StagingWriter
+from smartdiet_assets.load.strategies import DeltaCounts, get_strategy
+from smartdiet_assets.load.sync_state import SyncState, read_state, write_state
+from smartdiet_assets.load.truncation import truncate as truncate_table
+from smartdiet_assets.load.winners import add_pool, candidates_of, collect_keys, compose_key_scope, rank
+from smartdiet_assets.schema.model import Schema, Table
+
+__all__ = ["LoadResult", "RowsLostError", "SyncState", "TableLoad", "open_load"]
+
+#: Told when a stage is over: opened, begun, copied (each batch), settled, compared, rejected, merged, stored.
+StageListener = Callable[[str], None]
+
+#: Rows of tables up to 256 MB are counted one by one; beyond that, the server's own estimate will do.
+_SIZE = sql.SQL("""\
+SELECT pg_relation_size(c.oid) <= 256 << 20 OR c.reltuples < 0, c.reltuples::bigint
+FROM pg_catalog.pg_class AS c
+WHERE c.oid = to_regclass(quote_ident(%s))""")
+
+
+@contextmanager
+def open_load(
+    connection: Connection,
+    schema: Schema,
+    table: Table,
+    run_id: str,
+    *,
+    lock_timeout: float = 60.0,
+    bulk_from: int = bulk.BULK_FROM,
+    on_stage: StageListener | None = None,
+) -> Iterator["TableLoad"]:
+    """Open the load of one table; leaving the block commits everything, an exception undoes everything.
+
+    Takes the table's lock, creates what is missing of the table, its ancestors and the mirror's own tables, and
+    compares what is there with the declaration.
+
+    Args:
+        connection: outside of a transaction.
+        lock_timeout: seconds to wait for another run, or for anybody else's lock.
+        bulk_from: rows in the first batch from which on the keys of an existing empty table are built after the rows.
+        on_stage: told the name of each stage when it is over.
+
+    Raises:
+        SchemaMismatchError: the live table is not as declared.
+        psycopg.Error: PostgreSQL refused a statement or was lost.
+        RuntimeError: the connection is in a transaction, or the block ended without `finish`.
+    """
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        raise RuntimeError(f"{table.name}: a load needs a connection outside of a transaction")
+    with connection.transaction():
+        _apply_settings(connection, lock_timeout)
+        lock_tables(connection, [table.name])
+        apply_bookkeeping(connection)
+        changes = apply_table(connection, schema, table, keys_later=True)
+        load = TableLoad(connection, schema, table, run_id, changes, bulk_from, on_stage or (lambda stage: None))
+        yield load
+        if not load.finished:
+            raise RuntimeError(f"{table.name}: the load was not finished")
+
+
+def _apply_settings(connection: Connection, lock_timeout: float) -> None:
+    settings = {
+        "lock_timeout": f"{round(lock_timeout * 1000)}ms",
+        # The source may be slow, and a lost client is noticed by its silence on the network.
+        "idle_in_transaction_session_timeout": "0",
+        "tcp_keepalives_idle": "60",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "6",
+        # Compiling costs more than the few statements of a load win by it.
+        "jit": "off",
+        "maintenance_work_mem": "256MB",
+    }
+    # What the server offers beyond these is kept.
+    if fetch_value(connection, sql.SQL("SELECT pg_size_bytes(current_setting('work_mem')) < 64 << 20")):
+        settings["work_mem"] = "64MB"
+    calls = sql.SQL(", ").join(
+        sql.SQL("set_config({}, {}, true)").format(sql.Literal(key), sql.Literal(value))
+        for key, value in settings.items()
+    )
+    execute(connection, sql.SQL("SELECT {}").format(calls))
+
+
+class TableLoad:
+    """One load in progress: `begin`, then `write` for every batch, then `finish`.
+
+    Attributes:
+        state: where the table stood before the run, with the reason for a full read where there is one.
+        finished: whether `finish` has returned.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        schema: Schema,
+        table: Table,
+        run_id: str,
+        changes: TableChanges,
+        bulk_from: int,
+        on_stage: StageListener,
+    ) -> None:
+        self.finished = False
+        self._connection = connection
+        self._schema = schema
+        self._table = table
+        self._run_id = run_id
+        self._created = changes.created
+        self._keys: list[sql.Composed] = list(changes.keys)
+        self._bulk_from = bulk_from
+        self._on_stage = on_stage
+        self._strategy = get_strategy(table.import_strategy)
+        self._writer = StagingWriter(connection, table)
+        self._retry: Literal["not asked", "asked", "read"] = "not asked"
+        self._seconds: dict[str, float] = {}
+        #: Whether the table holds no row but the run's, and needs no comparison.
+        self._empty = changes.created
+        state = SyncState() if changes.created else read_state(connection, table)
+        self.state = replace(state, reimport=changes.reimport or state.reimport)
+        on_stage("opened")
+
+    def retry_ids(self) -> Iterator[list[str]]:
+        """Stream the encoded ids of documents to read whatever their dates, in chunks of at most 100.
+
+        They are the table's rejects, those that wait for a parent, and the parents in this table others wait for.
+        """
+        self._retry = "asked"
+        yield from rejects.stream_retry_ids(self._connection, self._schema, self._table)
+        self._retry = "read"
+
+    def begin(self, *, truncate: bool = False) -> None:
+        """Prepare for rows; with `truncate`, empty the table and what its CASCADE empties first."""
+        if truncate and not self._created:
+            truncate_table(self._connection, self._schema, self._table)
+            self.state = replace(self.state, watermark=None)
+        self._empty = self._created or self._is_empty()
+        self._writer.create()
+        if self._created and self._table.shape != "one_per_key":
+            self._writer.rows = target_of(self._table)
+        self._on_stage("begun")
+
+    def write(self, batch: Batch) -> None:
+        """Take one batch.
+
+        Raises:
+            ValueError: some of its documents are neither understood nor rejected.
+        """
+        with self._timed("copy"):
+            # The first batch tells how large the load is: the source is asked for full ones.
+            first = self._writer.rows_written == 0 and len(batch.rows) >= self._bulk_from
+            if first and self._empty and not self._created and self._table.shape != "one_per_key":
+                self._drop_keys()
+                self._writer.rows = target_of(self._table)
+            self._writer.write(batch)
+        self._on_stage("copied")
+
+    def finish(
+        self, *, watermark: datetime | None, documents_read: int | None = None, full: bool | None = None
+    ) -> LoadResult:
+        """Settle the rows, merge them, and store rejects and state; the end of the block commits it all.
+
+        Args:
+            watermark: the largest source date seen; the stored one never goes back. None leaves it where it is.
+            documents_read: how many documents the caller read, to be compared with how many arrived.
+            full: whether every document was read, so that added columns are filled and all rejects were seen; by
+                default it is when `retry_ids` was not asked for.
+
+        Raises:
+            RowsLostError: the counts do not add up.
+            LoadConflictError: somebody else changed the table meanwhile.
+        """
+        if documents_read is not None and documents_read != self._writer.documents_read:
+            raise RowsLostError(self._table.name, documents_read, self._writer.documents_read)
+        if full is None:
+            full = self._retry == "not asked"
+        settlement = Settlement(self._connection, self._table, self._writer.rows)
+        settlement.has_rejects = self._writer.rejects_written > 0
+        filling = self._choose_filling()
+        with self._timed("settle"):
+            staged = self._settle(settlement, filling)
+        self._on_stage("settled")
+        with self._timed("compare"):
+            merge = self._plan(filling, staged)
+        self._on_stage("compared")
+        with self._timed("state"):
+            # Before the merge, whose cascade adds to them.
+            rejected = rejects.store_rejects(
+                self._connection, self._table, self._run_id, all_read_again=full or self._retry == "read"
+            )
+        self._on_stage("rejected")
+        if filling:
+            staged = self._fill(settlement, staged)
+            merge = Merge(DeltaCounts(inserted=staged, updated=0, deleted=0, unchanged=0), "bulk")
+        else:
+            with self._timed("merge"):
+                apply_merge(self._connection, self._schema, self._table, self._strategy, merge, self._run_id)
+        self._on_stage("merged")
+        with self._timed("state"):
+            state = self._store_state(watermark, full)
+            rows = self._count_rows()
+        self.finished = True
+        self._on_stage("stored")
+        return LoadResult(
+            mode=merge.mode,
+            inserted=merge.counts.inserted,
+            updated=merge.counts.updated,
+            deleted=merge.counts.deleted,
+            unchanged=merge.counts.unchanged,
+            replaced=merge.replaced,
+            change_ratio=merge.counts.change_ratio,
+            rejected=rejected,
+            rejected_rows=settlement.rejected,
+            superseded=settlement.superseded,
+            missing_parents_null=settlement.missing_parents_null,
+            cascaded=merge.cascaded,
+            rows=rows,
+            documents_read=self._writer.documents_read,
+            watermark=state.watermark,
+            seconds=self._seconds,
+        )
+
+    # --- the stages of `finish`
+
+    def _choose_filling(self) -> bool:
+        """Whether the rows fill an empty table, rather than being compared with what it holds."""
+        if self._created or self._direct:
+            return True
+        large = self._writer.rows_written >= self._bulk_from
+        return self._empty and large and self._table.shape == "one_per_key"
+
+    @property
+    def _direct(self) -> bool:
+        """Whether the rows are in the target already."""
+        return self._writer.rows is not STAGING
+
+    def _settle(self, settlement: Settlement, filling: bool) -> int:
+        """Settle the rows; return how many there are to be shown by the table."""
+        table, connection = self._table, self._connection
+        several = table.shape == "one_per_key"
+        settle_reads(settlement)
+        if not self._direct:
+            settle_duplicates(settlement)
+            execute(connection, sql.SQL("ANALYZE {} ({})").format(STAGING, names(_planned_by(table))))
+        if several and not filling:
+            collect_keys(connection, table)
+        settle_parents(settlement)
+        pooled = 0
+        if several and not filling:
+            pooled = add_pool(connection, table)
+            if pooled:
+                # The world may have changed since a waiting document was last looked at.
+                settle_parents(settlement)
+        shown = self._settle_clashes(settlement, filling) if several or secondary_uniques(table) else None
+        remaining = self._writer.rows_written + pooled - settlement.superseded - settlement.rejected
+        found = fetch_value(connection, sql.SQL("SELECT count(*) FROM {}").format(settlement.rows))
+        if found != remaining:
+            raise RowsLostError(table.name, remaining, found)
+        return remaining if shown is None else shown
+
+    def _settle_clashes(self, settlement: Settlement, filling: bool) -> int | None:
+        """Settle further unique keys; where several documents share a key, find the winners and return how many."""
+        table, connection = self._table, self._connection
+        several = table.shape == "one_per_key"
+        rows = WINNERS if several else settlement.rows
+        while True:
+            shown = rank(connection, table) if several else None
+            if not secondary_uniques(table):
+                return shown
+            deletes = self._strategy.deletes
+            if filling:
+                replaced: sql.Composable = sql.SQL("true")
+            elif several:
+                replaced = compose_key_scope(table)
+            else:
+                replaced = compose_replaced(table, rows=rows, tracked=settlement.tracked, deletes=deletes)
+            clashed = settle_clashes(settlement, rows=rows, replaced=replaced)
+            # A row that went may have been another's parent, or leave its key to the next best.
+            if not clashed or not (settle_parents(settlement) or several):
+                return shown
+
+    def _plan(self, filling: bool, staged: int) -> Merge:
+        if not filling:
+            return compare(self._connection, self._schema, self._table, self._strategy, staged)
+        return Merge(DeltaCounts(inserted=staged, updated=0, deleted=0, unchanged=0), "bulk")
+
+    def _fill(self, settlement: Settlement, staged: int) -> int:
+        """Put the rows into the empty table where they are not yet, and build its keys; return how many it shows."""
+        if not self._direct:
+            with self._timed("merge"):
+                if not self._created:
+                    self._drop_keys()
+                staged = fill_empty_table(self._connection, self._table)
+        superseded = settlement.superseded
+        with self._timed("index"):
+            bulk.build_keys(self._connection, self._keys, lambda: drop_duplicates(settlement))
+        return staged - (settlement.superseded - superseded)
+
+    def _store_state(self, watermark: datetime | None, full: bool) -> SyncState:
+        known = [instant for instant in (self.state.watermark, watermark) if instant is not None]
+        if full:
+            apply_not_null(self._connection, self._table)
+        state = SyncState(watermark=max(known) if known else None, reimport=None if full else self.state.reimport)
+        write_state(
+            self._connection,
+            self._table,
+            state,
+            run_id=self._run_id,
+            documents_read=self._writer.documents_read,
+        )
+        return state
+
+    # --- small things
+
+    def _is_empty(self) -> bool:
+        relations = [target_of(self._table)]
+        if self._table.shape == "one_per_key":
+            relations.append(candidates_of(self._table))
+        return all(bulk.is_empty(self._connection, relation) for relation in relations)
+
+    def _drop_keys(self) -> None:
+        # The plan may take the children's foreign keys away too.
+        lock_reach(self._connection, self._schema, self._table.name)
+        self._keys = bulk.drop_keys(self._connection, self._table)
+
+    def _count_rows(self) -> int:
+        counted, estimated = fetch_all(self._connection, _SIZE, [self._table.name])[0]
+        if not counted:
+            return int(estimated)
+        return int(fetch_value(self._connection, sql.SQL("SELECT count(*) FROM {}").format(target_of(self._table))))
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+def _planned_by(table: Table) -> list[str]:
+    """List the columns whose statistics the planner needs for the merge."""
+    references = [column.name for column in table.stored_columns if column.foreign_key is not None]
+    return list(dict.fromkeys([*identity_of(table), *table.key, table.document_column, *references]))

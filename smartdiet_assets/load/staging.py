@@ -1,0 +1,181 @@
+"""The temporary tables a run fills: rows, understood documents and rejects, batch by batch with binary COPY.
+
+Here: creating them and writing batches, into the staging table or, the bulk way, straight into the target. Not here:
+what the rows mean for the target (`load.settle`, `load.merge`).
+
+A document can be read twice in a run, in two versions: by the query for each date field, or again by its id. The later
+read counts. Rows carry no number for that: each COPY is a command of its own, and PostgreSQL notes on every row the
+command that wrote it. Rejects and documents of a batch are therefore written before its rows.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from smartdiet_assets.load.execution import Connection, execute
+from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, STAGING, name, names, stored, target_of
+from smartdiet_assets.schema.document_id import decode_document_id
+from smartdiet_assets.schema.model import Table
+from smartdiet_assets.schema.reasons import Reject
+
+_COPY_TYPES = {"char": "bpchar", "double precision": "float8"}
+
+
+class Batch(Protocol):
+    """What the load needs of a transformed batch.
+
+    Attributes:
+        rows: values in `Table.stored_columns` order.
+        documents: the document column value of every document that was understood, also those with zero rows; empty
+            where the rows tell (a `one_row` table without filter).
+        rejects: what was not understood; for `items` also single items of documents that were.
+        documents_read: all documents of the batch.
+    """
+
+    @property
+    def rows(self) -> Sequence[tuple[object, ...]]: ...
+    @property
+    def documents(self) -> Sequence[object]: ...
+    @property
+    def rejects(self) -> Sequence[Reject]: ...
+    @property
+    def documents_read(self) -> int: ...
+
+
+def tracks_documents(table: Table) -> bool:
+    """Tell whether the run keeps the ids of all documents it read, as rows alone do not tell which were."""
+    return table.shape != "one_row" or bool(table.filter)
+
+
+def compose_staging(table: Table) -> list[sql.Composed]:
+    """Compose the temporary tables of a run, with the types and collations of the live columns."""
+    return [
+        sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\nSELECT {} FROM {} WITH NO DATA").format(
+            STAGING, names(stored(table)), target_of(table)
+        ),
+        sql.SQL(
+            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\nSELECT {} AS document, 0 AS batch FROM {} WITH NO DATA"
+        ).format(DOCUMENTS, name(table.document_column), target_of(table)),
+        sql.SQL("""\
+CREATE TEMPORARY TABLE {} (
+  document_id text COLLATE "C",
+  document text COLLATE "C",
+  column_name text,
+  reason text,
+  expected text,
+  received text,
+  batch integer
+) ON COMMIT DROP""").format(REJECTS),
+        sql.SQL("""\
+CREATE TEMPORARY TABLE {} (
+  document_id text COLLATE "C",
+  document text COLLATE "C",
+  column_name text COLLATE "C",
+  parent_table text COLLATE "C",
+  parent_column text,
+  parent_id text COLLATE "C",
+  nulled boolean,
+  place tid
+) ON COMMIT DROP""").format(ORPHANS),
+    ]
+
+
+class StagingWriter:
+    """Writes the batches of a run and counts them.
+
+    Attributes:
+        rows: the relation that receives the rows; the target itself, the bulk way.
+        rows_written, documents_read, documents_rejected: totals so far; a document rejected as a whole by the
+            transformation counts as rejected.
+    """
+
+    def __init__(self, connection: Connection, table: Table) -> None:
+        self.rows: sql.Composable = STAGING
+        self.rows_written = 0
+        self.documents_read = 0
+        self.documents_rejected = 0
+        self.rejects_written = 0
+        self._connection = connection
+        self._table = table
+        self._batches = 0
+        self._types = [_COPY_TYPES.get(column.type.name, column.type.name) for column in table.stored_columns]
+        place = stored(table).index(table.document_column)
+        self._document_types = [self._types[place], "int4"]
+
+    def create(self) -> None:
+        """Create the temporary tables."""
+        for statement in compose_staging(self._table):
+            execute(self._connection, statement)
+
+    def write(self, batch: Batch) -> None:
+        """Copy one batch: rejects, documents, then rows (see the module's docstring for why).
+
+        Raises:
+            ValueError: documents of the batch are neither understood nor rejected; nothing may be lost silently.
+        """
+        understood = len(batch.documents) if tracks_documents(self._table) else len(batch.rows)
+        rejected = batch.documents_read - understood
+        # A document of a relationship table may be understood and have rejected items.
+        single = self._table.shape != "items" and rejected != len(batch.rejects)
+        if single or not 0 <= rejected <= len(batch.rejects):
+            raise ValueError(
+                f"{self._table.name}: a batch of {batch.documents_read} documents has {understood} understood"
+                f" and {len(batch.rejects)} rejects"
+            )
+        self._batches += 1
+        self.documents_read += batch.documents_read
+        self.documents_rejected += rejected
+        if batch.rejects:
+            self._copy(
+                REJECTS,
+                ["document_id", "document", "column_name", "reason", "expected", "received", "batch"],
+                ["text"] * 6 + ["int4"],
+                [
+                    (
+                        reject.document_id,
+                        _spell(reject.document_id),
+                        reject.column,
+                        reject.reason.value,
+                        reject.expected,
+                        reject.received,
+                        self._batches,
+                    )
+                    for reject in batch.rejects
+                ],
+            )
+            self.rejects_written += len(batch.rejects)
+        if tracks_documents(self._table) and batch.documents:
+            number = self._batches
+            self._copy(
+                DOCUMENTS,
+                ["document", "batch"],
+                self._document_types,
+                [(document, number) for document in batch.documents],
+            )
+        if batch.rows:
+            self._copy(self.rows, stored(self._table), self._types, batch.rows)
+            self.rows_written += len(batch.rows)
+
+    def _copy(
+        self,
+        relation: sql.Composable,
+        columns: Sequence[str],
+        types: Sequence[str],
+        rows: Sequence[tuple[object, ...]],
+    ) -> None:
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(relation, names(columns))
+        with self._connection.cursor(row_factory=tuple_row) as cursor, cursor.copy(statement) as copy:
+            copy.set_types(types)
+            write_row = copy.write_row
+            for row in rows:
+                write_row(row)
+
+
+def _spell(document_id: str) -> str:
+    """Spell an encoded id as a text document column holds it, to find the document's rows."""
+    value = decode_document_id(document_id)
+    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    # An id that PostgreSQL cannot hold has no rows to find.
+    return "" if "\0" in text else text.encode(errors="ignore").decode()

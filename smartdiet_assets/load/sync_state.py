@@ -1,0 +1,88 @@
+"""Where a table stands: the stored watermark, and why it may have to be read whole.
+
+Here: reading and writing `smartdiet.sync_state`. Not here: which window follows from it (`extract.window`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import sql
+
+from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
+from smartdiet_assets.load.fragments import stored, target_of
+from smartdiet_assets.schema.model import Table
+
+_READ = sql.SQL("SELECT watermark, reimport FROM smartdiet.sync_state WHERE table_name = %s")
+
+_WRITE = sql.SQL("""\
+INSERT INTO smartdiet.sync_state AS s
+  (table_name, watermark, run_id, updated_at, code_version, documents_read, reimport)
+VALUES (%s, %s, %s, now(), %s, %s, %s)
+ON CONFLICT (table_name) DO UPDATE SET
+  watermark = excluded.watermark,
+  run_id = excluded.run_id,
+  updated_at = excluded.updated_at,
+  code_version = excluded.code_version,
+  documents_read = excluded.documents_read,
+  reimport = excluded.reimport""")
+
+_RESET = sql.SQL("""\
+UPDATE smartdiet.sync_state
+SET watermark = NULL
+WHERE table_name = ANY(%s)""")
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """Where a table stood when the run began.
+
+    Attributes:
+        watermark: the largest source date mirrored so far (naive UTC), None where everything has to be read.
+        reimport: why every document has to be read again, None when they need not.
+    """
+
+    watermark: datetime | None = None
+    reimport: str | None = None
+
+
+def read_state(connection: Connection, table: Table) -> SyncState:
+    """Read a table's state; a table with rows and no state of its own, filled by another tool, starts from its dates.
+
+    A state without watermark is different: the table was emptied, or only filled in part, so everything is read.
+    """
+    rows = fetch_all(connection, _READ, [table.name])
+    if rows:
+        return SyncState(*rows[0])
+    return SyncState(watermark=_read_newest_date(connection, table))
+
+
+def write_state(connection: Connection, table: Table, state: SyncState, *, run_id: str, documents_read: int) -> None:
+    """Store a table's state at the end of a run."""
+    execute(
+        connection,
+        _WRITE,
+        [table.name, state.watermark, run_id, table.code_version, documents_read, state.reimport],
+    )
+
+
+def reset_states(connection: Connection, table_names: Iterable[str]) -> None:
+    """Forget the watermarks of tables that were emptied, so that their next runs read everything."""
+    execute(connection, _RESET, [list(table_names)])
+
+
+def _read_newest_date(connection: Connection, table: Table) -> datetime | None:
+    dates = [column for column in ("created_at", "updated_at") if column in stored(table)]
+    if not dates or any(not table.column(column).type.name.startswith("timestamp") for column in dates):
+        return None
+    query = sql.SQL("SELECT max(greatest({})) FROM {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("{} AT TIME ZONE 'UTC'" if table.column(column).type.name == "timestamptz" else "{}").format(
+                sql.Identifier(column)
+            )
+            for column in dates
+        ),
+        target_of(table),
+    )
+    newest: datetime | None = fetch_value(connection, query)
+    return newest

@@ -1,0 +1,98 @@
+"""Size: no bad plan whatever PostgreSQL knows about the tables, and cost that grows with the change alone.
+
+The shared server runs without autovacuum, so no table here is ever analysed unless a test does it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from smartdiet_assets.load.diff import compose_delta, compose_read_scope
+from smartdiet_assets.load.fragments import DELTA
+from smartdiet_assets.load.session import open_load
+from smartdiet_assets.load.strategies import compose_delete, compose_insert, compose_update
+from smartdiet_assets_tests.integration.load.loads import EARLY, Batch, club, described, load, oid, read
+
+Connection = psycopg.Connection[Any]
+PARENTS, ITEMS, CHUNK = 60_000, 15, 5_000
+#: A nested loop over 60,000 parents took more than 270 seconds.
+LIMIT_SECONDS = 60.0
+
+
+def batches(parents: int, tag: Callable[[int, int], str]) -> Iterator[Batch]:
+    for start in range(0, parents, CHUNK):
+        yield described(
+            *[
+                (oid(n), [(oid(n), tag(n, item), None, EARLY, EARLY) for item in range(ITEMS)])
+                for n in range(start, min(start + CHUNK, parents))
+            ]
+        )
+
+
+def fill(connection: Connection, parents: int) -> None:
+    load(
+        connection,
+        club(),
+        "members",
+        *[
+            read(*[(oid(n), None, None, None, None, EARLY, EARLY) for n in range(start, start + CHUNK)])
+            for start in range(0, parents, CHUNK)
+        ],
+    )
+    load(connection, club(), "tags", *batches(parents, lambda n, item: f"t{item}"))
+
+
+@pytest.mark.slow
+def test_a_change_in_every_one_of_60_000_parents_ends_in_time(postgres: Connection) -> None:
+    fill(postgres, PARENTS)
+    started = time.monotonic()
+
+    one = load(postgres, club(), "tags", *batches(PARENTS, lambda n, item: f"t{item or 'x'}"))
+    half = load(postgres, club(), "tags", *batches(PARENTS, lambda n, item: f"t{item}" if item < 8 else f"u{item}"))
+
+    assert (one.mode, one.inserted, one.deleted) == ("delta", PARENTS, PARENTS)
+    assert (half.mode, half.inserted, half.deleted) == ("replace", 8 * PARENTS, 8 * PARENTS)
+    assert time.monotonic() - started < LIMIT_SECONDS
+
+
+@pytest.mark.parametrize("analysed", [False, True], ids=["never analysed", "analysed"])
+def test_one_changed_document_is_found_by_index(postgres: Connection, analysed: bool) -> None:
+    fill(postgres, 2 * CHUNK)
+    if analysed:
+        postgres.execute("ANALYZE")
+    table = club().tables["tags"]
+    with open_load(postgres, club(), table, "run") as run:
+        run.begin()
+        run.write(described((oid(7), [(oid(7), "new", None, EARLY, EARLY)])))
+        postgres.execute("ANALYZE pg_temp.mirror_documents, pg_temp.mirror_staging")
+        delta = compose_delta(table, scope=compose_read_scope(table))
+        plans = [explain(postgres, delta.as_string(postgres).split(" AS\n", 1)[1])]
+        postgres.execute(delta)
+        postgres.execute("ANALYZE pg_temp.mirror_delta")
+        steps = (compose_insert(table), compose_update(table), compose_delete(table))
+        plans.extend(explain(postgres, step.as_string(postgres)) for step in steps)
+        postgres.execute(f"DROP TABLE {DELTA.as_string(postgres)}")
+        run.finish(watermark=None)
+
+    for plan in plans:
+        assert "Seq Scan on tags" not in plan, plan
+
+
+def explain(connection: Connection, statement: str) -> str:
+    return "\n".join(line for (line,) in connection.execute("EXPLAIN " + statement))  # type: ignore[arg-type]
+
+
+def test_an_unchanged_re_import_writes_no_wal_of_its_size(postgres: Connection) -> None:
+    fill(postgres, CHUNK)
+    before = postgres.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
+
+    result = load(postgres, club(), "tags", *batches(CHUNK, lambda n, item: f"t{item}"), retry=False)
+
+    assert result.unchanged == CHUNK * ITEMS
+    written = postgres.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", before).fetchone()
+    # The catalogue entries of the temporary tables and the line of the state; 75,000 rows would be megabytes.
+    assert written is not None
+    assert written[0] < 200_000
