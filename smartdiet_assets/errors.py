@@ -54,9 +54,7 @@ class SchemaMismatchError(TerminalError):
     def __init__(self, table: str, differences: list[str]) -> None:
         self.table = table
         self.differences = differences
-        super().__init__(
-            "\n".join([f"table {table} differs from its declaration:", *(f"  {d}" for d in differences)])
-        )
+        super().__init__("\n".join([f"table {table} differs from its declaration:", *(f"  {d}" for d in differences)]))
 
 
 class ServerUnreachableError(TransientError):

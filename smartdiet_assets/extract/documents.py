@@ -4,12 +4,11 @@ Here: composing the filters of a window and streaming what they find; documents 
 Not here: decoding (`transform`), which window to read (`extract.window`), connections (`resources`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
-from bson.codec_options import CodecOptions
 from pymongo.database import Database
 
 from smartdiet_assets.extract.projection import compose_projection
@@ -49,9 +48,7 @@ def compose_window_queries(table: Table, window: Window) -> list[Query]:
     return [{updated: bounds}, {created: bounds, updated: {"$not": bounds}}, undated]
 
 
-def fetch_window(
-    database: Database[Mapping[str, Any]], table: Table, window: Window, batch_size: int
-) -> Iterator[bytes]:
+def fetch_window(database: Database[dict[str, Any]], table: Table, window: Window, batch_size: int) -> Iterator[bytes]:
     """Stream the documents of a window as raw BSON batches of at most `batch_size` documents.
 
     Raises:
@@ -61,9 +58,7 @@ def fetch_window(
         yield from _fetch(database, table, query, batch_size)
 
 
-def fetch_by_ids(
-    database: Database[Mapping[str, Any]], table: Table, document_ids: Sequence[object]
-) -> Iterator[bytes]:
+def fetch_by_ids(database: Database[dict[str, Any]], table: Table, document_ids: Sequence[object]) -> Iterator[bytes]:
     """Stream the documents with the given `_id`s, whatever their dates, as raw BSON batches.
 
     Raises:
@@ -74,19 +69,19 @@ def fetch_by_ids(
         yield from _fetch(database, table, {DOCUMENT_ID: {"$in": chunk}}, IDS_PER_QUERY)
 
 
-def fetch_server_clock(database: Database[Mapping[str, Any]]) -> datetime:
+def fetch_server_clock(database: Database[dict[str, Any]]) -> datetime:
     """Fetch the server's own time, naive UTC."""
-    answer = database.client.admin.command("hello", codec_options=CodecOptions(tz_aware=True, tzinfo=UTC))
-    clock: datetime = answer["localTime"]
-    return clock.replace(tzinfo=None)
+    clock: datetime = database.client.admin.command("hello")["localTime"]
+    return clock.astimezone(UTC).replace(tzinfo=None) if clock.tzinfo else clock
 
 
-def _fetch(database: Database[Mapping[str, Any]], table: Table, query: Query, batch_size: int) -> Iterator[bytes]:
+def _fetch(database: Database[dict[str, Any]], table: Table, query: Query, batch_size: int) -> Iterator[bytes]:
     cursor = database[table.mongo_collection].find_raw_batches(
         query, projection=compose_projection(table), batch_size=batch_size
     )
     with cursor:
-        for batch in cursor:
+        batch: bytes
+        for batch in cursor:  # type: ignore[assignment]  # pymongo types it as the cursor of documents it derives from
             if batch:
                 yield batch
 

@@ -49,10 +49,14 @@ def _base_columns(place: Place) -> tuple[ColumnDeclaration, ...]:
             nullable=False,
             primary_key=True,
             mongo_field=(DOCUMENT_ID,),
+            description="Identity of the document.",
         ),
         *(
-            ColumnDeclaration(replace(place, column=name), name, "TIMESTAMP", nullable=False)
-            for name in ("created_at", "updated_at")
+            ColumnDeclaration(replace(place, column=name), name, "TIMESTAMP", nullable=False, description=description)
+            for name, description in (
+                ("created_at", "When the document was created, UTC."),
+                ("updated_at", "When the document was last changed, UTC."),
+            )
         ),
     )
 

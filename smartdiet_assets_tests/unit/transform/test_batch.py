@@ -67,10 +67,7 @@ def test_id_of_a_bad_document_is_found_behind_any_type(before: object) -> None:
 
 def test_id_that_cannot_be_read_is_left_empty() -> None:
     bad = damage({"v": "text", "xid": ID}, b"\x05\0\0\0text", b"\xff\xff\xff\x7ftext")
-    assert (
-        build_transformer(single("VARCHAR"))(bad.replace(b"xid\0", b"_id\0")).rejects[0].document_id
-        == UNREADABLE
-    )
+    assert build_transformer(single("VARCHAR"))(bad.replace(b"xid\0", b"_id\0")).rejects[0].document_id == UNREADABLE
 
 
 def test_rest_behind_a_false_length_is_one_reject() -> None:

@@ -38,9 +38,7 @@ def test_type_converts_as_documented(sql_type: str, label: str) -> None:
     check(sql_type, SAMPLES[label], find_result(sql_type, label))
 
 
-@pytest.mark.parametrize(
-    ("sql_type", "value", "expected"), EDGES, ids=[f"{e[0]}-{i}" for i, e in enumerate(EDGES)]
-)
+@pytest.mark.parametrize(("sql_type", "value", "expected"), EDGES, ids=[f"{e[0]}-{i}" for i, e in enumerate(EDGES)])
 def test_edge_converts_as_documented(sql_type: str, value: Any, expected: Any) -> None:
     check(sql_type, value, expected)
 

@@ -51,9 +51,7 @@ CASES: list[tuple[str, Any, dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("operator", "operand", "document", "expected"), CASES)
-def test_condition_matches_as_in_mongodb(
-    operator: str, operand: Any, document: dict[str, Any], expected: bool
-) -> None:
+def test_condition_matches_as_in_mongodb(operator: str, operand: Any, document: dict[str, Any], expected: bool) -> None:
     declared = condition("f", operator, operand)
     assert build_condition(declared)(document) is expected
     nested = {"a": document}

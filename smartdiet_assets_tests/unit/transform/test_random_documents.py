@@ -80,9 +80,7 @@ scalars = st.one_of(
     st.binary(min_size=12, max_size=12).map(ObjectId),
     st.builds(Timestamp, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)),
     st.binary(min_size=16, max_size=16).map(Decimal128.from_bid),
-    st.sampled_from(
-        [MinKey(), MaxKey(), Regex("a", "i"), Code("f()"), Code("f()", {"a": 1}), DBRef("a", ObjectId())]
-    ),
+    st.sampled_from([MinKey(), MaxKey(), Regex("a", "i"), Code("f()"), Code("f()", {"a": 1}), DBRef("a", ObjectId())]),
 )
 names = st.text("abc$", min_size=1, max_size=3)
 values = st.recursive(
@@ -90,9 +88,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=5,
 )
-ids = st.one_of(
-    scalars.filter(lambda value: not isinstance(value, Regex)), st.dictionaries(names, scalars, max_size=2)
-)
+ids = st.one_of(scalars.filter(lambda value: not isinstance(value, Regex)), st.dictionaries(names, scalars, max_size=2))
 
 
 @st.composite
@@ -105,17 +101,13 @@ def run_both(table: Table, found: list[dict[str, Any]]) -> TransformedBatch:
     """Transform by the fast and by the slow path; both must agree, NaN being equal to itself."""
     raw = b"".join(bson.encode(document) for document in found)
     batch = build_transformer(table)(raw)
-    decoded = bson.decode_all(
-        raw, bson.CodecOptions(datetime_conversion=bson.DatetimeConversion.DATETIME_AUTO)
-    )
+    decoded = bson.decode_all(raw, bson.CodecOptions(datetime_conversion=bson.DatetimeConversion.DATETIME_AUTO))
     rows: list[Any] = []
     understood: list[Any] = []
     rejects: list[Any] = []
     newest, _ = build_row_function(table, fast=False)(decoded, rows, understood, rejects, datetime.min)
     assert repr(batch.rows) == repr(rows)
-    assert [[type(value) for value in row] for row in batch.rows] == [
-        [type(value) for value in row] for row in rows
-    ]
+    assert [[type(value) for value in row] for row in batch.rows] == [[type(value) for value in row] for row in rows]
     assert (repr(batch.documents), batch.rejects) == (repr(understood), rejects)
     assert batch.newest == (None if newest == datetime.min else newest)
     return batch
@@ -134,9 +126,7 @@ def check_value(column_type: ColumnType, value: Any) -> None:
     if column_type.name == "real" and math.isfinite(value):
         assert value == 0 or 1e-46 < abs(value) < 3.5e38
     if column_type.name in ("smallint", "integer", "bigint"):
-        assert value.bit_length() < {"smallint": 16, "integer": 32, "bigint": 64}[column_type.name] + (
-            value < 0
-        )
+        assert value.bit_length() < {"smallint": 16, "integer": 32, "bigint": 64}[column_type.name] + (value < 0)
 
 
 @settings(max_examples=300, deadline=None)

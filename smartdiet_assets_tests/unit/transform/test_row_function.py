@@ -135,10 +135,7 @@ class TestDocument:
 
     def test_zone_cannot_leave_the_calendar(self) -> None:
         table = single("DATE", timezone="Europe/Paris")
-        assert (
-            transform(table, {"_id": 1, "v": datetime(9999, 12, 31, 23, 30)}).rejects[0].reason
-            == "out_of_range"
-        )
+        assert transform(table, {"_id": 1, "v": datetime(9999, 12, 31, 23, 30)}).rejects[0].reason == "out_of_range"
 
     def test_filtered_document_is_understood_and_has_no_row(self) -> None:
         table = entity(column("value", "SMALLINT", "v"), filter=(condition("__t", "$eq", "menu"),))
@@ -190,9 +187,7 @@ class TestItems:
         assert self.targets(targets={"target": TARGETS[0]}) == [(T1, "basic")]
 
     def test_bad_item_is_rejected_alone_and_the_document_is_understood(self) -> None:
-        batch = transform(
-            users_targets(), {"_id": ID, "targets": [TARGETS[0], {"other": 1}, b"\x00", {"target": {}}]}
-        )
+        batch = transform(users_targets(), {"_id": ID, "targets": [TARGETS[0], {"other": 1}, b"\x00", {"target": {}}]})
         assert [row[1] for row in batch.rows] == [T1, "\\x00"]
         assert batch.documents == [HEX]
         assert [(r.document_id, r.reason, r.received) for r in batch.rejects] == [
@@ -218,9 +213,7 @@ class TestItems:
     def test_bad_document_id_rejects_the_document(self) -> None:
         batch = transform(users_targets(), {"_id": "a\0b", "targets": TARGETS})
         assert (batch.rows, batch.documents) == ([], [])
-        assert batch.rejects == [
-            Reject('"a\\u0000b"', "user_id", Reason.NUL_CHARACTER, "character varying", "string")
-        ]
+        assert batch.rejects == [Reject('"a\\u0000b"', "user_id", Reason.NUL_CHARACTER, "character varying", "string")]
 
     def test_column_fed_by_the_item_next_to_one_fed_by_the_document(self) -> None:
         registered = column("registered_at", "TIMESTAMP", item_field=("date", "_id"))
@@ -247,9 +240,7 @@ class TestNewest:
         assert self.newest({"_id": ID, "creation_date": datetime(2020, 1, 1)}) == datetime(2020, 1, 1)
 
     def test_dates_that_are_no_dates_are_ignored(self) -> None:
-        assert (
-            self.newest({"_id": 1, "creation_date": "2024-01-01", "update_date": DatetimeMS(2**60)}) is None
-        )
+        assert self.newest({"_id": 1, "creation_date": "2024-01-01", "update_date": DatetimeMS(2**60)}) is None
         assert self.newest() is None
 
     def test_rejected_document_counts_too(self) -> None:

@@ -1,0 +1,1 @@
+"""The Dagster graph: table assets, partitions and jobs, and the one place where the stages are called in order."""

@@ -1,0 +1,118 @@
+"""What the graph says about a table: its definition metadata and the metadata of one materialisation.
+
+Counts, types, names and times only. Never a value from a document: this is health data, and metadata is kept for ever.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from smartdiet_assets.assets.mirror import MirrorResult
+from smartdiet_assets.schema.model import Column, Schema, Table
+
+
+def build_definition_metadata(schema: Schema, table: Table) -> dict[str, dg.MetadataValue]:
+    """Build what is known before any run: columns, lineage, where the rows come from."""
+    metadata: dict[str, dg.MetadataValue] = {
+        "dagster/table_name": dg.MetadataValue.text(table.name),
+        "dagster/column_schema": dg.MetadataValue.table_schema(build_column_schema(table)),
+        "mongo_collection": dg.MetadataValue.text(table.mongo_collection),
+        "import_strategy": dg.MetadataValue.text(table.import_strategy),
+        "key": dg.MetadataValue.text(", ".join(table.key)),
+    }
+    lineage = build_column_lineage(schema, table)
+    if lineage.deps_by_column:
+        metadata["dagster/column_lineage"] = dg.MetadataValue.column_lineage(lineage)
+    return metadata
+
+
+def build_column_schema(table: Table) -> dg.TableSchema:
+    """Build the column table Dagit shows: PostgreSQL types, descriptions with the source, constraints."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=column.type.sql,
+                description=_describe_column(column),
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable,
+                    unique=table.primary_key == (column.name,) or (column.name,) in table.unique_constraints,
+                    other=_describe_constraints(table, column),
+                ),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def build_column_lineage(schema: Schema, table: Table) -> dg.TableColumnLineage:
+    """Build the column lineage: each foreign-key column comes from the parent column it points at."""
+    return dg.TableColumnLineage(
+        deps_by_column={
+            column.name: [dg.TableColumnDep(asset_key=dg.AssetKey(reference.table), column_name=reference.column)]
+            for column in table.columns
+            if (reference := column.foreign_key) is not None
+            and reference.table != table.name
+            and reference.table in schema.tables
+        }
+    )
+
+
+def build_run_metadata(result: MirrorResult) -> Mapping[str, dg.MetadataValue]:
+    """Build the metadata of one materialisation: the counts, the window, the seconds of each stage."""
+    load = result.load
+    metadata: dict[str, dg.MetadataValue] = {
+        "dagster/row_count": dg.MetadataValue.int(load.rows),
+        "dagster/partition_row_count": dg.MetadataValue.int(load.inserted + load.updated + load.unchanged),
+        "inserted": dg.MetadataValue.int(load.inserted),
+        "updated": dg.MetadataValue.int(load.updated),
+        "deleted": dg.MetadataValue.int(load.deleted),
+        "unchanged": dg.MetadataValue.int(load.unchanged),
+        "rejected": dg.MetadataValue.int(load.rejected),
+        "documents_read": dg.MetadataValue.int(result.documents_read),
+        "missing_parents_null": dg.MetadataValue.int(load.missing_parents_null),
+        "mode": dg.MetadataValue.text(load.mode),
+        "window": dg.MetadataValue.text(result.window.kind),
+    }
+    if load.change_ratio is not None:
+        metadata["change_ratio"] = dg.MetadataValue.float(round(load.change_ratio, 6))
+    for name, instant in (
+        ("window_start", result.window.start),
+        ("window_end", result.window.end),
+        ("watermark", result.watermark),
+    ):
+        if instant is not None:
+            metadata[name] = _instant(instant)
+    metadata["seconds"] = dg.MetadataValue.float(round(result.elapsed, 4))
+    for stage, seconds in result.seconds.items():
+        metadata[f"seconds_{stage}"] = dg.MetadataValue.float(round(seconds, 4))
+    return metadata
+
+
+def _instant(naive_utc: datetime) -> dg.MetadataValue:
+    return dg.MetadataValue.timestamp(naive_utc.replace(tzinfo=UTC))
+
+
+def _describe_column(column: Column) -> str:
+    if column.generated:
+        source = "numbered by PostgreSQL"
+    elif column.item_field:
+        source = "from the array item: " + ", else ".join(
+            "the item itself" if path == "." else path for path in column.item_field
+        )
+    elif column.mongo_field:
+        source = "from " + ", else ".join(column.mongo_field)
+    else:
+        source = "tells the arrays apart"
+    return f"{column.description} ({source})" if column.description else source.capitalize()
+
+
+def _describe_constraints(table: Table, column: Column) -> list[str]:
+    constraints = []
+    if column.name in table.primary_key:
+        constraints.append("primary key")
+    if (reference := column.foreign_key) is not None:
+        constraints.append(f"references {reference.table}({reference.column})")
+    constraints.extend(f"unique ({', '.join(unique)})" for unique in table.unique_constraints if column.name in unique)
+    return constraints

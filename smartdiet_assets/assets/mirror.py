@@ -1,0 +1,141 @@
+"""One run of one table: extract, transform and load called in order, in one PostgreSQL transaction.
+
+Here: the order of the stages, the watermark of a run, progress. Not here: the stages themselves, or anything of
+Dagster (`assets.tables`), so that tests and tools can mirror a table without an instance.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from psycopg import Connection
+from pymongo.database import Database
+
+from smartdiet_assets.extract.documents import fetch_by_ids, fetch_server_clock, fetch_window
+from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
+from smartdiet_assets.load.session import LoadResult, TableLoad, open_load
+from smartdiet_assets.schema.document_id import decode_document_id
+from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.transform.batch import build_transformer
+
+#: Every record carries `table`, `documents_read` and `finished`; the command line and Dagster's log both listen.
+progress_log = logging.getLogger("smartdiet_assets.progress")
+_SECONDS_BETWEEN_REPORTS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorResult:
+    """What one run of one table did. Counts are rows unless they say documents.
+
+    `elapsed` is the whole run in seconds, `seconds` the part of each stage: read, transform, and those of the load.
+    """
+
+    table: str
+    window: Window
+    load: LoadResult
+    documents_read: int
+    watermark: datetime | None
+    elapsed: float
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def mirror_table(
+    schema: Schema,
+    table: Table,
+    mongo: Database[dict[str, Any]],
+    connection: Connection[Any],
+    *,
+    run_id: str,
+    request: WindowRequest,
+    global_date_threshold: date | None = None,
+    batch_size: int = 5000,
+) -> MirrorResult:
+    """Bring one table up to date with its collection, all of it or nothing.
+
+    Args:
+        schema: the declared tables; the table's missing ancestors are created empty.
+        table: the table to mirror.
+        mongo: the source database.
+        connection: a PostgreSQL connection outside a transaction; it is used for one transaction.
+        run_id: stored with the state and the rejects, to find the run they came from.
+        request: which documents the operator asked for.
+        global_date_threshold: see `plan_window`.
+        batch_size: documents per batch.
+
+    Raises:
+        psycopg.Error, pymongo.errors.PyMongoError: a server refused or was lost; nothing was written.
+        SchemaMismatchError: the live table is not as declared; nothing was written.
+    """
+    started = time.perf_counter()
+    run = _TableRun(table)
+    # Read before the first document: whatever changes from here on is dated at or after it, and read again next time.
+    source_clock = fetch_server_clock(mongo)
+    with open_load(connection, schema, table, run_id) as load:
+        window = plan_window(
+            table,
+            request,
+            watermark=load.state.watermark,
+            reimport=load.state.reimport is not None,
+            global_date_threshold=global_date_threshold,
+        )
+        load.begin(truncate=table.truncate_before_import and window.reads_everything)
+        run.copy(load, fetch_window(mongo, table, window, batch_size))
+        if not window.reads_everything:
+            for chunk in load.retry_ids():
+                run.copy(load, fetch_by_ids(mongo, table, [decode_document_id(text) for text in chunk]), retry=True)
+        watermark = min(run.newest, source_clock) if window.moves_watermark and run.newest else None
+        result = load.finish(watermark=watermark, documents_read=run.documents_read, full=window.reads_everything)
+    run.report("%s: %d documents mirrored", finished=True)
+    return MirrorResult(
+        table=table.name,
+        window=window,
+        load=result,
+        documents_read=run.documents_read,
+        watermark=result.watermark,
+        elapsed=time.perf_counter() - started,
+        seconds={"read": run.read_seconds, "transform": run.transform_seconds, **result.seconds},
+    )
+
+
+class _TableRun:
+    """The pipe from raw batches to the load, with its counts, its clock and its progress reports."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.transform = build_transformer(table)
+        self.documents_read = 0
+        self.newest: datetime | None = None
+        self.read_seconds = 0.0
+        self.transform_seconds = 0.0
+        self._reported = time.monotonic()
+
+    def copy(self, load: TableLoad, batches: Iterator[bytes], *, retry: bool = False) -> None:
+        """Send every batch through; a retried document does not count for the watermark, as its date may be any."""
+        while True:
+            before_read = time.perf_counter()
+            raw = next(batches, None)
+            before_transform = time.perf_counter()
+            self.read_seconds += before_transform - before_read
+            if raw is None:
+                return
+            batch = self.transform(raw)
+            self.transform_seconds += time.perf_counter() - before_transform
+            load.write(batch)
+            self.documents_read += batch.documents_read
+            if batch.newest is not None and not retry:
+                self.newest = batch.newest if self.newest is None else max(self.newest, batch.newest)
+            if time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
+                self._reported = time.monotonic()
+                self.report("%s: %d documents read")
+
+    def report(self, message: str, *, finished: bool = False) -> None:
+        """Tell whoever listens how far the table is."""
+        progress_log.info(
+            message,
+            self.table.name,
+            self.documents_read,
+            extra={"table": self.table.name, "documents_read": self.documents_read, "finished": finished},
+        )

@@ -1,0 +1,56 @@
+"""Partitions: time windows on the documents' dates, and the window request a picked range means.
+
+Here: the partitions definition of a schema and its translation to a `WindowRequest`. Not here: what the request
+makes a run read (`extract.window`).
+"""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.schema.model import PartitionScheme
+
+
+def build_partitions(scheme: PartitionScheme) -> dg.TimeWindowPartitionsDefinition:
+    """Build the partitions definition; the window that is still running is the newest partition."""
+    start = scheme.start.isoformat()
+    match scheme.every:
+        case "month":
+            return dg.MonthlyPartitionsDefinition(start_date=start, end_offset=1)
+        case "week":
+            return dg.WeeklyPartitionsDefinition(start_date=start, end_offset=1)
+        case "day":
+            return dg.DailyPartitionsDefinition(start_date=start, end_offset=1)
+
+
+def build_window_request(
+    partitions: dg.TimeWindowPartitionsDefinition,
+    key_range: dg.PartitionKeyRange,
+    *,
+    full: bool = False,
+    since: datetime | None = None,
+) -> WindowRequest:
+    """Translate a picked range of partitions.
+
+    The newest partition alone is the normal incremental run; a range that ends with it is the re-run from a
+    threshold date; anything else is those partitions and nothing more.
+    """
+    newest = partitions.get_last_partition_key()
+    if full:
+        return WindowRequest("full")
+    if key_range.start == newest:
+        return WindowRequest("newest", since=since)
+    start = partitions.time_window_for_partition_key(key_range.start).start
+    end = partitions.time_window_for_partition_key(key_range.end).end
+    return WindowRequest(
+        "range",
+        start=_naive_utc(start),
+        end=_naive_utc(end),
+        to_newest=key_range.end == newest,
+        since=since,
+    )
+
+
+def _naive_utc(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(tzinfo=None)

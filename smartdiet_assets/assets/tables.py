@@ -1,0 +1,160 @@
+"""One Dagster asset per declared table; its dependencies are the tables its foreign keys point at.
+
+Here: the asset, its run configuration, and which errors Dagster retries. Not here: what a run does (`assets.mirror`)
+or what it reports (`assets.metadata`). No postponed annotations in this module: Dagster reads the annotation of
+`context` at definition time.
+"""
+
+import warnings
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+from psycopg import Error as PostgresError
+from pydantic import Field
+from pymongo.errors import PyMongoError
+
+from smartdiet_assets.assets.interruption import build_interrupted_failure, was_interrupted
+from smartdiet_assets.assets.metadata import build_definition_metadata, build_run_metadata
+from smartdiet_assets.assets.mirror import mirror_table
+from smartdiet_assets.assets.partitions import build_window_request
+from smartdiet_assets.assets.progress import forward_progress
+from smartdiet_assets.errors import ConfigurationError, SmartdietError, TransientError
+from smartdiet_assets.resources.mongo import MongoResource
+from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+from smartdiet_assets.resources.postgres import PostgresResource
+from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+from smartdiet_assets.schema.model import Schema, Table
+
+# Single-run backfills are a beta parameter of 1.13, and what makes a range of partitions one run.
+warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
+
+#: One pool per database: `config/dagster.yaml` limits how many runs write to PostgreSQL at once.
+POSTGRES_POOL = "smartdiet_postgres"
+#: Transient errors only: everything else is raised as a Failure that does not allow retries.
+RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+class MirrorSettings(dg.ConfigurableResource[Any]):
+    """What holds for every table of a run; from the environment, overridable in the run configuration."""
+
+    global_date_threshold: str | None = Field(
+        default=None,
+        description="ISO date (GLOBAL_DATE_THRESHOLD): moves the start of every window back, limits a first load.",
+    )
+    batch_size: int = Field(default=5000, gt=0, description="Documents read at a time (BATCH_SIZE).")
+
+
+class MirrorConfig(dg.Config):
+    """What can be asked of one table's run."""
+
+    full: bool = Field(default=False, description="Read the whole collection, whatever the partition.")
+    since: str | None = Field(
+        default=None,
+        description="ISO date or time, UTC: also read documents dated from here on. Never moves a window forward.",
+    )
+
+
+def build_table_asset(
+    schema: Schema, table: Table, partitions: dg.TimeWindowPartitionsDefinition
+) -> dg.AssetsDefinition:
+    """Build the asset of one table."""
+
+    @dg.asset(
+        name=table.name,
+        deps=list(table.parents),
+        description=_describe(table),
+        group_name=table.group,
+        owners=list(table.owners) or None,
+        kinds={"mongodb", "postgres"},
+        code_version=table.code_version,
+        metadata=build_definition_metadata(schema, table),
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRY_POLICY,
+        pool=POSTGRES_POOL,
+    )
+    def mirror_asset(
+        context: dg.AssetExecutionContext,
+        config: MirrorConfig,
+        mongo: MongoResource,
+        postgres: PostgresResource,
+        settings: MirrorSettings,
+    ) -> dg.MaterializeResult[Any]:
+        run_id = context.run.run_id
+        if was_interrupted(run_id):
+            raise build_interrupted_failure(run_id)
+        try:
+            request = build_window_request(
+                partitions,
+                context.partition_key_range,
+                full=config.full,
+                since=_read_instant("since", config.since),
+            )
+            threshold = _read_instant("global_date_threshold", settings.global_date_threshold)
+            with postgres.connect() as connection, forward_progress(context.log, table.name):
+                result = mirror_table(
+                    schema,
+                    table,
+                    mongo.open_database(),
+                    connection,
+                    run_id=run_id,
+                    request=request,
+                    global_date_threshold=threshold.date() if threshold else None,
+                    batch_size=settings.batch_size,
+                )
+        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            raise build_interrupted_failure(run_id) from None
+        except Exception as error:  # noqa: BLE001 - the one place that decides what Dagster retries
+            raise _as_run_error(error, table) from None
+        return dg.MaterializeResult(metadata=build_run_metadata(result))
+
+    return mirror_asset
+
+
+def _as_run_error(error: Exception, table: Table) -> Exception:
+    """Turn any error into one that Dagster retries only when that can help, without a driver's text.
+
+    An error that is nobody's (a bug) keeps its type only: its text may hold a value from a document.
+    """
+    if isinstance(error, PostgresError):
+        error = translate_postgres_error(error, "writing its rows", table.name)
+    elif isinstance(error, PyMongoError):
+        error = translate_mongo_error(error, f"reading {table.mongo_collection}")
+    if isinstance(error, TransientError):
+        return error
+    if isinstance(error, SmartdietError):
+        return dg.Failure(description=str(error), allow_retries=False)
+    return dg.Failure(
+        description=f"{table.name}: unexpected {type(error).__name__} at {_origin(error)}",
+        allow_retries=False,
+    )
+
+
+def _origin(error: Exception) -> str:
+    """Where an error was raised, as file:line: what a bug report needs and a value never is."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"
+
+
+def _read_instant(name: str, text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be an ISO date such as {date(2024, 1, 1)}") from None
+    return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
+
+
+def _describe(table: Table) -> str:
+    what = table.description or f"Mirror of the collection {table.mongo_collection}."
+    how = {
+        "one_row": f"One row per document of `{table.mongo_collection}`.",
+        "items": f"One row per item of {', '.join(f'`{array.field}`' for array in table.arrays)} "
+        f"in `{table.mongo_collection}`.",
+        "one_per_key": f"One row per {', '.join(f'`{name}`' for name in table.key)} of `{table.mongo_collection}`.",
+    }[table.shape]
+    return f"{what}\n\n{how}"

@@ -1,0 +1,43 @@
+"""Assembles the Dagster definitions from the schema file and the environment, and nothing else."""
+
+import dagster as dg
+
+from smartdiet_assets.assets.jobs import build_mirror_job, choose_executor
+from smartdiet_assets.assets.partitions import build_partitions
+from smartdiet_assets.assets.tables import MirrorSettings, build_table_asset
+from smartdiet_assets.resources.environment import Environment, read_environment
+from smartdiet_assets.resources.mongo import build_mongo_resource
+from smartdiet_assets.resources.postgres import build_postgres_resource
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets.schema.model import Schema
+
+
+def build_definitions(schema: Schema, environment: Environment) -> dg.Definitions:
+    """Build everything Dagster shows: one asset per table, the jobs, the resources.
+
+    The resources read the process environment themselves: Dagit then shows a variable's name and never its value.
+    """
+    partitions = build_partitions(schema.partitions)
+    assets = [build_table_asset(schema, table, partitions) for table in schema.tables.values()]
+    return dg.Definitions(
+        assets=assets,
+        jobs=[build_mirror_job(assets)],
+        resources={
+            "mongo": build_mongo_resource(),
+            "postgres": build_postgres_resource(),
+            "settings": MirrorSettings(
+                global_date_threshold=environment.global_date_threshold.isoformat()
+                if environment.global_date_threshold
+                else None,
+                batch_size=environment.batch_size,
+            ),
+        },
+        executor=choose_executor(environment.executor),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Load the code location."""
+    environment = read_environment()
+    return build_definitions(load_schema(environment.schemas_path), environment)

@@ -1,0 +1,185 @@
+"""`smartdiet demo`: the whole mirror on embedded servers, from an empty machine to a second, incremental run.
+
+Here: the order of the demo's steps and the clean-up after them. Not here: the servers, the company, the mirror.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from pymongo import MongoClient
+from pymongo.database import Database
+from rich.console import Console
+from rich.progress import Progress
+
+from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets.demo.company import DEMO_DAY, apply_day_of_changes, write_company
+from smartdiet_assets.demo.mongo_server import EmbeddedMongo
+from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
+from smartdiet_assets.operations.connections import connect_postgres
+from smartdiet_assets.operations.instance import open_instance
+from smartdiet_assets.operations.reports import build_sync_grid, open_console, print_failures, show_progress
+from smartdiet_assets.operations.sync import SyncOutcome, run_sync
+from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.schema.loading import load_schema
+
+DATABASE = "smartdiet"
+_SECONDS_TO_STOP_DAGIT = 30
+_COMPANY_STEPS = "Generating the company"
+
+
+def run_demo(folder: Path | None, *, scale: float, seed: int, serve: bool, port: int) -> int:
+    """Run the demo and return its exit code; what it started is stopped however it ends.
+
+    Args:
+        folder: where the servers keep their data; under the user's cache folder when None. A folder used before is
+            kept, its two databases are made anew.
+        scale: size of the company; 1 is the size of the real one.
+        seed: the same seed gives the same company.
+        serve: open Dagit on the data and stay until interrupted.
+        port: where Dagit listens.
+    """
+    folder = (folder or _default_folder()).resolve()
+    console = open_console()
+    try:
+        with _terminated_as_interrupt(), ExitStack() as stack:
+            console.print(f"Starting PostgreSQL and MongoDB in {folder}", highlight=False)
+            postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
+            mongo = stack.enter_context(EmbeddedMongo(folder / "mongo"))
+            _point_environment(folder, postgres, mongo)
+            _create_database(postgres)
+            client = stack.enter_context(MongoClient[dict[str, Any]](mongo.uri))
+            client.drop_database(DATABASE)
+            return _run(console, folder, client[DATABASE], seed, scale, port if serve else None)
+    except KeyboardInterrupt:
+        console.print("Interrupted; the servers are stopped.")
+        return 130
+
+
+def _run(
+    console: Console,
+    folder: Path,
+    source: Database[dict[str, Any]],
+    seed: int,
+    scale: float,
+    port: int | None,
+) -> int:
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(_COMPANY_STEPS, total=None)
+        counts = write_company(
+            source, seed, scale, lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    console.print(f"Generated {sum(counts.values()):,} documents in {len(counts)} collections (seed {seed}).")
+    first = _mirror(console, "First load: every document")
+    changes = apply_day_of_changes(source, seed, DEMO_DAY)
+    console.print(f"\nA day passed in the application: {changes}.", highlight=False)
+    second = _mirror(console, "Second run: only what changed is written")
+    _print_summary(console, folder, first, second)
+    if port is not None:
+        _serve(console, port)
+    return 1 if first.failed or second.failed else 0
+
+
+def _mirror(console: Console, title: str) -> SyncOutcome:
+    environment = read_environment()
+    schema = load_schema(environment.schemas_path)
+    definitions = build_definitions(schema, environment)
+    with open_instance(Path(environment.schemas_path).parent) as instance, show_progress(console):
+        outcome = run_sync(definitions, schema, instance, connect_postgres)
+    console.print(build_sync_grid(outcome, title, console.width))
+    print_failures(console, outcome)
+    return outcome
+
+
+def _print_summary(console: Console, folder: Path, first: SyncOutcome, second: SyncOutcome) -> None:
+    def written(outcome: SyncOutcome) -> int:
+        return sum(table.inserted + table.updated + table.deleted for table in outcome.tables.values())
+
+    rejected = sum(table.rejected for table in second.tables.values())
+    console.print(
+        f"\n{len(first.tables)} tables. First load: {written(first):,} rows in {first.seconds:.1f} s. "
+        f"After a day of changes: {written(second):,} rows in {second.seconds:.1f} s.\n"
+        f"{rejected:,} documents cannot be rows; smartdiet.rejected_rows keeps them, and every run tries them again.\n"
+        f"The data stays in {folder}; `smartdiet demo --serve` opens it in Dagit.",
+        highlight=False,
+    )
+
+
+def _serve(console: Console, port: int) -> None:
+    console.print(f"\nDagit: http://127.0.0.1:{port} (Ctrl-C stops it and the servers)", highlight=False)
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "smartdiet_assets.definitions",
+        "-h",
+        "127.0.0.1",
+    ]
+    process = subprocess.Popen([*command, "-p", str(port)])
+    try:
+        process.wait()
+    finally:
+        process.terminate()
+        try:
+            process.wait(_SECONDS_TO_STOP_DAGIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _point_environment(folder: Path, postgres: EmbeddedPostgres, mongo: EmbeddedMongo) -> None:
+    """Make the embedded servers the configured ones, for this process and for those that Dagster starts."""
+    settings: Mapping[str, str] = {
+        "MONGODB_URL": mongo.uri,
+        "MONGODB_DATABASE": DATABASE,
+        "POSTGRES_HOST": postgres.host,
+        "POSTGRES_PORT": str(postgres.port),
+        "POSTGRES_DATABASE": DATABASE,
+        "POSTGRES_USER": postgres.user,
+        "POSTGRES_PASSWORD": postgres.password,
+        "DAGSTER_HOME": str(folder / "dagster"),
+        "GLOBAL_DATE_THRESHOLD": "",
+        "TRANSFER_SOURCE": "local",
+        "TRANSFER_DESTINATION": "local",
+    }
+    os.environ.update(settings)
+    (folder / "dagster").mkdir(parents=True, exist_ok=True)
+
+
+def _create_database(postgres: EmbeddedPostgres) -> None:
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        for statement in ("DROP DATABASE IF EXISTS {} WITH (FORCE)", "CREATE DATABASE {}"):
+            connection.execute(sql.SQL(statement).format(sql.Identifier(DATABASE)))
+
+
+def _default_folder() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "smartdiet" / "demo"
+
+
+@contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the demo as Ctrl-C does, so that what it started is stopped.
+
+    SIGINT too: a shell starts a background job with it ignored, and Dagster gives SIGTERM the handler of SIGINT.
+    """
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,186 @@
+"""`smartdiet sync`: the mirror job in the configured instance, repeated while parents are still being fetched.
+
+Here: running the job, reading its outcome per table. Not here: what is printed (`cli`, `operations.reports`).
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEvent, DagsterEventType
+from psycopg import Connection
+
+from smartdiet_assets.assets.interruption import was_interrupted
+from smartdiet_assets.assets.jobs import MIRROR_JOB
+from smartdiet_assets.load.inspection import fetch_awaited_tables
+from smartdiet_assets.schema.model import Schema
+
+_COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected", "documents_read")
+_NOT_RUN = "not run: a table it depends on failed, or the run was stopped"
+_CLASS_PREFIX = re.compile(r"^[\w.]+: ")
+Connect = Callable[[], AbstractContextManager[Connection[Any]]]
+
+
+@dataclass(slots=True)
+class TableOutcome:
+    """What a sync did to one table, over all its passes; `rejected` is what is left rejected.
+
+    `error` is empty where the table is up to date. `mode` is that of the first pass.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    documents_read: int = 0
+    mode: str = ""
+    watermark: str | None = None
+    seconds: float = 0.0
+    error: str = ""
+
+    def add_run(self, metadata: Mapping[str, Any]) -> None:
+        """Add the metadata of one materialisation."""
+        for name in _COUNTS:
+            value = metadata[name].value
+            setattr(self, name, value if name == "rejected" else getattr(self, name) + value)
+        self.mode = self.mode or metadata["mode"].value
+        if (watermark := metadata.get("watermark")) is not None:
+            self.watermark = _iso(watermark.value)
+        self.seconds = round(self.seconds + metadata["seconds"].value, 4)
+
+
+@dataclass(slots=True)
+class SyncOutcome:
+    """What a sync did: its tables in run order, how many passes it took and how long."""
+
+    tables: dict[str, TableOutcome] = field(default_factory=dict)
+    passes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> list[str]:
+        """The tables that are not up to date."""
+        return [name for name, outcome in self.tables.items() if outcome.error]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object `--json` prints; a table that failed has an `error` beside its counts."""
+        tables = {}
+        for name, outcome in self.tables.items():
+            values = asdict(outcome)
+            if not outcome.error:
+                del values["error"]
+            tables[name] = values
+        return {"tables": tables, "seconds": round(self.seconds, 3)}
+
+
+def run_sync(
+    definitions: dg.Definitions,
+    schema: Schema,
+    instance: dg.DagsterInstance,
+    connect: Connect,
+    *,
+    tables: Sequence[str] = (),
+    since: str | None = None,
+    full: bool = False,
+) -> SyncOutcome:
+    """Mirror tables, parents first, until no table waits for a parent that was not asked for yet.
+
+    A first load limited by a date leaves children whose parents are older; each run of a parent fetches those by
+    id, so the tables concerned are run again, at most as often as the graph is deep.
+
+    Args:
+        definitions: the code location's definitions.
+        schema: the schema they were built from.
+        instance: where the runs are recorded.
+        connect: opens a PostgreSQL connection, to look for awaited parents.
+        tables: the tables to mirror; all of them when empty.
+        since: ISO date; also read the documents dated from here on.
+        full: read every document.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted; the tables it finished stay as they are.
+    """
+    started = time.perf_counter()
+    selection = [name for name in schema.tables if not tables or name in tables]
+    outcome = SyncOutcome({name: TableOutcome() for name in selection})
+    run_id = _run_pass(definitions, instance, selection, outcome, since=since, full=full)
+    # A chain of missing parents is at most as long as the list of tables.
+    for _ in selection:
+        with connect() as connection:
+            waiting = fetch_awaited_tables(connection, run_id)
+        again = [name for name in selection if name in waiting and not outcome.tables[name].error]
+        if not again:
+            break
+        run_id = _run_pass(definitions, instance, again, outcome)
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def _run_pass(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    tables: Sequence[str],
+    outcome: SyncOutcome,
+    *,
+    since: str | None = None,
+    full: bool = False,
+) -> str:
+    job = definitions.resolve_job_def(MIRROR_JOB)
+    partitions = job.partitions_def
+    assert partitions is not None, "the mirror job is partitioned"
+    config = {"full": full, **({"since": since} if since else {})}
+    result = job.execute_in_process(
+        run_config={
+            "ops": {name: {"config": config} for name in tables},
+            # The command line reports by itself; Dagster's own lines would drown it.
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
+        instance=instance,
+        partition_key=partitions.get_last_partition_key(),
+        asset_selection=[dg.AssetKey(name) for name in tables],
+        raise_on_error=False,
+    )
+    if was_interrupted(result.run_id):
+        raise KeyboardInterrupt
+    done = {name for event in result.all_events if (name := _record(event, outcome)) is not None}
+    for name in tables:
+        # Dagster leaves out the steps below a failed one without an event of their own.
+        if name not in done:
+            outcome.tables[name].error = _NOT_RUN
+    outcome.passes += 1
+    return result.run_id
+
+
+def _record(event: DagsterEvent, outcome: SyncOutcome) -> str | None:
+    """Add what an event says about a table; the table's name where the event ends its run."""
+    table = outcome.tables.get(event.step_key or "")
+    if table is None:
+        return None
+    if event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
+        table.add_run(event.step_materialization_data.materialization.metadata)
+        return event.step_key
+    if event.event_type == DagsterEventType.STEP_FAILURE:
+        table.error = _describe_failure(event)
+        return event.step_key
+    return None
+
+
+def _describe_failure(event: DagsterEvent) -> str:
+    failure = event.step_failure_data
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    # Dagster keeps "module.Class: message".
+    return _CLASS_PREFIX.sub("", error.message.strip()) if error is not None else "failed"
+
+
+def _iso(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
