@@ -1,0 +1,158 @@
+"""`smartdiet` as a user meets it: what it prints, and the exit codes a script relies on."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from bson import ObjectId
+
+TABLES = """
+tables:
+  companies:
+    include_base: true
+    additional_columns:
+      - {name: name, sql_type: VARCHAR(10), nullable: false}
+  users:
+    include_base: true
+    additional_columns:
+      - {name: company_id, sql_type: VARCHAR, mongo_field: company, foreign_key: companies(id)}
+  recipes:
+    include_base: true
+    additional_columns:
+      - {name: name, sql_type: VARCHAR(255)}
+"""
+NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+
+
+def smartdiet(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "smartdiet_assets.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **variables},
+        check=False,
+    )
+
+
+@pytest.fixture
+def source(configured_servers: None, mongo_database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    path = tmp_path / "tables.yaml"
+    path.write_text(TABLES)
+    monkeypatch.setenv("SMARTDIET_SCHEMAS", str(path))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    company = ObjectId()
+    dates = {"creation_date": NOW, "update_date": NOW}
+    mongo_database.companies.insert_many(
+        [{"_id": company, "name": "Acme", **dates}, {"name": "Marked-Value-Too-Long", **dates}]
+    )
+    mongo_database.users.insert_one({"company": company, **dates})
+    return mongo_database
+
+
+def test_sync_prints_one_json_object_with_the_promised_keys(source: Any) -> None:
+    result = smartdiet("sync", "--json")
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert list(printed["tables"]) == ["companies", "users", "recipes"]
+    companies = printed["tables"]["companies"]
+    assert set(companies) == {
+        "inserted", "updated", "deleted", "unchanged", "rejected", "documents_read", "mode", "watermark", "seconds",
+    }  # fmt: skip
+    assert (companies["inserted"], companies["rejected"], companies["documents_read"]) == (1, 1, 2)
+    assert companies["watermark"] == NOW.isoformat(timespec="milliseconds") + "Z"
+    assert printed["seconds"] > 0
+
+
+def test_sync_prints_a_line_per_table_and_a_second_sync_writes_nothing(source: Any) -> None:
+    smartdiet("sync")
+    result = smartdiet("sync")
+    assert result.returncode == 0, result.stderr
+    line = next(line for line in result.stdout.splitlines() if line.strip().startswith("companies"))
+    inserted, updated, deleted, unchanged, rejected = line.split()[2:7]
+    assert (inserted, updated, deleted, unchanged, rejected) == ("0", "0", "0", "1", "1")
+
+
+def test_sync_of_one_table_runs_that_table_only(source: Any) -> None:
+    printed = json.loads(smartdiet("sync", "companies", "--json").stdout)
+    assert list(printed["tables"]) == ["companies"]
+
+
+def test_sync_exits_1_when_a_table_failed_and_the_others_still_run(source: Any, postgres: psycopg.Connection) -> None:
+    postgres.execute("CREATE TABLE companies (id INTEGER PRIMARY KEY)")
+    result = smartdiet("sync", "--json")
+    assert result.returncode == 1
+    tables = json.loads(result.stdout)["tables"]
+    assert "differs from its declaration" in tables["companies"]["error"]
+    assert tables["users"]["error"].startswith("not run")
+    assert "error" not in tables["recipes"]
+    assert "integer" in result.stderr
+
+
+def test_sync_makes_the_passes_that_older_parents_need(source: Any) -> None:
+    old = datetime(2020, 1, 1)
+    parent = ObjectId()
+    source.companies.insert_one({"_id": parent, "name": "old", "creation_date": old, "update_date": old})
+    source.users.insert_one({"company": parent, "creation_date": NOW, "update_date": NOW})
+    printed = json.loads(smartdiet("sync", "--json", GLOBAL_DATE_THRESHOLD="2024-01-01").stdout)
+    assert (printed["tables"]["users"]["rejected"], printed["tables"]["users"]["inserted"]) == (0, 2)
+
+
+def test_status_lists_watermark_rows_and_rejects(source: Any) -> None:
+    before = smartdiet("status")
+    assert before.returncode == 0, before.stderr
+    smartdiet("sync")
+    lines = {line.split()[0]: line.split() for line in smartdiet("status").stdout.splitlines() if line.strip()}
+    assert lines["companies"][1:4] == ["1", "1", str(NOW.date())]
+    assert lines["recipes"][1:4] == ["0", "0", "-"]
+
+
+def test_rejects_lists_what_was_not_loaded_and_never_its_value(source: Any) -> None:
+    assert "Nothing is rejected" in smartdiet("rejects").stdout
+    smartdiet("sync")
+    result = smartdiet("rejects", "companies")
+    assert "too_long" in result.stdout
+    assert "name" in result.stdout
+    assert "Marked" not in result.stdout + result.stderr
+
+
+def test_a_table_that_is_not_declared_is_one_sentence_with_a_suggestion(source: Any) -> None:
+    result = smartdiet("sync", "companyes")
+    assert result.returncode == 2
+    assert "declares no table companyes; did you mean companies?" in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"POSTGRES_PASSWORD": "wrong-secret"}, "password"),
+        ({"POSTGRES_DATABASE": "nowhere"}, "no such database"),
+        ({"POSTGRES_PORT": "1"}, "no server"),
+        ({"BATCH_SIZE": "many"}, "BATCH_SIZE must be"),
+        ({"SMARTDIET_SCHEMAS": "/nowhere.yaml"}, "/nowhere.yaml"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_without_secrets(source: Any, variables: dict[str, str], sentence: str) -> None:
+    result = smartdiet("status", **variables)
+    assert result.returncode == 2
+    assert sentence in " ".join(result.stderr.split())
+    assert "wrong-secret" not in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from smartdiet_assets.cli import cli
+
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    for name, command in cli.commands.items():
+        assert f"smartdiet {name}" in readme, name
+        for parameter in command.params:
+            for option in parameter.opts:
+                assert not option.startswith("--") or option in readme, f"{name} {option}"
