@@ -1,0 +1,52 @@
+"""What a person sees of the mirror in Dagit: the whole graph, and a table's page after a run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, expect
+
+from smartdiet_assets.demo.company import write_company
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets_tests.ui.conftest import CONFIG
+
+PICTURES = Path(__file__).with_name("pictures")
+
+
+def test_the_graph_shows_every_table_and_a_tables_page_shows_what_a_run_did(
+    dagit: str, browser: Browser, mongo_database: Any
+) -> None:
+    write_company(mongo_database, seed=1, scale=0.0005)
+    subprocess.run([sys.executable, "-m", "smartdiet_assets.cli", "sync"], check=True, capture_output=True, timeout=180)
+    page = browser.new_page(viewport={"width": 1500, "height": 1450})
+    tables = load_schema(CONFIG / "schemas.yaml").tables
+
+    page.goto(f"{dagit}/asset-groups/")
+    groups = sorted({table.group for table in tables.values()})
+    for group in groups:
+        expect(page.get_by_text(group, exact=True).first).to_be_visible(timeout=60_000)
+    page.get_by_text("Hide navigation").click()
+    for group in groups:
+        page.locator(f"button:has(div[title='{group}'])").first.click()
+        page.keyboard.press("ArrowRight")  # opens it
+    for name in tables:
+        expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=30_000)
+    keep(page, "graph")
+
+    page.goto(f"{dagit}/assets/user_events")
+    for text in ("Which users are registered for which events.", "references users(id)", "MongoDB", "Postgres"):
+        expect(page.get_by_text(text).first).to_be_visible(timeout=30_000)
+    for key in ("inserted", "deleted", "unchanged", "rejected", "watermark"):
+        expect(page.get_by_text(key, exact=True).first).to_be_attached(timeout=30_000)
+    page.goto(f"{dagit}/assets/user_events?view=events")
+    expect(page.get_by_text("documents_read").first).to_be_visible(timeout=30_000)
+    keep(page, "table")
+
+
+def keep(page: Page, name: str) -> None:
+    """Renew the README's pictures when asked to: SMARTDIET_PICTURES=1 pytest smartdiet_assets_tests/ui."""
+    if os.environ.get("SMARTDIET_PICTURES"):
+        page.wait_for_timeout(2_000)
+        page.screenshot(path=PICTURES / f"{name}.png")
