@@ -146,7 +146,7 @@ def _run_pass(
         asset_selection=[dg.AssetKey(name) for name in tables],
         raise_on_error=False,
     )
-    if was_interrupted(result.run_id):
+    if was_interrupted(result.run_id) or any(map(_is_interrupt, result.all_events)):
         raise KeyboardInterrupt
     done = {name for event in result.all_events if (name := _record(event, outcome)) is not None}
     for name in tables:
@@ -169,6 +169,13 @@ def _record(event: DagsterEvent, outcome: SyncOutcome) -> str | None:
         table.error = _describe_failure(event)
         return event.step_key
     return None
+
+
+def _is_interrupt(event: DagsterEvent) -> bool:
+    """Whether an event is the end of a run that was interrupted between its steps."""
+    if event.event_type != DagsterEventType.RUN_FAILURE or event.job_failure_data.error is None:
+        return False
+    return event.job_failure_data.error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
 def _describe_failure(event: DagsterEvent) -> str:

@@ -121,6 +121,9 @@ def test_a_not_null_column_on_a_table_with_rows_is_checked_for_new_rows_first() 
 def test_descriptions_become_comments() -> None:
     assert [statement.as_string(None) for statement in compose_comments("public", SCHEMA.tables["users"])] == [
         'COMMENT ON TABLE "public"."users" IS \'One row per user.\'',
+        'COMMENT ON COLUMN "public"."users"."id" IS \'Identity of the document.\'',
+        'COMMENT ON COLUMN "public"."users"."created_at" IS \'When the document was created, UTC.\'',
+        'COMMENT ON COLUMN "public"."users"."updated_at" IS \'When the document was last changed, UTC.\'',
         'COMMENT ON COLUMN "public"."users"."email" IS \'The user\'\'s address.\'',
     ]
 

@@ -1,0 +1,69 @@
+"""`smartdiet demo` as a new user runs it: to its end, and interrupted."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+PROGRAM = [sys.executable, "-m", "smartdiet_assets.cli", "demo", "--scale", "0.0005"]
+
+
+def run_environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("POSTGRES_", "MONGODB_"))}
+    return {**kept, "XDG_CACHE_HOME": str(folder)}
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines of processes that work in a folder."""
+    lines = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(folder) in line and process.pid != os.getpid():
+            lines.append(line)
+    return lines
+
+
+def test_the_demo_mirrors_twice_and_stops_what_it_started(tmp_path: Path) -> None:
+    result = subprocess.run(
+        PROGRAM, capture_output=True, text=True, timeout=300, env=run_environment(tmp_path), cwd=tmp_path, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    first, second = result.stdout.split("A day passed in the application")
+    totals = [re.search(r"total\s+([\d,]+)\s+([\d,]+)", part) for part in (first, second)]
+    assert all(totals)
+    inserted = [int(match[2].replace(",", "")) for match in totals if match]
+    assert inserted[0] > inserted[1] > 0
+    assert "failed" not in result.stdout
+    assert not processes_of(tmp_path)
+    assert (tmp_path / "smartdiet" / "demo").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("number", "stage"),
+    [
+        (signal.SIGINT, "Starting PostgreSQL"),
+        (signal.SIGTERM, "Generated"),
+        (signal.SIGINT, "quizzs: "),
+        (signal.SIGTERM, "A day passed"),
+    ],
+)
+def test_the_demo_stops_what_it_started_when_it_is_interrupted(
+    tmp_path: Path, number: signal.Signals, stage: str
+) -> None:
+    with subprocess.Popen(
+        PROGRAM, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=run_environment(tmp_path), cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if stage in line:
+                break
+        process.send_signal(number)
+        output = process.stdout.read()
+    assert process.returncode == 130, output
+    assert "Interrupted; the servers are stopped." in output
+    assert not processes_of(tmp_path)

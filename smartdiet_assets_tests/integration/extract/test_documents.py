@@ -1,0 +1,118 @@
+"""Which documents a window finds on a real server, and that an index serves each of its queries."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId, decode_all
+
+from smartdiet_assets.extract.documents import (
+    compose_window_queries,
+    fetch_by_ids,
+    fetch_server_clock,
+    fetch_window,
+)
+from smartdiet_assets.extract.window import Window
+from smartdiet_assets.schema.model import Column, Table
+from smartdiet_assets.schema.types import parse_sql_type
+
+MARCH, APRIL, MAY = (datetime(2024, month, 1) for month in (3, 4, 5))
+TABLE = Table(
+    name="users",
+    columns=(
+        Column(name="id", type=parse_sql_type("VARCHAR"), mongo_field=("_id",)),
+        Column(name="email", type=parse_sql_type("TEXT"), mongo_field=("contact.email",)),
+    ),
+    shape="one_row",
+    document_column="id",
+    key=("id",),
+    mongo_collection="users",
+)
+
+
+def found(database: Any, window: Window, batch_size: int = 5000) -> list[Any]:
+    batches = list(fetch_window(database, TABLE, window, batch_size))
+    return [document["_id"] for batch in batches for document in decode_all(batch)]
+
+
+@pytest.fixture
+def users(mongo_database: Any) -> Any:
+    collection = mongo_database.users
+    collection.create_index("creation_date")
+    collection.create_index("update_date")
+    return collection
+
+
+@pytest.mark.parametrize(
+    ("created", "updated", "inside"),
+    [
+        (MARCH, MARCH, False),
+        (MARCH, APRIL, True),  # the lower bound is inclusive
+        (APRIL, APRIL, True),
+        (APRIL, None, True),
+        (None, APRIL, True),
+        (APRIL, MARCH, True),  # edited before it was created: a writer's clock
+        (MARCH, MAY, False),  # the upper bound is exclusive
+        (APRIL, MAY, True),
+        (MAY, MAY, False),
+    ],
+)
+def test_a_document_is_in_a_window_by_either_date(users: Any, created: Any, updated: Any, inside: bool) -> None:
+    users.insert_one({"_id": 1, "creation_date": created, "update_date": updated})
+    assert found(users.database, Window("partition", start=APRIL, end=MAY)) == ([1] if inside else [])
+
+
+def test_an_open_window_has_no_end(users: Any) -> None:
+    future = datetime(2999, 1, 1)
+    users.insert_one({"_id": 1, "creation_date": future, "update_date": future})
+    assert found(users.database, Window("incremental", start=APRIL)) == [1]
+
+
+def test_a_document_without_dates_is_found_by_the_time_in_its_id(users: Any) -> None:
+    old, new = ObjectId.from_datetime(MARCH), ObjectId.from_datetime(MAY)
+    users.insert_many([{"_id": old}, {"_id": new, "creation_date": None}])
+    assert found(users.database, Window("incremental", start=APRIL)) == [new]
+
+
+@pytest.mark.parametrize("identity", ["abc", 7, {"a": 1}])
+def test_a_document_that_tells_no_time_at_all_is_always_found(users: Any, identity: Any) -> None:
+    users.insert_one({"_id": identity})
+    assert found(users.database, Window("incremental", start=APRIL)) == [identity]
+
+
+def test_a_document_is_read_once_where_both_dates_are_inside(users: Any) -> None:
+    users.insert_one({"_id": 1, "creation_date": APRIL, "update_date": APRIL})
+    assert found(users.database, Window("incremental", start=MARCH)) == [1]
+
+
+def test_equal_dates_across_a_batch_edge_are_all_found(users: Any) -> None:
+    users.insert_many([{"_id": number, "creation_date": APRIL, "update_date": APRIL} for number in range(50)])
+    assert sorted(found(users.database, Window("incremental", start=APRIL), batch_size=7)) == list(range(50))
+
+
+def test_no_query_of_a_window_needs_two_indexes_at_once(users: Any) -> None:
+    """An `$or` of two date ranges makes some servers scan; a range of one field is served by its index everywhere."""
+    users.insert_many([{"creation_date": MARCH, "update_date": MARCH + timedelta(minutes=n)} for n in range(500)])
+    queries = compose_window_queries(TABLE, Window("incremental", start=APRIL))
+    assert not any("$or" in query for query in queries)
+    assert "IXSCAN" in str(users.find(queries[0]).explain()["queryPlanner"]["winningPlan"])
+
+
+def test_only_the_mapped_fields_are_fetched(users: Any) -> None:
+    users.insert_one({"_id": 1, "contact": {"email": "e", "iban": "x"}, "password": "p", "creation_date": APRIL})
+    (batch,) = fetch_window(users.database, TABLE, Window("full"), 10)
+    assert decode_all(batch) == [{"_id": 1, "contact": {"email": "e"}, "creation_date": APRIL}]
+
+
+def test_documents_are_fetched_by_id_whatever_their_dates_and_type(users: Any) -> None:
+    ids = [ObjectId(), "abc", 7, *(ObjectId() for _ in range(250))]
+    users.insert_many([{"_id": identity} for identity in ids])
+    wanted = [*ids, ObjectId()]
+    batches = list(fetch_by_ids(users.database, TABLE, wanted))
+    assert {document["_id"] for batch in batches for document in decode_all(batch)} == set(ids)
+
+
+def test_the_servers_clock_is_naive_utc(mongo_database: Any) -> None:
+    clock = fetch_server_clock(mongo_database)
+    assert clock.tzinfo is None
+    assert abs(clock - datetime.now(UTC).replace(tzinfo=None)) < timedelta(minutes=1)
