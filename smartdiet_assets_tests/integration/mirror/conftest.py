@@ -1,0 +1,19 @@
+"""Fixtures of the oracle tests: a mirror of the compact schema on real servers."""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pymongo.database import Database
+
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets_tests.integration.mirror import compact
+from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+
+
+@pytest.fixture
+def mirrored(tmp_path: Path, mongo_database: Database[Any], postgres: psycopg.Connection[Any]) -> Mirrored:
+    path = tmp_path / "compact.yaml"
+    path.write_text(compact.SCHEMA)
+    return Mirrored(load_schema(path), mongo_database, postgres)
