@@ -1,0 +1,83 @@
+"""The first load of a table: from documents in memory, and from the wire.
+
+The floor copies rows that are ready in PostgreSQL's binary form into a bare table and builds the same keys, indexes
+and foreign keys. Over the wire nothing can be faster than reading the documents either: the slower of the two counts.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from psycopg import sql
+
+from smartdiet_assets.assets.mirror import mirror_table
+from smartdiet_assets.extract.projection import compose_projection
+from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets_tests.benchmarks.floor import read_keys, take_table
+from smartdiet_assets_tests.benchmarks.loading import load_batches, read_batches, store_batches
+from smartdiet_assets_tests.benchmarks.logbooks import TABLE, build_logbooks
+from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, Work, measure
+from smartdiet_assets_tests.benchmarks.servers import Servers, sum_up
+from smartdiet_assets_tests.benchmarks.settings import Settings
+
+FLOOR = "binary COPY, then keys"
+READING = "the same query read alone"
+#: A server may be much faster where it need not pick the fields.
+READING_WHOLE = "whole documents read alone"
+
+
+def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
+    """Compare both ways of a first load with their floors."""
+    logbooks = build_logbooks(settings.documents)
+    with servers.open_postgres() as connection, servers.open_mongo() as mongo:
+        load_batches(connection, logbooks.schema, logbooks.parents, logbooks.users)
+        load_batches(connection, logbooks.schema, logbooks.table, logbooks.batches)
+        ready = take_table(connection, TABLE)
+
+        def prepare() -> None:
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(TABLE)))
+            connection.execute("DELETE FROM smartdiet.sync_state WHERE table_name = %s", [TABLE])
+            connection.execute("CHECKPOINT")
+
+        def check() -> Work:
+            keys = read_keys(connection, TABLE)
+            assert keys == ready.keys
+            return {**sum_up(connection, TABLE), "keys": len(keys)}
+
+        floor = Contestant(FLOOR, lambda: ready.write(connection), check, prepare)
+
+        def load() -> None:
+            load_batches(connection, logbooks.schema, logbooks.table, logbooks.batches)
+
+        rounds = measure(
+            "full_load", "from memory", [Contestant("load", load, check, prepare), floor],
+            settings.pairs, settings.on_round,
+        )  # fmt: skip
+        yield rounds.compare("load", FLOOR)
+
+        store_batches(mongo, TABLE, logbooks.batches)
+        fields = compose_projection(logbooks.table)
+        bytes_read = 0
+
+        def mirror() -> None:
+            mirror_table(
+                logbooks.schema, logbooks.table, mongo, connection,
+                run_id="benchmark", request=WindowRequest("full"),
+            )  # fmt: skip
+
+        def read(fields: Mapping[str, int] | None) -> None:
+            nonlocal bytes_read
+            bytes_read = sum(map(len, read_batches(mongo, TABLE, fields)))
+
+        def check_read() -> Work:
+            # Every field of the documents is a column, so both readings bring the same.
+            assert bytes_read == sum(map(len, logbooks.batches))
+            return {"bytes": bytes_read}
+
+        contestants = [
+            Contestant("mirror", mirror, check, prepare),
+            Contestant(READING, lambda: read(fields), check_read),
+            Contestant(READING_WHOLE, lambda: read(None), check_read),
+            floor,
+        ]
+        rounds = measure("full_load", "from the wire", contestants, settings.pairs, settings.on_round)
+        yield rounds.compare("mirror", READING, FLOOR)
+        yield rounds.compare("mirror", READING_WHOLE, FLOOR)

@@ -1,0 +1,96 @@
+"""The benchmarks at a tiny size: that everybody does the same work. Never how long it takes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from smartdiet_assets.demo.mongo_server import EmbeddedMongo
+from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
+from smartdiet_assets_tests.benchmarks.logbooks import build_logbooks
+from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, UnequalWorkError, measure
+from smartdiet_assets_tests.benchmarks.operations import CHANGES
+from smartdiet_assets_tests.benchmarks.report import compose_cells, compose_markdown
+from smartdiet_assets_tests.benchmarks.servers import Servers
+from smartdiet_assets_tests.benchmarks.settings import Settings
+from smartdiet_assets_tests.benchmarks.suite import BENCHMARKS
+
+TINY = Settings(documents=1_200, parents=50, pairs=2)
+
+
+@pytest.fixture
+def servers(postgres_server: EmbeddedPostgres, mongo_server: EmbeddedMongo) -> Servers:
+    return Servers(postgres_server, mongo_server)
+
+
+def run(name: str, servers: Servers) -> list[Comparison]:
+    comparisons = list(BENCHMARKS[name](servers, TINY))
+    assert all(comparison.benchmark == name for comparison in comparisons)
+    return comparisons
+
+
+def test_full_load_and_its_floor_end_in_the_same_table(servers: Servers) -> None:
+    for comparison in run("full_load", servers):
+        assert comparison.work["rows"] == TINY.documents
+        # Primary key, unique key, foreign key, and the indexes on day and updated_at.
+        assert comparison.work["keys"] == 5
+        assert len(comparison.ratios) == TINY.pairs
+
+
+def test_an_unchanged_reimport_writes_nothing(servers: Servers) -> None:
+    for comparison in run("unchanged", servers):
+        assert comparison.work["documents"] == comparison.work["rows"] == TINY.documents
+        assert comparison.work["written"] == 0
+
+
+def test_smart_diff_touches_the_true_delta_and_nothing_else(servers: Servers) -> None:
+    for comparison in run("smart_diff", servers):
+        parents = comparison.work["parents"]
+        assert isinstance(parents, int)
+        assert comparison.work["touched"] == 2 * parents
+        assert comparison.work["items"] == 15 * parents
+        assert comparison.work["touched by the replaced way"] == 2 * 15 * parents
+
+
+def test_operations_are_the_delta_up_to_the_threshold_and_a_replacement_above(servers: Servers) -> None:
+    assert [comparison.work["operations"] for comparison in run("operations", servers)] == [0, 2, 14, 15, 100, 100]
+    assert [change.mode for change in CHANGES] == ["delta"] * 4 + ["replace"] * 2
+
+
+def test_documents_are_the_same_in_every_run_and_of_the_size_of_real_ones() -> None:
+    first, second = build_logbooks(1_000), build_logbooks(1_000)
+    assert first.batches == second.batches
+    assert 250 <= sum(map(len, first.batches)) / 1_000 <= 280
+    assert len(first.table.columns) == 12
+
+
+def test_unequal_work_is_not_compared() -> None:
+    contestants = [
+        Contestant("all", lambda: None, lambda: {"rows": 2}),
+        Contestant("half", lambda: None, lambda: {"rows": 1}),
+    ]
+    with pytest.raises(UnequalWorkError, match="half has rows 1, others have 2"):
+        measure("any", "case", contestants, 1, lambda what, number, total: None)
+
+
+def test_the_contestants_take_turns() -> None:
+    turns: list[str] = []
+    contestants = [Contestant(name, lambda name=name: turns.append(name), dict) for name in ("subject", "floor")]  # type: ignore[misc]
+    measure("any", "case", contestants, 3, lambda what, number, total: None)
+    assert turns == ["subject", "floor"] * 3
+
+
+def test_results_are_the_median_ratio_and_its_spread() -> None:
+    comparison = Comparison("full_load", "from memory", "floor", (3.0, 1.5, 2.0), {"rows": 1200})
+    assert compose_cells(comparison) == [
+        "full_load", "from memory", "floor", "2.00", "1.50..3.00", "3", "rows 1,200",
+    ]  # fmt: skip
+    assert "| full_load | from memory | floor | 2.00 | 1.50..3.00 | 3 | rows 1,200 |" in compose_markdown(
+        [comparison], TINY
+    )
+
+
+def test_the_command_names_every_benchmark() -> None:
+    command = [sys.executable, "-m", "smartdiet_assets_tests.benchmarks", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert ", ".join(BENCHMARKS) in text
