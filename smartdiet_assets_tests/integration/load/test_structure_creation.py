@@ -170,11 +170,11 @@ def test_a_companion_of_another_form_is_built_anew(clinic: Connection) -> None:
 
 def test_indexes_and_comments_are_brought_up_to_date(clinic: Connection) -> None:
     clinic.execute("DROP INDEX users_company_id_idx")
-    clinic.execute("COMMENT ON TABLE users IS 'old'; COMMENT ON COLUMN users.id IS 'the operator''s own'")
+    clinic.execute("COMMENT ON TABLE users IS 'old'; COMMENT ON COLUMN users.company_id IS 'the operator''s own'")
     apply_table(clinic, SCHEMA, SCHEMA.tables["users"])
     users = live(clinic, "users")
     assert ("company_id",) in {index.columns for index in users.indexes}
-    assert (users.comment, users.columns["id"].comment) == ("One row per user.", "the operator's own")
+    assert (users.comment, users.columns["company_id"].comment) == ("One row per user.", "the operator's own")
 
 
 def test_an_index_finds_another_name_where_its_own_is_taken(postgres: Connection) -> None:
