@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -55,9 +56,8 @@ def test_the_demo_mirrors_twice_and_stops_what_it_started(tmp_path: Path) -> Non
 def test_the_demo_stops_what_it_started_when_it_is_interrupted(
     tmp_path: Path, number: signal.Signals, stage: str
 ) -> None:
-    with subprocess.Popen(
-        PROGRAM, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=run_environment(tmp_path), cwd=tmp_path
-    ) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(PROGRAM, env=run_environment(tmp_path), cwd=tmp_path, **pipes) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if stage in line:

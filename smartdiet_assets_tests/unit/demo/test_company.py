@@ -95,8 +95,7 @@ def test_every_table_and_column_is_described_and_every_table_has_a_group_and_an_
         assert table.description, table.name
         assert table.owners, table.name
         assert table.group != "default", table.name
-        declared = [column for column in table.columns]
-        assert [column.name for column in declared if not column.description] == [], table.name
+        assert [column.name for column in table.columns if not column.description] == [], table.name
 
 
 @pytest.mark.parametrize("scale", [0.0001, 0.001])
