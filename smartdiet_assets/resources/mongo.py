@@ -5,6 +5,7 @@ Here: how a client is made and closed. Not here: what is read through it (`extra
 """
 
 import re
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -73,14 +74,17 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
         if self._client is None:
             require_read(self)
             try:
-                self._client = MongoClient(
-                    self.url,
-                    serverSelectionTimeoutMS=_milliseconds(self.server_selection_timeout),
-                    connectTimeoutMS=_milliseconds(self.connect_timeout),
-                    socketTimeoutMS=_milliseconds(self.socket_timeout),
-                    appname="smartdiet",
-                    tz_aware=False,
-                )
+                with warnings.catch_warnings():
+                    # They quote the URL's options, and of a password that is not percent-encoded a part passes for one.
+                    warnings.simplefilter("ignore")
+                    self._client = MongoClient(
+                        self.url,
+                        serverSelectionTimeoutMS=_milliseconds(self.server_selection_timeout),
+                        connectTimeoutMS=_milliseconds(self.connect_timeout),
+                        socketTimeoutMS=_milliseconds(self.socket_timeout),
+                        appname="smartdiet",
+                        tz_aware=False,
+                    )
             except (PyMongoError, ValueError) as error:
                 # pymongo checks parts of the URL with plain ValueErrors, which quote them.
                 raise translate_mongo_error(_as_driver_error(error), f"opening {self.describe()}") from None

@@ -54,7 +54,10 @@ def build_text(column_type: ColumnType, expect_object_id: bool) -> Conversion:
         if not is_valid_unicode(text):
             raise Rejection(Reason.INVALID_TEXT, expected, value)
         if limit is not None and len(text) > limit:
-            raise Rejection(Reason.TOO_LONG, expected, value)
+            # PostgreSQL cuts off blanks beyond the length without a word, and nothing else.
+            if text[limit:].strip(" "):
+                raise Rejection(Reason.TOO_LONG, expected, value)
+            text = text[:limit]
         return text
 
     if expect_object_id and (limit is None or limit >= _HEX_LENGTH):
