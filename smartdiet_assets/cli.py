@@ -28,7 +28,7 @@ class Session:
 
     @cached_property
     def schema(self) -> Schema:
-        return load_schema(self.environment.schemas_path)
+        return load_schema(*self.environment.schema_files)
 
     @property
     def config_folder(self) -> Path:
@@ -62,18 +62,25 @@ def cli(context: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.pass_obj
 def sync(session: Session, tables: tuple[str, ...], since: str | None, full: bool, as_json: bool) -> None:
-    """Mirror all tables, or TABLES, parents first. Exits 1 if a table failed; the others still run."""
+    """Mirror all tables, or TABLES, parents first.
+
+    Exits 1 if a table failed (the others still run), 2 if nothing could be run at all.
+    """
     from smartdiet_assets.definitions import build_definitions
-    from smartdiet_assets.operations.connections import connect_postgres
+    from smartdiet_assets.operations.connections import connect_postgres, find_faults
     from smartdiet_assets.operations.instance import open_instance
     from smartdiet_assets.operations.reports import build_sync_grid, open_console, print_failures, show_progress
-    from smartdiet_assets.operations.sync import run_sync
+    from smartdiet_assets.operations.sync import leave_out_matomo, run_sync
 
     if since is not None:
         _check_date(since)
     selection = session.pick(tables)
-    definitions = build_definitions(session.schema, session.environment)
     errors = open_console(errors=True)
+    if not tables:
+        selection = leave_out_matomo(session.schema, session.environment, selection, errors)
+    if faults := find_faults(session.schema.tables[name] for name in selection):
+        raise ConfigurationError("\n".join(faults))
+    definitions = build_definitions(session.schema, session.environment)
     with open_instance(session.config_folder) as instance, show_progress(errors):
         try:
             outcome = run_sync(

@@ -1,4 +1,4 @@
-"""Assembles the Dagster definitions from the schema file and the environment, and nothing else."""
+"""Assembles the Dagster definitions from the schema files and the environment, and nothing else."""
 
 import dagster as dg
 
@@ -6,6 +6,7 @@ from smartdiet_assets.assets.jobs import build_mirror_job, choose_executor
 from smartdiet_assets.assets.partitions import build_partitions
 from smartdiet_assets.assets.tables import MirrorSettings, build_table_asset
 from smartdiet_assets.resources.environment import Environment, read_environment
+from smartdiet_assets.resources.matomo import build_matomo_resource
 from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
 from smartdiet_assets.schema.loading import load_schema
@@ -24,6 +25,7 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
         jobs=[build_mirror_job(assets)],
         resources={
             "mongo": build_mongo_resource(),
+            "matomo": build_matomo_resource(),
             "postgres": build_postgres_resource(),
             "settings": MirrorSettings(
                 global_date_threshold=environment.global_date_threshold.isoformat()
@@ -40,4 +42,4 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
 def defs() -> dg.Definitions:
     """Load the code location."""
     environment = read_environment()
-    return build_definitions(load_schema(environment.schemas_path), environment)
+    return build_definitions(load_schema(*environment.schema_files), environment)

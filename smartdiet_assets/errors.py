@@ -5,6 +5,7 @@ document and never a secret. Driver errors are turned into these at one boundary
 text can hold values.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -39,13 +40,14 @@ class SchemaProblem:
 
 
 class SchemaFileError(TerminalError):
-    """A schema file cannot be used; holds every problem found, in line order."""
+    """A schema file cannot be used; holds every problem found, in line order, and those of further files."""
 
-    def __init__(self, path: str, problems: list[SchemaProblem]) -> None:
+    def __init__(self, path: str, problems: list[SchemaProblem], others: "Sequence[SchemaFileError]" = ()) -> None:
         self.path = path
         self.problems = sorted(problems, key=lambda problem: (problem.line, problem.table, problem.column))
         count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-        super().__init__("\n".join([f"{path}: {count}", *(f"  {problem}" for problem in self.problems)]))
+        lines = [f"{path}: {count}", *(f"  {problem}" for problem in self.problems)]
+        super().__init__("\n".join([*lines, *(str(other) for other in others)]))
 
 
 class SchemaMismatchError(TerminalError):
@@ -55,6 +57,10 @@ class SchemaMismatchError(TerminalError):
         self.table = table
         self.differences = differences
         super().__init__("\n".join([f"table {table} differs from its declaration:", *(f"  {d}" for d in differences)]))
+
+
+class SourceTableError(TerminalError):
+    """A table of Matomo is missing, or lacks a declared column."""
 
 
 class ServerUnreachableError(TransientError):
@@ -87,4 +93,4 @@ class LoadFailedError(TerminalError):
 
 
 class ReadFailedError(TerminalError):
-    """MongoDB refused a read; carries its error code, not its text."""
+    """A source refused a read; carries its error code, not its text."""

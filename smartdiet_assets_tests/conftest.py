@@ -16,10 +16,12 @@ from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.environment import VARIABLES
+from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
 
@@ -67,6 +69,46 @@ def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedM
         yield server
     finally:
         server.remove()
+
+
+#: Nothing here outlives the run, so nothing waits for a disk.
+FAST_MARIADB = {"innodb-flush-log-at-trx-commit": "0", "skip-innodb-doublewrite": "ON", "local-infile": "ON"}
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMariaDB]:
+    """The shared MariaDB server. Do not stop or kill it: start another one for that."""
+    server = EmbeddedMariaDB(tmp_path_factory.mktemp("servers") / "mariadb", settings=FAST_MARIADB)
+    try:
+        server.start()
+    except ConfigurationError as error:
+        skip_or_fail(str(error))
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def matomo_database(mariadb_server: EmbeddedMariaDB) -> Iterator[str]:
+    """The name of an empty MariaDB database that is this test's own."""
+    name = f"test_{next(_numbers)}"
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+        yield name
+        cursor.execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def matomo_resource(mariadb_server: EmbeddedMariaDB, matomo_database: str) -> MatomoResource:
+    """The resource on this test's database."""
+    return MatomoResource(
+        host=mariadb_server.host,
+        port=mariadb_server.port,
+        database=matomo_database,
+        user=mariadb_server.user,
+        password=mariadb_server.password,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ def build_definition_metadata(schema: Schema, table: Table) -> dict[str, dg.Meta
     metadata: dict[str, dg.MetadataValue] = {
         "dagster/table_name": dg.MetadataValue.text(table.name),
         "dagster/column_schema": dg.MetadataValue.table_schema(build_column_schema(table)),
-        "mongo_collection": dg.MetadataValue.text(table.mongo_collection),
+        **_describe_source(table),
         "import_strategy": dg.MetadataValue.text(table.import_strategy),
         "key": dg.MetadataValue.text(", ".join(table.key)),
     }
@@ -25,6 +25,17 @@ def build_definition_metadata(schema: Schema, table: Table) -> dict[str, dg.Meta
     if lineage.deps_by_column:
         metadata["dagster/column_lineage"] = dg.MetadataValue.column_lineage(lineage)
     return metadata
+
+
+def _describe_source(table: Table) -> dict[str, dg.MetadataValue]:
+    """Name where the rows come from, under the key of the schema file."""
+    if table.source == "mongodb":
+        return {"mongo_collection": dg.MetadataValue.text(table.mongo_collection)}
+    return {
+        "source_table": dg.MetadataValue.text(table.source_table),
+        "time_column": dg.MetadataValue.text(table.time_column or "none: by key"),
+        "on_delete": dg.MetadataValue.text(table.on_delete),
+    }
 
 
 def build_column_schema(table: Table) -> dg.TableSchema:
@@ -75,6 +86,8 @@ def build_run_metadata(result: MirrorResult) -> Mapping[str, dg.MetadataValue]:
         "mode": dg.MetadataValue.text(load.mode),
         "window": dg.MetadataValue.text(result.window.kind),
     }
+    if result.unmirrored_columns:
+        metadata["unmirrored_columns"] = dg.MetadataValue.text(", ".join(result.unmirrored_columns))
     if load.change_ratio is not None:
         metadata["change_ratio"] = dg.MetadataValue.float(round(load.change_ratio, 6))
     for name, instant in (
@@ -103,6 +116,8 @@ def _describe_column(column: Column) -> str:
         )
     elif column.mongo_field:
         source = "from " + ", else ".join(column.mongo_field)
+    elif column.source_column:
+        source = f"from {column.source_column}"
     else:
         source = "tells the arrays apart"
     return f"{column.description} ({source})" if column.description else source.capitalize()

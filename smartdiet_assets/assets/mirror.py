@@ -14,12 +14,10 @@ from typing import Any
 from psycopg import Connection
 from pymongo.database import Database
 
-from smartdiet_assets.extract.documents import fetch_by_ids, fetch_server_clock, fetch_window
+from smartdiet_assets.assets.sources import MongoSource, Source
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
 from smartdiet_assets.load.session import LoadResult, TableLoad, open_load
-from smartdiet_assets.schema.document_id import decode_document_id
 from smartdiet_assets.schema.model import Schema, Table
-from smartdiet_assets.transform.batch import build_transformer
 
 #: Every record carries `table`, `documents_read` and `finished`; the command line and Dagster's log both listen.
 progress_log = logging.getLogger("smartdiet_assets.progress")
@@ -31,6 +29,7 @@ class MirrorResult:
     """What one run of one table did. Counts are rows unless they say documents.
 
     `elapsed` is the whole run in seconds, `seconds` the part of each stage: read, transform, and those of the load.
+    `unmirrored_columns` are those the source has beyond the table's.
     """
 
     table: str
@@ -40,6 +39,7 @@ class MirrorResult:
     watermark: datetime | None
     elapsed: float
     seconds: dict[str, float] = field(default_factory=dict)
+    unmirrored_columns: tuple[str, ...] = ()
 
 
 def mirror_table(
@@ -69,10 +69,29 @@ def mirror_table(
         psycopg.Error, pymongo.errors.PyMongoError: a server refused or was lost; nothing was written.
         SchemaMismatchError: the live table is not as declared; nothing was written.
     """
+    return mirror_source(
+        MongoSource(schema, table, mongo, batch_size),
+        connection,
+        run_id=run_id,
+        request=request,
+        global_date_threshold=global_date_threshold,
+    )
+
+
+def mirror_source(
+    source: Source,
+    connection: Connection[Any],
+    *,
+    run_id: str,
+    request: WindowRequest,
+    global_date_threshold: date | None = None,
+) -> MirrorResult:
+    """Bring one table up to date with its source, all of it or nothing; see `mirror_table`."""
     started = time.perf_counter()
-    run = _TableRun(table)
+    schema, table = source.schema, source.table
+    run = _TableRun(source)
     # Read before the first document: whatever changes from here on is dated at or after it, and read again next time.
-    source_clock = fetch_server_clock(mongo)
+    source_clock = source.fetch_clock()
     with open_load(connection, schema, table, run_id) as load:
         window = plan_window(
             table,
@@ -82,12 +101,21 @@ def mirror_table(
             global_date_threshold=global_date_threshold,
         )
         load.begin(truncate=table.truncate_before_import and window.reads_everything)
-        run.copy(load, fetch_window(mongo, table, window, batch_size))
+        after_key = load.fetch_newest_key() if window.by_key else None
+        run.copy(load, source.fetch_window(window, after_key))
         if not window.reads_everything:
             for chunk in load.retry_ids():
-                run.copy(load, fetch_by_ids(mongo, table, [decode_document_id(text) for text in chunk]), retry=True)
-        watermark = min(run.newest, source_clock) if window.moves_watermark and run.newest else None
-        result = load.finish(watermark=watermark, documents_read=run.documents_read, full=window.reads_everything)
+                run.copy(load, source.fetch_by_ids(chunk), retry=True)
+        # Rows without dates are mirrored up to the moment of the run.
+        newest = source_clock if table.incremental == "key" else run.newest
+        watermark = min(newest, source_clock) if window.moves_watermark and newest else None
+        removes = table.on_delete == "delete" and window.moves_watermark
+        result = load.finish(
+            watermark=watermark,
+            documents_read=run.documents_read,
+            full=window.reads_everything,
+            source_keys=source.fetch_keys() if removes else None,
+        )
     run.report("%s: %d documents mirrored", finished=True)
     return MirrorResult(
         table=table.name,
@@ -97,22 +125,23 @@ def mirror_table(
         watermark=result.watermark,
         elapsed=time.perf_counter() - started,
         seconds={"read": run.read_seconds, "transform": run.transform_seconds, **result.seconds},
+        unmirrored_columns=source.unmirrored_columns,
     )
 
 
 class _TableRun:
     """The pipe from raw batches to the load, with its counts, its clock and its progress reports."""
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self.transform = build_transformer(table)
+    def __init__(self, source: Source) -> None:
+        self.table = source.table
+        self.transform = source.transform
         self.documents_read = 0
         self.newest: datetime | None = None
         self.read_seconds = 0.0
         self.transform_seconds = 0.0
         self._reported = time.monotonic()
 
-    def copy(self, load: TableLoad, batches: Iterator[bytes], *, retry: bool = False) -> None:
+    def copy(self, load: TableLoad, batches: Iterator[Any], *, retry: bool = False) -> None:
         """Send every batch through; a retried document does not count for the watermark, as its date may be any."""
         while True:
             before_read = time.perf_counter()

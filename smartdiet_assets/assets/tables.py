@@ -6,20 +6,27 @@ or what it reports (`assets.metadata`). No postponed annotations in this module:
 """
 
 import warnings
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
+from psycopg import Connection
 from psycopg import Error as PostgresError
 from pydantic import Field
 from pymongo.errors import PyMongoError
+from pymysql import Error as MatomoDriverError
 
 from smartdiet_assets.assets.interruption import build_interrupted_failure, was_interrupted
 from smartdiet_assets.assets.metadata import build_definition_metadata, build_run_metadata
-from smartdiet_assets.assets.mirror import mirror_table
+from smartdiet_assets.assets.mirror import MirrorResult, mirror_source, mirror_table
 from smartdiet_assets.assets.partitions import build_window_request
 from smartdiet_assets.assets.progress import forward_progress
+from smartdiet_assets.assets.sources import MatomoSource
 from smartdiet_assets.errors import ConfigurationError, SmartdietError, TransientError
+from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.resources.matomo import MatomoResource
+from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets.resources.postgres import PostgresResource
@@ -31,6 +38,8 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_p
 
 #: One pool per database: `config/dagster.yaml` limits how many runs write to PostgreSQL at once.
 POSTGRES_POOL = "smartdiet_postgres"
+#: What Dagit shows beside PostgreSQL, by the source of a table.
+_KINDS = {"mongodb": "mongodb", "matomo": "mariadb"}
 #: Transient errors only: everything else is raised as a Failure that does not allow retries.
 RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
@@ -55,18 +64,21 @@ class MirrorConfig(dg.Config):
     )
 
 
+#: Brings one table up to date: takes the PostgreSQL connection, the window request, and the earliest date.
+Mirror = Callable[[Connection[Any], WindowRequest, date | None], MirrorResult]
+
+
 def build_table_asset(
     schema: Schema, table: Table, partitions: dg.TimeWindowPartitionsDefinition
 ) -> dg.AssetsDefinition:
-    """Build the asset of one table."""
-
-    @dg.asset(
+    """Build the asset of one table; it needs the server its rows come from, and no other source."""
+    describe_asset = dg.asset(
         name=table.name,
         deps=list(table.parents),
         description=_describe(table),
         group_name=table.group,
         owners=list(table.owners) or None,
-        kinds={"mongodb", "postgres"},
+        kinds={_KINDS[table.source], "postgres"},
         code_version=table.code_version,
         metadata=build_definition_metadata(schema, table),
         partitions_def=partitions,
@@ -74,42 +86,81 @@ def build_table_asset(
         retry_policy=RETRY_POLICY,
         pool=POSTGRES_POOL,
     )
-    def mirror_asset(
+
+    def mirror_from_mongo(
         context: dg.AssetExecutionContext,
         config: MirrorConfig,
         mongo: MongoResource,
         postgres: PostgresResource,
         settings: MirrorSettings,
     ) -> dg.MaterializeResult[Any]:
-        run_id = context.run.run_id
-        if was_interrupted(run_id):
-            raise build_interrupted_failure(run_id)
-        try:
-            request = build_window_request(
-                partitions,
-                context.partition_key_range,
-                full=config.full,
-                since=_read_instant("since", config.since),
+        def mirror(
+            connection: Connection[Any], request: WindowRequest, global_date_threshold: date | None
+        ) -> MirrorResult:
+            return mirror_table(
+                schema,
+                table,
+                mongo.open_database(),
+                connection,
+                run_id=context.run.run_id,
+                request=request,
+                global_date_threshold=global_date_threshold,
+                batch_size=settings.batch_size,
             )
-            threshold = _read_instant("global_date_threshold", settings.global_date_threshold)
-            with postgres.connect() as connection, forward_progress(context.log, table.name):
-                result = mirror_table(
-                    schema,
-                    table,
-                    mongo.open_database(),
-                    connection,
-                    run_id=run_id,
-                    request=request,
-                    global_date_threshold=threshold.date() if threshold else None,
-                    batch_size=settings.batch_size,
-                )
-        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-            raise build_interrupted_failure(run_id) from None
-        except Exception as error:  # noqa: BLE001 - the one place that decides what Dagster retries
-            raise _as_run_error(error, table) from None
-        return dg.MaterializeResult(metadata=build_run_metadata(result))
 
-    return mirror_asset
+        return _run_mirror(context, config, postgres, settings, table, partitions, mirror)
+
+    def mirror_from_matomo(
+        context: dg.AssetExecutionContext,
+        config: MirrorConfig,
+        matomo: MatomoResource,
+        postgres: PostgresResource,
+        settings: MirrorSettings,
+    ) -> dg.MaterializeResult[Any]:
+        def mirror(
+            connection: Connection[Any], request: WindowRequest, global_date_threshold: date | None
+        ) -> MirrorResult:
+            with matomo.connect() as source:
+                return mirror_source(
+                    MatomoSource(schema, table, source, settings.batch_size, table_prefix=matomo.table_prefix),
+                    connection,
+                    run_id=context.run.run_id,
+                    request=request,
+                    global_date_threshold=global_date_threshold,
+                )
+
+        return _run_mirror(context, config, postgres, settings, table, partitions, mirror)
+
+    return describe_asset(mirror_from_matomo if table.source == "matomo" else mirror_from_mongo)
+
+
+def _run_mirror(
+    context: dg.AssetExecutionContext,
+    config: MirrorConfig,
+    postgres: PostgresResource,
+    settings: MirrorSettings,
+    table: Table,
+    partitions: dg.TimeWindowPartitionsDefinition,
+    mirror: Mirror,
+) -> dg.MaterializeResult[Any]:
+    run_id = context.run.run_id
+    if was_interrupted(run_id):
+        raise build_interrupted_failure(run_id)
+    try:
+        request = build_window_request(
+            partitions,
+            context.partition_key_range,
+            full=config.full,
+            since=_read_instant("since", config.since),
+        )
+        threshold = _read_instant("global_date_threshold", settings.global_date_threshold)
+        with postgres.connect() as connection, forward_progress(context.log, table.name):
+            result = mirror(connection, request, threshold.date() if threshold else None)
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        raise build_interrupted_failure(run_id) from None
+    except Exception as error:  # noqa: BLE001 - the one place that decides what Dagster retries
+        raise _as_run_error(error, table) from None
+    return dg.MaterializeResult(metadata=build_run_metadata(result))
 
 
 def _as_run_error(error: Exception, table: Table) -> Exception:
@@ -121,6 +172,8 @@ def _as_run_error(error: Exception, table: Table) -> Exception:
         error = translate_postgres_error(error, "writing its rows", table.name)
     elif isinstance(error, PyMongoError):
         error = translate_mongo_error(error, f"reading {table.mongo_collection}")
+    elif isinstance(error, MatomoDriverError):
+        error = translate_matomo_error(error, f"{table.name}: reading Matomo's table {table.source_table}")
     if isinstance(error, TransientError):
         return error
     if isinstance(error, SmartdietError):
@@ -150,6 +203,9 @@ def _read_instant(name: str, text: str | None) -> datetime | None:
 
 
 def _describe(table: Table) -> str:
+    if table.source == "matomo":
+        what = table.description or f"Mirror of Matomo's table {table.source_table}."
+        return f"{what}\n\nOne row per row of `{table.source_table}` in Matomo."
     what = table.description or f"Mirror of the collection {table.mongo_collection}."
     how = {
         "one_row": f"One row per document of `{table.mongo_collection}`.",

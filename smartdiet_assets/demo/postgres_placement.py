@@ -73,6 +73,18 @@ def prepare_placement(directory: Path, binaries: Path) -> Placement:
     account = _choose_account(directory / "data")
     if not _can_reach(account, binaries / "postgres"):
         binaries = _copy_binaries(binaries)
+    return place_data(directory, binaries)
+
+
+def place_data(directory: Path, binaries: Path) -> Placement:
+    """Settle account and data folder for a server kept in `directory` whose binaries every account can run.
+
+    Raises:
+        EmbeddedServerError: a folder that should be ours belongs to someone else.
+    """
+    if os.geteuid() != 0:
+        return Placement(None, binaries, directory / "data")
+    account = _choose_account(directory / "data")
     if _can_reach(account, directory):
         return Placement(account, binaries, directory / "data")
     name = f"smartdiet-{hashlib.sha256(str(directory).encode()).hexdigest()[:16]}"

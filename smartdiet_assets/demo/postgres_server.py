@@ -24,7 +24,6 @@ from typing import Self
 import psycopg
 
 from smartdiet_assets.demo.postgres_placement import (
-    Account,
     Placement,
     find_binaries,
     prepare_placement,
@@ -38,6 +37,7 @@ from smartdiet_assets.demo.server_folder import (
     open_folder,
     read_last_lines,
 )
+from smartdiet_assets.demo.server_process import compose_environment, compose_launch, write_private
 
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
@@ -45,23 +45,6 @@ _POLL_SECONDS = 0.05
 _PORT_ATTEMPTS = 5
 #: Of a postmaster.pid, counted from 0.
 _STATUS_LINE = 7
-
-# Drops to the account, asks the kernel for a fast shutdown when the parent ends (a request that a change of
-# account cancels, hence the order), and becomes the server. A preexec_fn is not safe where threads run.
-_LAUNCHER = """
-import ctypes, os, signal, sys
-parent, uid, gid = map(int, sys.argv[1:4])
-libc = ctypes.CDLL(None)
-if uid >= 0:
-    os.setgroups([])
-    os.setgid(gid)
-    os.setuid(uid)
-if sys.platform == "linux":
-    libc.prctl(1, signal.SIGINT, 0, 0, 0)
-if os.getppid() != parent:
-    sys.exit("the process that asked for the server has ended")
-os.execv(sys.argv[4], sys.argv[4:])
-"""
 
 
 class EmbeddedPostgres:
@@ -198,14 +181,14 @@ class EmbeddedPostgres:
             remove_data(placement)
             placement = prepare_placement(self.directory, placement.binaries)
         self.password = secrets.token_hex(16)
-        _write_private(password_file, self.password, None)
+        write_private(password_file, self.password, None)
         new = placement.data_directory.with_name("data.new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
         if placement.account is not None:
             os.chown(new, placement.account.uid, placement.account.gid)
         secret = new.with_name("data.password")
-        _write_private(secret, self.password, placement.account)
+        write_private(secret, self.password, placement.account)
         command = [
             str(placement.binaries / "initdb"),
             f"--pgdata={new}", f"--username={self.user}", f"--pwfile={secret}",
@@ -218,8 +201,8 @@ class EmbeddedPostgres:
         try:
             with self._log.open("wb") as log:
                 code = subprocess.run(
-                    _compose_launch(placement.account, command),
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=_compose_environment(),
+                    compose_launch(placement.account, command),
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=compose_environment(),
                     check=False, process_group=0,
                 ).returncode  # fmt: skip
         finally:
@@ -272,8 +255,8 @@ class EmbeddedPostgres:
             command += ["-c", f"{name}={value}"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                _compose_launch(placement.account, command),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=_compose_environment(),
+                compose_launch(placement.account, command),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=compose_environment(),
                 # Ctrl-C in a terminal reaches the whole group: the caller decides when the server stops.
                 process_group=0,
             )  # fmt: skip
@@ -303,26 +286,6 @@ class EmbeddedPostgres:
         raise EmbeddedServerError(
             f"PostgreSQL did not accept connections within {START_TIMEOUT_SECONDS:.0f} s:\n{lines}"
         )
-
-
-def _compose_launch(account: Account | None, command: list[str]) -> list[str]:
-    uid, gid = (account.uid, account.gid) if account else (-1, -1)
-    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(uid), str(gid), *command]
-
-
-def _compose_environment() -> dict[str, str]:
-    """Nothing of the caller's: its PG variables and its language would change what the server does."""
-    return {"LC_ALL": "C", "PATH": os.defpath}
-
-
-def _write_private(path: Path, text: str, owner: Account | None) -> None:
-    """Write a file that only its owner can read, from its first byte on."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w") as file:
-        file.write(text)
-        if owner is not None:
-            os.fchown(descriptor, owner.uid, owner.gid)
 
 
 def _is_ready(data_directory: Path, pid: int) -> bool:

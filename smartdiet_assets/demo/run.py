@@ -17,11 +17,14 @@ import psycopg
 from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymysql.connections import Connection
 from rich.console import Console
 from rich.progress import Progress
 
 from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets.demo.analytics import apply_day_of_visits, create_matomo_tables, write_analytics
 from smartdiet_assets.demo.company import DEMO_DAY, apply_day_of_changes, write_company
+from smartdiet_assets.demo.mariadb_server import HOW_TO_HAVE_IT, EmbeddedMariaDB, has_mariadb
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.operations.connections import connect_postgres
@@ -32,6 +35,12 @@ from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 
 DATABASE = "smartdiet"
+_MATOMO_DATABASE = "matomo"
+#: Those that have a value in the demo first.
+_MATOMO_VARIABLES = (
+    "MATOMO_HOST", "MATOMO_PORT", "MATOMO_DATABASE", "MATOMO_USER", "MATOMO_PASSWORD", "MATOMO_SOURCE",
+    "MATOMO_TABLE_PREFIX", "MATOMO_SSL_CA", "MATOMO_SSL_CERT", "MATOMO_SSL_KEY", "MATOMO_SSL_VERIFY",
+)  # fmt: skip
 _SECONDS_TO_STOP_DAGIT = 30
 _COMPANY_STEPS = "Generating the company"
 
@@ -51,14 +60,15 @@ def run_demo(folder: Path | None, *, scale: float, seed: int, serve: bool, port:
     console = open_console()
     try:
         with _terminated_as_interrupt(), ExitStack() as stack:
-            console.print(f"Starting PostgreSQL and MongoDB in {folder}", highlight=False)
+            console.print(f"Starting {_list_servers()} in {folder}", highlight=False)
             postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
             mongo = stack.enter_context(EmbeddedMongo(folder / "mongo"))
             _point_environment(folder, postgres, mongo)
             _create_database(postgres)
             client = stack.enter_context(MongoClient[dict[str, Any]](mongo.uri))
             client.drop_database(DATABASE)
-            return _run(console, folder, client[DATABASE], seed, scale, port if serve else None)
+            analytics = _start_matomo(console, stack, folder)
+            return _run(console, folder, client[DATABASE], analytics, seed, scale, port if serve else None)
     except KeyboardInterrupt:
         console.print("Interrupted; the servers are stopped.")
         return 130
@@ -68,6 +78,7 @@ def _run(
     console: Console,
     folder: Path,
     source: Database[dict[str, Any]],
+    analytics: "Connection[Any] | None",
     seed: int,
     scale: float,
     port: int | None,
@@ -78,9 +89,14 @@ def _run(
             source, seed, scale, lambda done, total: progress.update(task, completed=done, total=total)
         )
     console.print(f"Generated {sum(counts.values()):,} documents in {len(counts)} collections (seed {seed}).")
+    if analytics is not None:
+        rows = write_analytics(analytics, seed, scale)
+        console.print(f"Generated {sum(rows.values()):,} rows in {len(rows)} tables of Matomo.")
     first = _mirror(console, "First load: every document")
     changes = apply_day_of_changes(source, seed, DEMO_DAY)
     console.print(f"\nA day passed in the application: {changes}.", highlight=False)
+    if analytics is not None:
+        console.print(f"And in Matomo: {apply_day_of_visits(analytics, seed, DEMO_DAY)}.", highlight=False)
     second = _mirror(console, "Second run: only what changed is written")
     _print_summary(console, folder, first, second)
     if port is not None:
@@ -90,10 +106,13 @@ def _run(
 
 def _mirror(console: Console, title: str) -> SyncOutcome:
     environment = read_environment()
-    schema = load_schema(environment.schemas_path)
+    schema = load_schema(*environment.schema_files)
+    tables = [
+        name for name, table in schema.tables.items() if environment.matomo_configured or table.source != "matomo"
+    ]
     definitions = build_definitions(schema, environment)
     with open_instance(Path(environment.schemas_path).parent) as instance, show_progress(console):
-        outcome = run_sync(definitions, schema, instance, connect_postgres)
+        outcome = run_sync(definitions, schema, instance, connect_postgres, tables=tables)
     console.print(build_sync_grid(outcome, title, console.width))
     print_failures(console, outcome)
     return outcome
@@ -154,6 +173,28 @@ def _point_environment(folder: Path, postgres: EmbeddedPostgres, mongo: Embedded
     }
     os.environ.update(settings)
     (folder / "dagster").mkdir(parents=True, exist_ok=True)
+
+
+def _list_servers() -> str:
+    return "PostgreSQL, MongoDB and MariaDB" if has_mariadb() else "PostgreSQL and MongoDB"
+
+
+def _start_matomo(console: Console, stack: ExitStack, folder: Path) -> "Connection[Any] | None":
+    """Start a MariaDB with an empty Matomo and make it the configured one; None where this machine has none."""
+    if not has_mariadb():
+        # Also where the user's own settings name a Matomo: the demo reads nothing but what it made.
+        os.environ.update(dict.fromkeys(_MATOMO_VARIABLES, ""))
+        console.print(f"Matomo is left out: this machine has no MariaDB. To have it: {HOW_TO_HAVE_IT}", highlight=False)
+        return None
+    server = stack.enter_context(EmbeddedMariaDB(folder / "mariadb"))
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE IF EXISTS {_MATOMO_DATABASE}")
+        cursor.execute(f"CREATE DATABASE {_MATOMO_DATABASE}")
+    values = (server.host, str(server.port), _MATOMO_DATABASE, server.user, server.password)
+    os.environ.update(dict.fromkeys(_MATOMO_VARIABLES, "") | dict(zip(_MATOMO_VARIABLES, values, strict=False)))
+    connection = stack.enter_context(server.connect(_MATOMO_DATABASE))
+    create_matomo_tables(connection)
+    return connection
 
 
 def _create_database(postgres: EmbeddedPostgres) -> None:

@@ -37,17 +37,19 @@ class WindowRequest:
 class Window:
     """The documents to read: those dated from `start` (inclusive) to `end` (exclusive); None is no bound.
 
-    `moves_watermark` is false where documents between the watermark and the window may have been left out.
+    `moves_watermark` is false where documents between the watermark and the window may have been left out. `by_key`
+    is the window of a table without dates whose rows are only ever added: those after the newest one mirrored.
     """
 
     kind: Literal["full", "incremental", "rerun", "partition"]
     start: datetime | None = None
     end: datetime | None = None
     moves_watermark: bool = True
+    by_key: bool = False
 
     @property
     def reads_everything(self) -> bool:
-        return self.start is None and self.end is None
+        return self.start is None and self.end is None and not self.by_key
 
 
 def plan_window(
@@ -72,6 +74,10 @@ def plan_window(
     threshold = datetime.combine(threshold_date, time.min) if threshold_date else None
     if table.force_reimport or reimport or request.kind == "full" or table.incremental == "none":
         return Window("full")
+    if table.incremental == "key":
+        # Without dates, only a re-run from a date on says that more than the newest rows is wanted.
+        rerun = request.since is not None or (request.kind == "range" and request.to_newest)
+        return Window("full") if watermark is None or rerun else Window("incremental", by_key=True)
     if watermark is None:
         return Window("full", start=threshold)
     if request.kind == "range" and not request.to_newest:

@@ -33,7 +33,7 @@ class LoadResult:
         rows: all rows of the table now; an estimate for tables that would take long to count.
         documents_read: documents the run gave to the load.
         watermark: what the next run starts from, naive UTC.
-        seconds: time spent in each stage: copy, settle, compare, merge, index, state.
+        seconds: time spent in each stage: copy, settle, compare, merge, index, remove, state.
     """
 
     mode: Mode

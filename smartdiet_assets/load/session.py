@@ -5,7 +5,7 @@ where batches come from, and the translation of driver errors, which pass throug
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -22,6 +22,7 @@ from smartdiet_assets.load.ddl import TableChanges, apply_bookkeeping, apply_not
 from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import STAGING, WINNERS, names, secondary_uniques, target_of
 from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
+from smartdiet_assets.load.removal import Removal, remove_absent, remove_unowned
 from smartdiet_assets.load.result import LoadResult, RowsLostError
 from smartdiet_assets.load.settle import (
     Settlement,
@@ -43,9 +44,9 @@ __all__ = ["LoadResult", "RowsLostError", "SyncState", "TableLoad", "open_load"]
 #: Told when a stage is over: opened, begun, copied (each batch), settled, compared, rejected, merged, stored.
 StageListener = Callable[[str], None]
 
-#: Rows of tables up to 256 MB are counted one by one; beyond that, the server's own estimate will do.
+#: Rows of tables up to 32 MB are counted one by one; beyond that, the server's own estimate will do.
 _SIZE = sql.SQL("""\
-SELECT pg_relation_size(c.oid) <= 256 << 20 OR c.reltuples < 0, c.reltuples::bigint
+SELECT pg_relation_size(c.oid) <= 32 << 20 OR c.reltuples < 0, c.reltuples::bigint
 FROM pg_catalog.pg_class AS c
 WHERE c.oid = to_regclass(quote_ident(%s))""")
 
@@ -101,8 +102,14 @@ def _apply_settings(connection: Connection, lock_timeout: float) -> None:
         # Compiling costs more than the few statements of a load win by it.
         "jit": "off",
         "maintenance_work_mem": "256MB",
+        # Staging tables are analysed once and read a few times: a small sample tells their size and spread.
+        "default_statistics_target": "10",
     }
     # What the server offers beyond these is kept.
+    if fetch_value(connection, sql.SQL("SELECT current_setting('random_page_cost')::float8 > 1.1")):
+        # The rows of a few changed documents are found by index, not by reading the table: what was just merged is
+        # in memory, which the default, made for disks that seek, does not know.
+        settings["random_page_cost"] = "1.1"
     if fetch_value(connection, sql.SQL("SELECT pg_size_bytes(current_setting('work_mem')) < 64 << 20")):
         settings["work_mem"] = "64MB"
     calls = sql.SQL(", ").join(
@@ -158,6 +165,12 @@ class TableLoad:
         yield from rejects.stream_retry_ids(self._connection, self._schema, self._table)
         self._retry = "read"
 
+    def fetch_newest_key(self) -> object:
+        """Fetch the largest key of the table, None where it is empty."""
+        column = sql.Identifier(self._table.document_column)
+        statement = sql.SQL("SELECT max({}) FROM {}").format(column, target_of(self._table))
+        return fetch_value(self._connection, statement)
+
     def begin(self, *, truncate: bool = False) -> None:
         """Prepare for rows; with `truncate`, empty the table and what its CASCADE empties first."""
         if truncate and not self._created:
@@ -185,7 +198,12 @@ class TableLoad:
         self._on_stage("copied")
 
     def finish(
-        self, *, watermark: datetime | None, documents_read: int | None = None, full: bool | None = None
+        self,
+        *,
+        watermark: datetime | None,
+        documents_read: int | None = None,
+        full: bool | None = None,
+        source_keys: Iterable[Sequence[object]] | None = None,
     ) -> LoadResult:
         """Settle the rows, merge them, and store rejects and state; the end of the block commits it all.
 
@@ -194,6 +212,7 @@ class TableLoad:
             documents_read: how many documents the caller read, to be compared with how many arrived.
             full: whether every document was read, so that added columns are filled and all rejects were seen; by
                 default it is when `retry_ids` was not asked for.
+            source_keys: all keys the source has, in chunks: rows with another key are removed. None keeps them.
 
         Raises:
             RowsLostError: the counts do not add up.
@@ -206,6 +225,8 @@ class TableLoad:
         settlement = Settlement(self._connection, self._table, self._writer.rows)
         settlement.has_rejects = self._writer.rejects_written > 0
         filling = self._choose_filling()
+        if source_keys is not None:
+            lock_reach(self._connection, self._schema, self._table.name)
         with self._timed("settle"):
             staged = self._settle(settlement, filling)
         self._on_stage("settled")
@@ -225,6 +246,13 @@ class TableLoad:
             with self._timed("merge"):
                 apply_merge(self._connection, self._schema, self._table, self._strategy, merge, self._run_id)
         self._on_stage("merged")
+        removal = Removal()
+        if source_keys is not None:
+            with self._timed("remove"):
+                removal = remove_absent(self._connection, self._schema, self._table, source_keys, self._run_id)
+        elif full and not filling and self._table.shape == "one_per_key":
+            with self._timed("remove"):
+                removal = remove_unowned(self._connection, self._schema, self._table, self._run_id)
         with self._timed("state"):
             state = self._store_state(watermark, full)
             rows = self._count_rows()
@@ -234,7 +262,7 @@ class TableLoad:
             mode=merge.mode,
             inserted=merge.counts.inserted,
             updated=merge.counts.updated,
-            deleted=merge.counts.deleted,
+            deleted=merge.counts.deleted + removal.removed,
             unchanged=merge.counts.unchanged,
             replaced=merge.replaced,
             change_ratio=merge.counts.change_ratio,
@@ -242,7 +270,10 @@ class TableLoad:
             rejected_rows=settlement.rejected,
             superseded=settlement.superseded,
             missing_parents_null=settlement.missing_parents_null,
-            cascaded=merge.cascaded,
+            cascaded={
+                child: merge.cascaded.get(child, 0) + removal.cascaded.get(child, 0)
+                for child in {**merge.cascaded, **removal.cascaded}
+            },
             rows=rows,
             documents_read=self._writer.documents_read,
             watermark=state.watermark,

@@ -72,10 +72,12 @@ def reset_states(connection: Connection, table_names: Iterable[str]) -> None:
 
 
 def _read_newest_date(connection: Connection, table: Table) -> datetime | None:
-    dates = [column for column in ("created_at", "updated_at") if column in stored(table)]
+    candidates = (table.time_column,) if table.time_column else ("created_at", "updated_at")
+    dates = [column for column in candidates if column in stored(table)]
     if not dates or any(not table.column(column).type.name.startswith("timestamp") for column in dates):
         return None
-    query = sql.SQL("SELECT max(greatest({})) FROM {}").format(
+    # A date of the future would stop the mirror until then; the next best one makes it read a little more.
+    query = sql.SQL("SELECT max(newest) FROM (SELECT greatest({}) FROM {}) AS row (newest) WHERE newest <= {}").format(
         sql.SQL(", ").join(
             sql.SQL("{} AT TIME ZONE 'UTC'" if table.column(column).type.name == "timestamptz" else "{}").format(
                 sql.Identifier(column)
@@ -83,6 +85,7 @@ def _read_newest_date(connection: Connection, table: Table) -> datetime | None:
             for column in dates
         ),
         target_of(table),
+        sql.SQL("now() AT TIME ZONE 'UTC'"),
     )
     newest: datetime | None = fetch_value(connection, query)
     return newest

@@ -14,10 +14,12 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEvent, DagsterEventType
 from psycopg import Connection
+from rich.console import Console
 
 from smartdiet_assets.assets.interruption import was_interrupted
 from smartdiet_assets.assets.jobs import MIRROR_JOB
 from smartdiet_assets.load.inspection import fetch_awaited_tables
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.model import Schema
 
 _COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected", "documents_read")
@@ -77,6 +79,15 @@ class SyncOutcome:
                 del values["error"]
             tables[name] = values
         return {"tables": tables, "seconds": round(self.seconds, 3)}
+
+
+def leave_out_matomo(schema: Schema, environment: Environment, tables: Sequence[str], console: Console) -> list[str]:
+    """Leave Matomo's tables out where nothing says where Matomo is, and say so in one line."""
+    kept = [name for name in tables if environment.matomo_configured or schema.tables[name].source != "matomo"]
+    if len(kept) < len(tables):
+        left = ", ".join(name for name in tables if name not in kept)
+        console.print(f"Matomo is left out ({left}): neither MATOMO_HOST nor MATOMO_DATABASE is set.", highlight=False)
+    return kept
 
 
 def run_sync(

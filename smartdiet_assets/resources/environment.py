@@ -5,6 +5,7 @@ and DAGSTER_HOME, which is Dagster's own. A message names the variable and never
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from copy import copy
 from datetime import date
@@ -17,8 +18,13 @@ from dotenv import dotenv_values, find_dotenv
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.schema.matomo import DEFAULT_PREFIX
 
 _SCHEMAS = Path("config", "schemas.yaml")
+#: Beside the file of the other tables.
+_MATOMO_SCHEMAS = "matomo_schemas.yaml"
+#: How an empty table prefix is written, as an empty variable counts as one that is not set.
+_NO_PREFIX = "-"
 ResourceT = TypeVar("ResourceT", bound=ConfigurableResource[Any])
 Executor = Literal["in_process", "multiprocess"]
 
@@ -29,7 +35,12 @@ class Environment(BaseModel):
     Attributes:
         global_date_threshold: documents from this date on (UTC) are read again by incremental runs.
         batch_size: documents in a batch.
+        matomo_source: `local`, a server that is reached directly.
+        matomo_table_prefix: what the names of Matomo's tables begin with.
+        matomo_ssl_ca: file of the certificate authority; with it the connection is encrypted.
+        matomo_ssl_verify: whether the server's certificate must be the authority's, for its host.
         schemas_path: the file that declares the tables.
+        matomo_schemas_path: the file that declares the tables of Matomo; by default the one beside `schemas_path`.
         executor: `in_process` or `multiprocess`: whether each table of a run has a process of its own.
     """
 
@@ -42,10 +53,34 @@ class Environment(BaseModel):
     postgres_database: str = "database"
     postgres_user: str = "user"
     postgres_password: str = Field(default="", repr=False)
+    matomo_source: str = "local"
+    matomo_host: str = "localhost"
+    matomo_port: int = 3306
+    matomo_database: str = "matomo"
+    matomo_user: str = "root"
+    matomo_password: str = Field(default="", repr=False)
+    matomo_table_prefix: str = DEFAULT_PREFIX
+    matomo_ssl_ca: str = ""
+    matomo_ssl_cert: str = ""
+    matomo_ssl_key: str = ""
+    matomo_ssl_verify: bool = True
     global_date_threshold: date | None = None
     batch_size: int = 5000
     schemas_path: Path = _SCHEMAS
+    matomo_schemas_path: Path | None = None
     executor: Executor = "in_process"
+
+    @property
+    def schema_files(self) -> tuple[Path, ...]:
+        """The files that declare the tables, the one of Matomo's last where there is one."""
+        beside = Path(self.schemas_path).with_name(_MATOMO_SCHEMAS)
+        matomo = self.matomo_schemas_path or (beside if beside.exists() else None)
+        return (self.schemas_path,) if matomo is None else (self.schemas_path, matomo)
+
+    @property
+    def matomo_configured(self) -> bool:
+        """Whether the environment says where Matomo's database is."""
+        return not self.model_fields_set.isdisjoint({"matomo_host", "matomo_database"})
 
 
 def apply_env_file() -> Path | None:
@@ -100,7 +135,12 @@ def read_environment(env: Mapping[str, str] | None = None) -> Environment:
     return Environment.model_validate(values)
 
 
-def build_configured(resource_type: type[ResourceT], variables: Mapping[str, str], settings: Environment) -> ResourceT:
+def build_configured(
+    resource_type: type[ResourceT],
+    variables: Mapping[str, str],
+    settings: Environment,
+    converted: Mapping[str, object] | None = None,
+) -> ResourceT:
     """Build a resource whose fields default to the environment: Dagit shows a variable's name, not what it holds.
 
     The defaults are those of a class of its own, because a run config that overrides one field of a resource sets
@@ -109,10 +149,14 @@ def build_configured(resource_type: type[ResourceT], variables: Mapping[str, str
 
     Args:
         variables: the variable of each field; the setting of that name has its lower-case name.
+        converted: values of further fields, whose variables are not spelled as the field's type is.
     """
     fields: dict[str, Any] = {}
-    for field, variable in variables.items():
-        default = {"env": variable} if os.environ.get(variable) else getattr(settings, variable.lower())
+    defaults: dict[str, object] = {
+        field: {"env": variable} if os.environ.get(variable) else getattr(settings, variable.lower())
+        for field, variable in variables.items()
+    }
+    for field, default in {**defaults, **(converted or {})}.items():
         info = copy(resource_type.model_fields[field])
         info.default = default
         fields[field] = (info.annotation, info)
@@ -161,12 +205,35 @@ def _read_positive(text: str) -> int:
     return number
 
 
+def _read_matomo_source(text: str) -> str:
+    if text not in ("local", "remote"):
+        raise ValueError
+    return text
+
+
+def _read_prefix(text: str) -> str:
+    if text == _NO_PREFIX:
+        return ""
+    if not _PREFIX.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def _read_flag(text: str) -> bool:
+    try:
+        return _FLAGS[text.lower()]
+    except KeyError:
+        raise ValueError from None
+
+
 def _read_executor(text: str) -> str:
     if text not in get_args(Executor):
         raise ValueError
     return text
 
 
+_PREFIX = re.compile(r"[A-Za-z0-9_]+")
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 #: Variable: field, conversion, and what a user is told to put there.
 _VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "MONGODB_URL": ("mongodb_url", _read_mongodb_url, "a URL that starts with mongodb:// or mongodb+srv://"),
@@ -176,9 +243,21 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "POSTGRES_DATABASE": ("postgres_database", _read_text, "a name"),
     "POSTGRES_USER": ("postgres_user", _read_text, "a name"),
     "POSTGRES_PASSWORD": ("postgres_password", _read_text, "a password"),
+    "MATOMO_SOURCE": ("matomo_source", _read_matomo_source, "local or remote"),
+    "MATOMO_HOST": ("matomo_host", _read_text, "a host name or address"),
+    "MATOMO_PORT": ("matomo_port", _read_port, "a port, 1 to 65535"),
+    "MATOMO_DATABASE": ("matomo_database", _read_text, "a name"),
+    "MATOMO_USER": ("matomo_user", _read_text, "a name"),
+    "MATOMO_PASSWORD": ("matomo_password", _read_text, "a password"),
+    "MATOMO_TABLE_PREFIX": ("matomo_table_prefix", _read_prefix, "letters, digits and _, or - for no prefix"),
+    "MATOMO_SSL_CA": ("matomo_ssl_ca", _read_text, "a path"),
+    "MATOMO_SSL_CERT": ("matomo_ssl_cert", _read_text, "a path"),
+    "MATOMO_SSL_KEY": ("matomo_ssl_key", _read_text, "a path"),
+    "MATOMO_SSL_VERIFY": ("matomo_ssl_verify", _read_flag, "true or false"),
     "GLOBAL_DATE_THRESHOLD": ("global_date_threshold", date.fromisoformat, "a date such as 2024-01-31"),
     "BATCH_SIZE": ("batch_size", _read_positive, "a whole number, 1 or more"),
     "SMARTDIET_SCHEMAS": ("schemas_path", Path, "a path"),
+    "SMARTDIET_MATOMO_SCHEMAS": ("matomo_schemas_path", Path, "a path"),
     "SMARTDIET_EXECUTOR": ("executor", _read_executor, " or ".join(get_args(Executor))),
 }
 VARIABLES = tuple(_VARIABLES)

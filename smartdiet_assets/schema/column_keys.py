@@ -17,6 +17,10 @@ COLUMN_KEYS = (
     "name", "sql_type", "nullable", "primary_key", "default", "foreign_key", "on_missing_parent",
     "mongo_field", "item_field", "timezone", "description",
 )  # fmt: skip
+MATOMO_COLUMN_KEYS = (
+    "name", "sql_type", "nullable", "primary_key", "default", "foreign_key", "on_missing_parent",
+    "source_column", "description",
+)  # fmt: skip
 ARRAY_KEYS = ("field", "set")
 
 
@@ -31,6 +35,12 @@ def parse_columns(section: Section) -> tuple[ColumnDeclaration, ...]:
             if column := _parse_column(item):
                 found.append(column)
     return tuple(found)
+
+
+def parse_matomo_columns(section: Section) -> tuple[ColumnDeclaration, ...]:
+    """Read the columns of a table of Matomo."""
+    parsed = (_parse_column(item, MATOMO_COLUMN_KEYS) for item in section.sections("columns", "a list of columns"))
+    return tuple(column for column in parsed if column)
 
 
 def _note_unread(section: Section, wrong: str, right: str) -> None:
@@ -61,10 +71,10 @@ def _base_columns(place: Place) -> tuple[ColumnDeclaration, ...]:
     )
 
 
-def _parse_column(section: Section) -> ColumnDeclaration | None:
+def _parse_column(section: Section, known: tuple[str, ...] = COLUMN_KEYS) -> ColumnDeclaration | None:
     name = section.text("name")
     section.about(name or "")
-    section.expect(COLUMN_KEYS)
+    section.expect(known)
     if name is None:
         if "name" not in section:
             section.findings.problem(section.place, "the column has no 'name'")
@@ -83,6 +93,7 @@ def _parse_column(section: Section) -> ColumnDeclaration | None:
         on_missing_parent=on_missing,
         mongo_field=_paths(section, "mongo_field"),
         item_field=_paths(section, "item_field"),
+        source_column=section.text("source_column"),
         timezone=section.text("timezone"),
         description=(section.text("description") or "").strip(),
         places=section.places,

@@ -66,6 +66,7 @@ def _resolve_column(
         default=declared.default,
         mongo_field=mongo_field,
         item_field=item_field,
+        source_column=(declared.source_column or declared.name) if table.source_table and not generated else "",
         timezone=declared.timezone,
         foreign_key=_read_foreign_key(declared, nullable, findings),
         description=declared.description,
@@ -152,6 +153,8 @@ def _sources(
         for key in ("default", "foreign_key"):
             if getattr(declared, key) is not None:
                 findings.problem(declared.at(key), f"PostgreSQL fills a serial column: remove {key!r}")
+        return (), ()
+    if table.source_table:
         return (), ()
     if declared.item_field and not table.arrays:
         findings.problem(declared.at("item_field"), "'item_field' needs 'arrays': say which array the items are in")

@@ -28,6 +28,7 @@ class ColumnDeclaration:
     on_missing_parent: str | None = None
     mongo_field: tuple[str, ...] = ()
     item_field: tuple[str, ...] = ()
+    source_column: str | None = None
     timezone: str | None = None
     description: str = ""
     places: Mapping[str, Place] = dataclasses.field(default_factory=dict)
@@ -66,6 +67,10 @@ class TableDeclaration:
     group: str = "default"
     owners: tuple[str, ...] = ()
     mongo_collection: str = ""
+    source_table: str = ""
+    time_column: str | None = None
+    matomo_columns: str = "declared"
+    on_delete: str = "keep"
     columns: tuple[ColumnDeclaration, ...] = ()
     mappings: tuple[Mapped, ...] = ()
     unique_constraints: tuple[ColumnList, ...] = ()

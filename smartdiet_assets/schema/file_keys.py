@@ -13,7 +13,14 @@ from smartdiet_assets.schema.findings import Findings, Place
 from smartdiet_assets.schema.model import PartitionScheme
 from smartdiet_assets.schema.reading import describe, line_of, quote
 from smartdiet_assets.schema.section import Section
-from smartdiet_assets.schema.table_keys import DEFAULTS_KEYS, TABLE_KEYS, parse_shared, parse_table
+from smartdiet_assets.schema.table_keys import (
+    DEFAULTS_KEYS,
+    MATOMO_TABLE_KEYS,
+    TABLE_KEYS,
+    is_matomo,
+    parse_shared,
+    parse_table,
+)
 
 ROOT_KEYS = ("tables", "defaults", "partitions")
 PARTITIONS_KEYS = ("every", "start")
@@ -58,6 +65,7 @@ def _parse_tables(section: Section, shared: TableDeclaration, partitions: Partit
         place = replace(section.at(name), table=name)
         if name not in section:
             section.findings.problem(place, f"{quote(name)} must be a mapping, not nothing")
-        elif table := section.section(name, TABLE_KEYS, table=name):
+        elif table := section.section(name, table=name):
+            table.expect(MATOMO_TABLE_KEYS if is_matomo(table) else TABLE_KEYS)
             tables.append(parse_table(table, name, shared))
     return FileDeclaration(tuple(tables), tuple(section), partitions)

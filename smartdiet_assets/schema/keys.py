@@ -17,6 +17,8 @@ IMPLICIT_COLUMN = "document_id"
 
 #: Types that can hold a document's id, and find it again.
 _ID_TYPES = frozenset({"varchar", "char", "text", "smallint", "integer", "bigint", "uuid"})
+#: Types of a key of Matomo's that is read back as it was sent.
+_ROW_KEY_TYPES = frozenset({"varchar", "text", "smallint", "integer", "bigint"})
 
 Names = tuple[str, ...]
 
@@ -46,11 +48,22 @@ def find_document_column(
     """Find the column fed by `_id`; of several, the one that is a key by itself, or is in the items' key."""
     fed = [c.name for c in columns if c.mongo_field == (DOCUMENT_ID,) and c.type.name in _ID_TYPES]
     keys = [*unique, primary_key] if items else [primary_key, *unique]
-    if items:
-        preferred = [name for key in keys[:1] for name in key]
-    else:
-        preferred = [key[0] for key in keys if len(key) == 1]
+    preferred = [name for key in keys[:1] for name in key] if items else [key[0] for key in keys if len(key) == 1]
     return next((name for name in preferred if name in fed), fed[0] if fed else None)
+
+
+def find_row_column(
+    declared: TableDeclaration, columns: Sequence[Column], primary_key: Names, findings: Findings
+) -> str:
+    """Find the column that identifies a row of Matomo: the primary key."""
+    types = {column.name: column.type.name for column in columns}
+    if len(primary_key) != 1:
+        findings.problem(declared.place, "a table of Matomo needs 'primary_key: true' at exactly one column")
+    elif types[primary_key[0]] not in _ROW_KEY_TYPES:
+        findings.problem(declared.place, f"the primary key {primary_key[0]} must be a whole number, VARCHAR or TEXT")
+    if primary_key:
+        return primary_key[0]
+    return columns[0].name if columns else IMPLICIT_COLUMN
 
 
 def replace_document_column(declared: TableDeclaration, columns: Sequence[Column], findings: Findings) -> str:
@@ -134,9 +147,10 @@ def add_indexes(
     primary_key: Names,
     unique: tuple[Names, ...],
     document_column: str,
+    time_column: str | None = None,
 ) -> tuple[Names, ...]:
     """Add an index to each column that is searched and that nothing leads with."""
-    searched = [column.name for column in columns if column.foreign_key]
+    searched = [column.name for column in columns if column.foreign_key or column.name == time_column]
     searched += [column.name for column in columns if column.name == "updated_at"]
     led = {key[0] for key in (primary_key, *unique, *declared) if key}
     return (*declared, *((name,) for name in dict.fromkeys([*searched, document_column]) if name not in led))

@@ -1,46 +1,105 @@
-"""From a schema file to the resolved schema, or to the list of everything wrong in it.
+"""From schema files to the resolved schema, or to the list of everything wrong in them.
 
 Here: the order of the steps. Each notes its problems and leaves something the next can work on, so that one
 reading finds them all.
 Not here: the steps themselves.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import yaml
 
 from smartdiet_assets.errors import SchemaFileError
 from smartdiet_assets.schema.checking import check_foreign_keys
+from smartdiet_assets.schema.declaration import FileDeclaration, TableDeclaration
 from smartdiet_assets.schema.file_keys import parse_file
 from smartdiet_assets.schema.findings import Findings
 from smartdiet_assets.schema.legacy import apply_legacy_strategy
-from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.ordering import order_tables
 from smartdiet_assets.schema.reading import read_document
 from smartdiet_assets.schema.resolving import resolve_table
 
 
-def load_schema(path: str | Path) -> Schema:
-    """Read a schema file, ours or the replaced tool's.
+@dataclass(slots=True)
+class _File:
+    """One file on its way to a schema."""
+
+    path: str
+    node: yaml.Node | None = None
+    findings: Findings = field(default_factory=Findings)
+    content: FileDeclaration = field(default_factory=FileDeclaration)
+    tables: list[TableDeclaration] = field(default_factory=list)
+
+
+def load_schema(path: str | Path, *others: str | Path) -> Schema:
+    """Read schema files, ours or the replaced tool's, as one schema.
+
+    Args:
+        path: its partitions hold for all tables.
+        others: further files; foreign keys lead from any file to any other.
 
     Raises:
-        SchemaFileError: the file cannot be used; it holds every problem, each with table, column and line.
+        SchemaFileError: a file cannot be used; it holds every problem, each with table, column and line.
     """
-    findings = Findings()
-    node = read_document(path, findings)
-    if findings.problems:
-        raise SchemaFileError(str(path), findings.problems)
-    file = parse_file(node, findings)
-    declared = [apply_legacy_strategy(table, findings) for table in file.tables]
-    resolved = {table.name: resolve_table(table, findings) for table in declared}
-    tables = {name: table for name, (table, _) in resolved.items()}
-    unknown_types = {name: unknown for name, (_, unknown) in resolved.items()}
-    check_foreign_keys(declared, tables, file.names, unknown_types, findings)
-    order = order_tables(declared, tables, findings)
-    if findings.problems:
-        raise SchemaFileError(str(path), findings.problems)
-    warnings = sorted(findings.warnings, key=lambda warning: warning.line)
+    files = [_read(name) for name in (path, *others)]
+    # A file that is no YAML declares nothing: what it lacks is no problem of the others.
+    _raise_problems(files)
+    for file in files:
+        file.content = parse_file(file.node, file.findings)
+        file.tables = [apply_legacy_strategy(table, file.findings) for table in file.content.tables]
+    _check_names(files)
+    tables: dict[str, Table] = {}
+    unknown_types: dict[str, frozenset[str]] = {}
+    for file in files:
+        for declared in file.tables:
+            tables[declared.name], unknown_types[declared.name] = resolve_table(declared, file.findings)
+    names = list(dict.fromkeys(name for file in files for name in file.content.names))
+    for file in files:
+        check_foreign_keys(file.tables, tables, names, unknown_types, file.findings)
+    order = _order(files, tables)
+    _raise_problems(files)
     return Schema(
         tables={name: tables[name] for name in order},
-        partitions=file.partitions,
-        path=str(path),
-        warnings=tuple(str(warning) for warning in warnings),
+        partitions=files[0].content.partitions,
+        path=" and ".join(file.path for file in files),
+        warnings=tuple(
+            str(warning) for file in files for warning in sorted(file.findings.warnings, key=lambda found: found.line)
+        ),
     )
+
+
+def _read(path: str | Path) -> _File:
+    file = _File(str(path))
+    file.node = read_document(path, file.findings)
+    return file
+
+
+def _check_names(files: Sequence[_File]) -> None:
+    """Note a table that two files declare; the first one is kept."""
+    known: dict[str, str] = {}
+    for file in files:
+        for table in file.tables:
+            if table.name in known:
+                file.findings.problem(table.place, f"the table is declared in {known[table.name]} too")
+        file.tables = [table for table in file.tables if table.name not in known]
+        known.update({table.name: file.path for table in file.tables})
+
+
+def _order(files: Sequence[_File], tables: dict[str, Table]) -> tuple[str, ...]:
+    """Order the tables of all files; what is wrong with the order is noted at the file of the table it names."""
+    found = Findings()
+    order = order_tables([table for file in files for table in file.tables], tables, found)
+    for file in files:
+        own = {table.name for table in file.tables}
+        for noted, kept in ((found.problems, file.findings.problems), (found.warnings, file.findings.warnings)):
+            kept.extend(problem for problem in noted if problem.table in own and problem not in kept)
+    return order
+
+
+def _raise_problems(files: Sequence[_File]) -> None:
+    errors = [SchemaFileError(file.path, file.findings.problems) for file in files if file.findings.problems]
+    if errors:
+        raise SchemaFileError(errors[0].path, errors[0].problems, errors[1:])

@@ -41,7 +41,8 @@ class Column(_Frozen):
     """One column and where its value comes from.
 
     Exactly one source holds: `type.generated` (PostgreSQL fills it), `mongo_field` (paths in the document),
-    `item_field` (paths in the array item) or neither (the array's `set` gives the value). Paths are dotted and in
+    `item_field` (paths in the array item), `source_column` (in a table of Matomo) or none of them (the array's `set`
+    gives the value). Paths are dotted and in
     order of preference: the first that leads to a value other than null is used. `.` in `item_field` is the item
     itself where it is not a document. `_id` as a path of a timestamp column is the time in the ObjectId, and
     leads to nothing where the id is not an ObjectId.
@@ -53,6 +54,7 @@ class Column(_Frozen):
     default: Scalar = None
     mongo_field: tuple[str, ...] = ()
     item_field: tuple[str, ...] = ()
+    source_column: str = ""
     timezone: str | None = None
     foreign_key: ForeignKey | None = None
     description: str = ""
@@ -102,6 +104,13 @@ class Table(_Frozen):
         key: what identifies a row; `(document_column,)` for `one_row`.
         import_strategy: `direct`, `array`, `delete_and_insert`, `smart_diff`, or `package.module:Class`.
         winner: which of several documents with one key is shown, best first. Only for `one_per_key`.
+        mongo_collection: where its documents are; empty for a table of Matomo.
+        source_table: the Matomo table it mirrors, as declared; empty for a collection. A row of it is what a document
+            is elsewhere, and its primary key the document's id.
+        time_column: the column of this table that tells when a row of Matomo last changed; empty where rows are only
+            ever added, and read by key.
+        matomo_columns: `all` also mirrors the columns Matomo has beyond the declared ones.
+        on_delete: whether rows that Matomo deleted stay (`keep`) or go (`delete`).
         overlap: how far below the watermark an incremental run starts.
         line: where the YAML declares the table, 1-based.
     """
@@ -118,11 +127,15 @@ class Table(_Frozen):
     document_column: str
     key: tuple[str, ...]
     winner: tuple[WinnerOrder, ...] = ()
-    mongo_collection: str
+    mongo_collection: str = ""
+    source_table: str = ""
+    time_column: str = ""
+    matomo_columns: Literal["declared", "all"] = "declared"
+    on_delete: Literal["keep", "delete"] = "keep"
     filter: tuple[Condition, ...] = ()
     created_field: str = "creation_date"
     updated_field: str = "update_date"
-    incremental: Literal["dates", "none"] = "dates"
+    incremental: Literal["dates", "key", "none"] = "dates"
     overlap: timedelta = timedelta(hours=2)
     arrays: tuple[ArraySource, ...] = ()
     import_strategy: str = "direct"
@@ -136,6 +149,11 @@ class Table(_Frozen):
     def stored_columns(self) -> tuple[Column, ...]:
         """The columns the mirror writes, in declared order: all but the generated ones. The order of every row."""
         return tuple(column for column in self.columns if not column.generated)
+
+    @property
+    def source(self) -> Literal["mongodb", "matomo"]:
+        """The server its rows come from."""
+        return "matomo" if self.source_table else "mongodb"
 
     @cached_property
     def parents(self) -> tuple[str, ...]:

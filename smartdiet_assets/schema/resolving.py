@@ -16,6 +16,7 @@ from smartdiet_assets.schema.keys import (
     add_indexes,
     build_implicit_column,
     find_document_column,
+    find_row_column,
     keep_column_lists,
     replace_document_column,
     settle_key,
@@ -38,6 +39,8 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
     unique = keep_column_lists(declared.unique_constraints, columns, "unique constraint", findings)
     indexes = keep_column_lists(declared.indexes, columns, "index", findings)
     document_column = find_document_column(columns, primary_key, unique, bool(declared.arrays))
+    if declared.source_table:
+        document_column = find_row_column(declared, columns, primary_key, findings)
     if document_column is None:
         document_column = replace_document_column(declared, columns, findings)
         if document_column == IMPLICIT_COLUMN and IMPLICIT_COLUMN not in {c.name for c in columns}:
@@ -53,12 +56,16 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
             "columns": columns,
             "primary_key": primary_key,
             "unique_constraints": unique,
-            "indexes": add_indexes(indexes, columns, primary_key, unique, document_column),
+            "indexes": add_indexes(indexes, columns, primary_key, unique, document_column, declared.time_column),
             "shape": shape,
             "document_column": document_column,
             "key": key,
             "winner": winner,
             "mongo_collection": declared.mongo_collection,
+            "source_table": declared.source_table,
+            "time_column": _resolve_time_column(declared, columns, findings),
+            "matomo_columns": declared.matomo_columns,
+            "on_delete": declared.on_delete,
             "filter": declared.filter,
             "created_field": declared.created_field,
             "updated_field": declared.updated_field,
@@ -92,6 +99,22 @@ def _check_table(declared: TableDeclaration, findings: Findings) -> None:
 
 def _is_primary(declared: TableDeclaration, name: str) -> bool:
     return any(column.primary_key for column in declared.columns if column.name == name)
+
+
+def _resolve_time_column(declared: TableDeclaration, columns: Sequence[Column], findings: Findings) -> str:
+    name = declared.time_column
+    if name is None:
+        return ""
+    column = next((column for column in columns if column.name == name), None)
+    place = declared.at("time_column")
+    if column is None:
+        hint = suggest(name, [column.name for column in columns])
+        findings.problem(place, f"'time_column' names {quote(name)}, which is no column{hint}")
+    elif column.type.name != "timestamp":
+        findings.problem(place, f"'time_column' must be a TIMESTAMP; {name} is {column.type.sql}")
+    elif column.nullable:
+        findings.problem(place, f"'time_column' needs 'nullable: false': a row without {name} would not be found again")
+    return name
 
 
 def _resolve_winner(

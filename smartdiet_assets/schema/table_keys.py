@@ -9,9 +9,16 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
-from smartdiet_assets.schema.column_keys import parse_arrays, parse_columns, parse_mappings, parse_path
+from smartdiet_assets.schema.column_keys import (
+    parse_arrays,
+    parse_columns,
+    parse_mappings,
+    parse_matomo_columns,
+    parse_path,
+)
 from smartdiet_assets.schema.conditions import read_conditions
 from smartdiet_assets.schema.declaration import TableDeclaration
+from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TIME_COLUMNS
 from smartdiet_assets.schema.reading import quote
 from smartdiet_assets.schema.section import Section
 
@@ -22,6 +29,12 @@ TABLE_KEYS = (
     "filter", "created_field", "updated_field", "incremental", "overlap", "arrays", "import_strategy",
     "strategy", "winner", "diff_threshold", "export_order", "force_reimport", "truncate_before_import",
     "date_threshold",
+)  # fmt: skip
+#: The keys of a table with `source_table`: one of Matomo.
+MATOMO_TABLE_KEYS = (
+    "name", "description", "group", "owners", "source_table", "columns", "matomo_columns", "time_column",
+    "unique_constraints", "indexes", "overlap", "on_delete", "import_strategy", "strategy", "export_order",
+    "force_reimport", "truncate_before_import", "date_threshold",
 )  # fmt: skip
 
 _OVERLAP = re.compile(r"(\d+(?:\.\d+)?) ?([smhd]?)", re.ASCII)
@@ -72,32 +85,62 @@ def parse_table(section: Section, name: str, shared: TableDeclaration) -> TableD
     order = section.number("export_order", "a whole number")
     if isinstance(order, float):
         section.wrong("export_order", "a whole number", f"{order}")
-    conditions = section.section("filter")
-    collection = section.text("mongo_collection")
-    if collection is not None and (not collection or "$" in collection):
-        section.findings.problem(section.at("mongo_collection"), f"no collection can be named {quote(collection)}")
-    return replace(
+    common = replace(
         parse_shared(section, shared),
         place=section.place,
         places=section.places,
         name=name,
         description=(section.text("description") or "").strip(),
         group=group or "default",
-        mongo_collection=collection or name,
-        columns=parse_columns(section),
-        mappings=parse_mappings(section),
         unique_constraints=tuple(section.lists_of_texts("unique_constraints", "[[a, b], [c]]")),
         indexes=tuple(section.lists_of_texts("indexes", "[[a, b], [c]]")),
-        filter=read_conditions(conditions) if conditions else (),
-        incremental=section.choice("incremental", ("dates", "none")) or "dates",
-        arrays=parse_arrays(section),
         import_strategy=section.text("import_strategy") or section.text("strategy"),
-        winner=section.texts("winner"),
         diff_threshold=0.3 if threshold is None else float(threshold),
         export_order=order if isinstance(order, int) else None,
         force_reimport=section.flag("force_reimport"),
         truncate_before_import=section.flag("truncate_before_import"),
         date_threshold=section.day("date_threshold"),
+    )
+    return _parse_matomo(section, common) if is_matomo(section) else _parse_mongo(section, common)
+
+
+def is_matomo(section: Section) -> bool:
+    """Tell whether a table mirrors one of Matomo's rather than a collection."""
+    return "source_table" in section.places
+
+
+def _parse_mongo(section: Section, common: TableDeclaration) -> TableDeclaration:
+    conditions = section.section("filter")
+    collection = section.text("mongo_collection")
+    if collection is not None and (not collection or "$" in collection):
+        section.findings.problem(section.at("mongo_collection"), f"no collection can be named {quote(collection)}")
+    return replace(
+        common,
+        mongo_collection=collection or common.name,
+        columns=parse_columns(section),
+        mappings=parse_mappings(section),
+        filter=read_conditions(conditions) if conditions else (),
+        incremental=section.choice("incremental", ("dates", "none")) or "dates",
+        arrays=parse_arrays(section),
+        winner=section.texts("winner"),
+    )
+
+
+def _parse_matomo(section: Section, common: TableDeclaration) -> TableDeclaration:
+    source_table = section.text("source_table") or ""
+    if not source_table and "source_table" not in section:
+        section.findings.problem(section.at("source_table"), "'source_table' must be the name of a table of Matomo")
+    time_column = section.text("time_column")
+    if time_column is None and "time_column" not in section.places:
+        time_column = KNOWN_TIME_COLUMNS.get(source_table.removeprefix(DEFAULT_PREFIX))
+    return replace(
+        common,
+        source_table=source_table or common.name,
+        time_column=time_column,
+        columns=parse_matomo_columns(section),
+        matomo_columns=section.choice("matomo_columns", ("declared", "all")) or "declared",
+        on_delete=section.choice("on_delete", ("keep", "delete")) or "keep",
+        incremental="dates" if time_column else "key",
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from smartdiet_assets_tests.benchmarks.full_load import run_full_load
+from smartdiet_assets_tests.benchmarks.matomo import run_matomo
 from smartdiet_assets_tests.benchmarks.measuring import Comparison
 from smartdiet_assets_tests.benchmarks.operations import run_operations
 from smartdiet_assets_tests.benchmarks.servers import Servers
@@ -15,4 +16,5 @@ BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Comparison]]] = {
     "unchanged": run_unchanged,
     "smart_diff": run_smart_diff,
     "operations": run_operations,
+    "matomo": run_matomo,
 }

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from smartdiet_assets.demo.mariadb_server import has_mariadb
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets_tests.benchmarks.logbooks import build_logbooks
@@ -14,6 +15,7 @@ from smartdiet_assets_tests.benchmarks.report import compose_cells, compose_mark
 from smartdiet_assets_tests.benchmarks.servers import Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
 from smartdiet_assets_tests.benchmarks.suite import BENCHMARKS
+from smartdiet_assets_tests.conftest import skip_or_fail
 
 TINY = Settings(documents=1_200, parents=50, pairs=2)
 
@@ -55,6 +57,13 @@ def test_smart_diff_touches_the_true_delta_and_nothing_else(servers: Servers) ->
 def test_operations_are_the_delta_up_to_the_threshold_and_a_replacement_above(servers: Servers) -> None:
     assert [comparison.work["operations"] for comparison in run("operations", servers)] == [0, 2, 14, 15, 100, 100]
     assert [change.mode for change in CHANGES] == ["delta"] * 4 + ["replace"] * 2
+
+
+def test_matomo_and_its_floor_end_in_the_same_table(servers: Servers) -> None:
+    if not has_mariadb():
+        skip_or_fail("this machine has no MariaDB")
+    views, visits = run("matomo", servers)
+    assert (visits.work["rows"], views.work["rows"]) == (TINY.documents, 2 * TINY.documents)
 
 
 def test_documents_are_the_same_in_every_run_and_of_the_size_of_real_ones() -> None:

@@ -11,12 +11,13 @@ from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 
 CONFIG = Path(__file__).parents[3] / "config" / "schemas.yaml"
+MATOMO = CONFIG.with_name("matomo_schemas.yaml")
 SNAPSHOT = Path(__file__).with_name("graph.yaml")
 
 
 @pytest.fixture(scope="module")
 def definitions() -> dg.Definitions:
-    return build_definitions(load_schema(CONFIG), read_environment({}))
+    return build_definitions(load_schema(CONFIG, MATOMO), read_environment({}))
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +26,8 @@ def specs(definitions: dg.Definitions) -> dict[str, dg.AssetSpec]:
 
 
 def test_every_declared_table_is_an_asset_of_its_name(specs: dict[str, dg.AssetSpec]) -> None:
-    assert set(specs) == set(load_schema(CONFIG).tables)
-    assert len(specs) == 31
+    assert set(specs) == set(load_schema(CONFIG, MATOMO).tables)
+    assert len(specs) == 31 + 3
 
 
 def test_the_dependencies_are_pinned(specs: dict[str, dg.AssetSpec]) -> None:
@@ -36,7 +37,7 @@ def test_the_dependencies_are_pinned(specs: dict[str, dg.AssetSpec]) -> None:
 
 
 def test_the_dependencies_are_exactly_the_foreign_key_parents(specs: dict[str, dg.AssetSpec]) -> None:
-    declared = yaml.safe_load(CONFIG.read_text())["tables"]
+    declared = {**yaml.safe_load(CONFIG.read_text())["tables"], **yaml.safe_load(MATOMO.read_text())["tables"]}
     for name, spec in specs.items():
         columns = [*declared[name].get("columns", []), *declared[name].get("additional_columns", [])]
         parents = {column["foreign_key"].split("(")[0] for column in columns if "foreign_key" in column}
@@ -48,9 +49,21 @@ def test_an_analyst_finds_who_owns_a_table_and_what_each_column_holds(specs: dic
         assert spec.owners, name
         assert spec.group_name not in (None, "default"), name
         assert spec.description, name
-        assert spec.kinds == {"mongodb", "postgres"}
+        assert spec.kinds == {"mariadb" if name.startswith("matomo_") else "mongodb", "postgres"}
         schema = spec.metadata["dagster/column_schema"].value
         assert all(column.description and column.type for column in schema.columns), name
+
+
+def test_the_file_of_matomo_is_found_beside_the_other_or_where_the_environment_says(tmp_path: Path) -> None:
+    assert read_environment({"SMARTDIET_SCHEMAS": str(CONFIG)}).schema_files == (CONFIG, MATOMO)
+    alone = tmp_path / "schemas.yaml"
+    assert read_environment({"SMARTDIET_SCHEMAS": str(alone)}).schema_files == (alone,)
+    assert read_environment(
+        {"SMARTDIET_SCHEMAS": str(alone), "SMARTDIET_MATOMO_SCHEMAS": str(MATOMO)}
+    ).schema_files == (
+        alone,
+        MATOMO,
+    )
 
 
 def test_lineage_leads_from_a_foreign_key_to_its_parent_column(specs: dict[str, dg.AssetSpec]) -> None:

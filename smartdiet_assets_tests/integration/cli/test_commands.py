@@ -12,6 +12,9 @@ import psycopg
 import pytest
 from bson import ObjectId
 
+from smartdiet_assets.demo.analytics import create_matomo_tables, write_analytics
+from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
+
 TABLES = """
 tables:
   companies:
@@ -147,6 +150,20 @@ def test_a_wrong_setting_is_one_sentence_without_secrets(source: Any, variables:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [{"POSTGRES_PORT": "1"}, {"MONGODB_URL": "mongodb://user:wrong-secret@127.0.0.1:1/?directConnection=true"}],
+)
+def test_sync_without_a_server_says_so_at_once_instead_of_failing_table_by_table(
+    source: Any, variables: dict[str, str]
+) -> None:
+    result = smartdiet("sync", "--json", **variables)
+    assert result.returncode == 2
+    assert "no server" in " ".join(result.stderr.split())
+    assert "wrong-secret" not in result.stderr + result.stdout
+    assert not result.stdout
+
+
 def test_every_command_is_in_the_readme() -> None:
     from smartdiet_assets.cli import cli
 
@@ -156,3 +173,40 @@ def test_every_command_is_in_the_readme() -> None:
         for parameter in command.params:
             for option in parameter.opts:
                 assert not option.startswith("--") or option in readme, f"{name} {option}"
+
+
+@pytest.fixture
+def with_matomo(source: Any, tmp_path: Path) -> Any:
+    """The tables above, and the project's tables of Matomo in the file beside them."""
+    ours = Path(__file__).parents[3] / "config" / "matomo_schemas.yaml"
+    (tmp_path / "matomo_schemas.yaml").write_text(ours.read_text())
+    return source
+
+
+def test_sync_leaves_matomo_out_in_one_line_where_nothing_says_where_it_is(with_matomo: Any) -> None:
+    result = smartdiet("sync", "--json", COLUMNS="200")
+    assert result.returncode == 0, result.stderr
+    assert list(json.loads(result.stdout)["tables"]) == ["companies", "users", "recipes"]
+    [line] = [line for line in result.stderr.splitlines() if "Matomo" in line]
+    assert line.endswith("neither MATOMO_HOST nor MATOMO_DATABASE is set.")
+
+
+def test_a_table_of_matomo_that_is_named_runs_and_says_what_is_missing(with_matomo: Any) -> None:
+    result = smartdiet("sync", "matomo_log_action", MATOMO_PORT="1", COLUMNS="300")
+    assert result.returncode == 2
+    assert "no server answers; check it, MATOMO_HOST and MATOMO_PORT" in result.stderr
+
+
+def test_sync_mirrors_matomo_where_it_is_configured(
+    with_matomo: Any, matomo_database: str, mariadb_server: EmbeddedMariaDB
+) -> None:
+    with mariadb_server.connect(matomo_database) as connection:
+        create_matomo_tables(connection)
+        counts = write_analytics(connection, seed=1, scale=0.0002)
+    result = smartdiet(
+        "sync", "--json", MATOMO_HOST=mariadb_server.host, MATOMO_PORT=str(mariadb_server.port),
+        MATOMO_DATABASE=matomo_database, MATOMO_USER=mariadb_server.user, MATOMO_PASSWORD=mariadb_server.password,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    tables = json.loads(result.stdout)["tables"]
+    assert {name: table["inserted"] for name, table in tables.items() if name in counts} == counts

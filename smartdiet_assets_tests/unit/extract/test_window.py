@@ -55,6 +55,12 @@ MARCH_TO_NEWEST = WindowRequest("range", start=MARCH, end=JUNE, to_newest=True)
         # 5. older partitions read themselves and move no watermark, also not forward over what they skip
         ({}, MARCH_ALONE, JUNE, None, Window("partition", start=MARCH, end=MAY, moves_watermark=False)),
         ({}, MARCH_ALONE, JANUARY, None, Window("partition", start=MARCH, end=MAY, moves_watermark=False)),
+        # A table without dates whose rows are only added reads those after its newest key, or everything
+        ({"incremental": "key"}, NEWEST, None, date(2024, 1, 1), Window("full")),
+        ({"incremental": "key"}, NEWEST, MAY, date(2024, 1, 1), Window("incremental", by_key=True)),
+        ({"incremental": "key"}, MARCH_ALONE, MAY, None, Window("incremental", by_key=True)),
+        ({"incremental": "key"}, MARCH_TO_NEWEST, MAY, None, Window("full")),
+        ({"incremental": "key"}, WindowRequest("newest", since=JANUARY), MAY, None, Window("full")),
     ],
 )
 def test_the_window_of_a_request(settings, request_, watermark, threshold, expected) -> None:

@@ -30,6 +30,9 @@ def test_the_defaults_are_those_of_the_replaced_tool() -> None:
     assert (environment.postgres_port, environment.postgres_database) == (5432, "database")
     assert (environment.postgres_user, environment.postgres_password) == ("user", "")
     assert (environment.global_date_threshold, environment.batch_size) == (None, 5000)
+    assert (environment.matomo_source, environment.matomo_host, environment.matomo_port) == ("local", "localhost", 3306)
+    assert (environment.matomo_database, environment.matomo_user) == ("matomo", "root")
+    assert (environment.matomo_password, environment.matomo_table_prefix) == ("", "matomo_")
 
 
 def test_every_variable_is_read() -> None:
@@ -53,6 +56,14 @@ def test_every_variable_is_read() -> None:
     assert SECRET not in repr(environment)
 
 
+def test_matomo_is_configured_where_something_says_where_it_is() -> None:
+    assert not read_environment({"MATOMO_PASSWORD": SECRET, "MATOMO_PORT": "3307", "MATOMO_HOST": ""}).matomo_configured
+    assert read_environment({"MATOMO_HOST": "db"}).matomo_configured
+    assert read_environment({"MATOMO_DATABASE": "analytics"}).matomo_configured
+    assert read_environment({"MATOMO_TABLE_PREFIX": "-"}).matomo_table_prefix == ""
+    assert SECRET not in repr(read_environment({"MATOMO_PASSWORD": SECRET}))
+
+
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
     assert read_environment(dict.fromkeys(VARIABLES, "")) == read_environment({})
 
@@ -67,6 +78,9 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
         ("BATCH_SIZE", "0"),
         ("BATCH_SIZE", "many"),
         ("SMARTDIET_EXECUTOR", "fast"),
+        ("MATOMO_SOURCE", "elsewhere"),
+        ("MATOMO_TABLE_PREFIX", "`; DROP"),
+        ("MATOMO_SSL_VERIFY", "perhaps"),
     ],
 )
 def test_a_bad_value_is_an_error_that_names_the_variable_and_not_the_value(name: str, bad: str) -> None:

@@ -2,6 +2,7 @@
 
 import psycopg
 import pymongo.errors
+import pymysql
 import pytest
 from bson.errors import InvalidBSON
 
@@ -14,9 +15,11 @@ from smartdiet_assets.errors import (
     PermissionDeniedError,
     ReadFailedError,
     ServerUnreachableError,
+    SourceTableError,
     TerminalError,
     TransientError,
 )
+from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 
@@ -94,3 +97,37 @@ def test_a_mongo_error_is_told_by_its_type_or_code(error: Exception, expected: t
     assert type(ours) is expected
     assert str(ours).startswith("reading users failed")
     assert VALUE not in str(ours)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (2003, ServerUnreachableError),
+        (2013, ServerUnreachableError),
+        (2006, ServerUnreachableError),
+        (1040, ServerUnreachableError),
+        (1053, ServerUnreachableError),
+        (1205, TransientError),
+        (1213, TransientError),
+        (1317, TransientError),
+        (1927, TransientError),
+        (1045, AuthenticationError),
+        (1698, AuthenticationError),
+        (1044, PermissionDeniedError),
+        (1142, PermissionDeniedError),
+        (1049, DatabaseNotFoundError),
+        (1146, SourceTableError),
+        (2026, ConfigurationError),
+        (1064, ReadFailedError),
+    ],
+)
+def test_a_number_of_mariadb_decides_and_its_text_is_not_repeated(number: int, expected: type[Exception]) -> None:
+    ours = translate_matomo_error(pymysql.OperationalError(number, f"near '{VALUE}'"), "reading visits")
+    assert type(ours) is expected
+    assert str(ours).startswith("reading visits failed")
+    assert VALUE not in str(ours)
+
+
+def test_a_connection_that_is_closed_already_is_lost() -> None:
+    assert type(translate_matomo_error(pymysql.InterfaceError(0, ""), "reading")) is ServerUnreachableError
+    assert type(translate_matomo_error(ConnectionResetError(104, VALUE), "reading")) is ServerUnreachableError

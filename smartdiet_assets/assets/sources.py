@@ -1,0 +1,127 @@
+"""Where a table's rows come from, behind one interface: the collection in MongoDB, or the table of Matomo.
+
+Here: for each source, its reading and its transformation put together, so that one run serves both. Not here: the run
+(`assets.mirror`), or any statement (`extract`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from pymongo.database import Database
+from pymysql.connections import Connection
+
+from smartdiet_assets.extract import documents, matomo
+from smartdiet_assets.extract.matomo_structure import (
+    check_source_table,
+    extend_table,
+    fetch_source_table,
+    list_unmirrored,
+)
+from smartdiet_assets.extract.window import Window
+from smartdiet_assets.schema.document_id import decode_document_id
+from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, compose_source_name
+from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
+from smartdiet_assets.transform.matomo import build_row_transformer
+
+
+class Source(Protocol):
+    """What a run needs of a source. A batch is whatever `transform` takes.
+
+    Attributes:
+        schema, table: what is mirrored; the table may have columns that were found at the source.
+        unmirrored_columns: columns of the source that are not mirrored.
+    """
+
+    schema: Schema
+    table: Table
+    unmirrored_columns: tuple[str, ...]
+
+    def fetch_clock(self) -> datetime:
+        """Fetch the source's own time, naive UTC."""
+
+    def fetch_window(self, window: Window, after_key: object) -> Iterator[Any]:
+        """Stream the batches of a window; `after_key` is the newest mirrored key, for a window by key."""
+
+    def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[Any]:
+        """Stream the batches of the documents with the given encoded ids."""
+
+    def fetch_keys(self) -> Iterator[Sequence[object]]:
+        """Stream all keys there are, in chunks."""
+
+    def transform(self, batch: Any) -> TransformedBatch:
+        """Turn a batch into rows and rejects."""
+
+
+class MongoSource:
+    """The documents of a table's collection."""
+
+    unmirrored_columns: tuple[str, ...] = ()
+
+    def __init__(self, schema: Schema, table: Table, database: Database[dict[str, Any]], batch_size: int) -> None:
+        self.schema = schema
+        self.table = table
+        self.transform = build_transformer(table)
+        self._database = database
+        self._batch_size = batch_size
+
+    def fetch_clock(self) -> datetime:
+        return documents.fetch_server_clock(self._database)
+
+    def fetch_window(self, window: Window, after_key: object) -> Iterator[bytes]:
+        return documents.fetch_window(self._database, self.table, window, self._batch_size)
+
+    def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[bytes]:
+        decoded = [decode_document_id(text) for text in document_ids]
+        return documents.fetch_by_ids(self._database, self.table, decoded)
+
+    def fetch_keys(self) -> Iterator[Sequence[object]]:
+        raise NotImplementedError("the keys of a collection are not compared")
+
+
+class MatomoSource:
+    """The rows of one of Matomo's tables.
+
+    Opening it compares the table on the server with the declaration.
+
+    Raises:
+        SourceTableError: the server lacks a declared column.
+        pymysql.Error: it has no such table, or the user may not read it.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        table: Table,
+        connection: Connection[Any],
+        batch_size: int = 5_000,
+        *,
+        table_prefix: str = DEFAULT_PREFIX,
+    ) -> None:
+        self._connection = connection
+        self._batch_size = batch_size
+        time_column = table.column(table.time_column).source_column if table.time_column else ""
+        name = compose_source_name(table.source_table, table_prefix)
+        self._found = fetch_source_table(connection, name, time_column)
+        check_source_table(table, self._found)
+        self.table = extend_table(table, self._found)
+        self.schema = schema.model_copy(update={"tables": {**schema.tables, table.name: self.table}})
+        self.unmirrored_columns = list_unmirrored(self.table, self._found)
+        self.transform = build_row_transformer(
+            self.table, {column.name: column.data_type for column in self._found.columns.values()}
+        )
+
+    def fetch_clock(self) -> datetime:
+        return matomo.fetch_server_clock(self._connection)
+
+    def fetch_window(self, window: Window, after_key: object) -> Iterator[list[matomo.Row]]:
+        return matomo.fetch_window(self._connection, self.table, self._found, window, after_key, self._batch_size)
+
+    def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[list[matomo.Row]]:
+        return matomo.fetch_by_keys(self._connection, self.table, self._found, document_ids)
+
+    def fetch_keys(self) -> Iterator[Sequence[object]]:
+        return matomo.fetch_keys(self._connection, self.table, self._found)

@@ -1,0 +1,177 @@
+"""Matomo's database (MariaDB or MySQL) as a resource: its settings, its connections and its check.
+
+Here: how a connection is opened and closed. Not here: what is read through it (`extract`), and which error is which
+(`matomo_errors`).
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pymysql
+from dagster import ConfigurableResource
+from pydantic import Field
+from pymysql.converters import encoders
+from pymysql.cursors import SSCursor
+
+from smartdiet_assets.errors import ConfigurationError, SmartdietError
+from smartdiet_assets.resources.checking import CheckResult
+from smartdiet_assets.resources.environment import build_configured, read_environment, require_read
+from smartdiet_assets.resources.matomo_errors import translate_matomo_error
+from smartdiet_assets.resources.mongo import SECRET
+from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TABLES, compose_source_name
+
+if TYPE_CHECKING:
+    from pymysql.connections import Connection
+
+# Values come as they are stored: DATETIME as it is, TIMESTAMP in UTC, no padding of CHAR. Each page is a statement of
+# its own that reads what is committed, and the server waits while PostgreSQL is busy.
+_SESSION = """\
+SET SESSION time_zone = '+00:00', SESSION sql_mode = '', SESSION net_write_timeout = 600, SESSION wait_timeout = 28800,
+  SESSION transaction_isolation = 'READ-COMMITTED', SESSION group_concat_max_len = 1048576"""
+#: MariaDB before 11.1 knows only the old name.
+_SESSION_OLD = _SESSION.replace("transaction_isolation", "tx_isolation")
+_UNKNOWN_VARIABLE = 1193
+
+
+class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
+    """The database of the Matomo that is mirrored. Reads only.
+
+    Outside of a Dagster run use it as
+    `with build_matomo_resource().process_config_and_initialize_cm() as matomo:`, which reads the variables too.
+    """
+
+    source: str = Field(default="local", description="local: the server is reached directly (MATOMO_SOURCE).")
+    host: str = Field(default="localhost", description="Host name or address (MATOMO_HOST).")
+    port: int = Field(default=3306, description="TCP port (MATOMO_PORT).")
+    database: str = Field(default="matomo", description="Name of the database (MATOMO_DATABASE).")
+    user: str = Field(default="root", description="Name of the user (MATOMO_USER).")
+    password: str = Field(
+        default="", repr=False, json_schema_extra=SECRET, description="Its password (MATOMO_PASSWORD)."
+    )
+    table_prefix: str = Field(
+        default=DEFAULT_PREFIX, description="What the names of its tables begin with (MATOMO_TABLE_PREFIX)."
+    )
+    ssl_ca: str = Field(default="", description="File of the certificate authority (MATOMO_SSL_CA).")
+    ssl_cert: str = Field(default="", description="File of our certificate (MATOMO_SSL_CERT).")
+    ssl_key: str = Field(default="", description="File of its key (MATOMO_SSL_KEY).")
+    ssl_verify: bool = Field(
+        default=True, description="Whether the authority must vouch for the server's certificate (MATOMO_SSL_VERIFY)."
+    )
+    connect_timeout: float = Field(default=10.0, ge=1, description="Seconds to open a connection.")
+    read_timeout: float = Field(
+        default=600.0, ge=1, description="Seconds to wait for one answer; a scan without an index needs long."
+    )
+
+    @contextmanager
+    def connect(self) -> Generator["Connection[Any]", None, None]:
+        """Open a connection that gives values as the bytes the server sends; closed at the end of the block.
+
+        Raises:
+            SmartdietError: by cause: ServerUnreachableError, AuthenticationError, DatabaseNotFoundError, ...
+            ConfigurationError: MATOMO_SOURCE is remote, or a file of the TLS options cannot be used.
+        """
+        connection = self._open()
+        try:
+            yield connection
+        finally:
+            # Without a word to the server: there may be half an answer on the line.
+            connection._force_close()
+
+    def _open(self) -> "Connection[Any]":
+        require_read(self)
+        if self.source != "local":
+            raise ConfigurationError(
+                "MATOMO_SOURCE=remote (through an SSH tunnel) is not there yet; it comes later. "
+                "Until then use MATOMO_SOURCE=local with a server that is reached directly"
+            )
+        action = f"connecting to {self.describe()}"
+        try:
+            connection = pymysql.connect(
+                host=self.host,
+                port=self.port,
+                database=self.database,
+                user=self.user,
+                password=self.password,
+                charset="utf8mb4",
+                # Text is decoded value by value: one that is not valid must not end the run.
+                use_unicode=False,
+                conv=dict(encoders),
+                autocommit=True,
+                cursorclass=SSCursor,
+                connect_timeout=self.connect_timeout,
+                read_timeout=self.read_timeout,
+                write_timeout=self.read_timeout,
+                program_name="smartdiet",
+                **self._compose_tls(),
+            )
+        except (pymysql.Error, OSError, ValueError) as error:
+            raise translate_matomo_error(error, action) from None
+        try:
+            _prepare_session(connection)
+        except pymysql.Error as error:
+            connection._force_close()
+            raise translate_matomo_error(error, action) from None
+        return connection
+
+    def _compose_tls(self) -> dict[str, Any]:
+        if not (self.ssl_ca or self.ssl_cert):
+            return {}
+        return {
+            "ssl_ca": self.ssl_ca or None,
+            "ssl_cert": self.ssl_cert or None,
+            "ssl_key": self.ssl_key or None,
+            "ssl_verify_cert": self.ssl_verify,
+            "ssl_verify_identity": self.ssl_verify,
+        }
+
+    def describe(self) -> str:
+        """Name the server and database in a message."""
+        return f"Matomo's database {self.database} at {self.host}:{self.port}"
+
+    def name_of(self, source_table: str) -> str:
+        """Name a declared table as it is called on the server."""
+        return compose_source_name(source_table, self.table_prefix)
+
+    def check(self, source_tables: Sequence[str] = KNOWN_TABLES) -> CheckResult:
+        """Say in one sentence what keeps the mirror from reading tables, if anything does."""
+        try:
+            self._find_fault(source_tables)
+        except SmartdietError as error:
+            return CheckResult(name="matomo", ok=False, sentence=str(error))
+        return CheckResult(name="matomo", ok=True)
+
+    def _find_fault(self, source_tables: Sequence[str]) -> None:
+        with self.connect() as connection, connection.cursor() as cursor:
+            for name in map(self.name_of, source_tables):
+                try:
+                    cursor.execute(f"SELECT 1 FROM `{name}` LIMIT 1")
+                    cursor.fetchall()
+                except pymysql.Error as error:
+                    raise translate_matomo_error(error, f"reading {name} of {self.describe()}") from None
+
+
+def build_matomo_resource() -> MatomoResource:
+    """Build the resource that the environment describes; what a variable gives shows in Dagit as its name.
+
+    Raises:
+        ConfigurationError: a variable cannot be used.
+    """
+    fields = ("source", "host", "port", "database", "user", "password", "ssl_ca", "ssl_cert", "ssl_key")
+    settings = read_environment()
+    return build_configured(
+        MatomoResource,
+        {field: f"MATOMO_{field.upper()}" for field in fields},
+        settings,
+        {"table_prefix": settings.matomo_table_prefix, "ssl_verify": settings.matomo_ssl_verify},
+    )
+
+
+def _prepare_session(connection: "Connection[Any]") -> None:
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(_SESSION)
+        except pymysql.Error as error:
+            if error.args[:1] != (_UNKNOWN_VARIABLE,):
+                raise
+            cursor.execute(_SESSION_OLD)

@@ -1,0 +1,285 @@
+"""One page of rows from Matomo to typed rows and rejects.
+
+Here: column by column, the usual values in one go; where a column has an unusual one, each of its values alone, with
+the conversions that documents go through too. Not here: reading (`extract`), and what a type takes (`text`, `numbers`,
+`dates`, ...).
+
+Values arrive as the bytes the server sends: text as UTF-8, numbers and times spelled out.
+"""
+
+import gc
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any
+
+from smartdiet_assets.schema.document_id import UNREADABLE, encode_document_id
+from smartdiet_assets.schema.model import Column, Table
+from smartdiet_assets.schema.reasons import Reason, Reject
+from smartdiet_assets.transform.batch import TransformedBatch
+from smartdiet_assets.transform.convert import build_conversion
+from smartdiet_assets.transform.rejection import Rejection
+
+Row = tuple[bytes | None, ...]
+#: Converts all values of a column, None among them, or raises anything at the first that is unusual.
+Together = Callable[[Sequence[bytes | None]], Sequence[Any]]
+#: Converts one value, or raises `Rejection`.
+Alone = Callable[[bytes], Any]
+
+_BITS = {"smallint": 15, "integer": 31, "bigint": 63}
+_LARGEST_REAL = 3.4028235e38
+_ZERO_DATES = ("0000-00-00", "0000-00-00 00:00:00")
+_WHOLE = ("tinyint", "smallint", "mediumint", "int", "bigint", "year")
+_NUMBERS = (*_WHOLE, "float", "double", "decimal")
+_DATED = ("date", "timestamp", "timestamptz")
+_TIMES = ("date", "datetime", "timestamp", "time")
+
+
+def build_row_transformer(table: Table, data_types: Mapping[str, str]) -> Callable[[Sequence[Row]], TransformedBatch]:
+    """Build the transformation of a table of Matomo: takes a page of rows in the order of `stored_columns`.
+
+    Args:
+        data_types: MariaDB's type of each source column, without length (`varchar`).
+    """
+    columns = [_ColumnConverter(column, data_types[column.source_column]) for column in table.stored_columns]
+    names = [column.name for column in table.stored_columns]
+    key_place = names.index(table.document_column)
+    time_place = names.index(table.time_column) if table.time_column else None
+
+    def transform(rows: Sequence[Row]) -> TransformedBatch:
+        batch = TransformedBatch(documents_read=len(rows))
+        if not rows:
+            return batch
+        was_enabled = gc.isenabled()
+        # As for documents: nothing here forms cycles.
+        gc.disable()
+        try:
+            raw = list(zip(*rows, strict=True))
+            rejections: dict[int, Rejection] = {}
+            converted = [column.convert(values, rejections) for column, values in zip(columns, raw, strict=True)]
+            batch.rows = list(zip(*converted, strict=True))
+        finally:
+            if was_enabled:
+                gc.enable()
+        if rejections:
+            batch.rows = [row for index, row in enumerate(batch.rows) if index not in rejections]
+            batch.rejects = [_build_reject(raw[key_place][index], found) for index, found in rejections.items()]
+        batch.newest = _find_newest(raw[time_place]) if time_place is not None else None
+        return batch
+
+    return transform
+
+
+class _ColumnConverter:
+    """One column: how its values are converted, together or alone."""
+
+    def __init__(self, column: Column, data_type: str) -> None:
+        self._column = column
+        self._data_type = data_type
+        self._together = _build_together(column, data_type)
+        self._alone = _build_alone(column, data_type)
+        reference = column.foreign_key
+        # Matomo numbers its rows from 1, and writes 0 for "none".
+        self._zero_is_none = (
+            reference is not None and reference.on_missing_parent == "null" and column.type.name in _BITS
+        )
+
+    def convert(self, values: Sequence[bytes | None], rejections: dict[int, Rejection]) -> Sequence[Any]:
+        """Convert the values of a page; a row that has a rejection keeps its first."""
+        found: Sequence[Any]
+        if self._column.nullable and values.count(None) == len(values):
+            return values
+        try:
+            found = self._together(values)
+        except Exception:  # noqa: BLE001 - whatever is unusual is looked at value by value
+            found = self._convert_each(values, rejections)
+        if self._zero_is_none and 0 in found:
+            found = [value or None for value in found]
+        if not self._column.nullable and None in found:
+            found = [self._fill(value, index, rejections) for index, value in enumerate(found)]
+        return found
+
+    def _convert_each(self, values: Sequence[bytes | None], rejections: dict[int, Rejection]) -> list[Any]:
+        found: list[Any] = []
+        for index, value in enumerate(values):
+            converted = None
+            if value is not None:
+                try:
+                    converted = self._alone(value)
+                except Rejection as rejection:
+                    self._note(index, rejection, rejections)
+            found.append(converted)
+        return found
+
+    def _fill(self, value: Any, index: int, rejections: dict[int, Rejection]) -> Any:
+        """Give a NOT NULL column its default in the place of NULL, or reject the row."""
+        if value is None and index not in rejections:
+            if self._column.default is not None:
+                return self._alone(str(self._column.default).encode())
+            self._note(index, Rejection(Reason.MISSING_VALUE, "NOT NULL"), rejections)
+        return value
+
+    def _note(self, index: int, rejection: Rejection, rejections: dict[int, Rejection]) -> None:
+        rejection.column = self._column.name
+        rejection.received = self._data_type
+        rejections.setdefault(index, rejection)
+
+
+def _build_reject(key: bytes | None, rejection: Rejection) -> Reject:
+    try:
+        identity = encode_document_id((key or b"").decode())
+    except UnicodeDecodeError:
+        identity = UNREADABLE
+    return Reject(identity, rejection.column, rejection.reason, rejection.expected, rejection.received)
+
+
+def _find_newest(times: Sequence[bytes | None]) -> datetime | None:
+    """Find the largest time; spelled out, times sort as they are."""
+    newest = max((value for value in times if value is not None), default=None)
+    try:
+        return None if newest is None else datetime.fromisoformat(newest.decode())
+    except ValueError:
+        return None
+
+
+# --- one value
+
+
+def _build_alone(column: Column, data_type: str) -> Alone:
+    convert = build_conversion(column).convert
+    expected, dated = column.type.sql, column.type.name in _DATED
+    if data_type == "bit" and column.type.name != "bytea":
+        return lambda value: convert(int.from_bytes(value, "big"))
+    if column.type.name == "bytea":
+        return convert
+    is_json = column.type.name == "jsonb"
+
+    def convert_text(value: bytes) -> Any:
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            raise Rejection(Reason.INVALID_TEXT, expected) from None
+        if dated and text.partition(".")[0] in _ZERO_DATES:
+            return None
+        try:
+            return convert(json.loads(text) if is_json else text)
+        except json.JSONDecodeError:
+            raise Rejection(Reason.INVALID_TYPE, expected) from None
+        except Rejection:
+            if data_type in _TIMES:
+                # A date such as 2024-00-31, or a duration of more than a day: right in MariaDB, and too much for us.
+                raise Rejection(Reason.OUT_OF_RANGE, expected) from None
+            raise
+
+    return convert_text
+
+
+# --- all values of a page
+
+
+def _build_together(column: Column, data_type: str) -> Together:
+    kind = column.type.name
+    if data_type == "bit" and kind != "bytea":
+        return _refuse
+    if kind in _BITS and data_type in _WHOLE:
+        return _build_integers(_BITS[kind])
+    if column.type.is_text:
+        return _build_texts(column.type.length if kind != "char" else column.type.length or 1)
+    match kind:
+        case "bytea":
+            return lambda values: values
+        case "timestamp" if data_type in ("datetime", "timestamp"):
+            return _build_spelled(datetime.fromisoformat)
+        case "time" if data_type == "time":
+            return _build_spelled(time.fromisoformat)
+        case "double precision" | "real" if data_type in _NUMBERS:
+            return _build_floats(_LARGEST_REAL if kind == "real" else math.inf)
+        case "numeric" if data_type == "decimal":
+            return _build_decimals(column)
+    return _refuse
+
+
+def _refuse(values: Sequence[bytes | None]) -> Sequence[Any]:
+    """Leave every value to be converted alone."""
+    raise ValueError
+
+
+def _build_integers(bits: int) -> Together:
+    high = (1 << bits) - 1
+
+    def convert(values: Sequence[bytes | None]) -> Sequence[Any]:
+        found: Sequence[Any]
+        if None in values:
+            found = [None if value is None else int(value) for value in values]
+            known = [value for value in found if value is not None]
+        else:
+            found = known = list(map(int, values))  # type: ignore[arg-type]
+        if known and (max(known) > high or min(known) < ~high):
+            raise ValueError
+        return found
+
+    return convert
+
+
+def _split(values: Sequence[bytes | None]) -> list[str]:
+    """Decode all values at once, NULL as "".
+
+    Raises:
+        ValueError: one of them is not UTF-8, or holds a NUL.
+    """
+    filled = [value or b"" for value in values] if None in values else values
+    texts = b"\0".join(filled).decode().split("\0")  # type: ignore[arg-type]
+    if len(texts) != len(values):
+        raise ValueError
+    return texts
+
+
+def _build_texts(limit: int | None) -> Together:
+    def convert(values: Sequence[bytes | None]) -> Sequence[Any]:
+        texts = _split(values)
+        if limit is not None and max(map(len, texts)) > limit:
+            raise ValueError
+        if None not in values:
+            return texts
+        return [None if value is None else text for value, text in zip(values, texts, strict=True)]
+
+    return convert
+
+
+def _build_spelled(read: Callable[[str], Any]) -> Together:
+    def convert(values: Sequence[bytes | None]) -> Sequence[Any]:
+        texts = _split(values)
+        if None not in values:
+            return list(map(read, texts))
+        return [None if value is None else read(text) for value, text in zip(values, texts, strict=True)]
+
+    return convert
+
+
+def _build_floats(limit: float) -> Together:
+    def convert(values: Sequence[bytes | None]) -> Sequence[Any]:
+        found = [None if value is None else float(value) for value in values]
+        if limit < math.inf and any(value is not None and not -limit <= value <= limit for value in found):
+            raise ValueError
+        return found
+
+    return convert
+
+
+def _build_decimals(column: Column) -> Together:
+    precision, scale = column.type.precision, column.type.scale or 0
+    high = None if precision is None else Decimal(10) ** (precision - scale)
+
+    def convert(values: Sequence[bytes | None]) -> Sequence[Any]:
+        texts = _split(values)
+        found = [None if value is None else Decimal(text) for value, text in zip(values, texts, strict=True)]
+        if high is not None and any(
+            value is not None and (abs(value) >= high or value.as_tuple().exponent < -scale)  # type: ignore[operator]
+            for value in found
+        ):
+            raise ValueError
+        return found
+
+    return convert

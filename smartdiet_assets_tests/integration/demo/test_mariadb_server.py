@@ -1,0 +1,118 @@
+"""The embedded MariaDB keeps what it was given, lets nobody in without its password, and leaves no process behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from smartdiet_assets.demo import mariadb_server
+from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
+from smartdiet_assets.demo.server_folder import EmbeddedServerError
+from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets_tests.conftest import skip_or_fail
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedMariaDB]:
+    """A server of this test's own, which it may kill."""
+    server = EmbeddedMariaDB(tmp_path / "mariadb")
+    try:
+        server.start()
+    except ConfigurationError as error:
+        skip_or_fail(str(error))
+    yield server
+    server.remove()
+
+
+def is_gone(pid: int, seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_data_is_kept_over_an_end_and_a_start(server: EmbeddedMariaDB, end: str) -> None:
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE kept")
+        cursor.execute("CREATE TABLE kept.t (a INT)")
+        cursor.execute("INSERT INTO kept.t VALUES (7)")
+    pid = server.process_id
+    getattr(server, end)()
+    assert pid is not None
+    assert is_gone(pid, 0.1)
+    with EmbeddedMariaDB(server.directory) as again, again.connect("kept") as kept, kept.cursor() as cursor:
+        cursor.execute("SELECT a FROM t")
+        assert cursor.fetchall() == ((7,),)
+
+
+@pytest.mark.parametrize(("user", "password"), [("root", ""), ("", ""), ("smartdiet", ""), ("smartdiet", "wrong")])
+def test_nobody_gets_in_without_the_password(server: EmbeddedMariaDB, user: str, password: str) -> None:
+    with pytest.raises(pymysql.OperationalError) as caught:
+        pymysql.connect(host=server.host, port=server.port, user=user, password=password)
+    assert caught.value.args[0] in (1045, 1698)
+
+
+def test_only_its_owner_can_read_the_password_and_it_is_in_no_argument(server: EmbeddedMariaDB) -> None:
+    assert (server.directory / "password").stat().st_mode & 0o077 == 0
+    assert server.password not in Path(f"/proc/{server.process_id}/cmdline").read_text()
+    assert not (server.data_directory / "account.sql").exists()
+    assert server.password not in repr(server)
+
+
+def test_it_does_not_run_as_root(server: EmbeddedMariaDB) -> None:
+    assert os.stat(f"/proc/{server.process_id}").st_uid != 0
+
+
+def test_a_second_server_on_one_folder_is_refused(server: EmbeddedMariaDB) -> None:
+    with pytest.raises(EmbeddedServerError, match="already runs on"):
+        EmbeddedMariaDB(server.directory).start()
+
+
+def test_a_port_in_use_is_named(server: EmbeddedMariaDB, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        other = EmbeddedMariaDB(tmp_path / "other", port=taken.getsockname()[1])
+        with pytest.raises(EmbeddedServerError, match=r"port \d+ of 127.0.0.1 is in use"):
+            other.start()
+        other.remove()
+
+
+def test_a_machine_without_it_is_told_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(mariadb_server, "_SERVER_FOLDERS", ())
+    assert not mariadb_server.has_mariadb()
+    with pytest.raises(ConfigurationError, match="run: apt install mariadb-server"):
+        EmbeddedMariaDB(tmp_path / "none").start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has ended")
+def test_it_ends_with_the_process_that_started_it(server: EmbeddedMariaDB, tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path;"
+        "from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB;"
+        "server = EmbeddedMariaDB(Path(sys.argv[1])); server.start();"
+        "print(server.process_id, flush=True); time.sleep(60)"
+    )
+    folder = tmp_path / "orphan"
+    parent = subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    assert is_gone(pid)
+    EmbeddedMariaDB(folder).remove()
