@@ -67,10 +67,10 @@ def sync(session: Session, tables: tuple[str, ...], since: str | None, full: boo
     Exits 1 if a table failed (the others still run), 2 if nothing could be run at all.
     """
     from smartdiet_assets.definitions import build_definitions
-    from smartdiet_assets.operations.connections import connect_postgres, find_faults
+    from smartdiet_assets.operations.connections import connect_postgres, find_source_faults, find_target_fault
     from smartdiet_assets.operations.instance import open_instance
     from smartdiet_assets.operations.reports import build_sync_grid, open_console, print_failures, show_progress
-    from smartdiet_assets.operations.sync import leave_out_matomo, run_sync
+    from smartdiet_assets.operations.sync import TableOutcome, leave_out_matomo, run_sync
 
     if since is not None:
         _check_date(since)
@@ -78,8 +78,15 @@ def sync(session: Session, tables: tuple[str, ...], since: str | None, full: boo
     errors = open_console(errors=True)
     if not tables:
         selection = leave_out_matomo(session.schema, session.environment, selection, errors)
-    if faults := find_faults(session.schema.tables[name] for name in selection):
-        raise ConfigurationError("\n".join(faults))
+    if fault := find_target_fault():
+        raise ConfigurationError(fault)
+    faults = find_source_faults(session.schema.tables[name] for name in selection)
+    unreadable = {
+        name: faults[source] for name in selection if (source := session.schema.tables[name].source) in faults
+    }
+    if faults and len(unreadable) == len(selection):
+        raise ConfigurationError("\n".join(faults.values()))
+    selection = [name for name in selection if name not in unreadable]
     definitions = build_definitions(session.schema, session.environment)
     with open_instance(session.config_folder) as instance, show_progress(errors):
         try:
@@ -89,6 +96,7 @@ def sync(session: Session, tables: tuple[str, ...], since: str | None, full: boo
         except KeyboardInterrupt:
             errors.print("Interrupted; the tables that were finished stay as they are.")
             sys.exit(130)
+    outcome.tables.update({name: TableOutcome(error=fault) for name, fault in unreadable.items()})
     if as_json:
         click.echo(json.dumps(outcome.as_json()))
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.matomo import build_matomo_resource
 from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
@@ -26,19 +27,27 @@ def connect_postgres() -> Iterator[Connection[Any]]:
         yield connection
 
 
-def find_faults(tables: Iterable[Table]) -> list[str]:
-    """Check the servers that tables need, and say in a sentence each what keeps the mirror from using one.
+def find_target_fault() -> str:
+    """Say in a sentence what keeps the mirror from writing to PostgreSQL; "" when nothing does."""
+    with build_postgres_resource().process_config_and_initialize_cm() as postgres:
+        result: CheckResult = postgres.check()
+    return result.sentence
 
-    Asked before a run: without a server every table would wait for it and try again by itself.
+
+def find_source_faults(tables: Iterable[Table]) -> dict[str, str]:
+    """Check the sources that tables need, and say what keeps the mirror from reading one.
+
+    Asked before a run: without its server every table would wait for it and try again by itself.
+
+    Returns:
+        A sentence by source (`Table.source`), for those that cannot be read.
     """
     tables = list(tables)
-    checks = []
-    with build_postgres_resource().process_config_and_initialize_cm() as postgres:
-        checks.append(postgres.check())
+    checks = {}
     if any(table.source == "mongodb" for table in tables):
         with build_mongo_resource().process_config_and_initialize_cm() as mongo:
-            checks.append(mongo.check())
+            checks["mongodb"] = mongo.check()
     if sources := [table.source_table for table in tables if table.source == "matomo"]:
         with build_matomo_resource().process_config_and_initialize_cm() as matomo:
-            checks.append(matomo.check(sources))
-    return [check.sentence for check in checks if not check.ok]
+            checks["matomo"] = matomo.check(sources)
+    return {source: check.sentence for source, check in checks.items() if not check.ok}

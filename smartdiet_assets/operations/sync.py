@@ -96,7 +96,7 @@ def run_sync(
     instance: dg.DagsterInstance,
     connect: Connect,
     *,
-    tables: Sequence[str] = (),
+    tables: Sequence[str],
     since: str | None = None,
     full: bool = False,
 ) -> SyncOutcome:
@@ -110,7 +110,7 @@ def run_sync(
         schema: the schema they were built from.
         instance: where the runs are recorded.
         connect: opens a PostgreSQL connection, to look for awaited parents.
-        tables: the tables to mirror; all of them when empty.
+        tables: the tables to mirror.
         since: ISO date; also read the documents dated from here on.
         full: read every document.
 
@@ -118,8 +118,10 @@ def run_sync(
         KeyboardInterrupt: the run was interrupted; the tables it finished stay as they are.
     """
     started = time.perf_counter()
-    selection = [name for name in schema.tables if not tables or name in tables]
+    selection = [name for name in schema.tables if name in tables]
     outcome = SyncOutcome({name: TableOutcome() for name in selection})
+    if not selection:
+        return outcome
     run_id = _run_pass(definitions, instance, selection, outcome, since=since, full=full)
     # A chain of missing parents is at most as long as the list of tables.
     for _ in selection:

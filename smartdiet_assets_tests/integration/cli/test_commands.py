@@ -197,6 +197,16 @@ def test_a_table_of_matomo_that_is_named_runs_and_says_what_is_missing(with_mato
     assert "no server answers; check it, MATOMO_HOST and MATOMO_PORT" in result.stderr
 
 
+def test_a_source_that_is_away_fails_its_own_tables_and_not_the_others(with_matomo: Any) -> None:
+    result = smartdiet("sync", "--json", MATOMO_HOST="127.0.0.1", MATOMO_PORT="1")
+    assert result.returncode == 1
+    tables = json.loads(result.stdout)["tables"]
+    failed = {name for name, table in tables.items() if "error" in table}
+    assert failed == {name for name in tables if name.startswith("matomo_")} != set()
+    assert tables["companies"]["inserted"] == 1
+    assert "no server answers" in tables["matomo_log_visit"]["error"]
+
+
 def test_sync_mirrors_matomo_where_it_is_configured(
     with_matomo: Any, matomo_database: str, mariadb_server: EmbeddedMariaDB
 ) -> None:

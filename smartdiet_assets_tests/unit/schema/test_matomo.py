@@ -34,11 +34,20 @@ def test_the_replaced_tools_file_means_what_it_meant() -> None:
     assert [tables[name].incremental for name in (VISIT, VIEW, ACTION)] == ["dates", "dates", "key"]
 
 
-def test_our_file_keeps_the_replaced_tools_columns_under_their_names_and_types() -> None:
+def test_our_file_keeps_the_replaced_tools_columns_in_types_that_hold_what_matomo_can() -> None:
+    """An INTEGER UNSIGNED does not fit an INTEGER, and a custom dimension has 255 characters."""
+    wider = {
+        "integer": {"integer", "bigint"},
+        "character varying(200)": {"character varying(200)", "character varying(255)"},
+    }
     ours, replaced = load_schema(OURS).tables, yaml.safe_load(REPLACED.read_text())
     for name, table in replaced.items():
-        found = {column.name: column.type for column in ours[name].columns}
-        assert found == {column["name"]: parse_sql_type(column["sql_type"]) for column in table["columns"]}
+        found = {column.name: column.type.sql for column in ours[name].columns}
+        declared = {column["name"]: parse_sql_type(column["sql_type"]).sql for column in table["columns"]}
+        assert set(found) == set(declared)
+        assert all(found[column] in wider.get(sql_type, {sql_type}) for column, sql_type in declared.items())
+    assert ours[VISIT].column("idsite").type.sql == ours[ACTION].column("idaction").type.sql == "bigint"
+    assert ours[VIEW].column("custom_dimension_5").type.sql == "character varying(255)"
 
 
 def test_every_number_of_a_text_points_at_it_and_none_can_keep_a_row_out() -> None:
