@@ -45,9 +45,12 @@ class DeltaCounts:
 
     @property
     def change_ratio(self) -> float | None:
-        """Changed rows over the rows the documents had before; None when they had none."""
+        """Changed items over the rows the documents had before; None when they had none.
+
+        An item exchanged for another is one change, though it costs a deletion and an insertion.
+        """
         existing = self.unchanged + self.updated + self.deleted
-        return self.changed / existing if existing else None
+        return (max(self.inserted, self.deleted) + self.updated) / existing if existing else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def test_smart_diff_touches_the_true_delta_and_nothing_else(servers: Servers) ->
 
 
 def test_operations_are_the_delta_up_to_the_threshold_and_a_replacement_above(servers: Servers) -> None:
-    assert [comparison.work["operations"] for comparison in run("operations", servers)] == [0, 2, 14, 15, 100, 100]
+    assert [comparison.work["operations"] for comparison in run("operations", servers)] == [0, 2, 30, 15, 100, 100]
     assert [change.mode for change in CHANGES] == ["delta"] * 4 + ["replace"] * 2
 
 

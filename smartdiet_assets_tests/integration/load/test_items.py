@@ -106,7 +106,7 @@ def test_smart_diff_writes_the_delta_up_to_the_threshold(club_with_members: Conn
 
     result = load(club_with_members, tagged(), "tags", described(tags(1, *"defghijxyz"), tags(2, *"abcdefghij")))
 
-    assert (result.mode, result.change_ratio, result.replaced) == ("delta", 0.3, 0)
+    assert (result.mode, result.change_ratio, result.replaced) == ("delta", 0.15, 0)
     assert len(set(versions_of(club_with_members, "tags")) & set(before)) == 17
 
 
@@ -116,7 +116,7 @@ def test_smart_diff_replaces_the_changed_documents_above_the_threshold(club_with
 
     result = load(club_with_members, tagged(), "tags", described(tags(1, *"fghijvwxyz"), tags(2, *"abcd")))
 
-    assert (result.mode, result.change_ratio, result.replaced) == ("replace", 10 / 14, 10)
+    assert (result.mode, result.change_ratio, result.replaced) == ("replace", 5 / 14, 10)
     assert (result.inserted, result.deleted, result.unchanged) == (5, 5, 9)
     # Document 2 did not change.
     assert len(set(versions_of(club_with_members, "tags")) & set(before)) == 4

@@ -111,7 +111,9 @@ def test_a_table_without_further_columns_is_never_updated() -> None:
     [
         (DeltaCounts(inserted=5, updated=0, deleted=0, unchanged=0), "delta"),
         (DeltaCounts(inserted=1, updated=1, deleted=1, unchanged=8), "delta"),
-        (DeltaCounts(inserted=2, updated=1, deleted=1, unchanged=8), "replace"),
+        (DeltaCounts(inserted=3, updated=0, deleted=3, unchanged=7), "delta"),
+        (DeltaCounts(inserted=3, updated=1, deleted=1, unchanged=8), "replace"),
+        (DeltaCounts(inserted=0, updated=0, deleted=4, unchanged=6), "replace"),
         (DeltaCounts(inserted=0, updated=0, deleted=0, unchanged=8), "delta"),
     ],
 )
@@ -121,8 +123,8 @@ def test_smart_diff_takes_the_delta_up_to_three_changes_in_ten_rows(counts: Delt
     assert get_strategy("smart_diff").choose_mode(table, counts) == mode
 
 
-def test_the_ratio_counts_changes_over_the_rows_there_were() -> None:
-    assert DeltaCounts(inserted=3, updated=1, deleted=2, unchanged=7).change_ratio == 0.6
+def test_the_ratio_counts_changed_items_over_the_rows_there_were() -> None:
+    assert DeltaCounts(inserted=3, updated=1, deleted=2, unchanged=7).change_ratio == 0.4
     assert DeltaCounts(inserted=3, updated=0, deleted=0, unchanged=0).change_ratio is None
 
 
