@@ -7,6 +7,8 @@ others. Here: remembering that a run was interrupted, so that its steps end inst
 import dagster as dg
 
 _interrupted_runs: set[str] = set()
+#: The steps this process began, by run and table, but for those that ended in an error worth a retry.
+_begun: set[tuple[str, str]] = set()
 
 
 def build_interrupted_failure(run_id: str) -> dg.Failure:
@@ -18,3 +20,20 @@ def build_interrupted_failure(run_id: str) -> dg.Failure:
 def was_interrupted(run_id: str) -> bool:
     """Whether a run of this process was interrupted."""
     return run_id in _interrupted_runs
+
+
+def begin_step(run_id: str, table: str) -> bool:
+    """Note that a step begins; False where it must not, as its run was interrupted.
+
+    An interrupt can also hit Dagster's own work around the step, which then begins a second time without an error
+    that asked for it.
+    """
+    if run_id in _interrupted_runs or (run_id, table) in _begun:
+        return False
+    _begun.add((run_id, table))
+    return True
+
+
+def expect_retry(run_id: str, table: str) -> None:
+    """Note that a step ends in an error worth a retry."""
+    _begun.discard((run_id, table))

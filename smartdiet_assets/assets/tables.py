@@ -17,7 +17,7 @@ from pydantic import Field
 from pymongo.errors import PyMongoError
 from pymysql import Error as MatomoDriverError
 
-from smartdiet_assets.assets.interruption import build_interrupted_failure, was_interrupted
+from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure, expect_retry
 from smartdiet_assets.assets.metadata import build_definition_metadata, build_run_metadata
 from smartdiet_assets.assets.mirror import MirrorResult, mirror_source, mirror_table
 from smartdiet_assets.assets.partitions import build_window_request
@@ -144,7 +144,7 @@ def _run_mirror(
     mirror: Mirror,
 ) -> dg.MaterializeResult[Any]:
     run_id = context.run.run_id
-    if was_interrupted(run_id):
+    if not begin_step(run_id, table.name):
         raise build_interrupted_failure(run_id)
     try:
         request = build_window_request(
@@ -159,7 +159,10 @@ def _run_mirror(
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         raise build_interrupted_failure(run_id) from None
     except Exception as error:  # noqa: BLE001 - the one place that decides what Dagster retries
-        raise _as_run_error(error, table) from None
+        run_error = _as_run_error(error, table)
+        if isinstance(run_error, TransientError):
+            expect_retry(run_id, table.name)
+        raise run_error from None
     return dg.MaterializeResult(metadata=build_run_metadata(result))
 
 

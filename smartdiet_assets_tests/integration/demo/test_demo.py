@@ -5,11 +5,15 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
+from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 
 PROGRAM = [sys.executable, "-m", "smartdiet_assets.cli", "demo", "--scale", "0.0005"]
 
@@ -27,6 +31,15 @@ def processes_of(folder: Path) -> list[str]:
         if str(folder) in line and process.pid != os.getpid():
             lines.append(line)
     return lines
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_data(tmp_path: Path) -> Iterator[None]:
+    """The demo keeps its data; started by root, it keeps some outside of its folder."""
+    yield
+    folder = tmp_path / "smartdiet" / "demo"
+    EmbeddedPostgres(folder / "postgres").remove()
+    EmbeddedMariaDB(folder / "mariadb").remove()
 
 
 def test_the_demo_mirrors_twice_and_stops_what_it_started(tmp_path: Path) -> None:
