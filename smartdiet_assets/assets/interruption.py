@@ -14,7 +14,7 @@ _begun: set[tuple[str, str]] = set()
 def build_interrupted_failure(run_id: str) -> dg.Failure:
     """Build the failure a step of an interrupted run ends with, and remember the run."""
     _interrupted_runs.add(run_id)
-    return dg.Failure(description="interrupted; nothing was written", allow_retries=False)
+    return dg.Failure(description="interrupted; what was not finished is rolled back", allow_retries=False)
 
 
 def was_interrupted(run_id: str) -> bool:
