@@ -109,7 +109,7 @@ def mirror_source(
         # Rows without dates are mirrored up to the moment of the run.
         newest = source_clock if table.incremental == "key" else run.newest
         watermark = min(newest, source_clock) if window.moves_watermark and newest else None
-        removes = table.on_delete == "delete" and window.moves_watermark
+        removes = table.source == "matomo" and table.on_delete == "delete" and window.moves_watermark
         result = load.finish(
             watermark=watermark,
             documents_read=run.documents_read,

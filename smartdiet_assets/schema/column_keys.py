@@ -15,7 +15,7 @@ from smartdiet_assets.schema.section import Section, read_constant
 
 COLUMN_KEYS = (
     "name", "sql_type", "nullable", "primary_key", "default", "foreign_key", "on_missing_parent",
-    "mongo_field", "item_field", "timezone", "description",
+    "mongo_field", "item_field", "timezone", "on_invalid", "description",
 )  # fmt: skip
 MATOMO_COLUMN_KEYS = (
     "name", "sql_type", "nullable", "primary_key", "default", "foreign_key", "on_missing_parent",
@@ -95,9 +95,16 @@ def _parse_column(section: Section, known: tuple[str, ...] = COLUMN_KEYS) -> Col
         item_field=_paths(section, "item_field"),
         source_column=section.text("source_column"),
         timezone=section.text("timezone"),
+        on_invalid=_read_on_invalid(section),
         description=(section.text("description") or "").strip(),
         places=section.places,
     )
+
+
+def _read_on_invalid(section: Section) -> str | None:
+    if "on_invalid" in section.places and "on_invalid" not in section:
+        return "null"  # as with `on_missing_parent`
+    return section.choice("on_invalid", ("reject", "null", "clamp"))
 
 
 def parse_mappings(section: Section) -> tuple[Mapped, ...]:

@@ -8,6 +8,7 @@ A column that is wrong is resolved as far as it goes, so that the rest of the fi
 import re
 import zoneinfo
 from dataclasses import replace
+from typing import Literal
 
 from smartdiet_assets.schema.constants import fault_of_constant
 from smartdiet_assets.schema.declaration import ColumnDeclaration, TableDeclaration
@@ -23,6 +24,8 @@ _REFERENCE = re.compile(r"\s*(\w+)\s*\(\s*(\w+)\s*\)\s*")
 _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _DATED = frozenset({"date", "timestamp", "timestamptz"})
 _ZONED = ("date", "timestamp")
+#: Types whose values can be made to fit: text cut or cleaned, dates moved to the nearest that PostgreSQL has.
+_CLAMPED = ("varchar", "char", "text", "date", "timestamp", "timestamptz")
 #: Stands for a type that could not be read.
 _UNKNOWN = ColumnType(name="text")
 
@@ -69,6 +72,7 @@ def _resolve_column(
         source_column=(declared.source_column or declared.name) if table.source_table and not generated else "",
         timezone=declared.timezone,
         foreign_key=_read_foreign_key(declared, nullable, findings),
+        on_invalid=_read_on_invalid(declared, type, nullable, findings),
         description=declared.description,
     )
 
@@ -212,6 +216,23 @@ def _check_timezone(declared: ColumnDeclaration, type: ColumnType | None, findin
     except (KeyError, ValueError, OSError):
         hint = suggest(declared.timezone, zoneinfo.available_timezones(), "expected a name such as Europe/Paris")
         findings.problem(declared.at("timezone"), f"unknown timezone {quote(declared.timezone)}{hint}")
+
+
+def _read_on_invalid(
+    declared: ColumnDeclaration, type: ColumnType | None, nullable: bool, findings: Findings
+) -> Literal["reject", "null", "clamp"]:
+    place = declared.at("on_invalid")
+    if declared.on_invalid == "null":
+        if not nullable:
+            findings.problem(place, "'on_invalid: null' needs a column that may be NULL")
+            return "reject"
+        return "null"
+    if declared.on_invalid == "clamp":
+        if type and type.name not in _CLAMPED:
+            findings.problem(place, f"'on_invalid: clamp' is for text and dates, not for {type.sql}; use 'null'")
+            return "reject"
+        return "clamp"
+    return "reject"
 
 
 def _read_foreign_key(declared: ColumnDeclaration, nullable: bool, findings: Findings) -> ForeignKey | None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from smartdiet_assets.schema.findings import Place
-from smartdiet_assets.schema.model import Condition, PartitionScheme, Scalar
+from smartdiet_assets.schema.limits import Limit
+from smartdiet_assets.schema.model import MAX_DELETIONS, CollectionRules, Condition, PartitionScheme, Scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class ColumnDeclaration:
     item_field: tuple[str, ...] = ()
     source_column: str | None = None
     timezone: str | None = None
+    on_invalid: str | None = None
     description: str = ""
     places: Mapping[str, Place] = dataclasses.field(default_factory=dict)
 
@@ -71,6 +73,9 @@ class TableDeclaration:
     time_column: str | None = None
     matomo_columns: str = "declared"
     on_delete: str = "keep"
+    max_deletions: Limit = MAX_DELETIONS
+    max_rejects: Limit | None = None
+    rules: CollectionRules = dataclasses.field(default_factory=CollectionRules)
     columns: tuple[ColumnDeclaration, ...] = ()
     mappings: tuple[Mapped, ...] = ()
     unique_constraints: tuple[ColumnList, ...] = ()

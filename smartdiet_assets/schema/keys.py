@@ -14,6 +14,8 @@ from smartdiet_assets.schema.types import ColumnType
 
 #: The column added where no declared column holds the document's id.
 IMPLICIT_COLUMN = "document_id"
+#: The column that says since when a row's document is gone at the source, where `on_delete` is `flag`.
+DELETED_AT = "deleted_at"
 
 #: Types that can hold a document's id, and find it again.
 _ID_TYPES = frozenset({"varchar", "char", "text", "smallint", "integer", "bigint", "uuid"})
@@ -91,6 +93,16 @@ def build_implicit_column() -> Column:
         type=ColumnType(name="varchar"),
         mongo_field=(DOCUMENT_ID,),
         description="The id of the document the row shows",
+        implicit=True,
+    )
+
+
+def build_deleted_at() -> Column:
+    """Build the column that marks rows whose document is gone, for a table that declares none."""
+    return Column(
+        name=DELETED_AT,
+        type=ColumnType(name="timestamp"),
+        description="When the document was found deleted at the source, UTC; NULL while it is there",
         implicit=True,
     )
 

@@ -64,6 +64,9 @@ def load_schema(path: str | Path, *others: str | Path) -> Schema:
     return Schema(
         tables={name: tables[name] for name in order},
         partitions=files[0].content.partitions,
+        collections={
+            table.mongo_collection: table.rules for file in files for table in file.tables if not table.source_table
+        },
         path=" and ".join(file.path for file in files),
         warnings=tuple(
             str(warning) for file in files for warning in sorted(file.findings.warnings, key=lambda found: found.line)

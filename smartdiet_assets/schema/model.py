@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from smartdiet_assets.schema.limits import Limit
 from smartdiet_assets.schema.types import ColumnType
 
 Scalar = str | int | float | bool | None
@@ -23,6 +24,8 @@ Shape = Literal["one_row", "items", "one_per_key"]
 ITEM_ITSELF = "."
 #: The path of a document's identity.
 DOCUMENT_ID = "_id"
+#: An empty or wrong source must not empty a table.
+MAX_DELETIONS = Limit(share=0.1)
 
 
 class _Frozen(BaseModel):
@@ -42,7 +45,7 @@ class Column(_Frozen):
 
     Exactly one source holds: `type.generated` (PostgreSQL fills it), `mongo_field` (paths in the document),
     `item_field` (paths in the array item), `source_column` (in a table of Matomo) or none of them (the array's `set`
-    gives the value). Paths are dotted and in
+    gives the value, and the mirror itself that of `deleted_at`). Paths are dotted and in
     order of preference: the first that leads to a value other than null is used. `.` in `item_field` is the item
     itself where it is not a document. `_id` as a path of a timestamp column is the time in the ObjectId, and
     leads to nothing where the id is not an ObjectId.
@@ -57,6 +60,8 @@ class Column(_Frozen):
     source_column: str = ""
     timezone: str | None = None
     foreign_key: ForeignKey | None = None
+    #: What becomes of a value the column cannot hold: its row is rejected, or it is NULL, or made to fit.
+    on_invalid: Literal["reject", "null", "clamp"] = "reject"
     description: str = ""
     #: Added by the loader, not declared: the document's id in a table that has no column for it.
     implicit: bool = False
@@ -110,7 +115,12 @@ class Table(_Frozen):
         time_column: the column of this table that tells when a row of Matomo last changed; empty where rows are only
             ever added, and read by key.
         matomo_columns: `all` also mirrors the columns Matomo has beyond the declared ones.
-        on_delete: whether rows that Matomo deleted stay (`keep`) or go (`delete`).
+        on_delete: whether rows whose document is deleted at the source stay (`keep`), go (`delete`), or are marked
+            in `deleted_at` (`flag`, not for Matomo).
+        max_deletions: how many of the table's rows one reconciliation may remove or mark.
+        max_rejects: how many documents may be rejected before the run fails instead; of a share, the whole is what the
+            run read and the rejects it found waiting. None is no limit.
+        capture: how changes are found: by the documents' dates, or from the collection's change stream.
         overlap: how far below the watermark an incremental run starts.
         line: where the YAML declares the table, 1-based.
     """
@@ -131,7 +141,10 @@ class Table(_Frozen):
     source_table: str = ""
     time_column: str = ""
     matomo_columns: Literal["declared", "all"] = "declared"
-    on_delete: Literal["keep", "delete"] = "keep"
+    on_delete: Literal["keep", "delete", "flag"] = "keep"
+    max_deletions: Limit = MAX_DELETIONS
+    max_rejects: Limit | None = None
+    capture: Literal["dates", "change_stream"] = "dates"
     filter: tuple[Condition, ...] = ()
     created_field: str = "creation_date"
     updated_field: str = "update_date"
@@ -163,8 +176,8 @@ class Table(_Frozen):
 
     @cached_property
     def code_version(self) -> str:
-        """A short hash of the declaration, without prose and position: it changes when the rows may."""
-        prose = {"description", "group", "owners", "line"}
+        """A short hash of the declaration, without prose, position and limits: it changes when the rows may."""
+        prose = {"description", "group", "owners", "line", "max_deletions", "max_rejects", "capture"}
         text = self.model_dump_json(exclude={**dict.fromkeys(prose, True), "columns": {"__all__": {"description"}}})
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -183,11 +196,27 @@ class PartitionScheme(_Frozen):
     start: date = date(2020, 1, 1)
 
 
+class CollectionRules(_Frozen):
+    """What holds for all tables of a collection.
+
+    Attributes:
+        capture: as in `Table`.
+        sync_after: how many changed documents make the sensor ask for a run; a share is of the collection.
+        max_delay: how old the oldest unmirrored change may get before the sensor asks for a run all the same.
+    """
+
+    capture: Literal["dates", "change_stream"] = "dates"
+    sync_after: Limit = Limit(count=1000)
+    max_delay: timedelta = timedelta(hours=1)
+
+
 class Schema(_Frozen):
     """All tables of a file, parents before children, and what the file says for all of them."""
 
     tables: Mapping[str, Table]
     partitions: PartitionScheme = PartitionScheme()
+    #: One entry for each collection that a table mirrors.
+    collections: Mapping[str, CollectionRules] = {}
     #: Where the file is, as the user named it.
     path: str = ""
     #: Sentences for the user about what loads but deserves a look.

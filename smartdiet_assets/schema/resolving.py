@@ -12,8 +12,10 @@ from smartdiet_assets.schema.columns import fault_of_identifier, resolve_columns
 from smartdiet_assets.schema.declaration import TableDeclaration
 from smartdiet_assets.schema.findings import Findings, suggest
 from smartdiet_assets.schema.keys import (
+    DELETED_AT,
     IMPLICIT_COLUMN,
     add_indexes,
+    build_deleted_at,
     build_implicit_column,
     find_document_column,
     find_row_column,
@@ -45,6 +47,8 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
         document_column = replace_document_column(declared, columns, findings)
         if document_column == IMPLICIT_COLUMN and IMPLICIT_COLUMN not in {c.name for c in columns}:
             columns = (*columns, build_implicit_column())
+    if declared.on_delete == "flag":
+        columns = _add_deleted_at(declared, columns, findings)
     shape, key, unique = settle_key(declared, columns, primary_key, unique, document_column, findings)
     winner = _resolve_winner(declared, columns, shape, document_column, findings)
     table = Table.model_validate(
@@ -66,6 +70,9 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
             "time_column": _resolve_time_column(declared, columns, findings),
             "matomo_columns": declared.matomo_columns,
             "on_delete": declared.on_delete,
+            "max_deletions": declared.max_deletions,
+            "max_rejects": declared.max_rejects,
+            "capture": declared.rules.capture,
             "filter": declared.filter,
             "created_field": declared.created_field,
             "updated_field": declared.updated_field,
@@ -95,6 +102,21 @@ def _check_table(declared: TableDeclaration, findings: Findings) -> None:
             declared.at("truncate_before_import"),
             "'truncate_before_import' needs 'force_reimport: true': an emptied table is read whole",
         )
+
+
+def _add_deleted_at(declared: TableDeclaration, columns: tuple[Column, ...], findings: Findings) -> tuple[Column, ...]:
+    """Add the column that marks the rows of deleted documents, unless the file declares it."""
+    for index, column in enumerate(columns):
+        if column.name != DELETED_AT:
+            continue
+        if column.type.name not in ("timestamp", "timestamptz") or not column.nullable:
+            findings.problem(declared.at("on_delete"), f"'on_delete: flag' needs {DELETED_AT} as a nullable TIMESTAMP")
+        return (
+            *columns[:index],
+            column.model_copy(update={"mongo_field": (), "item_field": ()}),
+            *columns[index + 1 :],
+        )
+    return (*columns, build_deleted_at())
 
 
 def _is_primary(declared: TableDeclaration, name: str) -> bool:

@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
+from smartdiet_assets.schema import limits
 from smartdiet_assets.schema.column_keys import (
     parse_arrays,
     parse_columns,
@@ -18,33 +19,42 @@ from smartdiet_assets.schema.column_keys import (
 )
 from smartdiet_assets.schema.conditions import read_conditions
 from smartdiet_assets.schema.declaration import TableDeclaration
+from smartdiet_assets.schema.limits import Limit
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TIME_COLUMNS
+from smartdiet_assets.schema.model import CollectionRules
 from smartdiet_assets.schema.reading import quote
 from smartdiet_assets.schema.section import Section
 
-DEFAULTS_KEYS = ("owners", "created_field", "updated_field", "overlap")
+DEFAULTS_KEYS = (
+    "owners", "created_field", "updated_field", "overlap", "on_delete", "max_deletions", "max_rejects", "sync_after",
+    "max_delay",
+)  # fmt: skip
+#: The keys of a collection: what holds for all its tables.
+COLLECTION_KEYS = ("capture", "sync_after", "max_delay")
 TABLE_KEYS = (
     "name", "description", "group", "owners", "mongo_collection", "include_base", "columns",
     "additional_columns", "additional_mappings", "explicit_mappings", "unique_constraints", "indexes",
     "filter", "created_field", "updated_field", "incremental", "overlap", "arrays", "import_strategy",
     "strategy", "winner", "diff_threshold", "export_order", "force_reimport", "truncate_before_import",
-    "date_threshold",
+    "date_threshold", "on_delete", "max_deletions", "max_rejects",
 )  # fmt: skip
 #: The keys of a table with `source_table`: one of Matomo.
 MATOMO_TABLE_KEYS = (
     "name", "description", "group", "owners", "source_table", "columns", "matomo_columns", "time_column",
-    "unique_constraints", "indexes", "overlap", "on_delete", "import_strategy", "strategy", "export_order",
-    "force_reimport", "truncate_before_import", "date_threshold",
+    "unique_constraints", "indexes", "overlap", "on_delete", "max_rejects", "import_strategy", "strategy",
+    "export_order", "force_reimport", "truncate_before_import", "date_threshold",
 )  # fmt: skip
 
-_OVERLAP = re.compile(r"(\d+(?:\.\d+)?) ?([smhd]?)", re.ASCII)
+#: What may become of the rows of a deleted document. Matomo's tables have no column to mark theirs in.
+ON_DELETE = ("keep", "delete", "flag")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?([smhd]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 #: What Dagster accepts as the owner and the group of an asset.
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _GROUP = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*")
 
 
-def parse_shared(section: Section, base: TableDeclaration) -> TableDeclaration:
+def parse_shared(section: Section, base: TableDeclaration, on_delete: tuple[str, ...] = ON_DELETE) -> TableDeclaration:
     """Read the keys that `defaults` and a table share over what holds without them."""
     owners = section.texts("owners")
     for owner in owners:
@@ -57,8 +67,21 @@ def parse_shared(section: Section, base: TableDeclaration) -> TableDeclaration:
         owners=tuple(owner for owner in owners if _OWNER.fullmatch(owner)) or base.owners,
         created_field=parse_path(section, "created_field") or base.created_field,
         updated_field=parse_path(section, "updated_field") or base.updated_field,
-        overlap=_overlap(section, base.overlap),
+        overlap=_duration(section, "overlap", base.overlap),
+        on_delete=section.choice("on_delete", on_delete) or base.on_delete,
+        max_deletions=_limit(section, "max_deletions") or base.max_deletions,
+        max_rejects=_limit(section, "max_rejects") or base.max_rejects,
     )
+
+
+def parse_rules(section: Section, base: CollectionRules) -> CollectionRules:
+    """Read the keys of a collection, or those that `defaults` gives for all, over what holds without them."""
+    found = {
+        "capture": section.choice("capture", ("dates", "change_stream")),
+        "sync_after": _limit(section, "sync_after"),
+        "max_delay": _duration(section, "max_delay", base.max_delay),
+    }
+    return base.model_copy(update={key: value for key, value in found.items() if value is not None})
 
 
 def parse_table(section: Section, name: str, shared: TableDeclaration) -> TableDeclaration:
@@ -85,8 +108,11 @@ def parse_table(section: Section, name: str, shared: TableDeclaration) -> TableD
     order = section.number("export_order", "a whole number")
     if isinstance(order, float):
         section.wrong("export_order", "a whole number", f"{order}")
+    matomo = is_matomo(section)
+    if matomo and shared.on_delete not in ON_DELETE[:2]:
+        shared = replace(shared, on_delete="keep")
     common = replace(
-        parse_shared(section, shared),
+        parse_shared(section, shared, ON_DELETE[:2] if matomo else ON_DELETE),
         place=section.place,
         places=section.places,
         name=name,
@@ -101,7 +127,7 @@ def parse_table(section: Section, name: str, shared: TableDeclaration) -> TableD
         truncate_before_import=section.flag("truncate_before_import"),
         date_threshold=section.day("date_threshold"),
     )
-    return _parse_matomo(section, common) if is_matomo(section) else _parse_mongo(section, common)
+    return _parse_matomo(section, common) if matomo else _parse_mongo(section, common)
 
 
 def is_matomo(section: Section) -> bool:
@@ -139,21 +165,31 @@ def _parse_matomo(section: Section, common: TableDeclaration) -> TableDeclaratio
         time_column=time_column,
         columns=parse_matomo_columns(section),
         matomo_columns=section.choice("matomo_columns", ("declared", "all")) or "declared",
-        on_delete=section.choice("on_delete", ("keep", "delete")) or "keep",
         incremental="dates" if time_column else "key",
     )
 
 
-def _overlap(section: Section, default: timedelta) -> timedelta:
+def _limit(section: Section, key: str) -> Limit | None:
+    value = section.scalar(key, limits.EXPECTED)
+    if value is None:
+        return None
+    try:
+        return Limit.parse(value)
+    except ValueError as error:
+        section.wrong(key, str(error), quote(f"{value}"))
+        return None
+
+
+def _duration(section: Section, key: str, default: timedelta) -> timedelta:
     expected = "a time such as 2h, 30m, 1d or a number of seconds"
-    value = section.scalar("overlap", expected)
+    value = section.scalar(key, expected)
     if value is None:
         return default
-    match = _OVERLAP.fullmatch(f"{value}") if not isinstance(value, bool) else None
+    match = _DURATION.fullmatch(f"{value}") if not isinstance(value, bool) else None
     if match:
         try:
             return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
         except OverflowError:
             pass
-    section.wrong("overlap", expected, quote(f"{value}"))
+    section.wrong(key, expected, quote(f"{value}"))
     return default

@@ -7,9 +7,10 @@ import pytest
 
 from smartdiet_assets.schema.column_keys import ARRAY_KEYS, COLUMN_KEYS
 from smartdiet_assets.schema.file_keys import PARTITIONS_KEYS, ROOT_KEYS
+from smartdiet_assets.schema.limits import Limit
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Condition, ForeignKey, Schema, WinnerOrder
-from smartdiet_assets.schema.table_keys import DEFAULTS_KEYS, TABLE_KEYS
+from smartdiet_assets.schema.table_keys import COLLECTION_KEYS, DEFAULTS_KEYS, TABLE_KEYS
 from smartdiet_assets_tests.unit.schema.schema_files import FOLDER, load_text
 
 
@@ -20,7 +21,7 @@ def schema() -> Schema:
 
 def test_the_valid_files_use_every_key() -> None:
     text = "".join(path.read_text() for path in (FOLDER / "valid").iterdir())
-    keys = {*ROOT_KEYS, *DEFAULTS_KEYS, *PARTITIONS_KEYS, *TABLE_KEYS, *COLUMN_KEYS, *ARRAY_KEYS}
+    keys = {*ROOT_KEYS, *DEFAULTS_KEYS, *COLLECTION_KEYS, *PARTITIONS_KEYS, *TABLE_KEYS, *COLUMN_KEYS, *ARRAY_KEYS}
     assert [key for key in keys if f"{key}:" not in text] == []
 
 
@@ -177,4 +178,45 @@ def test_merge_keys_fill_what_a_mapping_does_not_say() -> None:
 
 def test_lines_are_where_a_table_is_declared(schema: Schema) -> None:
     lines = {table.name: table.line for table in schema.tables.values()}
-    assert lines == {"users": 12, "diary": 35, "user_goals": 54}
+    assert lines == {"users": 18, "diary": 46, "user_goals": 65}
+
+
+def test_a_limit_is_a_number_or_a_share(schema: Schema) -> None:
+    users, diary = schema.tables["users"], schema.tables["diary"]
+    assert (str(users.max_rejects), str(diary.max_rejects)) == ("7", "10%")
+    assert (str(users.max_deletions), str(diary.max_deletions)) == ("50", "10%")
+
+
+@pytest.mark.parametrize(
+    ("limit", "found", "whole", "allowed"),
+    [
+        (7, 7, 10, True),
+        (7, 8, 1000, False),
+        ("5%", 5, 100, True),
+        ("5%", 6, 100, False),
+        (0, 0, 0, True),
+        (0, 1, 9, False),
+    ],
+)
+def test_a_limit_allows_up_to_itself(limit: object, found: int, whole: int, allowed: bool) -> None:
+    assert Limit.parse(limit).allows(found, whole) is allowed
+
+
+def test_a_collection_has_its_rules_or_those_of_all(schema: Schema) -> None:
+    assert {name: (rules.capture, str(rules.sync_after)) for name, rules in schema.collections.items()} == {
+        "users": ("dates", "5%"),
+        "notes": ("change_stream", "20"),
+    }
+    assert {rules.max_delay for rules in schema.collections.values()} == {timedelta(minutes=15)}
+    assert schema.tables["diary"].capture == "change_stream"
+
+
+def test_flagging_deletions_adds_a_column_the_documents_do_not_feed(schema: Schema) -> None:
+    deleted_at = schema.tables["users"].column("deleted_at")
+    assert (deleted_at.implicit, deleted_at.nullable, deleted_at.mongo_field) == (True, True, ())
+    assert "deleted_at" not in [column.name for column in schema.tables["diary"].columns]
+
+
+def test_a_null_of_yaml_is_the_word_for_an_invalid_value(schema: Schema) -> None:
+    users = schema.tables["users"]
+    assert (users.column("born").on_invalid, users.column("city").on_invalid) == ("null", "clamp")
