@@ -154,7 +154,7 @@ def _run_mirror(
             since=_read_instant("since", config.since),
         )
         threshold = _read_instant("global_date_threshold", settings.global_date_threshold)
-        with postgres.connect() as connection, forward_progress(context.log, table.name):
+        with postgres.borrow() as connection, forward_progress(context.log, table.name):
             result = mirror(connection, request, threshold.date() if threshold else None)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         raise build_interrupted_failure(run_id) from None

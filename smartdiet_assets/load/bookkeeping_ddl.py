@@ -51,6 +51,13 @@ CREATE TABLE IF NOT EXISTS smartdiet.awaited_parents (
 CREATE INDEX IF NOT EXISTS awaited_parents_parent_idx
   ON smartdiet.awaited_parents (parent_table, parent_id)"""
 
+#: Columns that came after a table's first version: (table, column, type), added where they are missing.
+_ADDED_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("sync_state", "structure_digest", "TEXT"),
+    ("sync_state", "window_digest", "TEXT"),
+    ("sync_state", "last_result", "JSONB"),
+)
+
 _COMMENTS = {
     "SCHEMA smartdiet": "What the MongoDB mirror knows about itself",
     "TABLE smartdiet.sync_state": "How far each mirrored table has been read",
@@ -59,6 +66,9 @@ _COMMENTS = {
     "COLUMN smartdiet.sync_state.code_version": "Hash of the declaration the table was last filled by",
     "COLUMN smartdiet.sync_state.documents_read": "Documents the last run read",
     "COLUMN smartdiet.sync_state.reimport": "Why the next run has to read everything; NULL when it has not",
+    "COLUMN smartdiet.sync_state.structure_digest": "Hash of the declaration and the live structure when last compared",
+    "COLUMN smartdiet.sync_state.window_digest": "Hash of what the last run read, to know it again",
+    "COLUMN smartdiet.sync_state.last_result": "Counts of the last run, which hold when the same is read",
     "TABLE smartdiet.rejected_rows": "Documents that could not be loaded, read again by each run",
     "COLUMN smartdiet.rejected_rows.document_id": (
         "The _id: 24 hexadecimal digits for an ObjectId, canonical extended JSON for anything else"
@@ -74,14 +84,20 @@ _COMMENTS = {
 
 def compose_bookkeeping() -> sql.Composed:
     """Compose the script that creates the schema, its tables and their comments where they are missing."""
+    additions = [
+        sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}").format(
+            sql.Identifier(BOOKKEEPING_SCHEMA, table), sql.Identifier(column), sql.SQL(kind)
+        )
+        for table, column, kind in _ADDED_COLUMNS
+    ]
     comments = [
         sql.SQL("COMMENT ON {} IS {}").format(sql.SQL(target), sql.Literal(text)) for target, text in _COMMENTS.items()
     ]
-    return sql.SQL(";\n").join([sql.SQL(_CREATE), *comments])
+    return sql.SQL(";\n").join([sql.SQL(_CREATE), *additions, *comments])
 
 
 def apply_bookkeeping(connection: psycopg.Connection[Any]) -> None:
-    """Create what is missing of schema `smartdiet`; one catalogue query and no lock when nothing is."""
+    """Create what is missing of schema `smartdiet`, also of an older one; one query and no lock when nothing is."""
     if _is_complete(connection):
         return
     with connection.transaction():
@@ -96,10 +112,26 @@ def _is_complete(connection: psycopg.Connection[Any]) -> bool:
     with connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(
             """\
-SELECT count(*)
-FROM pg_catalog.pg_class AS c
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname = ANY (%s)""",
-            [BOOKKEEPING_SCHEMA, list(_RELATIONS)],
+SELECT
+  (
+    SELECT count(*)
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = %(schema)s AND c.relname = ANY (%(relations)s)
+  ),
+  (
+    SELECT count(*)
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid
+    WHERE n.nspname = %(schema)s
+      AND (c.relname, a.attname) IN (SELECT * FROM unnest(%(tables)s::text[], %(columns)s::text[]))
+  )""",
+            {
+                "schema": BOOKKEEPING_SCHEMA,
+                "relations": list(_RELATIONS),
+                "tables": [table for table, _, _ in _ADDED_COLUMNS],
+                "columns": [column for _, column, _ in _ADDED_COLUMNS],
+            },
         ).fetchone()
-    return row is not None and row[0] == len(_RELATIONS)
+    return row == (len(_RELATIONS), len(_ADDED_COLUMNS))

@@ -202,3 +202,12 @@ def test_a_parent_that_cannot_be_referenced_is_named(postgres: Connection) -> No
     apply_bookkeeping(postgres)
     with pytest.raises(SchemaMismatchError, match=r"column code, which users\.company_code references, is missing"):
         apply_table(postgres, SCHEMA, SCHEMA.tables["users"])
+
+
+def test_the_bookkeeping_of_an_older_version_gains_its_columns_and_keeps_its_rows(postgres: Connection) -> None:
+    apply_bookkeeping(postgres)
+    postgres.execute("INSERT INTO smartdiet.sync_state (table_name, watermark) VALUES ('users', '2024-01-01')")
+    postgres.execute("ALTER TABLE smartdiet.sync_state DROP COLUMN window_digest, DROP COLUMN structure_digest")
+    apply_bookkeeping(postgres)
+    row = postgres.execute("SELECT table_name, window_digest, structure_digest FROM smartdiet.sync_state").fetchone()
+    assert row == ("users", None, None)

@@ -151,3 +151,29 @@ def test_the_password_shows_nowhere(limited: PostgresResource) -> None:
 def test_a_resource_that_dagster_has_not_initialized_says_so() -> None:
     with pytest.raises(ConfigurationError, match="not initialized"):
         PostgresResource(password=EnvVar("POSTGRES_PASSWORD")).connect()
+
+
+def test_a_run_opens_one_connection_for_all_its_tables(postgres_resource: PostgresResource) -> None:
+    with postgres_resource.borrow() as first, first.transaction():
+        first.execute("SELECT 1")
+    with postgres_resource.borrow() as second:
+        assert second is first
+
+
+def test_a_connection_that_failed_is_not_lent_again(postgres_resource: PostgresResource) -> None:
+    with pytest.raises(psycopg.errors.DivisionByZero), postgres_resource.borrow() as first:
+        first.execute("SELECT 1 / 0")
+    with postgres_resource.borrow() as second:
+        assert second is not first
+    assert first.closed
+
+
+def test_a_connection_the_server_ended_meanwhile_is_not_lent_again(
+    postgres_resource: PostgresResource, postgres: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgres_resource.borrow() as first:
+        pid = first.info.backend_pid
+    postgres.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+    monkeypatch.setattr("smartdiet_assets.resources.postgres._SECONDS_TRUSTED", 0.0)
+    with postgres_resource.borrow() as second:
+        assert second.execute("SELECT 1").fetchone() == (1,)
