@@ -17,38 +17,27 @@ from psycopg.pq import TransactionStatus
 from smartdiet_assets.load import bulk, rejects
 from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.cascade import lock_reach
-from smartdiet_assets.load.clashes import compose_replaced, settle_clashes
+from smartdiet_assets.load.counting import count_rows
 from smartdiet_assets.load.ddl import TableChanges, apply_bookkeeping, apply_not_null, apply_table
-from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
-from smartdiet_assets.load.fragments import STAGING, WINNERS, names, secondary_uniques, target_of
+from smartdiet_assets.load.execution import Connection, fetch_value
+from smartdiet_assets.load.fragments import STAGING, target_of
 from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
 from smartdiet_assets.load.removal import Removal, remove_absent, remove_unowned
 from smartdiet_assets.load.result import LoadResult, RowsLostError
-from smartdiet_assets.load.settle import (
-    Settlement,
-    drop_duplicates,
-    identity_of,
-    settle_duplicates,
-    settle_parents,
-    settle_reads,
-)
+from smartdiet_assets.load.settle import Settlement, drop_duplicates
+from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import Batch, StagingWriter
 from smartdiet_assets.load.strategies import DeltaCounts, get_strategy
 from smartdiet_assets.load.sync_state import SyncState, read_state, write_state
+from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.load.truncation import truncate as truncate_table
-from smartdiet_assets.load.winners import add_pool, candidates_of, collect_keys, compose_key_scope, rank
+from smartdiet_assets.load.winners import candidates_of
 from smartdiet_assets.schema.model import Schema, Table
 
 __all__ = ["LoadResult", "RowsLostError", "SyncState", "TableLoad", "open_load"]
 
 #: Told when a stage is over: opened, begun, copied (each batch), settled, compared, rejected, merged, stored.
 StageListener = Callable[[str], None]
-
-#: Rows of tables up to 32 MB are counted one by one; beyond that, the server's own estimate will do.
-_SIZE = sql.SQL("""\
-SELECT pg_relation_size(c.oid) <= 32 << 20 OR c.reltuples < 0, c.reltuples::bigint
-FROM pg_catalog.pg_class AS c
-WHERE c.oid = to_regclass(quote_ident(%s))""")
 
 
 @contextmanager
@@ -81,7 +70,7 @@ def open_load(
     if connection.info.transaction_status != TransactionStatus.IDLE:
         raise RuntimeError(f"{table.name}: a load needs a connection outside of a transaction")
     with connection.transaction():
-        _apply_settings(connection, lock_timeout)
+        apply_settings(connection, lock_timeout)
         lock_tables(connection, [table.name])
         apply_bookkeeping(connection)
         changes = apply_table(connection, schema, table, keys_later=True)
@@ -89,34 +78,6 @@ def open_load(
         yield load
         if not load.finished:
             raise RuntimeError(f"{table.name}: the load was not finished")
-
-
-def _apply_settings(connection: Connection, lock_timeout: float) -> None:
-    settings = {
-        "lock_timeout": f"{round(lock_timeout * 1000)}ms",
-        # The source may be slow, and a lost client is noticed by its silence on the network.
-        "idle_in_transaction_session_timeout": "0",
-        "tcp_keepalives_idle": "60",
-        "tcp_keepalives_interval": "10",
-        "tcp_keepalives_count": "6",
-        # Compiling costs more than the few statements of a load win by it.
-        "jit": "off",
-        "maintenance_work_mem": "256MB",
-        # Staging tables are analysed once and read a few times: a small sample tells their size and spread.
-        "default_statistics_target": "10",
-    }
-    # What the server offers beyond these is kept.
-    if fetch_value(connection, sql.SQL("SELECT current_setting('random_page_cost')::float8 > 1.1")):
-        # The rows of a few changed documents are found by index, not by reading the table: what was just merged is
-        # in memory, which the default, made for disks that seek, does not know.
-        settings["random_page_cost"] = "1.1"
-    if fetch_value(connection, sql.SQL("SELECT pg_size_bytes(current_setting('work_mem')) < 64 << 20")):
-        settings["work_mem"] = "64MB"
-    calls = sql.SQL(", ").join(
-        sql.SQL("set_config({}, {}, true)").format(sql.Literal(key), sql.Literal(value))
-        for key, value in settings.items()
-    )
-    execute(connection, sql.SQL("SELECT {}").format(calls))
 
 
 class TableLoad:
@@ -228,7 +189,9 @@ class TableLoad:
         if source_keys is not None:
             lock_reach(self._connection, self._schema, self._table.name)
         with self._timed("settle"):
-            staged = self._settle(settlement, filling)
+            staged = settle_rows(
+                settlement, written=self._writer.rows_written, filling=filling, deletes=self._strategy.deletes
+            )
         self._on_stage("settled")
         with self._timed("compare"):
             merge = self._plan(filling, staged)
@@ -255,7 +218,7 @@ class TableLoad:
                 removal = remove_unowned(self._connection, self._schema, self._table, self._run_id)
         with self._timed("state"):
             state = self._store_state(watermark, full)
-            rows = self._count_rows()
+            rows = count_rows(self._connection, self._table)
         self.finished = True
         self._on_stage("stored")
         return LoadResult(
@@ -293,51 +256,6 @@ class TableLoad:
     def _direct(self) -> bool:
         """Whether the rows are in the target already."""
         return self._writer.rows is not STAGING
-
-    def _settle(self, settlement: Settlement, filling: bool) -> int:
-        """Settle the rows; return how many there are to be shown by the table."""
-        table, connection = self._table, self._connection
-        several = table.shape == "one_per_key"
-        settle_reads(settlement)
-        if not self._direct:
-            settle_duplicates(settlement)
-            execute(connection, sql.SQL("ANALYZE {} ({})").format(STAGING, names(_planned_by(table))))
-        if several and not filling:
-            collect_keys(connection, table)
-        settle_parents(settlement)
-        pooled = 0
-        if several and not filling:
-            pooled = add_pool(connection, table)
-            if pooled:
-                # The world may have changed since a waiting document was last looked at.
-                settle_parents(settlement)
-        shown = self._settle_clashes(settlement, filling) if several or secondary_uniques(table) else None
-        remaining = self._writer.rows_written + pooled - settlement.superseded - settlement.rejected
-        found = fetch_value(connection, sql.SQL("SELECT count(*) FROM {}").format(settlement.rows))
-        if found != remaining:
-            raise RowsLostError(table.name, remaining, found)
-        return remaining if shown is None else shown
-
-    def _settle_clashes(self, settlement: Settlement, filling: bool) -> int | None:
-        """Settle further unique keys; where several documents share a key, find the winners and return how many."""
-        table, connection = self._table, self._connection
-        several = table.shape == "one_per_key"
-        rows = WINNERS if several else settlement.rows
-        while True:
-            shown = rank(connection, table) if several else None
-            if not secondary_uniques(table):
-                return shown
-            deletes = self._strategy.deletes
-            if filling:
-                replaced: sql.Composable = sql.SQL("true")
-            elif several:
-                replaced = compose_key_scope(table)
-            else:
-                replaced = compose_replaced(table, rows=rows, tracked=settlement.tracked, deletes=deletes)
-            clashed = settle_clashes(settlement, rows=rows, replaced=replaced)
-            # A row that went may have been another's parent, or leave its key to the next best.
-            if not clashed or not (settle_parents(settlement) or several):
-                return shown
 
     def _plan(self, filling: bool, staged: int) -> Merge:
         if not filling:
@@ -383,12 +301,6 @@ class TableLoad:
         lock_reach(self._connection, self._schema, self._table.name)
         self._keys = bulk.drop_keys(self._connection, self._table)
 
-    def _count_rows(self) -> int:
-        counted, estimated = fetch_all(self._connection, _SIZE, [self._table.name])[0]
-        if not counted:
-            return int(estimated)
-        return int(fetch_value(self._connection, sql.SQL("SELECT count(*) FROM {}").format(target_of(self._table))))
-
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
         started = time.perf_counter()
@@ -396,9 +308,3 @@ class TableLoad:
             yield
         finally:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - started
-
-
-def _planned_by(table: Table) -> list[str]:
-    """List the columns whose statistics the planner needs for the merge."""
-    references = [column.name for column in table.stored_columns if column.foreign_key is not None]
-    return list(dict.fromkeys([*identity_of(table), *table.key, table.document_column, *references]))

@@ -1,8 +1,8 @@
-"""Settling a run's rows among themselves and with their parents, before anything is compared with the table.
+"""Settling a run's rows among themselves, before anything is compared with the table.
 
-Here: which of two reads of a document counts, and rows whose parent is not there; set-based, in the staging table or,
-the bulk way, in the target. Not here: clashes on further unique keys (`load.clashes`), writing to the target
-(`load.merge`), the lasting records of rejects (`load.rejects`).
+Here: which of two reads of a document counts; set-based, in the staging table or, the bulk way, in the target.
+Not here: missing parents (`load.parents`), clashes on further unique keys (`load.clashes`), the order of it all
+(`load.settling`).
 """
 
 from dataclasses import dataclass
@@ -13,15 +13,12 @@ from smartdiet_assets.load.execution import Connection, execute, fetch_value
 from smartdiet_assets.load.fragments import (
     COMMAND,
     DOCUMENTS,
-    ORPHANS,
     REJECTS,
-    encode,
     name,
     names,
 )
 from smartdiet_assets.load.staging import tracks_documents
-from smartdiet_assets.schema.model import Column, Table
-from smartdiet_assets.schema.reasons import Reason
+from smartdiet_assets.schema.model import Table
 
 
 @dataclass(slots=True)
@@ -190,142 +187,4 @@ USING (
 ) AS n
 WHERE r.ctid = n.place
   AND n.number > 1""").format(rows=settlement.rows, key=names(identity_of(settlement.table)), command=COMMAND),
-    )
-
-
-def settle_parents(settlement: Settlement) -> int:
-    """Reject rows whose parent is not there, or set the reference to NULL where the column says so.
-
-    A parent in the same table may be among the run's own rows, and be rejected itself: this repeats until nothing
-    more falls out. Returns how many rows were rejected.
-    """
-    table = settlement.table
-    columns = [column for column in table.stored_columns if column.foreign_key is not None]
-    before = settlement.rejected
-    while columns and _settle_parents_once(settlement, columns):
-        # Only a row of this very table can have lost its parent by what was just rejected.
-        columns = [column for column in columns if column.foreign_key and column.foreign_key.table == table.name]
-    return settlement.rejected - before
-
-
-def _settle_parents_once(settlement: Settlement, columns: list[Column]) -> int:
-    connection, table = settlement.connection, settlement.table
-    found = sum(execute(connection, compose_find_orphans(table, settlement.rows, column)) for column in columns)
-    if not found:
-        return 0
-    execute(connection, sql.SQL("ANALYZE {}").format(ORPHANS))
-    nullable = [
-        column.name for column in columns if column.foreign_key and column.foreign_key.on_missing_parent == "null"
-    ]
-    if nullable:
-        settlement.missing_parents_null += fetch_value(connection, compose_count_nulled())
-        execute(connection, compose_null_orphans(settlement.rows, nullable))
-    rejected = execute(connection, compose_remove_orphans(settlement.rows))
-    settlement.rejected += rejected
-    if rejected:
-        execute(connection, compose_reject_orphans())
-        if settlement.tracked and table.shape != "items":
-            execute(
-                connection,
-                sql.SQL("""\
-DELETE FROM {documents} AS d
-USING {orphans} AS o
-WHERE d.document::text = o.document
-  AND o.place IS NOT NULL
-  AND NOT o.nulled""").format(documents=DOCUMENTS, orphans=ORPHANS),
-            )
-    # What stays in the table is what the run waits for; the places are no longer good.
-    execute(connection, sql.SQL("UPDATE {} SET place = NULL WHERE place IS NOT NULL").format(ORPHANS))
-    return rejected
-
-
-def compose_find_orphans(table: Table, rows: sql.Composable, column: Column) -> sql.Composed:
-    """Compose the search for rows whose parent in one foreign key is not there."""
-    key = column.foreign_key
-    assert key is not None
-    missing = "NOT EXISTS (SELECT FROM {parent} AS p WHERE p.{parent_column} = r.{column}"
-    if key.table == table.name:
-        if tracks_documents(table):
-            # The rows of documents that were read are replaced by the run's own.
-            missing += " AND NOT EXISTS (SELECT FROM {documents} AS d WHERE d.document = p.{document})"
-        missing += ")\n  AND NOT EXISTS (SELECT FROM {rows} AS s WHERE s.{parent_column} = r.{column}"
-    statement = """\
-INSERT INTO {orphans}
-  (document_id, document, column_name, parent_table, parent_column, parent_id, nulled, place)
-SELECT {document_id}, r.{document}::text, {column_name}, {parent_table}, {parent_column_name}, r.{column}::text,
-  {nulled}, r.ctid
-FROM {rows} AS r
-WHERE r.{column} IS NOT NULL
-  AND """
-    return sql.SQL(statement + missing + ")").format(
-        orphans=ORPHANS,
-        rows=rows,
-        documents=DOCUMENTS,
-        document_id=encode(name(table.document_column, "r")),
-        document=name(table.document_column),
-        column=name(column.name),
-        column_name=sql.Literal(column.name),
-        parent=sql.Identifier(key.table),
-        parent_table=sql.Literal(key.table),
-        parent_column=name(key.column),
-        parent_column_name=sql.Literal(key.column),
-        nulled=sql.Literal(key.on_missing_parent == "null"),
-    )
-
-
-def compose_count_nulled() -> sql.Composed:
-    """Compose the number of references about to be set to NULL."""
-    return sql.SQL("""\
-SELECT count(*)
-FROM {orphans} AS o
-WHERE o.place IS NOT NULL
-  AND o.nulled
-  AND NOT EXISTS (SELECT FROM {orphans} AS x WHERE x.place = o.place AND NOT x.nulled)""").format(orphans=ORPHANS)
-
-
-def compose_null_orphans(rows: sql.Composable, columns: list[str]) -> sql.Composed:
-    """Compose setting references to NULL where their parent is not there, except in rows about to be rejected.
-
-    One statement for all columns: an updated row is no longer at its place.
-    """
-    assignments = sql.SQL(", ").join(
-        sql.SQL("{column} = CASE WHEN {column_name} = ANY (o.missing) THEN NULL ELSE r.{column} END").format(
-            column=name(column), column_name=sql.Literal(column)
-        )
-        for column in columns
-    )
-    return sql.SQL("""\
-UPDATE {rows} AS r
-SET {assignments}
-FROM (
-  SELECT place, array_agg(column_name) AS missing
-  FROM {orphans}
-  WHERE place IS NOT NULL
-  GROUP BY place
-  HAVING bool_and(nulled)
-) AS o
-WHERE r.ctid = o.place""").format(rows=rows, assignments=assignments, orphans=ORPHANS)
-
-
-def compose_remove_orphans(rows: sql.Composable) -> sql.Composed:
-    """Compose the removal of the rows to reject."""
-    return sql.SQL(
-        "DELETE FROM {rows} AS r\n"
-        "USING (SELECT DISTINCT place FROM {orphans} WHERE place IS NOT NULL AND NOT nulled) AS o\n"
-        "WHERE r.ctid = o.place"
-    ).format(rows=rows, orphans=ORPHANS)
-
-
-def compose_reject_orphans() -> sql.Composed:
-    """Compose noting a reject for each removed row: one, however many of its parents are missing."""
-    return sql.SQL("""\
-INSERT INTO {rejects} (document_id, document, column_name, reason, expected, received, batch)
-SELECT DISTINCT ON (place)
-  document_id, document, column_name, {reason}, format('a row in %s(%s)', parent_table, parent_column), '',
-  NULL::integer
-FROM {orphans}
-WHERE place IS NOT NULL
-  AND NOT nulled
-ORDER BY place, column_name""").format(
-        rejects=REJECTS, orphans=ORPHANS, reason=sql.Literal(Reason.MISSING_PARENT.value)
     )

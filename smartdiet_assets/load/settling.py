@@ -1,0 +1,77 @@
+"""The order in which the rows of a run are settled: among themselves, with their parents, with other rows' values.
+
+Here: the order, and checking that no row was lost. Not here: the steps (`load.settle`, `load.parents`, `load.clashes`,
+`load.winners`).
+"""
+
+from psycopg import sql
+
+from smartdiet_assets.load.clashes import compose_replaced, settle_clashes
+from smartdiet_assets.load.execution import execute, fetch_value
+from smartdiet_assets.load.fragments import STAGING, WINNERS, names, secondary_uniques
+from smartdiet_assets.load.parents import settle_parents
+from smartdiet_assets.load.result import RowsLostError
+from smartdiet_assets.load.settle import Settlement, identity_of, settle_duplicates, settle_reads
+from smartdiet_assets.load.winners import add_pool, collect_keys, compose_key_scope, rank
+from smartdiet_assets.schema.model import Table
+
+
+def settle_rows(settlement: Settlement, *, written: int, filling: bool, deletes: bool) -> int:
+    """Settle the rows of a run; return how many there are to be shown by the table.
+
+    Args:
+        written: how many rows were copied.
+        filling: whether the rows fill an empty table, rather than being compared with what it holds.
+        deletes: whether the table's strategy deletes rows of the documents that were read.
+
+    Raises:
+        RowsLostError: the rows that are left are not those copied but for those known to have gone.
+    """
+    table, connection = settlement.table, settlement.connection
+    several = table.shape == "one_per_key"
+    settle_reads(settlement)
+    if settlement.rows is STAGING:
+        settle_duplicates(settlement)
+        execute(connection, sql.SQL("ANALYZE {} ({})").format(STAGING, names(_planned_by(table))))
+    if several and not filling:
+        collect_keys(connection, table)
+    settle_parents(settlement)
+    pooled = 0
+    if several and not filling:
+        pooled = add_pool(connection, table)
+        if pooled:
+            # The world may have changed since a waiting document was last looked at.
+            settle_parents(settlement)
+    shown = _settle_values(settlement, filling, deletes) if several or secondary_uniques(table) else None
+    remaining = written + pooled - settlement.superseded - settlement.rejected
+    found = fetch_value(connection, sql.SQL("SELECT count(*) FROM {}").format(settlement.rows))
+    if found != remaining:
+        raise RowsLostError(table.name, remaining, found)
+    return remaining if shown is None else shown
+
+
+def _settle_values(settlement: Settlement, filling: bool, deletes: bool) -> int | None:
+    """Settle further unique keys; where several documents share a key, find the winners and return how many."""
+    table, connection = settlement.table, settlement.connection
+    several = table.shape == "one_per_key"
+    rows = WINNERS if several else settlement.rows
+    while True:
+        shown = rank(connection, table) if several else None
+        if not secondary_uniques(table):
+            return shown
+        if filling:
+            replaced: sql.Composable = sql.SQL("true")
+        elif several:
+            replaced = compose_key_scope(table)
+        else:
+            replaced = compose_replaced(table, rows=rows, tracked=settlement.tracked, deletes=deletes)
+        clashed = settle_clashes(settlement, rows=rows, replaced=replaced)
+        # A row that went may have been another's parent, or leave its key to the next best.
+        if not clashed or not (settle_parents(settlement) or several):
+            return shown
+
+
+def _planned_by(table: Table) -> list[str]:
+    """List the columns whose statistics the planner needs for the merge."""
+    references = [column.name for column in table.stored_columns if column.foreign_key is not None]
+    return list(dict.fromkeys([*identity_of(table), *table.key, table.document_column, *references]))

@@ -1,0 +1,41 @@
+"""What a load sets for its own transaction: time-outs, memory, and the planner's view of the disks.
+
+Here: choosing and applying the settings. Not here: the server's own configuration, which is kept where it offers more.
+"""
+
+from psycopg import sql
+
+from smartdiet_assets.load.execution import Connection, execute, fetch_value
+
+
+def apply_settings(connection: Connection, lock_timeout: float) -> None:
+    """Apply the settings of a load, until the end of the transaction.
+
+    Args:
+        lock_timeout: seconds to wait for any lock.
+    """
+    settings = {
+        "lock_timeout": f"{round(lock_timeout * 1000)}ms",
+        # The source may be slow, and a lost client is noticed by its silence on the network.
+        "idle_in_transaction_session_timeout": "0",
+        "tcp_keepalives_idle": "60",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "6",
+        # Compiling costs more than the few statements of a load win by it.
+        "jit": "off",
+        "maintenance_work_mem": "256MB",
+        # Staging tables are analysed once and read a few times: a small sample tells their size and spread.
+        "default_statistics_target": "10",
+    }
+    # What the server offers beyond these is kept.
+    if fetch_value(connection, sql.SQL("SELECT current_setting('random_page_cost')::float8 > 1.1")):
+        # The rows of a few changed documents are found by index, not by reading the table: what was just merged is
+        # in memory, which the default, made for disks that seek, does not know.
+        settings["random_page_cost"] = "1.1"
+    if fetch_value(connection, sql.SQL("SELECT pg_size_bytes(current_setting('work_mem')) < 64 << 20")):
+        settings["work_mem"] = "64MB"
+    calls = sql.SQL(", ").join(
+        sql.SQL("set_config({}, {}, true)").format(sql.Literal(key), sql.Literal(value))
+        for key, value in settings.items()
+    )
+    execute(connection, sql.SQL("SELECT {}").format(calls))
