@@ -2,8 +2,10 @@
 
 import dagster as dg
 
-from smartdiet_assets.assets.jobs import build_mirror_job, choose_executor
+from smartdiet_assets.assets.jobs import build_domain_jobs, build_mirror_job, build_tags, choose_executor
 from smartdiet_assets.assets.partitions import build_partitions
+from smartdiet_assets.assets.schedules import build_mirror_schedule
+from smartdiet_assets.assets.sensors import build_change_sensor
 from smartdiet_assets.assets.tables import MirrorSettings, build_table_asset
 from smartdiet_assets.resources.environment import Environment, read_environment
 from smartdiet_assets.resources.matomo import build_matomo_resource
@@ -14,15 +16,18 @@ from smartdiet_assets.schema.model import Schema
 
 
 def build_definitions(schema: Schema, environment: Environment) -> dg.Definitions:
-    """Build everything Dagster shows: one asset per table, the jobs, the resources.
+    """Build everything Dagster shows: one asset per table, the jobs and what starts them, the resources.
 
     The resources read the process environment themselves: Dagit then shows a variable's name and never its value.
     """
     partitions = build_partitions(schema.partitions)
     assets = [build_table_asset(schema, table, partitions) for table in schema.tables.values()]
+    mirror_job = build_mirror_job(assets, build_tags(schema, environment, list(schema.tables)))
     return dg.Definitions(
         assets=assets,
-        jobs=[build_mirror_job(assets)],
+        jobs=[mirror_job, *build_domain_jobs(schema, environment)],
+        schedules=[build_mirror_schedule(schema, environment, mirror_job, partitions)],
+        sensors=[build_change_sensor(schema, environment, mirror_job, partitions)],
         resources={
             "mongo": build_mongo_resource(),
             "matomo": build_matomo_resource(),

@@ -1,21 +1,96 @@
-"""The jobs of the graph, and the executor they run with."""
+"""The jobs of the graph, the tags of their runs, and the executor they run with.
+
+Here: which tables a job runs, and finding a run of them that is not finished. Not here: what starts them by itself
+(`assets.sensors`, `assets.schedules`).
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.schema.model import Schema
 
-#: The job `smartdiet sync` runs: every table, parents first.
+#: The job `smartdiet sync` runs: every table, parents first. A domain's job has its name behind this one.
 MIRROR_JOB = "mirror"
+#: The job of the tables of Matomo.
+MATOMO_JOB = f"{MIRROR_JOB}_matomo"
+#: What a run is (`mirror`), which source it reads (`mongodb`, `matomo` or `all`), and the names of the databases.
+#: `config/dagster.yaml` limits runs by `SOURCE_TAG`.
+KIND_TAG = "smartdiet/kind"
+SOURCE_TAG = "smartdiet/source"
+SOURCE_DATABASE_TAG = "smartdiet/source_database"
+TARGET_DATABASE_TAG = "smartdiet/target_database"
+#: The job of the runs that are started by picking assets in Dagit.
+_PICKED_ASSETS_JOB = "__ASSET_JOB"
+#: A run whose process was killed may stay "started" for ever where no daemon watches it.
+_LONGEST_RUN = timedelta(days=1)
+#: Tables side by side in a run of several processes; each has a connection to both databases.
+_PROCESSES = 4
 
 
-def build_mirror_job(assets: list[dg.AssetsDefinition]) -> UnresolvedAssetJobDefinition:
+def build_mirror_job(
+    assets: list[dg.AssetsDefinition], tags: Mapping[str, str] | None = None
+) -> UnresolvedAssetJobDefinition:
     """Build the job that mirrors every table."""
     return dg.define_asset_job(
         MIRROR_JOB,
         selection=dg.AssetSelection.assets(*assets),
         description="Mirror every table: the newest partition reads what changed since the last run.",
+        tags=tags,
     )
+
+
+def build_domain_jobs(schema: Schema, environment: Environment) -> list[UnresolvedAssetJobDefinition]:
+    """Build a job for each domain (`group`) of tables, and the one of Matomo's tables.
+
+    A domain's job runs its own tables only: rows whose parent is in another domain wait for that one as rejects.
+    """
+    domains: dict[str, list[str]] = {}
+    for table in schema.tables.values():
+        domain = "matomo" if table.source == "matomo" else re.sub(r"\W", "_", table.group)
+        domains.setdefault(f"{MIRROR_JOB}_{domain}", []).append(table.name)
+    return [
+        dg.define_asset_job(
+            name,
+            selection=dg.AssetSelection.assets(*tables),
+            description=f"Mirror {', '.join(tables)}: the newest partition reads what changed since the last run.",
+            tags=build_tags(schema, environment, tables),
+        )
+        for name, tables in domains.items()
+    ]
+
+
+def build_tags(schema: Schema, environment: Environment, tables: Collection[str]) -> dict[str, str]:
+    """Build the tags of a run of some tables: kind, source, names of the databases. No host, user or password."""
+    sources = {schema.tables[name].source for name in tables}
+    databases = {"mongodb": environment.mongodb_database, "matomo": environment.matomo_database}
+    return {
+        KIND_TAG: "mirror",
+        SOURCE_TAG: sources.copy().pop() if len(sources) == 1 else "all",
+        SOURCE_DATABASE_TAG: ", ".join(name for source, name in databases.items() if source in sources),
+        TARGET_DATABASE_TAG: environment.postgres_database,
+    }
+
+
+def find_overlapping_run(instance: dg.DagsterInstance, schema: Schema, tables: Collection[str]) -> dg.DagsterRun | None:
+    """Find a run, queued or in progress, that mirrors one of some tables."""
+    sources = {schema.tables[name].source for name in tables} | {"all"}
+    filters = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, created_after=datetime.now(UTC) - _LONGEST_RUN)
+    for run in instance.get_runs(filters):
+        if run.tags.get(KIND_TAG) != "mirror" and run.job_name != _PICKED_ASSETS_JOB:
+            continue
+        if run.asset_selection is None:
+            if run.tags.get(SOURCE_TAG) in sources:
+                return run
+        elif any(key.to_user_string() in tables for key in run.asset_selection):
+            return run
+    return None
 
 
 def choose_executor(name: str) -> dg.ExecutorDefinition:
@@ -27,7 +102,10 @@ def choose_executor(name: str) -> dg.ExecutorDefinition:
     Raises:
         ConfigurationError: no executor has that name.
     """
-    executors = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+    executors = {
+        "in_process": dg.in_process_executor,
+        "multiprocess": dg.multiprocess_executor.configured({"max_concurrent": _PROCESSES}),
+    }
     if name not in executors:
         raise ConfigurationError(f"SMARTDIET_EXECUTOR must be one of {', '.join(executors)}")
     return executors[name]

@@ -48,6 +48,14 @@ class TableStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncPosition:
+    """Where the last run of a table that committed left it: the watermark (naive UTC), and when that was."""
+
+    watermark: datetime | None
+    last_run: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedRow:
     """One document a table could not take: where, why, since when. No value of the document but its id."""
 
@@ -75,6 +83,13 @@ def fetch_awaited_tables(connection: Connection[Any], run_id: str) -> set[str]:
     if not has_bookkeeping(connection):
         return set()
     return {name for pair in connection.execute(_AWAITED, [run_id]) for name in pair}
+
+
+def fetch_positions(connection: Connection[Any]) -> dict[str, SyncPosition]:
+    """Fetch where each table stands; a table that never ran is not among them."""
+    if not has_bookkeeping(connection):
+        return {}
+    return {row[0]: SyncPosition(row[1], row[2]) for row in connection.execute(_STATES)}
 
 
 def fetch_status(connection: Connection[Any], tables: Sequence[str]) -> list[TableStatus]:

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from dagster import ConfigurableResource, EnvVar
 from dagster._config.field_utils import IntEnvVar
+from dagster._utils.schedules import is_valid_cron_schedule
 from dotenv import dotenv_values, find_dotenv
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -25,6 +26,9 @@ _SCHEMAS = Path("config", "schemas.yaml")
 _MATOMO_SCHEMAS = "matomo_schemas.yaml"
 #: How an empty table prefix is written, as an empty variable counts as one that is not set.
 _NO_PREFIX = "-"
+_DAGSTER_POSTGRES = "SMARTDIET_DAGSTER_POSTGRES_URL"
+#: Names the driver too: where SQLAlchemy chooses it, it may be one on which dagster-postgres cannot NOTIFY.
+_POSTGRES_SCHEME = "postgresql+psycopg2"
 ResourceT = TypeVar("ResourceT", bound=ConfigurableResource[Any])
 Executor = Literal["in_process", "multiprocess"]
 
@@ -42,6 +46,8 @@ class Environment(BaseModel):
         schemas_path: the file that declares the tables.
         matomo_schemas_path: the file that declares the tables of Matomo; by default the one beside `schemas_path`.
         executor: `in_process` or `multiprocess`: whether each table of a run has a process of its own.
+        schedule: when the schedule of the mirror runs, as a cron expression, UTC.
+        dagster_postgres_url: the database that keeps Dagster's own runs and events; "" keeps them in files.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +75,8 @@ class Environment(BaseModel):
     schemas_path: Path = _SCHEMAS
     matomo_schemas_path: Path | None = None
     executor: Executor = "in_process"
+    schedule: str = "*/10 * * * *"
+    dagster_postgres_url: str = Field(default="", repr=False)
 
     @property
     def schema_files(self) -> tuple[Path, ...]:
@@ -133,6 +141,22 @@ def read_environment(env: Mapping[str, str] | None = None) -> Environment:
     if problems:
         raise ConfigurationError("\n".join(problems))
     return Environment.model_validate(values)
+
+
+def read_dagster_postgres_url() -> str:
+    """Read the URL of the database that keeps Dagster's own runs and events; "" where it is not set.
+
+    Alone, for Dagster's processes need it before and whatever the other variables hold.
+
+    Raises:
+        ConfigurationError: it cannot be used.
+    """
+    apply_env_file()
+    text = os.environ.get(_DAGSTER_POSTGRES, "")
+    try:
+        return _read_postgres_url(text) if text else ""
+    except ValueError:
+        raise ConfigurationError(f"{_DAGSTER_POSTGRES} must be {_VARIABLES[_DAGSTER_POSTGRES][2]}") from None
 
 
 def build_configured(
@@ -226,6 +250,18 @@ def _read_flag(text: str) -> bool:
         raise ValueError from None
 
 
+def _read_schedule(text: str) -> str:
+    if not is_valid_cron_schedule(text):
+        raise ValueError
+    return text
+
+
+def _read_postgres_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://", f"{_POSTGRES_SCHEME}://")):
+        raise ValueError
+    return f"{_POSTGRES_SCHEME}://{text.partition('://')[2]}"
+
+
 def _read_executor(text: str) -> str:
     if text not in get_args(Executor):
         raise ValueError
@@ -259,5 +295,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "SMARTDIET_SCHEMAS": ("schemas_path", Path, "a path"),
     "SMARTDIET_MATOMO_SCHEMAS": ("matomo_schemas_path", Path, "a path"),
     "SMARTDIET_EXECUTOR": ("executor", _read_executor, " or ".join(get_args(Executor))),
+    "SMARTDIET_SCHEDULE": ("schedule", _read_schedule, "a cron expression such as */10 * * * *"),
+    _DAGSTER_POSTGRES: ("dagster_postgres_url", _read_postgres_url, "a URL that starts with postgresql://"),
 }
 VARIABLES = tuple(_VARIABLES)

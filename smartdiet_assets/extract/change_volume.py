@@ -1,0 +1,160 @@
+"""How much changed in a collection since a watermark: counted on the server, never more than asked for.
+
+Here: the counting queries, and which date fields lack the index that makes them cheap. No document leaves the server.
+Not here: what the numbers lead to (`assets.change_decisions`), or reading what changed (`extract.documents`).
+
+Each query looks at no more documents than its cap: it follows one index from the watermark on and stops there. One
+query for each date field rather than an `$or`, as in `extract.documents`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+from pymongo import timeout
+from pymongo.database import Database
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+
+from smartdiet_assets.schema.model import DOCUMENT_ID
+
+Pipeline = list[dict[str, Any]]
+_CHANGED_AT = "changed_at"
+#: ObjectIds hold 32-bit seconds since 1970.
+_LAST_OBJECT_ID_TIME = datetime(2106, 2, 7, 6, 28, 15)
+_FIRST_OBJECT_ID_TIME = datetime(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeVolume:
+    """What changed after a watermark; all times naive UTC.
+
+    Attributes:
+        due: documents dated after the watermark and not after the server's clock, up to the cap.
+        ahead: documents dated after the server's clock, up to the cap.
+        oldest: date of the oldest of those due; None where none is.
+        newest: the latest date seen, of either kind.
+        capped: whether there may be more of them.
+    """
+
+    due: int = 0
+    ahead: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
+    capped: bool = False
+
+
+def count_changes(
+    database: Database[dict[str, Any]],
+    collection: str,
+    date_fields: Sequence[str],
+    *,
+    since: datetime,
+    clock: datetime,
+    cap: int,
+    seconds: float,
+) -> ChangeVolume | None:
+    """Count the documents that changed after an instant; None where the server does not manage it in time.
+
+    Documents with several dates count once. One without any counts by the time in its ObjectId, one that has no
+    ObjectId either never: nothing tells when it changed.
+
+    Args:
+        database: the source database.
+        collection: its collection.
+        date_fields: the fields that tell when a document changed, the one that moves with every change first.
+        since: the watermark; exclusive.
+        clock: the server's own time.
+        cap: how many documents to look at in a query, at most.
+        seconds: how long the server may take for all queries; it stops then, also on its side.
+
+    Raises:
+        pymongo.errors.PyMongoError: the server refused or was lost.
+    """
+    due = ahead = 0
+    times: list[datetime] = []
+    oldest: datetime | None = None
+    try:
+        with timeout(seconds):
+            for pipeline in compose_counts(date_fields, since=since, clock=clock, cap=cap):
+                for group in database[collection].aggregate(pipeline):
+                    due += group["due"]
+                    ahead += group["ahead"]
+                    first, last = _read_time(group["oldest"]), _read_time(group["newest"])
+                    if group["due"] and first is not None:
+                        oldest = first if oldest is None else min(oldest, first)
+                    times += [last] if last is not None else []
+                if due + ahead >= cap:
+                    return ChangeVolume(due, ahead, oldest, max(times, default=None), capped=True)
+    except PyMongoError as error:
+        # The server's own limit and the driver's are one; whichever is noticed first.
+        if not error.timeout or isinstance(error, ServerSelectionTimeoutError):
+            raise
+        return None
+    return ChangeVolume(due, ahead, oldest, max(times, default=None))
+
+
+def compose_counts(date_fields: Sequence[str], *, since: datetime, clock: datetime, cap: int) -> Iterator[Pipeline]:
+    """Compose the pipelines that together count each changed document once.
+
+    A document that an earlier pipeline counted is left out after the cap, not before it: the server would read on
+    until it had found enough others.
+    """
+    after: dict[str, Any] = {"$gt": since}
+    seen: dict[str, Any] = {}
+    for field in date_fields:
+        yield [{"$match": {field: after}}, {"$limit": cap}, {"$match": dict(seen)}, *_summarize(f"${field}", clock)]
+        seen[field] = {"$not": after}
+    # All in one condition: the server follows the date's index where few documents lack one, else that of the id. From
+    # the next second on, for a mirrored document has the watermark's own second.
+    born = {DOCUMENT_ID: {"$gt": _object_id_at(since + timedelta(seconds=1))}}
+    undated = {**dict.fromkeys(date_fields), **born}
+    yield [{"$match": undated}, {"$limit": cap}, *_summarize(f"${DOCUMENT_ID}", _object_id_at(clock))]
+
+
+def find_unindexed_fields(
+    database: Database[dict[str, Any]], collection: str, date_fields: Sequence[str]
+) -> tuple[str, ...]:
+    """Find the date fields that no index of the collection begins with; none where there is no collection.
+
+    Raises:
+        pymongo.errors.PyMongoError: the server refused or was lost.
+    """
+    indexes = database[collection].index_information()
+    leading = {
+        index["key"][0][0]
+        for index in indexes.values()
+        if index["key"][0][1] in (1, -1) and "partialFilterExpression" not in index
+    }
+    return tuple(field for field in date_fields if field not in leading) if indexes else ()
+
+
+def compose_create_index(collection: str, field: str) -> str:
+    """Compose the statement for Mongo's shell that creates the index of a date field."""
+    return f'db.getCollection("{collection}").createIndex({{"{field}": 1}})'
+
+
+def _summarize(expression: str, clock: object) -> Pipeline:
+    return [
+        {"$project": {DOCUMENT_ID: 0, _CHANGED_AT: expression}},
+        {
+            "$group": {
+                "_id": None,
+                "due": {"$sum": {"$cond": [{"$lte": [f"${_CHANGED_AT}", clock]}, 1, 0]}},
+                "ahead": {"$sum": {"$cond": [{"$gt": [f"${_CHANGED_AT}", clock]}, 1, 0]}},
+                "oldest": {"$min": f"${_CHANGED_AT}"},
+                "newest": {"$max": f"${_CHANGED_AT}"},
+            }
+        },
+    ]
+
+
+def _read_time(value: object) -> datetime | None:
+    if isinstance(value, ObjectId):
+        return value.generation_time.replace(tzinfo=None)
+    return value if isinstance(value, datetime) else None
+
+
+def _object_id_at(instant: datetime) -> ObjectId:
+    return ObjectId.from_datetime(min(max(instant, _FIRST_OBJECT_ID_TIME), _LAST_OBJECT_ID_TIME))
