@@ -81,11 +81,22 @@ def build_run_metadata(result: MirrorResult) -> Mapping[str, dg.MetadataValue]:
         "deleted": dg.MetadataValue.int(load.deleted),
         "unchanged": dg.MetadataValue.int(load.unchanged),
         "rejected": dg.MetadataValue.int(load.rejected),
+        "nulled": dg.MetadataValue.int(sum(result.nulled.values())),
+        "clamped": dg.MetadataValue.int(sum(result.clamped.values())),
         "documents_read": dg.MetadataValue.int(result.documents_read),
         "missing_parents_null": dg.MetadataValue.int(load.missing_parents_null),
         "mode": dg.MetadataValue.text(load.mode),
         "window": dg.MetadataValue.text(result.window.kind),
     }
+    if result.nulled or result.clamped:
+        metadata["invalid_values"] = dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {"column": name, "nulled": result.nulled.get(name, 0), "clamped": result.clamped.get(name, 0)}
+                )
+                for name in sorted({**result.nulled, **result.clamped})
+            ]
+        )
     if result.unmirrored_columns:
         metadata["unmirrored_columns"] = dg.MetadataValue.text(", ".join(result.unmirrored_columns))
     if load.change_ratio is not None:

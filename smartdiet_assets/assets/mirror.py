@@ -6,7 +6,8 @@ Dagster (`assets.tables`), so that tests and tools can mirror a table without an
 
 import logging
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -29,7 +30,8 @@ class MirrorResult:
     """What one run of one table did. Counts are rows unless they say documents.
 
     `elapsed` is the whole run in seconds, `seconds` the part of each stage: read, transform, and those of the load.
-    `unmirrored_columns` are those the source has beyond the table's.
+    `unmirrored_columns` are those the source has beyond the table's. `nulled` and `clamped` count by column the values
+    of the documents read that the column could not hold, and that its `on_invalid` made NULL, or made fit.
     """
 
     table: str
@@ -40,6 +42,8 @@ class MirrorResult:
     elapsed: float
     seconds: dict[str, float] = field(default_factory=dict)
     unmirrored_columns: tuple[str, ...] = ()
+    nulled: Mapping[str, int] = field(default_factory=dict)
+    clamped: Mapping[str, int] = field(default_factory=dict)
 
 
 def mirror_table(
@@ -126,6 +130,8 @@ def mirror_source(
         elapsed=time.perf_counter() - started,
         seconds={"read": run.read_seconds, "transform": run.transform_seconds, **result.seconds},
         unmirrored_columns=source.unmirrored_columns,
+        nulled=dict(run.nulled),
+        clamped=dict(run.clamped),
     )
 
 
@@ -139,6 +145,8 @@ class _TableRun:
         self.newest: datetime | None = None
         self.read_seconds = 0.0
         self.transform_seconds = 0.0
+        self.nulled: Counter[str] = Counter()
+        self.clamped: Counter[str] = Counter()
         self._reported = time.monotonic()
 
     def copy(self, load: TableLoad, batches: Iterator[Any], *, retry: bool = False) -> None:
@@ -154,6 +162,8 @@ class _TableRun:
             self.transform_seconds += time.perf_counter() - before_transform
             load.write(batch)
             self.documents_read += batch.documents_read
+            self.nulled += batch.nulled
+            self.clamped += batch.clamped
             if batch.newest is not None and not retry:
                 self.newest = batch.newest if self.newest is None else max(self.newest, batch.newest)
             if time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:

@@ -15,6 +15,7 @@ from smartdiet_assets.load.inspection import RejectedRow, TableStatus
 from smartdiet_assets.operations.sync import SyncOutcome
 
 _COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected")
+_ADJUSTED = ("nulled", "clamped")
 #: Without a terminal to fit into (a file, a pipe), lines are as long as the widest table.
 _WIDTH_OF_A_FILE = 140
 #: Below this width a sync's table leaves out what is nice to know.
@@ -30,15 +31,17 @@ def open_console(*, errors: bool = False) -> Console:
 def build_sync_grid(outcome: SyncOutcome, title: str = "", width: int = _WIDTH_OF_A_FILE) -> Grid:
     """Build the table of counts of a sync, one line per table and a total."""
     whole = width >= _WIDTH_OF_ALL_COLUMNS
+    # Only where a column is declared to take invalid values is there anything to see.
+    shown = (*_COUNTS, *(name for name in _ADJUSTED if any(getattr(t, name) for t in outcome.tables.values())))
     grid = Grid(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     grid.add_column("table", no_wrap=True)
-    for name in ("read", *_COUNTS) if whole else _COUNTS:
+    for name in ("read", *shown) if whole else shown:
         grid.add_column(name, justify="right", no_wrap=True)
     if whole:
         grid.add_column("mode")
         grid.add_column("seconds", justify="right")
     for name, table in outcome.tables.items():
-        counts = [_number(getattr(table, count)) for count in _COUNTS]
+        counts = [_number(getattr(table, count)) for count in shown]
         failed = bool(table.error)
         cells = [f"[red]{name}[/red]" if failed else name, *counts]
         if whole:
@@ -46,7 +49,7 @@ def build_sync_grid(outcome: SyncOutcome, title: str = "", width: int = _WIDTH_O
             cells += ["[red]failed[/red]", ""] if failed else [table.mode, f"{table.seconds:.2f}"]
         grid.add_row(*cells)
     grid.add_section()
-    totals = [sum(getattr(table, count) for table in outcome.tables.values()) for count in ("documents_read", *_COUNTS)]
+    totals = [sum(getattr(table, count) for table in outcome.tables.values()) for count in ("documents_read", *shown)]
     if whole:
         grid.add_row("total", *map(_number, totals), "", f"{outcome.seconds:.2f}", style="bold")
     else:

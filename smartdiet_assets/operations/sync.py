@@ -22,7 +22,7 @@ from smartdiet_assets.load.inspection import fetch_awaited_tables
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.model import Schema
 
-_COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected", "documents_read")
+_COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected", "nulled", "clamped", "documents_read")
 _NOT_RUN = "not run: a table it depends on failed, or the run was stopped"
 _CLASS_PREFIX = re.compile(r"^[\w.]+: ")
 Connect = Callable[[], AbstractContextManager[Connection[Any]]]
@@ -32,6 +32,7 @@ Connect = Callable[[], AbstractContextManager[Connection[Any]]]
 class TableOutcome:
     """What a sync did to one table, over all its passes; `rejected` is what is left rejected.
 
+    `nulled` and `clamped` count values of the documents read that their columns could not hold as they were.
     `error` is empty where the table is up to date. `mode` is that of the first pass.
     """
 
@@ -40,6 +41,8 @@ class TableOutcome:
     deleted: int = 0
     unchanged: int = 0
     rejected: int = 0
+    nulled: int = 0
+    clamped: int = 0
     documents_read: int = 0
     mode: str = ""
     watermark: str | None = None

@@ -72,7 +72,7 @@ def _resolve_column(
         source_column=(declared.source_column or declared.name) if table.source_table and not generated else "",
         timezone=declared.timezone,
         foreign_key=_read_foreign_key(declared, nullable, findings),
-        on_invalid=_read_on_invalid(declared, type, nullable, findings),
+        on_invalid=_read_on_invalid(declared, type, nullable, mongo_field, findings),
         description=declared.description,
     )
 
@@ -219,7 +219,11 @@ def _check_timezone(declared: ColumnDeclaration, type: ColumnType | None, findin
 
 
 def _read_on_invalid(
-    declared: ColumnDeclaration, type: ColumnType | None, nullable: bool, findings: Findings
+    declared: ColumnDeclaration,
+    type: ColumnType | None,
+    nullable: bool,
+    mongo_field: tuple[str, ...],
+    findings: Findings,
 ) -> Literal["reject", "null", "clamp"]:
     place = declared.at("on_invalid")
     if declared.on_invalid == "null":
@@ -230,6 +234,11 @@ def _read_on_invalid(
     if declared.on_invalid == "clamp":
         if type and type.name not in _CLAMPED:
             findings.problem(place, f"'on_invalid: clamp' is for text and dates, not for {type.sql}; use 'null'")
+            return "reject"
+        if declared.foreign_key or (type and type.is_text and DOCUMENT_ID in mongo_field):
+            findings.problem(
+                place, "'on_invalid: clamp' would change what the column refers to; use 'null' or 'reject'"
+            )
             return "reject"
         return "clamp"
     return "reject"

@@ -60,7 +60,10 @@ class Column(_Frozen):
     source_column: str = ""
     timezone: str | None = None
     foreign_key: ForeignKey | None = None
-    #: What becomes of a value the column cannot hold: its row is rejected, or it is NULL, or made to fit.
+    #: What becomes of a value the column cannot hold: its row is rejected (`reject`), or it is NULL (`null`), or it is
+    #: made to fit (`clamp`): text loses NUL characters, has U+FFFD for what is no Unicode, and is cut to its length in
+    #: characters; a date beyond the years 1 to 9999 becomes the first or last instant of them, the widest range that
+    #: can be read back. What `clamp` cannot make fit, a value of another type, is rejected.
     on_invalid: Literal["reject", "null", "clamp"] = "reject"
     description: str = ""
     #: Added by the loader, not declared: the document's id in a table that has no column for it.

@@ -5,6 +5,7 @@ Not here: decoding (`decode`), composing the function (`row_function`), which ba
 """
 
 import gc
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,7 @@ from typing import Any
 
 from smartdiet_assets.schema.model import Table
 from smartdiet_assets.schema.reasons import Reject
+from smartdiet_assets.transform.convert import Adjustment
 from smartdiet_assets.transform.decode import decode_batch, decode_damaged_batch
 from smartdiet_assets.transform.row_function import build_row_function
 
@@ -28,6 +30,8 @@ class TransformedBatch:
         rejects: one for a document rejected whole, one for each rejected item of the others.
         documents_read: all documents in the batch, the undecodable included.
         newest: the largest source date, naive UTC, rejected documents included; None where there is none.
+        nulled, clamped: by column, how many values of the rows it could not hold and that became NULL, or were made
+            to fit, as its `on_invalid` says.
     """
 
     rows: list[tuple[Any, ...]] = field(default_factory=list)
@@ -35,6 +39,8 @@ class TransformedBatch:
     rejects: list[Reject] = field(default_factory=list)
     documents_read: int = 0
     newest: datetime | None = None
+    nulled: Counter[str] = field(default_factory=Counter)
+    clamped: Counter[str] = field(default_factory=Counter)
 
 
 def build_transformer(table: Table) -> Callable[[bytes], TransformedBatch]:
@@ -43,13 +49,15 @@ def build_transformer(table: Table) -> Callable[[bytes], TransformedBatch]:
     Raises:
         ValueError: a default or a `set` constant of the table does not fit its column.
     """
-    read_rows = build_row_function(table)
+    adjustments: list[Adjustment] = []
+    read_rows = build_row_function(table, adjustments=adjustments)
     # The fast path trusts text to be Unicode, which it is unless the batch had to be decoded leniently.
-    build_careful = cache(lambda: build_row_function(table, fast=False))
+    build_careful = cache(lambda: build_row_function(table, fast=False, adjustments=adjustments))
     tells_by_rows = table.shape == "one_row" and not table.filter
 
     def transform(raw: bytes) -> TransformedBatch:
         batch = TransformedBatch()
+        adjustments.clear()
         was_enabled = gc.isenabled()
         # Nothing in a batch forms cycles; measured, the collector takes 15 to 20% of the time for nothing.
         gc.disable()
@@ -66,6 +74,9 @@ def build_transformer(table: Table) -> Callable[[bytes], TransformedBatch]:
         understood = len(batch.rows if tells_by_rows else batch.documents)
         batch.documents_read = len(documents) + undecodable
         batch.newest = None if newest == datetime.min else newest
+        if adjustments:
+            batch.nulled = Counter(column for column, what in adjustments if what == "nulled")
+            batch.clamped = Counter(column for column, what in adjustments if what == "clamped")
         if batch.documents_read != understood + rejected + undecodable:
             raise AssertionError(f"{table.name}: documents got lost between reading and rows")
         return batch

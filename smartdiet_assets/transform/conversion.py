@@ -4,8 +4,8 @@ Here: the one record that `text`, `numbers`, `dates`, `json_documents` and `bina
 Not here: the conversions, or their registry (`convert`).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -26,10 +26,14 @@ class Conversion:
 
     Attributes:
         convert: takes any decoded BSON value but None; returns the column's value or raises `Rejection`.
-        fast: written into the row function before the call of `convert`, in this order.
-        names: objects that `fast` refers to as `{name}`, one set per column.
+        fast: written into the row function before the call of `convert`, in this order. A result may call
+            `{remembered}`, which is `convert` with its last `remembered` results kept.
+        remembered: how many results to keep; 0 where no fast path asks for it.
+        clamp: takes a value that `convert` refused; returns the nearest one that fits, or raises `Rejection` where
+            none is near (see `Column.on_invalid`). None for types whose values are never made to fit.
     """
 
     convert: Callable[[Any], Any]
     fast: tuple[FastPath, ...] = ()
-    names: Mapping[str, object] = field(default_factory=dict)
+    remembered: int = 0
+    clamp: Callable[[Any], Any] | None = None

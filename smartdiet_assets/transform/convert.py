@@ -1,12 +1,14 @@
 """The registry: which conversion fills which column type.
 
-Here: one line per type, and what every column adds to it (NULL, NOT NULL, its name).
+Here: one line per type, and what every column adds to it (NULL, NOT NULL, its name, what becomes of a value it cannot
+hold).
 Not here: the conversions themselves, one module per family: `text`, `numbers`, `dates`, `json_documents`,
 `binary`. The documented table of all of them is their test, `unit/transform/conversion_table.py`.
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
 from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF, Column
 from smartdiet_assets.schema.reasons import Reason
@@ -35,6 +37,8 @@ _FAMILIES: dict[TypeName, Callable[[Column], Conversion]] = {
     "bytea": lambda column: binary.build_bytea(column.type),
 }
 
+#: A value that the column could not hold as it was: the column, and what became of it.
+Adjustment = tuple[str, Literal["nulled", "clamped"]]
 #: The types for which the path `_id` means the time in the ObjectId.
 OBJECT_ID_TIME_TYPES: tuple[TypeName, ...] = ("date", "timestamp", "timestamptz")
 
@@ -44,10 +48,13 @@ def build_conversion(column: Column) -> Conversion:
     return _FAMILIES[column.type.name](column)
 
 
-def build_column_converter(column: Column, conversion: Conversion) -> Callable[[Any], Any]:
+def build_column_converter(
+    column: Column, conversion: Conversion, adjustments: list[Adjustment]
+) -> Callable[[Any], Any]:
     """Build the slow path of a column: takes any decoded value, None included.
 
-    The function returns the column's value, or raises `Rejection` with the column's name.
+    The function returns the column's value, or raises `Rejection` with the column's name. A value that the column
+    cannot hold becomes what its `on_invalid` says, and is added to `adjustments`.
     """
     name, nullable, convert_value = column.name, column.nullable, conversion.convert
 
@@ -62,7 +69,45 @@ def build_column_converter(column: Column, conversion: Conversion) -> Callable[[
             rejection.column = name
             raise
 
-    return convert
+    if column.on_invalid == "reject":
+        return convert
+    clamp = conversion.clamp
+
+    def convert_or_adjust(value: Any) -> Any:
+        try:
+            return convert(value)
+        except Rejection as rejection:
+            adjusted = None
+            if column.on_invalid == "clamp":
+                if value is None or clamp is None:
+                    raise
+                try:
+                    adjusted = clamp(value)
+                except Rejection:
+                    raise rejection from None
+            adjustments.append((name, "clamped" if column.on_invalid == "clamp" else "nulled"))
+            return adjusted
+
+    return convert_or_adjust
+
+
+def build_remembering(column: Column, conversion: Conversion, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Build the conversion that keeps its last results.
+
+    Args:
+        convert: the column's slow path, for what the type refuses: an adjusted value is counted each time.
+    """
+    if column.on_invalid == "reject":
+        return lru_cache(conversion.remembered)(convert)
+    remembered = lru_cache(conversion.remembered)(conversion.convert)
+
+    def convert_remembered(value: Any) -> Any:
+        try:
+            return remembered(value)
+        except Rejection:
+            return convert(value)
+
+    return convert_remembered
 
 
 def _expects_object_id(column: Column) -> bool:

@@ -8,7 +8,6 @@ Not here: dates as text (`text`) or in JSON (`json_documents`).
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -47,22 +46,29 @@ def build_date(column_type: ColumnType, timezone: str | None) -> Conversion:
     def convert(value: Any) -> date:
         return read(value).date()
 
+    def clamp(value: Any) -> date:
+        return _clamp_moment(value, column_type.sql).date()
+
     if timezone is None:
-        return Conversion(convert, fast=(FastPath("type(value) is datetime", "value.date()"),))
-    remembered = lru_cache(_REMEMBERED)(convert)
+        return Conversion(convert, fast=(FastPath("type(value) is datetime", "value.date()"),), clamp=clamp)
     return Conversion(
         convert,
-        fast=(FastPath("type(value) is datetime", "{local_date}(value)"),),
-        names={"local_date": remembered},
+        fast=(FastPath("type(value) is datetime", "{remembered}(value)"),),
+        remembered=_REMEMBERED,
+        clamp=clamp,
     )
 
 
 def build_timestamp(column_type: ColumnType, timezone: str | None) -> Conversion:
     """Build the conversion to TIMESTAMP: naive UTC, or naive in the zone given."""
     read = _build_reader(column_type.sql, timezone)
+
+    def clamp(value: Any) -> datetime:
+        return _clamp_moment(value, column_type.sql)
+
     if timezone is None:
-        return Conversion(read, fast=(FastPath("type(value) is datetime"),))
-    return Conversion(read)
+        return Conversion(read, fast=(FastPath("type(value) is datetime"),), clamp=clamp)
+    return Conversion(read, clamp=clamp)
 
 
 def build_timestamptz(column_type: ColumnType) -> Conversion:
@@ -75,7 +81,10 @@ def build_timestamptz(column_type: ColumnType) -> Conversion:
             return moment.replace(tzinfo=UTC)
         return _shift(lambda: moment.astimezone(UTC), value, expected)
 
-    return Conversion(convert, fast=(FastPath("type(value) is datetime", "value.replace(tzinfo=UTC)"),))
+    def clamp(value: Any) -> datetime:
+        return _clamp_moment(value, expected).replace(tzinfo=UTC)
+
+    return Conversion(convert, fast=(FastPath("type(value) is datetime", "value.replace(tzinfo=UTC)"),), clamp=clamp)
 
 
 def build_time(column_type: ColumnType, timezone: str | None) -> Conversion:
@@ -136,6 +145,18 @@ def _read_moment(value: Any, expected: str) -> datetime:
     if kind is DatetimeMS:
         raise Rejection(Reason.OUT_OF_RANGE, expected, value)
     raise Rejection(Reason.INVALID_TYPE, expected, value)
+
+
+def _clamp_moment(value: Any, expected: str) -> datetime:
+    """Move an instant that was refused to the nearer end of the calendar: the first or the last microsecond of it.
+
+    The calendar is Python's, years 1 to 9999, as psycopg can write and read no other dates; PostgreSQL's is wider.
+    """
+    if type(value) is DatetimeMS:
+        return datetime.min if int(value) < 0 else datetime.max
+    moment = _read_moment(value, expected)
+    # A date of the calendar is only refused where its zone takes it out.
+    return datetime.min if moment.year == datetime.min.year else datetime.max
 
 
 def _shift(compute: Callable[[], _T], value: Any, expected: str) -> _T:

@@ -25,7 +25,13 @@ from smartdiet_assets.schema.model import (
     Table,
 )
 from smartdiet_assets.schema.reasons import Reject
-from smartdiet_assets.transform.convert import OBJECT_ID_TIME_TYPES, build_column_converter, build_conversion
+from smartdiet_assets.transform.convert import (
+    OBJECT_ID_TIME_TYPES,
+    Adjustment,
+    build_column_converter,
+    build_conversion,
+    build_remembering,
+)
 from smartdiet_assets.transform.dates import build_object_id_time
 from smartdiet_assets.transform.filters import build_condition
 from smartdiet_assets.transform.json_documents import JsonText
@@ -43,13 +49,16 @@ def compose_row_function(table: Table, *, fast: bool = True) -> str:
     return _Composer(table, fast).source
 
 
-def build_row_function(table: Table, *, fast: bool = True) -> RowFunction:
+def build_row_function(table: Table, *, fast: bool = True, adjustments: list[Adjustment] | None = None) -> RowFunction:
     """Compile a table's row function. Tracebacks show its source.
+
+    Args:
+        adjustments: added to for each value of a row that its column's `on_invalid` changed.
 
     Raises:
         ValueError: a default or a `set` constant does not fit its column.
     """
-    composer = _Composer(table, fast)
+    composer = _Composer(table, fast, adjustments)
     filename = f"<rows of {table.name}{'' if fast else ', slow path'}>"
     source = composer.source
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
@@ -61,21 +70,28 @@ def build_row_function(table: Table, *, fast: bool = True) -> RowFunction:
 class _Composer:
     """Collects the source and the objects it refers to by name."""
 
-    def __init__(self, table: Table, fast: bool) -> None:
+    def __init__(self, table: Table, fast: bool, adjustments: list[Adjustment] | None = None) -> None:
         self.table = table
         self.fast = fast
+        adjustments = [] if adjustments is None else adjustments
         self.names: dict[str, Any] = {
             "MISSING": MISSING,
             "ObjectId": ObjectId,
             "Rejection": Rejection,
             "UTC": UTC,
+            "adjustments": adjustments,
             "datetime": datetime,
             "object_id_time": build_object_id_time,
         }
         self.columns = dict(enumerate(table.stored_columns))
         self.conversions = {index: build_conversion(column) for index, column in self.columns.items()}
         for index, column in self.columns.items():
-            self.names[f"convert_{index}"] = build_column_converter(column, self.conversions[index])
+            conversion = self.conversions[index]
+            convert = build_column_converter(column, conversion, adjustments)
+            self.names[f"convert_{index}"] = convert
+            if conversion.remembered:
+                self.names[f"remembered_{index}"] = build_remembering(column, conversion, convert)
+        self.adjusts = any(column.on_invalid != "reject" for column in self.columns.values())
         #: Fields read once into a variable, by the expression that reads them.
         self.shared: dict[str, str] = {}
         self.source = "\n".join(self._compose()) + "\n"
@@ -91,6 +107,8 @@ class _Composer:
         yield "        get = document.get"
         yield from _indented(2, self._compose_dates())
         yield from _indented(2, self._compose_shared())
+        if self.adjusts:
+            yield "        adjusted = len(adjustments)"
         yield "        try:"
         yield from _indented(3, self._compose_column(identity, "document"))
         if table.filter:
@@ -103,6 +121,8 @@ class _Composer:
         yield "        except Rejection as rejection:"
         yield "            rejects.append(rejection.build_reject(identity))"
         yield "            rejected += 1"
+        if self.adjusts:
+            yield "            del adjustments[adjusted:]"
         yield "            continue"
         if keeps_documents:
             yield f"        understood.append(c{identity})"
@@ -173,6 +193,8 @@ class _Composer:
         constants = dict(array.set)
         yield "if item is None:"
         yield "    continue"
+        if self.adjusts:
+            yield "adjusted_before = len(adjustments)"
         yield "try:"
         yield f"    # an item of {array.field}"
         for index, column in self.columns.items():
@@ -182,11 +204,15 @@ class _Composer:
                 yield from _indented(1, self._compose_constant(index, number, constants))
         yield "except Rejection as rejection:"
         yield "    rejects.append(rejection.build_reject(identity))"
+        if self.adjusts:
+            yield "    del adjustments[adjusted_before:]"
         yield "    continue"
         if self.table.key:
             varying = [i for i, c in self.columns.items() if c.name in self.table.key and not c.mongo_field]
             yield f"key = {f'c{varying[0]}' if len(varying) == 1 else self._compose_tuple(varying)}"
             yield "if key in seen:"
+            if self.adjusts:
+                yield "    del adjustments[adjusted_before:]"
             yield "    continue"
             yield "seen.add(key)"
         yield f"rows.append({self._compose_tuple(self.columns)})"
@@ -221,9 +247,7 @@ class _Composer:
         if column.nullable:
             expression = f"None if value is None else {expression}"
         for path in reversed(self.conversions[index].fast if self.fast else ()):
-            names = {name: f"{name}_{index}" for name in self.conversions[index].names}
-            self.names.update({names[name]: made for name, made in self.conversions[index].names.items()})
-            result = path.result.format_map(names)
+            result = path.result.format(remembered=f"remembered_{index}")
             expression = f"{result} if {path.check} else {expression}"
         if column.default is not None:
             self.names[f"default_{index}"] = self._convert_declared(index, column.default)
@@ -270,7 +294,7 @@ class _Composer:
             if column.type.name == "jsonb" and isinstance(value, str):
                 json.loads(value)
                 return JsonText(value)
-            return self.names[f"convert_{index}"](value)
+            return self.conversions[index].convert(value)
         except (Rejection, ValueError):
             raise ValueError(
                 f"{self.table.name}.{column.name}: a declared value does not fit {column.type.sql}"

@@ -25,6 +25,7 @@ from smartdiet_assets.transform.rejection import Rejection
 _HEX = "value._ObjectId__id.hex()" if hasattr(ObjectId(), "_ObjectId__id") else "str(value)"
 _HEX_LENGTH = 24
 _UUID_BYTES = 16
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 #: What makes PostgreSQL quote an element of an array's text.
 _NEEDS_QUOTES = re.compile(r'[{}",\\ \t\n\r\v\f]|\A\Z|\A(?i:null)\Z')
 
@@ -60,10 +61,17 @@ def build_text(column_type: ColumnType, expect_object_id: bool) -> Conversion:
             text = text[:limit]
         return text
 
+    def clamp(value: Any) -> str:
+        """Leave out NUL, replace what is no character by U+FFFD, and cut at the length."""
+        text = value if type(value) is str else _spell(value)
+        if text is None:
+            raise Rejection(Reason.INVALID_TYPE, expected, value)
+        return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\0", ""))[:limit]
+
     if expect_object_id and (limit is None or limit >= _HEX_LENGTH):
-        return Conversion(convert, fast=(FastPath("type(value) is ObjectId", _HEX),))
+        return Conversion(convert, fast=(FastPath("type(value) is ObjectId", _HEX),), clamp=clamp)
     length = "" if limit is None else f" and len(value) <= {limit}"
-    return Conversion(convert, fast=(FastPath(f"type(value) is str{length} and '\\0' not in value"),))
+    return Conversion(convert, fast=(FastPath(f"type(value) is str{length} and '\\0' not in value"),), clamp=clamp)
 
 
 def _spell(value: Any) -> str | None:

@@ -226,13 +226,19 @@ def test_truncate_before_import_also_reimports_what_its_cascade_emptied(mirror: 
 def test_the_metadata_of_a_run_has_the_promised_keys_and_no_value_of_a_document(mirror: Mirror) -> None:
     company = mirror.add("companies", NOW, name="Marked-Value")
     mirror.add("users", NOW, company=company, email="marked@value", registered_events=[ObjectId()])
+    mirror.declare(TABLES.replace("email, sql_type: VARCHAR(255)", "email, sql_type: VARCHAR(5), on_invalid: clamp"))
     metadata = mirror.run()
     expected = {
         "dagster/row_count", "dagster/partition_row_count", "inserted", "updated", "deleted", "unchanged", "rejected",
         "documents_read", "mode", "watermark", "window", "seconds", "seconds_read", "seconds_transform",
+        "nulled", "clamped",
     }  # fmt: skip
     for table in metadata.values():
         assert expected <= set(table)
+    assert [(metadata[table]["nulled"], metadata[table]["clamped"]) for table in metadata] == [(0, 0), (0, 1), (0, 0)]
+    assert [row.data for row in metadata["users"]["invalid_values"].records] == [
+        {"column": "email", "nulled": 0, "clamped": 1}
+    ]
     assert "marked" not in str(metadata).lower()
     mirror.source.users.update_one({}, {"$set": {"registered_events": [], "update_date": NOW + timedelta(seconds=1)}})
     events = mirror.run()["user_events"]

@@ -66,7 +66,8 @@ def test_sync_prints_one_json_object_with_the_promised_keys(source: Any) -> None
     assert list(printed["tables"]) == ["companies", "users", "recipes"]
     companies = printed["tables"]["companies"]
     assert set(companies) == {
-        "inserted", "updated", "deleted", "unchanged", "rejected", "documents_read", "mode", "watermark", "seconds",
+        "inserted", "updated", "deleted", "unchanged", "rejected", "nulled", "clamped", "documents_read", "mode",
+        "watermark", "seconds",
     }  # fmt: skip
     assert (companies["inserted"], companies["rejected"], companies["documents_read"]) == (1, 1, 2)
     assert companies["watermark"] == NOW.isoformat(timespec="milliseconds") + "Z"

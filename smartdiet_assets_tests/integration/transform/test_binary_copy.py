@@ -13,6 +13,7 @@ from smartdiet_assets.schema.types import parse_sql_type
 from smartdiet_assets.transform.json_documents import JsonText
 from smartdiet_assets_tests.unit.transform.conversion_table import EDGES, RESULTS, SAMPLES
 from smartdiet_assets_tests.unit.transform.tables import single, transform
+from smartdiet_assets_tests.unit.transform.test_on_invalid import FITTED
 
 SQL_TYPES = sorted({*RESULTS, *(edge[0] for edge in EDGES)})
 #: psycopg's names; it has no dumper for `bpchar`, whose binary form is that of `text`.
@@ -36,6 +37,14 @@ def copy_values(connection: psycopg.Connection, sql_type: str, values: list[Any]
         for row in enumerate(values):
             copy.write_row(row)
     return connection.execute("SELECT v, v::text FROM t ORDER BY n").fetchall()
+
+
+@pytest.mark.parametrize(("sql_type", "settings", "value", "expected"), FITTED)
+def test_what_clamp_makes_fit_fits(
+    postgres: psycopg.Connection, sql_type: str, settings: dict[str, Any], value: Any, expected: Any
+) -> None:
+    batch = transform(single(sql_type, on_invalid="clamp", **settings), {"_id": 1, "v": value})
+    assert [got for got, _ in copy_values(postgres, sql_type, [batch.rows[0][1]])] == [expected]
 
 
 @pytest.mark.parametrize("sql_type", SQL_TYPES)
