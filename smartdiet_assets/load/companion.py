@@ -12,6 +12,7 @@ from smartdiet_assets.load.constraints import Collation
 from smartdiet_assets.load.naming import build_name, candidates_name
 from smartdiet_assets.load.structure import LiveTable
 from smartdiet_assets.load.table_ddl import compose_column, compose_names
+from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Table
 
 
@@ -50,6 +51,12 @@ def compose_create_candidates(table: Table, collations: Mapping[str, Collation])
             target, sql.Literal(f"Documents of {table.name} that wait behind another one of their key")
         ),
     ]
+
+
+def compose_add_mark(table: Table) -> sql.Composed:
+    """Compose adding the column of `on_delete: flag` to a companion made before: none of its documents is marked."""
+    mark = compose_column(table.column(DELETED_AT), nullable=True, collation=(), default=False)
+    return sql.SQL("ALTER TABLE {} ADD COLUMN {}").format(sql.Identifier(*candidates_name(table)), mark)
 
 
 def is_same_companion(table: Table, live: LiveTable, companion: LiveTable) -> bool:

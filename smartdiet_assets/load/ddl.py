@@ -15,6 +15,7 @@ from psycopg.rows import tuple_row
 from smartdiet_assets.errors import SchemaMismatchError
 from smartdiet_assets.load.bookkeeping_ddl import apply_bookkeeping
 from smartdiet_assets.load.companion import (
+    compose_add_mark,
     compose_create_candidates,
     compose_drop_candidates,
     is_same_companion,
@@ -33,6 +34,7 @@ from smartdiet_assets.load.table_ddl import (
     compose_not_null,
     compose_pending_drops,
 )
+from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Column, Schema, Table
 
 __all__ = [
@@ -151,7 +153,8 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
     if added:
         _check_parents(table, added, structure)
         statements += _compose_additions(connection, schema, table, added, structure)
-        filled = [column.name for column in added if not column.generated]
+        # No document fills a mark: its column is no reason to read them.
+        filled = [column.name for column in added if not column.generated and not _is_mark(table, column)]
         if filled:
             several = len(filled) > 1
             reasons.append(f"column{'s' * several} {', '.join(filled)} {'were' if several else 'was'} added")
@@ -167,7 +170,7 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
     if table.shape == "one_per_key":
         if added:
             structure = _read(connection, schema, [table.name])
-        reasons += _settle_candidates(connection, table, structure)
+        reasons += _settle_candidates(connection, schema, table, structure)
     return TableChanges(
         created=False,
         added_columns=tuple(column.name for column in added),
@@ -175,10 +178,19 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
     )
 
 
-def _settle_candidates(connection: psycopg.Connection[Any], table: Table, structure: Structure) -> list[str]:
+def _is_mark(table: Table, column: Column) -> bool:
+    return table.on_delete == "flag" and column.name == DELETED_AT
+
+
+def _settle_candidates(
+    connection: psycopg.Connection[Any], schema: Schema, table: Table, structure: Structure
+) -> list[str]:
     """Build a companion that is missing or of another form anew; say why documents have to be read again."""
     live = structure.tables[table.name]
     companion = structure.bookkeeping.get(candidates_name(table)[1])
+    if companion is not None and table.on_delete == "flag" and DELETED_AT not in companion.columns:
+        _execute(connection, [compose_add_mark(table)])
+        companion = _read(connection, schema, [table.name]).bookkeeping[candidates_name(table)[1]]
     if companion is not None and is_same_companion(table, live, companion):
         return []
     collations = {column.name: column.collation for column in live.columns.values() if column.collation}

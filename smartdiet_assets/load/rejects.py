@@ -110,6 +110,43 @@ def clear_rejects(connection: Connection, table_names: Iterable[str]) -> None:
         )
 
 
+def clear_documents(connection: Connection, table: Table, gone: sql.Identifier) -> None:
+    """Forget the rejects and waits of documents that are gone.
+
+    Args:
+        gone: a relation with their ids in the document column.
+    """
+    of_table = sql.SQL(
+        "SELECT EXISTS (SELECT FROM smartdiet.rejected_rows WHERE table_name = %(table)s)"
+        " OR EXISTS (SELECT FROM smartdiet.awaited_parents WHERE table_name = %(table)s)"
+    )
+    if not fetch_value(connection, of_table, {"table": table.name}):
+        return
+    parts = {"document": sql.Identifier(table.document_column), "gone": gone}
+    documents = sql.SQL("SELECT {document}::text FROM {gone}").format(**parts)
+    _clear(connection, table, documents, None)
+    _clear(connection, table, sql.SQL("SELECT to_json({document}::text)::text FROM {gone}").format(**parts), None)
+    # What is no ObjectId may have been a number or another type: the column does not tell.
+    others = sql.SQL("{documents} WHERE {document}::text !~ '^[0-9a-f]{{24}}$'").format(documents=documents, **parts)
+    with connection.cursor("mirror_gone_ids", row_factory=tuple_row) as cursor:
+        cursor.itersize = 20 * RETRY_CHUNK
+        cursor.execute(others)
+        while chunk := cursor.fetchmany(20 * RETRY_CHUNK):
+            spelled = [spelling for (text,) in chunk for spelling in spell_reference(text)]
+            _clear(connection, table, sql.SQL("SELECT unnest(%(ids)s::text[])"), spelled)
+
+
+def _clear(connection: Connection, table: Table, document_ids: sql.Composable, ids: list[str] | None) -> None:
+    for relation in ("rejected_rows", "awaited_parents"):
+        execute(
+            connection,
+            sql.SQL("DELETE FROM {}\nWHERE table_name = %(table)s\n  AND document_id IN ({})").format(
+                sql.Identifier("smartdiet", relation), document_ids
+            ),
+            {"table": table.name, "ids": ids},
+        )
+
+
 def has_rejects(connection: Connection) -> bool:
     """Tell whether the run has rejected anything so far."""
     return bool(fetch_value(connection, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(REJECTS)))

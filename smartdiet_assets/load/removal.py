@@ -1,29 +1,124 @@
-"""Removing the rows that are gone at the source, by comparing all keys, and those that no document owns.
+"""Removing the rows of documents that are gone at the source: by their ids, by comparing all keys, or for want of any.
 
-Here: collecting the source's keys in a temporary table, and deleting the rows whose key is not among them, their
-children first. Not here: which tables want it (`Table.on_delete`), or where the keys come from (`extract`).
+Here: applying `Table.on_delete` to the rows of given documents, deleting the rows whose key is not among the source's,
+and those that no document owns; always the children first. Not here: finding out which documents are gone
+(`load.reconciliation`), or where the keys come from (`extract`).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from smartdiet_assets.load.cascade import apply_cascade, list_references
+from smartdiet_assets.load.cascade import apply_cascade, list_references, lock_reach
 from smartdiet_assets.load.execution import Connection, execute
 from smartdiet_assets.load.fragments import name, target_of
+from smartdiet_assets.load.rejects import clear_documents
+from smartdiet_assets.load.staging import copy_type
+from smartdiet_assets.load.succession import replace_documents
+from smartdiet_assets.load.sync_state import forget_last_read
+from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Schema, Table
 
+#: All keys of the source, and the ids of the documents that are gone.
 _KEYS = sql.Identifier("pg_temp", "mirror_source_keys")
+DELETED = sql.Identifier("pg_temp", "mirror_deleted")
+#: The source's clock where the caller has none.
+_NOW: sql.Composable = sql.SQL("now() AT TIME ZONE 'UTC'")
 
 
 @dataclass(slots=True)
 class Removal:
-    """How many rows went, and what that did to other tables, by table."""
+    """What became of rows whose document is gone.
+
+    Attributes:
+        removed: rows that went.
+        flagged: rows marked in `deleted_at` now; those marked before are not counted.
+        replaced: rows that show another document of their key from now on.
+        cascaded: rows that went from other tables, or references set to NULL there, by table.
+    """
 
     removed: int = 0
+    flagged: int = 0
+    replaced: int = 0
     cascaded: dict[str, int] = field(default_factory=dict)
+
+
+def remove_documents(
+    connection: Connection,
+    schema: Schema,
+    table: Table,
+    document_ids: Iterable[object],
+    run_id: str,
+    *,
+    deleted_at: datetime | None = None,
+) -> Removal:
+    """Apply the table's `on_delete` to all rows of documents that are gone, and forget their rejects.
+
+    Within the caller's transaction, which holds the table's lock; before a load begins or after it finished, never in
+    between, for they share temporary tables. Where several documents share a key, the next best shows. What pointed
+    at a removed row goes first or loses its reference, by its foreign key's rule.
+
+    Args:
+        document_ids: values of the document column, one or more times each; those without rows do no harm.
+        deleted_at: what `flag` stores, naive UTC; the moment of the transaction by default. A row marked before keeps
+            its mark.
+    """
+    create_deleted(connection, table)
+    _copy_values(connection, table, DELETED, document_ids)
+    return apply_deletions(connection, schema, table, run_id, deleted_at=deleted_at)
+
+
+def create_deleted(connection: Connection, table: Table) -> None:
+    """Create the temporary table of the documents that are gone, for `apply_deletions`."""
+    _create_like_key(connection, table, DELETED)
+
+
+def apply_deletions(
+    connection: Connection, schema: Schema, table: Table, run_id: str, *, deleted_at: datetime | None = None
+) -> Removal:
+    """Apply the table's `on_delete` to the documents in the temporary table; see `remove_documents`."""
+    if table.on_delete == "delete" and list_references(schema, table.name):
+        lock_reach(connection, schema, table.name)
+    execute(connection, sql.SQL("ANALYZE {}").format(DELETED))
+    clear_documents(connection, table, DELETED)
+    removal = Removal()
+    if table.on_delete == "keep":
+        return removal
+    if table.shape == "one_per_key":
+        removal.removed, removal.flagged, removal.replaced, removal.cascaded = replace_documents(
+            connection,
+            schema,
+            table,
+            DELETED,
+            run_id,
+            mark=_compose_mark(table, deleted_at) if table.on_delete == "flag" else None,
+        )
+    elif table.on_delete == "flag":
+        removal.flagged = execute(connection, compose_flag(table, deleted_at))
+    else:
+        removal = _remove(connection, schema, table, compose_is_deleted(table, "t"), run_id)
+    # The rows are no longer those the last run left behind.
+    forget_last_read(connection, [table.name, *removal.cascaded])
+    return removal
+
+
+def compose_is_deleted(table: Table, relation: str) -> sql.Composed:
+    """Compose the condition that a row's document is among those that are gone."""
+    column = table.document_column
+    return sql.SQL("{} IN (SELECT {} FROM {})").format(name(column, relation), name(column), DELETED)
+
+
+def compose_flag(table: Table, deleted_at: datetime | None) -> sql.Composed:
+    """Compose marking the rows of the documents that are gone, but for those marked before."""
+    return sql.SQL("UPDATE {} AS t\nSET {flag} = {mark}\nWHERE {doomed}\n  AND t.{flag} IS NULL").format(
+        target_of(table),
+        flag=name(DELETED_AT),
+        mark=_compose_mark(table, deleted_at),
+        doomed=compose_is_deleted(table, "t"),
+    )
 
 
 def remove_absent(
@@ -35,18 +130,8 @@ def remove_absent(
         keys: all keys of the source, in chunks; only one chunk is held at a time.
     """
     key = table.document_column
-    execute(
-        connection,
-        sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\nSELECT {} FROM {} WITH NO DATA").format(
-            _KEYS, name(key), target_of(table)
-        ),
-    )
-    statement = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(_KEYS)
-    with connection.cursor(row_factory=tuple_row) as cursor, cursor.copy(statement) as copy:
-        copy.set_types([table.column(key).type.name])
-        for chunk in keys:
-            for value in chunk:
-                copy.write_row((value,))
+    _create_like_key(connection, table, _KEYS)
+    _copy_values(connection, table, _KEYS, (value for chunk in keys for value in chunk))
     execute(connection, sql.SQL("CREATE INDEX ON {} ({})").format(_KEYS, name(key)))
     execute(connection, sql.SQL("ANALYZE {}").format(_KEYS))
     doomed = sql.SQL("NOT EXISTS (SELECT FROM {} AS k WHERE k.{key} = t.{key})").format(_KEYS, key=name(key))
@@ -70,3 +155,29 @@ def _remove(connection: Connection, schema: Schema, table: Table, doomed: sql.Co
                 removal.cascaded[child] = removal.cascaded.get(child, 0) + rows
     removal.removed = execute(connection, sql.SQL("DELETE FROM {} AS t\nWHERE {}").format(target_of(table), doomed))
     return removal
+
+
+def _create_like_key(connection: Connection, table: Table, relation: sql.Identifier) -> None:
+    execute(connection, sql.SQL("DROP TABLE IF EXISTS {}").format(relation))
+    execute(
+        connection,
+        sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\nSELECT {} FROM {} WITH NO DATA").format(
+            relation, name(table.document_column), target_of(table)
+        ),
+    )
+
+
+def _copy_values(connection: Connection, table: Table, relation: sql.Identifier, values: Iterable[object]) -> None:
+    statement = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(relation)
+    with connection.cursor(row_factory=tuple_row) as cursor, cursor.copy(statement) as copy:
+        copy.set_types([copy_type(table.column(table.document_column))])
+        for value in values:
+            copy.write_row((value,))
+
+
+def _compose_mark(table: Table, deleted_at: datetime | None) -> sql.Composed:
+    """Compose the mark of a row `t`: the one it has, or else the given moment."""
+    instant = _NOW if deleted_at is None else sql.Literal(deleted_at)
+    if table.column(DELETED_AT).type.name == "timestamptz":
+        instant = sql.SQL("({})::timestamp AT TIME ZONE 'UTC'").format(instant)
+    return sql.SQL("coalesce({}, {})").format(name(DELETED_AT, "t"), instant)

@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 from smartdiet_assets.load.execution import Connection, execute
 from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, STAGING, name, names, stored, target_of
 from smartdiet_assets.schema.document_id import decode_document_id
-from smartdiet_assets.schema.model import Table
+from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.reasons import Reject
 
 _COPY_TYPES = {"char": "bpchar", "double precision": "float8"}
@@ -47,6 +47,11 @@ class Batch(Protocol):
 def tracks_documents(table: Table) -> bool:
     """Tell whether the run keeps the ids of all documents it read, as rows alone do not tell which were."""
     return table.shape != "one_row" or bool(table.filter)
+
+
+def copy_type(column: Column) -> str:
+    """Name a column's type as binary COPY is told it."""
+    return _COPY_TYPES.get(column.type.name, column.type.name)
 
 
 def compose_staging(table: Table) -> list[sql.Composed]:
@@ -100,7 +105,7 @@ class StagingWriter:
         self._connection = connection
         self._table = table
         self._batches = 0
-        self._types = [_COPY_TYPES.get(column.type.name, column.type.name) for column in table.stored_columns]
+        self._types = [copy_type(column) for column in table.stored_columns]
         place = stored(table).index(table.document_column)
         self._document_types = [self._types[place], "int4"]
 

@@ -33,6 +33,13 @@ SET watermark = NULL
 WHERE table_name = ANY(%s)""")
 
 
+_FORGET = sql.SQL("""\
+UPDATE smartdiet.sync_state
+SET window_digest = NULL, last_result = NULL
+WHERE table_name = ANY(%s)
+  AND (window_digest IS NOT NULL OR last_result IS NOT NULL)""")
+
+
 @dataclass(frozen=True, slots=True)
 class SyncState:
     """Where a table stood when the run began.
@@ -69,6 +76,11 @@ def write_state(connection: Connection, table: Table, state: SyncState, *, run_i
 def reset_states(connection: Connection, table_names: Iterable[str]) -> None:
     """Forget the watermarks of tables that were emptied, so that their next runs read everything."""
     execute(connection, _RESET, [list(table_names)])
+
+
+def forget_last_read(connection: Connection, table_names: Iterable[str]) -> None:
+    """Forget what the last runs of tables read, so that reading the same again is no reason to leave the rows alone."""
+    execute(connection, _FORGET, [list(table_names)])
 
 
 def _read_newest_date(connection: Connection, table: Table) -> datetime | None:

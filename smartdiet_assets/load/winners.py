@@ -22,6 +22,7 @@ from smartdiet_assets.load.fragments import (
     target_of,
 )
 from smartdiet_assets.load.naming import candidates_name
+from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Table
 
 
@@ -117,14 +118,17 @@ def compose_winners(table: Table) -> sql.Composed:
 
 def compose_order(table: Table) -> sql.Composed:
     """Compose the order in which documents of one key are preferred; text goes by code point, NULL comes last."""
-    return sql.SQL(", ").join(
+    # A document that is gone shows where no other is left.
+    living = [sql.SQL("{} IS NOT NULL").format(name(DELETED_AT))] if table.on_delete == "flag" else []
+    declared = [
         sql.SQL("{}{}{} NULLS LAST").format(
             name(order.column),
             sql.SQL(' COLLATE "C"' if table.column(order.column).type.is_text else ""),
             sql.SQL(" DESC" if order.descending else ""),
         )
         for order in table.winner
-    )
+    ]
+    return sql.SQL(", ").join([*living, *declared])
 
 
 def write_candidates(connection: Connection, table: Table) -> None:

@@ -1,0 +1,108 @@
+"""Documents that are gone from a table where several may share a key (`one_per_key`): who shows after them.
+
+Here: running the affected keys through the same steps as a load's rows, as if the documents had been read and described
+nothing; with `on_delete: flag`, what they had, marked. Not here: those steps (`load.settling`, `load.merge`).
+A marked document comes after all others of its key (`load.winners`), so a row is marked when no other is left.
+"""
+
+from psycopg import sql
+
+from smartdiet_assets.load.execution import Connection, execute, fetch_value
+from smartdiet_assets.load.fragments import (
+    CLASHES,
+    DELTA,
+    DOCUMENTS,
+    KEYS,
+    ORPHANS,
+    REJECTS,
+    STAGING,
+    WINNERS,
+    name,
+    names,
+    stored,
+    target_of,
+)
+from smartdiet_assets.load.merge import apply_merge, compare
+from smartdiet_assets.load.rejects import store_rejects
+from smartdiet_assets.load.settle import Settlement
+from smartdiet_assets.load.settling import settle_rows
+from smartdiet_assets.load.staging import compose_staging
+from smartdiet_assets.load.strategies import Strategy
+from smartdiet_assets.load.winners import candidates_of
+from smartdiet_assets.schema.keys import DELETED_AT
+from smartdiet_assets.schema.model import Schema, Table
+
+_TEMPORARY = (STAGING, DOCUMENTS, REJECTS, ORPHANS, CLASHES, DELTA, KEYS, WINNERS)
+
+
+def replace_documents(
+    connection: Connection,
+    schema: Schema,
+    table: Table,
+    gone: sql.Identifier,
+    run_id: str,
+    *,
+    mark: sql.Composable | None,
+) -> tuple[int, int, int, dict[str, int]]:
+    """Give the keys of documents that are gone to the next best ones, or settle anew who shows after marks changed.
+
+    Args:
+        gone: a relation with the documents' ids in the document column, each once or more.
+        mark: their new `deleted_at`, an expression on their row `t`; None removes the rows.
+
+    Returns:
+        Rows removed, rows marked, rows that show another document now, and what the removals did to other tables.
+    """
+    _drop_temporary(connection)
+    for statement in compose_staging(table):
+        execute(connection, statement)
+    execute(
+        connection,
+        sql.SQL("INSERT INTO {} (document, batch)\nSELECT DISTINCT {}, 1 FROM {}").format(
+            DOCUMENTS, name(table.document_column), gone
+        ),
+    )
+    marked = 0
+    if mark is not None:
+        for source in (target_of(table), candidates_of(table)):
+            marked += execute(connection, compose_marked(table, source, mark))
+    settlement = Settlement(connection, table, STAGING)
+    staged = settle_rows(settlement, written=marked, filling=False, deletes=True)
+    # A declared strategy may leave rows alone that a document no longer describes; here the document is gone.
+    strategy = Strategy()
+    merge = compare(connection, schema, table, strategy, staged)
+    flagged = _count_marks(connection, table) if marked else 0
+    store_rejects(connection, table, run_id, all_read_again=False)
+    apply_merge(connection, schema, table, strategy, merge, run_id)
+    _drop_temporary(connection)
+    return merge.counts.deleted, flagged, merge.counts.updated - flagged, merge.cascaded
+
+
+def compose_marked(table: Table, source: sql.Composable, mark: sql.Composable) -> sql.Composed:
+    """Compose staging the rows that documents have, with another mark."""
+    values = [mark if column == DELETED_AT else name(column, "t") for column in stored(table)]
+    return sql.SQL("""\
+INSERT INTO {staging} ({columns})
+SELECT {values}
+FROM {source} AS t
+WHERE t.{document} IN (SELECT document FROM {documents})""").format(
+        staging=STAGING,
+        columns=names(stored(table)),
+        values=sql.SQL(", ").join(values),
+        source=source,
+        document=name(table.document_column),
+        documents=DOCUMENTS,
+    )
+
+
+def _count_marks(connection: Connection, table: Table) -> int:
+    """Count the changed rows that a marked document shows: only where no other was left."""
+    statement = sql.SQL("SELECT count(*) FROM {} WHERE _op = 'U' AND {} IS NOT NULL").format(DELTA, name(DELETED_AT))
+    count: int = fetch_value(connection, statement)
+    return count
+
+
+def _drop_temporary(connection: Connection) -> None:
+    """Make way for, or leave behind, the temporary tables a load has in the same transaction."""
+    for relation in _TEMPORARY:
+        execute(connection, sql.SQL("DROP TABLE IF EXISTS {}").format(relation))
