@@ -21,7 +21,10 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
     The resources read the process environment themselves: Dagit then shows a variable's name and never its value.
     """
     partitions = build_partitions(schema.partitions)
-    assets = [build_table_asset(schema, table, partitions) for table in schema.tables.values()]
+    assets = [
+        build_table_asset(schema, table, partitions, matomo_configured=environment.matomo_configured)
+        for table in schema.tables.values()
+    ]
     mirror_job = build_mirror_job(assets, build_tags(schema, environment, list(schema.tables)))
     return dg.Definitions(
         assets=assets,

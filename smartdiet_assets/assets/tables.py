@@ -6,7 +6,7 @@ or what it reports (`assets.metadata`). No postponed annotations in this module:
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -38,6 +38,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_p
 
 #: One pool per database: `config/dagster.yaml` limits how many runs write to PostgreSQL at once.
 POSTGRES_POOL = "smartdiet_postgres"
+_MATOMO_UNSET = "neither MATOMO_HOST nor MATOMO_DATABASE is set"
 #: What Dagit shows beside PostgreSQL, by the source of a table.
 _KINDS = {"mongodb": "mongodb", "matomo": "mariadb"}
 #: Transient errors only: everything else is raised as a Failure that does not allow retries.
@@ -69,9 +70,15 @@ Mirror = Callable[[Connection[Any], WindowRequest, date | None], MirrorResult]
 
 
 def build_table_asset(
-    schema: Schema, table: Table, partitions: dg.TimeWindowPartitionsDefinition
+    schema: Schema, table: Table, partitions: dg.TimeWindowPartitionsDefinition, *, matomo_configured: bool = True
 ) -> dg.AssetsDefinition:
-    """Build the asset of one table; it needs the server its rows come from, and no other source."""
+    """Build the asset of one table; it needs the server its rows come from, and no other source.
+
+    Where nothing says where Matomo is, and it is not in its usual place either, a run leaves its tables out instead of
+    failing: whoever has none can still materialise everything. The assets stay in the graph, which says what there
+    could be and must not differ from one process to another by a variable.
+    """
+    optional = table.source == "matomo" and not matomo_configured
     describe_asset = dg.asset(
         name=table.name,
         deps=list(table.parents),
@@ -85,6 +92,7 @@ def build_table_asset(
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRY_POLICY,
         pool=POSTGRES_POOL,
+        output_required=not optional,
     )
 
     def mirror_from_mongo(
@@ -116,7 +124,11 @@ def build_table_asset(
         matomo: MatomoResource,
         postgres: PostgresResource,
         settings: MirrorSettings,
-    ) -> dg.MaterializeResult[Any]:
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        if optional and not (check := matomo.check([table.source_table])).ok:
+            context.log.warning("%s is left out: %s. %s", table.name, _MATOMO_UNSET, check.sentence)
+            return
+
         def mirror(
             connection: Connection[Any], request: WindowRequest, global_date_threshold: date | None
         ) -> MirrorResult:
@@ -129,7 +141,7 @@ def build_table_asset(
                     global_date_threshold=global_date_threshold,
                 )
 
-        return _run_mirror(context, config, postgres, settings, table, partitions, mirror)
+        yield _run_mirror(context, config, postgres, settings, table, partitions, mirror)
 
     return describe_asset(mirror_from_matomo if table.source == "matomo" else mirror_from_mongo)
 

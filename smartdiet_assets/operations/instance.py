@@ -4,11 +4,18 @@ import os
 import shutil
 from pathlib import Path
 
+import yaml
 from dagster import DagsterInstance
+
+from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.environment import read_dagster_postgres_url
 
 #: Beside the schema file, in the project's config folder.
 _INSTANCE_FILE = "dagster.yaml"
 _DEFAULT_HOME = ".dagster"
+_VARIABLE = "SMARTDIET_DAGSTER_POSTGRES_URL"
+#: The class of `operations.instance_storage`.
+_STORAGE = "EnvironmentStorage"
 
 
 def choose_dagster_home(config_folder: Path) -> Path:
@@ -16,6 +23,9 @@ def choose_dagster_home(config_folder: Path) -> Path:
 
     A folder without settings gets those of the project, `config/dagster.yaml`. The choice is put into the
     environment, for the processes a run starts.
+
+    Raises:
+        ConfigurationError: the folder's own settings would leave SMARTDIET_DAGSTER_POSTGRES_URL unread.
     """
     configured = os.environ.get("DAGSTER_HOME")
     home = Path(configured).expanduser() if configured else Path.cwd() / _DEFAULT_HOME
@@ -23,8 +33,24 @@ def choose_dagster_home(config_folder: Path) -> Path:
     template = config_folder / _INSTANCE_FILE
     if template.is_file() and not (home / _INSTANCE_FILE).exists():
         shutil.copyfile(template, home / _INSTANCE_FILE)
+    settings = home / _INSTANCE_FILE
+    if read_dagster_postgres_url() and not _reads_variable(settings):
+        raise ConfigurationError(
+            f"{_VARIABLE} is set, but {settings} does not name the storage that reads it; copy the "
+            f"block `storage:` of {template} there, or unset the variable"
+        )
     os.environ["DAGSTER_HOME"] = str(home.resolve())
-    return home
+    return home.resolve()
+
+
+def _reads_variable(settings: Path) -> bool:
+    """Whether the storage of an instance's file is ours, or one that names the variable itself."""
+    try:
+        content = yaml.safe_load(settings.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False
+    storage = str(content.get("storage")) if isinstance(content, dict) else ""
+    return _STORAGE in storage or _VARIABLE in storage
 
 
 def open_instance(config_folder: Path) -> DagsterInstance:
