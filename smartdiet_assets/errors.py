@@ -92,5 +92,30 @@ class LoadFailedError(TerminalError):
         super().__init__(f"{table}: {action} failed (SQLSTATE {sqlstate or 'unknown'}); nothing was written")
 
 
+class PositionLostError(TerminalError):
+    """The stored position in a change stream leads nowhere any more: what changed since it cannot be told."""
+
+    def __init__(self, table: str, collection: str, reason: str, *, deletes: bool) -> None:
+        self.table = table
+        self.reason = reason
+        after = f"; then remove what was deleted meanwhile: smartdiet reconcile {table}" if deletes else ""
+        super().__init__(
+            f"{table}: the position in the change stream of {collection} is lost: {reason}. Nothing was written. "
+            f"Re-import the table: smartdiet sync {table} --full{after}"
+        )
+
+
+class SourceBehindError(TransientError):
+    """The server has not come as far as the stored position: a member that lags, or one restored from a backup."""
+
+    def __init__(self, table: str, collection: str) -> None:
+        self.table = table
+        super().__init__(
+            f"{table}: the server is behind the position in the change stream of {collection} that the last run "
+            "reached. A member of the replica set that lags will catch up; where the server was restored from a "
+            f"backup, re-import the table: smartdiet sync {table} --full"
+        )
+
+
 class ReadFailedError(TerminalError):
     """A source refused a read; carries its error code, not its text."""

@@ -30,7 +30,10 @@ def build_definition_metadata(schema: Schema, table: Table) -> dict[str, dg.Meta
 def _describe_source(table: Table) -> dict[str, dg.MetadataValue]:
     """Name where the rows come from, under the key of the schema file."""
     if table.source == "mongodb":
-        return {"mongo_collection": dg.MetadataValue.text(table.mongo_collection)}
+        return {
+            "mongo_collection": dg.MetadataValue.text(table.mongo_collection),
+            "capture": dg.MetadataValue.text(table.capture),
+        }
     return {
         "source_table": dg.MetadataValue.text(table.source_table),
         "time_column": dg.MetadataValue.text(table.time_column or "none: by key"),
@@ -97,6 +100,10 @@ def build_run_metadata(result: MirrorResult) -> Mapping[str, dg.MetadataValue]:
                 for name in sorted({**result.nulled, **result.clamped})
             ]
         )
+    if result.capture is not None:
+        metadata["change_position"] = dg.MetadataValue.text(result.capture.start)
+        metadata["change_events"] = dg.MetadataValue.int(result.capture.events)
+        metadata["documents_deleted"] = dg.MetadataValue.int(result.capture.deleted)
     if result.unmirrored_columns:
         metadata["unmirrored_columns"] = dg.MetadataValue.text(", ".join(result.unmirrored_columns))
     if load.change_ratio is not None:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from psycopg import Connection
 from pymongo.database import Database
 
+from smartdiet_assets.assets.capture import Capture, capture_changes
 from smartdiet_assets.assets.sources import MongoSource, Source
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
 from smartdiet_assets.load.session import LoadResult, TableLoad, open_load
@@ -32,6 +34,7 @@ class MirrorResult:
     `elapsed` is the whole run in seconds, `seconds` the part of each stage: read, transform, and those of the load.
     `unmirrored_columns` are those the source has beyond the table's. `nulled` and `clamped` count by column the values
     of the documents read that the column could not hold, and that its `on_invalid` made NULL, or made fit.
+    `capture` is what the change stream told, None for a table that is not captured from it.
     """
 
     table: str
@@ -44,6 +47,7 @@ class MirrorResult:
     unmirrored_columns: tuple[str, ...] = ()
     nulled: Mapping[str, int] = field(default_factory=dict)
     clamped: Mapping[str, int] = field(default_factory=dict)
+    capture: Capture | None = None
 
 
 def mirror_table(
@@ -72,14 +76,16 @@ def mirror_table(
     Raises:
         psycopg.Error, pymongo.errors.PyMongoError: a server refused or was lost; nothing was written.
         SchemaMismatchError: the live table is not as declared; nothing was written.
+        PositionLostError: the table's change stream cannot be read on from where it is; nothing was written.
     """
-    return mirror_source(
-        MongoSource(schema, table, mongo, batch_size),
-        connection,
-        run_id=run_id,
-        request=request,
-        global_date_threshold=global_date_threshold,
-    )
+    with mongo.client.start_session() if table.capture == "change_stream" else nullcontext() as session:
+        return mirror_source(
+            MongoSource(schema, table, mongo, batch_size, session),
+            connection,
+            run_id=run_id,
+            request=request,
+            global_date_threshold=global_date_threshold,
+        )
 
 
 def mirror_source(
@@ -101,12 +107,16 @@ def mirror_source(
             table,
             request,
             watermark=load.state.watermark,
+            has_position=table.capture == "change_stream" and load.state.change_position is not None,
             reimport=load.state.reimport is not None,
             global_date_threshold=global_date_threshold,
         )
+        capture = capture_changes(source, load, window)
         load.begin(truncate=table.truncate_before_import and window.reads_everything)
         after_key = load.fetch_newest_key() if window.by_key else None
         run.copy(load, source.fetch_window(window, after_key))
+        for chunk in load.changed.stream_ids("changed"):
+            run.copy(load, source.fetch_by_ids(chunk))
         if not window.reads_everything:
             for chunk in load.retry_ids():
                 run.copy(load, source.fetch_by_ids(chunk), retry=True)
@@ -119,6 +129,7 @@ def mirror_source(
             documents_read=run.documents_read,
             full=window.reads_everything,
             source_keys=source.fetch_keys() if removes else None,
+            change_position=capture.position if capture else None,
         )
     run.report("%s: %d documents mirrored", finished=True)
     return MirrorResult(
@@ -132,6 +143,7 @@ def mirror_source(
         unmirrored_columns=source.unmirrored_columns,
         nulled=dict(run.nulled),
         clamped=dict(run.clamped),
+        capture=capture,
     )
 
 

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymysql.connections import Connection
 
-from smartdiet_assets.extract import documents, matomo
+from smartdiet_assets.extract import change_stream, documents, matomo
+from smartdiet_assets.extract.change_stream import Changes
 from smartdiet_assets.extract.matomo_structure import (
     check_source_table,
     extend_table,
@@ -21,7 +23,7 @@ from smartdiet_assets.extract.matomo_structure import (
     list_unmirrored,
 )
 from smartdiet_assets.extract.window import Window
-from smartdiet_assets.schema.document_id import decode_document_id
+from smartdiet_assets.schema.document_id import decode_document_id, encode_document_id
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, compose_source_name
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
@@ -52,34 +54,74 @@ class Source(Protocol):
     def fetch_keys(self) -> Iterator[Sequence[object]]:
         """Stream all keys there are, in chunks."""
 
+    def open_position(self) -> str:
+        """Open the change stream and give the position it is at."""
+
+    def fetch_changes(self, position: str) -> Iterator[Changes]:
+        """Stream what changed after a position, up to now."""
+
+    def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
+        """Fetch which of the documents with the given encoded ids are not there."""
+
     def transform(self, batch: Any) -> TransformedBatch:
         """Turn a batch into rows and rejects."""
 
 
 class MongoSource:
-    """The documents of a table's collection."""
+    """The documents of a table's collection.
+
+    A table captured from the change stream needs a causally consistent `session` to read all of it in: see
+    `extract.change_stream`.
+    """
 
     unmirrored_columns: tuple[str, ...] = ()
 
-    def __init__(self, schema: Schema, table: Table, database: Database[dict[str, Any]], batch_size: int) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        table: Table,
+        database: Database[dict[str, Any]],
+        batch_size: int,
+        session: ClientSession | None = None,
+    ) -> None:
         self.schema = schema
         self.table = table
         self.transform = build_transformer(table)
         self._database = database
         self._batch_size = batch_size
+        self._session = session
 
     def fetch_clock(self) -> datetime:
         return documents.fetch_server_clock(self._database)
 
     def fetch_window(self, window: Window, after_key: object) -> Iterator[bytes]:
-        return documents.fetch_window(self._database, self.table, window, self._batch_size)
+        return documents.fetch_window(self._database, self.table, window, self._batch_size, self._session)
 
     def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[bytes]:
         decoded = [decode_document_id(text) for text in document_ids]
-        return documents.fetch_by_ids(self._database, self.table, decoded)
+        return documents.fetch_by_ids(self._database, self.table, decoded, self._session)
 
     def fetch_keys(self) -> Iterator[Sequence[object]]:
         raise NotImplementedError("the keys of a collection are not compared")
+
+    def open_position(self) -> str:
+        return change_stream.open_position(self._database, self.table, self._captured_in)
+
+    def fetch_changes(self, position: str) -> Iterator[Changes]:
+        return change_stream.fetch_changes(self._database, self.table, position, self._captured_in)
+
+    def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
+        decoded = {text: decode_document_id(text) for text in document_ids}
+        present = documents.fetch_present_ids(self._database, self.table, list(decoded.values()), self._session)
+        # Mongo finds 5 by 5.0, which are the same id written as another type.
+        known = {_compose_identity(value) for value in present}
+        return [text for text, value in decoded.items() if _compose_identity(value) not in known]
+
+    @property
+    def _captured_in(self) -> ClientSession:
+        if self._session is None:
+            raise RuntimeError(f"{self.table.name}: a change stream needs a session")
+        return self._session
 
 
 class MatomoSource:
@@ -125,3 +167,19 @@ class MatomoSource:
 
     def fetch_keys(self) -> Iterator[Sequence[object]]:
         return matomo.fetch_keys(self._connection, self.table, self._found)
+
+    def open_position(self) -> str:
+        raise NotImplementedError("Matomo has no change stream")
+
+    def fetch_changes(self, position: str) -> Iterator[Changes]:
+        raise NotImplementedError("Matomo has no change stream")
+
+    def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
+        raise NotImplementedError("Matomo has no change stream")
+
+
+def _compose_identity(document_id: object) -> object:
+    """Compose what two `_id`s share that are the same one to Mongo: numbers by value, anything else as encoded."""
+    if isinstance(document_id, int | float) and not isinstance(document_id, bool):
+        return document_id
+    return encode_document_id(document_id)

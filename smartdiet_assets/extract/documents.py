@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
+from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from smartdiet_assets.extract.projection import compose_projection
@@ -18,6 +20,12 @@ from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 Query = dict[str, Any]
 #: Ids in one `$in`. The embedded server's cost per id grows with the list, and 100 already hide the round trip.
 IDS_PER_QUERY = 100
+#: For reading ids, whatever else a document holds.
+ID_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
+    tz_aware=False,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="surrogateescape",
+)
 #: ObjectIds hold 32-bit seconds since 1970.
 _LAST_OBJECT_ID_TIME = datetime(2106, 2, 7, 6, 28, 15)
 _FIRST_OBJECT_ID_TIME = datetime(1970, 1, 1)
@@ -33,6 +41,8 @@ def compose_window_queries(table: Table, window: Window) -> list[Query]:
     """
     if window.reads_everything:
         return [{}]
+    if window.reads_stream_alone:
+        return []
     bounds: Query = {}
     if window.start is not None:
         bounds["$gte"] = window.start
@@ -48,17 +58,28 @@ def compose_window_queries(table: Table, window: Window) -> list[Query]:
     return [{updated: bounds}, {created: bounds, updated: {"$not": bounds}}, undated]
 
 
-def fetch_window(database: Database[dict[str, Any]], table: Table, window: Window, batch_size: int) -> Iterator[bytes]:
+def fetch_window(
+    database: Database[dict[str, Any]],
+    table: Table,
+    window: Window,
+    batch_size: int,
+    session: ClientSession | None = None,
+) -> Iterator[bytes]:
     """Stream the documents of a window as raw BSON batches of at most `batch_size` documents.
 
     Raises:
         pymongo.errors.PyMongoError: the server refused or was lost.
     """
     for query in compose_window_queries(table, window):
-        yield from _fetch(database, table, query, batch_size)
+        yield from _fetch(database, table, query, batch_size, session)
 
 
-def fetch_by_ids(database: Database[dict[str, Any]], table: Table, document_ids: Sequence[object]) -> Iterator[bytes]:
+def fetch_by_ids(
+    database: Database[dict[str, Any]],
+    table: Table,
+    document_ids: Sequence[object],
+    session: ClientSession | None = None,
+) -> Iterator[bytes]:
     """Stream the documents with the given `_id`s, whatever their dates, as raw BSON batches.
 
     Raises:
@@ -66,7 +87,23 @@ def fetch_by_ids(database: Database[dict[str, Any]], table: Table, document_ids:
     """
     for offset in range(0, len(document_ids), IDS_PER_QUERY):
         chunk = list(document_ids[offset : offset + IDS_PER_QUERY])
-        yield from _fetch(database, table, {DOCUMENT_ID: {"$in": chunk}}, IDS_PER_QUERY)
+        yield from _fetch(database, table, {DOCUMENT_ID: {"$in": chunk}}, IDS_PER_QUERY, session)
+
+
+def fetch_present_ids(
+    database: Database[dict[str, Any]],
+    table: Table,
+    document_ids: Sequence[object],
+    session: ClientSession | None = None,
+) -> list[object]:
+    """Fetch which of the given `_id`s there are, as the documents spell them; at most `IDS_PER_QUERY`.
+
+    Raises:
+        pymongo.errors.PyMongoError: the server refused or was lost.
+    """
+    collection = database.get_collection(table.mongo_collection, codec_options=ID_OPTIONS)
+    query = {DOCUMENT_ID: {"$in": list(document_ids)}}
+    return [document[DOCUMENT_ID] for document in collection.find(query, {DOCUMENT_ID: 1}, session=session)]
 
 
 def fetch_server_clock(database: Database[dict[str, Any]]) -> datetime:
@@ -75,9 +112,11 @@ def fetch_server_clock(database: Database[dict[str, Any]]) -> datetime:
     return clock.astimezone(UTC).replace(tzinfo=None) if clock.tzinfo else clock
 
 
-def _fetch(database: Database[dict[str, Any]], table: Table, query: Query, batch_size: int) -> Iterator[bytes]:
+def _fetch(
+    database: Database[dict[str, Any]], table: Table, query: Query, batch_size: int, session: ClientSession | None
+) -> Iterator[bytes]:
     cursor = database[table.mongo_collection].find_raw_batches(
-        query, projection=compose_projection(table), batch_size=batch_size
+        query, projection=compose_projection(table), batch_size=batch_size, session=session
     )
     with cursor:
         batch: bytes

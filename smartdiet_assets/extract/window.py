@@ -39,9 +39,11 @@ class Window:
 
     `moves_watermark` is false where documents between the watermark and the window may have been left out. `by_key`
     is the window of a table without dates whose rows are only ever added: those after the newest one mirrored.
+    A `change_stream` run reads the documents its collection's stream names; beside them, those dated from `start` on
+    where there is one.
     """
 
-    kind: Literal["full", "incremental", "rerun", "partition"]
+    kind: Literal["full", "incremental", "rerun", "partition", "change_stream"]
     start: datetime | None = None
     end: datetime | None = None
     moves_watermark: bool = True
@@ -49,7 +51,11 @@ class Window:
 
     @property
     def reads_everything(self) -> bool:
-        return self.start is None and self.end is None and not self.by_key
+        return self.start is None and self.end is None and not self.by_key and not self.reads_stream_alone
+
+    @property
+    def reads_stream_alone(self) -> bool:
+        return self.kind == "change_stream" and self.start is None
 
 
 def plan_window(
@@ -57,6 +63,7 @@ def plan_window(
     request: WindowRequest,
     *,
     watermark: datetime | None,
+    has_position: bool = False,
     reimport: bool = False,
     global_date_threshold: date | None = None,
 ) -> Window:
@@ -67,12 +74,18 @@ def plan_window(
             `global_date_threshold`.
         request: what the operator picked.
         watermark: the largest source date mirrored so far; None where nothing was.
+        has_position: whether the table has a position in the change stream it is captured from. The normal run then
+            reads from there, whatever the dates, and no threshold makes it read more; `since` does.
         reimport: the table must be read whole, for example to fill an added column.
         global_date_threshold: `GLOBAL_DATE_THRESHOLD`: it extends a window back, and limits a first load.
     """
     threshold_date = table.date_threshold or global_date_threshold
     threshold = datetime.combine(threshold_date, time.min) if threshold_date else None
-    if table.force_reimport or reimport or request.kind == "full" or table.incremental == "none":
+    if table.force_reimport or reimport or request.kind == "full":
+        return Window("full")
+    if has_position and request.kind == "newest" and not (request.since and table.incremental == "none"):
+        return Window("change_stream", start=request.since)
+    if table.incremental == "none":
         return Window("full")
     if table.incremental == "key":
         # Without dates, only a re-run from a date on says that more than the newest rows is wanted.

@@ -56,6 +56,7 @@ _ADDED_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("sync_state", "structure_digest", "TEXT"),
     ("sync_state", "window_digest", "TEXT"),
     ("sync_state", "last_result", "JSONB"),
+    ("sync_state", "change_position", "TEXT"),
 )
 
 _COMMENTS = {
@@ -69,6 +70,7 @@ _COMMENTS = {
     "COLUMN smartdiet.sync_state.structure_digest": "Hash of the declaration and the live structure when last compared",
     "COLUMN smartdiet.sync_state.window_digest": "Hash of what the last run read, to know it again",
     "COLUMN smartdiet.sync_state.last_result": "Counts of the last run, which hold when the same is read",
+    "COLUMN smartdiet.sync_state.change_position": "Where the next run goes on in the collection's change stream",
     "TABLE smartdiet.rejected_rows": "Documents that could not be loaded, read again by each run",
     "COLUMN smartdiet.rejected_rows.document_id": (
         "The _id: 24 hexadecimal digits for an ObjectId, canonical extended JSON for anything else"

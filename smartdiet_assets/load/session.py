@@ -14,9 +14,11 @@ from typing import Literal
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
+from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.load import bulk, rejects
 from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.cascade import lock_reach
+from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.counting import count_rows
 from smartdiet_assets.load.ddl import TableChanges, apply_bookkeeping, apply_not_null, apply_table
 from smartdiet_assets.load.execution import Connection, fetch_value
@@ -85,6 +87,7 @@ class TableLoad:
 
     Attributes:
         state: where the table stood before the run, with the reason for a full read where there is one.
+        changed: the documents a change stream named, kept for the caller.
         finished: whether `finish` has returned.
     """
 
@@ -109,6 +112,8 @@ class TableLoad:
         self._on_stage = on_stage
         self._strategy = get_strategy(table.import_strategy)
         self._writer = StagingWriter(connection, table)
+        self.changed = ChangedDocuments(connection)
+        self._deletions = Removal()
         self._retry: Literal["not asked", "asked", "read"] = "not asked"
         self._seconds: dict[str, float] = {}
         #: Whether the table holds no row but the run's, and needs no comparison.
@@ -131,6 +136,19 @@ class TableLoad:
         column = sql.Identifier(self._table.document_column)
         statement = sql.SQL("SELECT max({}) FROM {}").format(column, target_of(self._table))
         return fetch_value(self._connection, statement)
+
+    def remove(self, document_values: Sequence[object]) -> None:
+        """Do with the rows of deleted documents what the table's `on_delete` says; before `begin`.
+
+        What the rows that come then want of the removed ones, such as a unique value, is free.
+
+        Args:
+            document_values: values of the document column.
+        """
+        if self._table.on_delete != "keep":
+            raise ConfigurationError(
+                f"{self._table.name}: on_delete: {self._table.on_delete} is not available with capture: change_stream"
+            )
 
     def begin(self, *, truncate: bool = False) -> None:
         """Prepare for rows; with `truncate`, empty the table and what its CASCADE empties first."""
@@ -165,6 +183,7 @@ class TableLoad:
         documents_read: int | None = None,
         full: bool | None = None,
         source_keys: Iterable[Sequence[object]] | None = None,
+        change_position: str | None = None,
     ) -> LoadResult:
         """Settle the rows, merge them, and store rejects and state; the end of the block commits it all.
 
@@ -174,6 +193,7 @@ class TableLoad:
             full: whether every document was read, so that added columns are filled and all rejects were seen; by
                 default it is when `retry_ids` was not asked for.
             source_keys: all keys the source has, in chunks: rows with another key are removed. None keeps them.
+            change_position: where the next run goes on in the change stream; None leaves it where it is.
 
         Raises:
             RowsLostError: the counts do not add up.
@@ -217,7 +237,7 @@ class TableLoad:
             with self._timed("remove"):
                 removal = remove_unowned(self._connection, self._schema, self._table, self._run_id)
         with self._timed("state"):
-            state = self._store_state(watermark, full)
+            state = self._store_state(watermark, full, change_position)
             rows = count_rows(self._connection, self._table)
         self.finished = True
         self._on_stage("stored")
@@ -225,7 +245,7 @@ class TableLoad:
             mode=merge.mode,
             inserted=merge.counts.inserted,
             updated=merge.counts.updated,
-            deleted=merge.counts.deleted + removal.removed,
+            deleted=merge.counts.deleted + removal.removed + self._deletions.removed,
             unchanged=merge.counts.unchanged,
             replaced=merge.replaced,
             change_ratio=merge.counts.change_ratio,
@@ -234,8 +254,8 @@ class TableLoad:
             superseded=settlement.superseded,
             missing_parents_null=settlement.missing_parents_null,
             cascaded={
-                child: merge.cascaded.get(child, 0) + removal.cascaded.get(child, 0)
-                for child in {**merge.cascaded, **removal.cascaded}
+                child: sum(part.get(child, 0) for part in (merge.cascaded, removal.cascaded, self._deletions.cascaded))
+                for child in {**merge.cascaded, **removal.cascaded, **self._deletions.cascaded}
             },
             rows=rows,
             documents_read=self._writer.documents_read,
@@ -274,11 +294,15 @@ class TableLoad:
             bulk.build_keys(self._connection, self._keys, lambda: drop_duplicates(settlement))
         return staged - (settlement.superseded - superseded)
 
-    def _store_state(self, watermark: datetime | None, full: bool) -> SyncState:
+    def _store_state(self, watermark: datetime | None, full: bool, change_position: str | None) -> SyncState:
         known = [instant for instant in (self.state.watermark, watermark) if instant is not None]
         if full:
             apply_not_null(self._connection, self._table)
-        state = SyncState(watermark=max(known) if known else None, reimport=None if full else self.state.reimport)
+        state = SyncState(
+            watermark=max(known) if known else None,
+            reimport=None if full else self.state.reimport,
+            change_position=change_position or self.state.change_position,
+        )
         write_state(
             self._connection,
             self._table,

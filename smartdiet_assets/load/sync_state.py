@@ -13,23 +13,24 @@ from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetc
 from smartdiet_assets.load.fragments import stored, target_of
 from smartdiet_assets.schema.model import Table
 
-_READ = sql.SQL("SELECT watermark, reimport FROM smartdiet.sync_state WHERE table_name = %s")
+_READ = sql.SQL("SELECT watermark, reimport, change_position FROM smartdiet.sync_state WHERE table_name = %s")
 
 _WRITE = sql.SQL("""\
 INSERT INTO smartdiet.sync_state AS s
-  (table_name, watermark, run_id, updated_at, code_version, documents_read, reimport)
-VALUES (%s, %s, %s, now(), %s, %s, %s)
+  (table_name, watermark, run_id, updated_at, code_version, documents_read, reimport, change_position)
+VALUES (%s, %s, %s, now(), %s, %s, %s, %s)
 ON CONFLICT (table_name) DO UPDATE SET
   watermark = excluded.watermark,
   run_id = excluded.run_id,
   updated_at = excluded.updated_at,
   code_version = excluded.code_version,
   documents_read = excluded.documents_read,
-  reimport = excluded.reimport""")
+  reimport = excluded.reimport,
+  change_position = excluded.change_position""")
 
 _RESET = sql.SQL("""\
 UPDATE smartdiet.sync_state
-SET watermark = NULL
+SET watermark = NULL, change_position = NULL
 WHERE table_name = ANY(%s)""")
 
 
@@ -47,10 +48,13 @@ class SyncState:
     Attributes:
         watermark: the largest source date mirrored so far (naive UTC), None where everything has to be read.
         reimport: why every document has to be read again, None when they need not.
+        change_position: where to go on in the collection's change stream, as the source spells it; None where none of
+            the table's runs was captured from it. A run by dates leaves it as it is.
     """
 
     watermark: datetime | None = None
     reimport: str | None = None
+    change_position: str | None = None
 
 
 def read_state(connection: Connection, table: Table) -> SyncState:
@@ -69,12 +73,20 @@ def write_state(connection: Connection, table: Table, state: SyncState, *, run_i
     execute(
         connection,
         _WRITE,
-        [table.name, state.watermark, run_id, table.code_version, documents_read, state.reimport],
+        [
+            table.name,
+            state.watermark,
+            run_id,
+            table.code_version,
+            documents_read,
+            state.reimport,
+            state.change_position,
+        ],
     )
 
 
 def reset_states(connection: Connection, table_names: Iterable[str]) -> None:
-    """Forget the watermarks of tables that were emptied, so that their next runs read everything."""
+    """Forget the watermarks and positions of tables that were emptied, so that their next runs read everything."""
     execute(connection, _RESET, [list(table_names)])
 
 

@@ -68,5 +68,31 @@ def test_the_window_of_a_request(settings, request_, watermark, threshold, expec
     assert planned == expected
 
 
+@pytest.mark.parametrize(
+    ("settings", "request_", "watermark", "expected"),
+    [
+        # The normal run reads what the stream names, whatever the dates and thresholds; `since` adds the dates
+        ({}, NEWEST, MAY, Window("change_stream")),
+        ({}, NEWEST, None, Window("change_stream")),
+        ({"incremental": "none"}, NEWEST, None, Window("change_stream")),
+        ({}, WindowRequest("newest", since=MARCH), MAY, Window("change_stream", start=MARCH)),
+        # Everything else reads as it does without a stream
+        ({"incremental": "none"}, WindowRequest("newest", since=MARCH), None, Window("full")),
+        ({"incremental": "none"}, MARCH_ALONE, None, Window("full")),
+        ({"force_reimport": True}, NEWEST, MAY, Window("full")),
+        ({}, WindowRequest("full"), MAY, Window("full")),
+        ({}, MARCH_TO_NEWEST, MAY, Window("rerun", start=JANUARY)),
+        ({}, MARCH_ALONE, JUNE, Window("partition", start=MARCH, end=MAY, moves_watermark=False)),
+    ],
+)
+def test_the_window_of_a_table_with_a_position_in_its_change_stream(settings, request_, watermark, expected) -> None:
+    threshold = date(2024, 1, 1)
+    planned = plan_window(
+        table(**settings), request_, watermark=watermark, has_position=True, global_date_threshold=threshold
+    )
+    assert planned.reads_everything is (expected.kind == "full")
+    assert planned == expected
+
+
 def test_a_table_that_must_be_read_whole_is_whatever_was_asked() -> None:
     assert plan_window(table(), MARCH_ALONE, watermark=JUNE, reimport=True) == Window("full")

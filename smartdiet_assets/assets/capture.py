@@ -1,0 +1,87 @@
+"""What a run learns from a collection's change stream: the documents to read, those deleted, where to go on.
+
+Here: how a run takes the stream in, for a table declared `capture: change_stream`. Not here: the stream itself
+(`extract.change_stream`), or the rest of the run (`assets.mirror`).
+
+The stream is read before any document: what changes after that is after the new position, and is read again next time.
+A document named as deleted is looked for, and one named as changed is read, as they are by then: the last state counts,
+whatever came in between.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from smartdiet_assets.assets.sources import Source
+from smartdiet_assets.errors import PositionLostError, SourceBehindError
+from smartdiet_assets.extract.window import Window
+from smartdiet_assets.load.session import TableLoad
+
+#: Ids of deleted documents whose rows are removed at once.
+_REMOVED_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What the stream told a run.
+
+    Attributes:
+        position: where the next run goes on.
+        start: `resumed` after the last run's position; `begun` without one; `renewed` where a run that read every
+            document found the old one lost.
+        events: changes read from the stream.
+        deleted: documents it named as deleted that are not there.
+    """
+
+    position: str
+    start: Literal["resumed", "begun", "renewed"]
+    events: int = 0
+    deleted: int = 0
+
+
+def capture_changes(source: Source, load: TableLoad, window: Window) -> Capture | None:
+    """Read the stream on from the last run's position, or open it for the first one; None for other tables.
+
+    Notes the changed documents in the load, and removes the rows of those that are gone.
+
+    Raises:
+        PositionLostError, SourceBehindError: the stream cannot be read on, and the run does not read every document.
+    """
+    if source.table.capture != "change_stream":
+        return None
+    stored = load.state.change_position
+    if stored is None:
+        return Capture(source.open_position(), "begun")
+    # Reading everything makes up for changes that were missed, so here alone a lost position may be replaced.
+    renewed = source.open_position() if window.reads_everything else None
+    events, position = 0, stored
+    try:
+        for changes in source.fetch_changes(stored):
+            load.changed.note("changed", changes.changed)
+            load.changed.note("deleted", changes.deleted)
+            events, position = events + changes.events, changes.position
+    except (PositionLostError, SourceBehindError):
+        if renewed is None:
+            raise
+        return Capture(renewed, "renewed", events, _remove_deleted(source, load))
+    return Capture(position, "resumed", events, _remove_deleted(source, load))
+
+
+def _remove_deleted(source: Source, load: TableLoad) -> int:
+    removed = 0
+    for chunk in _gather(source.fetch_deleted(ids) for ids in load.changed.stream_ids("deleted")):
+        removed += len(chunk)
+        load.remove(chunk)
+    return removed
+
+
+def _gather(lists: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Join short lists into ones of about `_REMOVED_AT_ONCE`."""
+    gathered: list[str] = []
+    for some in lists:
+        gathered += some
+        if len(gathered) >= _REMOVED_AT_ONCE:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered
