@@ -10,6 +10,7 @@ whatever came in between.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from smartdiet_assets.assets.sources import Source
@@ -39,10 +40,13 @@ class Capture:
     deleted: int = 0
 
 
-def capture_changes(source: Source, load: TableLoad, window: Window) -> Capture | None:
+def capture_changes(source: Source, load: TableLoad, window: Window, now: datetime) -> Capture | None:
     """Read the stream on from the last run's position, or open it for the first one; None for other tables.
 
-    Notes the changed documents in the load, and removes the rows of those that are gone.
+    Notes the changed documents in the load, and removes the rows of those that are gone, or marks them.
+
+    Args:
+        now: the source's time at the start of the run, which marks bear.
 
     Raises:
         PositionLostError, SourceBehindError: the stream cannot be read on, and the run does not read every document.
@@ -63,15 +67,15 @@ def capture_changes(source: Source, load: TableLoad, window: Window) -> Capture 
     except (PositionLostError, SourceBehindError):
         if renewed is None:
             raise
-        return Capture(renewed, "renewed", events, _remove_deleted(source, load))
-    return Capture(position, "resumed", events, _remove_deleted(source, load))
+        return Capture(renewed, "renewed", events, _remove_deleted(source, load, now))
+    return Capture(position, "resumed", events, _remove_deleted(source, load, now))
 
 
-def _remove_deleted(source: Source, load: TableLoad) -> int:
+def _remove_deleted(source: Source, load: TableLoad, now: datetime) -> int:
     removed = 0
     for chunk in _gather(source.fetch_deleted(ids) for ids in load.changed.stream_ids("deleted")):
         removed += len(chunk)
-        load.remove(chunk)
+        load.remove(source.convert_ids(chunk), now)
     return removed
 
 

@@ -104,6 +104,7 @@ def build_run_metadata(result: MirrorResult) -> Mapping[str, dg.MetadataValue]:
         metadata["change_position"] = dg.MetadataValue.text(result.capture.start)
         metadata["change_events"] = dg.MetadataValue.int(result.capture.events)
         metadata["documents_deleted"] = dg.MetadataValue.int(result.capture.deleted)
+        metadata["flagged"] = dg.MetadataValue.int(load.flagged)
     if result.unmirrored_columns:
         metadata["unmirrored_columns"] = dg.MetadataValue.text(", ".join(result.unmirrored_columns))
     if load.change_ratio is not None:

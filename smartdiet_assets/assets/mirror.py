@@ -111,7 +111,7 @@ def mirror_source(
             reimport=load.state.reimport is not None,
             global_date_threshold=global_date_threshold,
         )
-        capture = capture_changes(source, load, window)
+        capture = capture_changes(source, load, window, source_clock)
         load.begin(truncate=table.truncate_before_import and window.reads_everything)
         after_key = load.fetch_newest_key() if window.by_key else None
         run.copy(load, source.fetch_window(window, after_key))

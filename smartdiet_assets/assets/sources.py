@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+import bson
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymysql.connections import Connection
@@ -25,8 +26,9 @@ from smartdiet_assets.extract.matomo_structure import (
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.schema.document_id import decode_document_id, encode_document_id
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, compose_source_name
-from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.schema.model import DOCUMENT_ID, Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
+from smartdiet_assets.transform.document_ids import build_id_reader
 from smartdiet_assets.transform.matomo import build_row_transformer
 
 
@@ -62,6 +64,9 @@ class Source(Protocol):
 
     def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
         """Fetch which of the documents with the given encoded ids are not there."""
+
+    def convert_ids(self, document_ids: Sequence[str]) -> list[object]:
+        """Convert encoded ids to document column values; those the column cannot hold are left out."""
 
     def transform(self, batch: Any) -> TransformedBatch:
         """Turn a batch into rows and rejects."""
@@ -116,6 +121,10 @@ class MongoSource:
         # Mongo finds 5 by 5.0, which are the same id written as another type.
         known = {_compose_identity(value) for value in present}
         return [text for text, value in decoded.items() if _compose_identity(value) not in known]
+
+    def convert_ids(self, document_ids: Sequence[str]) -> list[object]:
+        raw = b"".join(bson.encode({DOCUMENT_ID: decode_document_id(text)}) for text in document_ids)
+        return build_id_reader(self.table)(raw)
 
     @property
     def _captured_in(self) -> ClientSession:
@@ -175,6 +184,9 @@ class MatomoSource:
         raise NotImplementedError("Matomo has no change stream")
 
     def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
+        raise NotImplementedError("Matomo has no change stream")
+
+    def convert_ids(self, document_ids: Sequence[str]) -> list[object]:
         raise NotImplementedError("Matomo has no change stream")
 
 

@@ -45,6 +45,14 @@ class Removal:
     replaced: int = 0
     cascaded: dict[str, int] = field(default_factory=dict)
 
+    def add(self, other: "Removal") -> None:
+        """Add the counts of another removal."""
+        self.removed += other.removed
+        self.flagged += other.flagged
+        self.replaced += other.replaced
+        for table, rows in other.cascaded.items():
+            self.cascaded[table] = self.cascaded.get(table, 0) + rows
+
 
 def remove_documents(
     connection: Connection,

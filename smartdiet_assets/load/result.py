@@ -34,6 +34,7 @@ class LoadResult:
         documents_read: documents the run gave to the load.
         watermark: what the next run starts from, naive UTC.
         seconds: time spent in each stage: copy, settle, compare, merge, index, remove, state.
+        flagged: rows marked in `deleted_at` because the change stream named their documents as deleted.
     """
 
     mode: Mode
@@ -52,3 +53,4 @@ class LoadResult:
     documents_read: int
     watermark: datetime | None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    flagged: int = 0

@@ -14,7 +14,6 @@ from typing import Literal
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.load import bulk, rejects
 from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.cascade import lock_reach
@@ -24,7 +23,7 @@ from smartdiet_assets.load.ddl import TableChanges, apply_bookkeeping, apply_not
 from smartdiet_assets.load.execution import Connection, fetch_value
 from smartdiet_assets.load.fragments import STAGING, target_of
 from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
-from smartdiet_assets.load.removal import Removal, remove_absent, remove_unowned
+from smartdiet_assets.load.removal import Removal, remove_absent, remove_documents, remove_unowned
 from smartdiet_assets.load.result import LoadResult, RowsLostError
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.settling import settle_rows
@@ -137,18 +136,20 @@ class TableLoad:
         statement = sql.SQL("SELECT max({}) FROM {}").format(column, target_of(self._table))
         return fetch_value(self._connection, statement)
 
-    def remove(self, document_values: Sequence[object]) -> None:
+    def remove(self, document_values: Iterable[object], deleted_at: datetime) -> None:
         """Do with the rows of deleted documents what the table's `on_delete` says; before `begin`.
 
         What the rows that come then want of the removed ones, such as a unique value, is free.
 
         Args:
             document_values: values of the document column.
+            deleted_at: what `flag` stores, naive UTC.
         """
-        if self._table.on_delete != "keep":
-            raise ConfigurationError(
-                f"{self._table.name}: on_delete: {self._table.on_delete} is not available with capture: change_stream"
+        with self._timed("remove"):
+            removal = remove_documents(
+                self._connection, self._schema, self._table, document_values, self._run_id, deleted_at=deleted_at
             )
+        self._deletions.add(removal)
 
     def begin(self, *, truncate: bool = False) -> None:
         """Prepare for rows; with `truncate`, empty the table and what its CASCADE empties first."""
@@ -244,8 +245,9 @@ class TableLoad:
         return LoadResult(
             mode=merge.mode,
             inserted=merge.counts.inserted,
-            updated=merge.counts.updated,
+            updated=merge.counts.updated + self._deletions.replaced,
             deleted=merge.counts.deleted + removal.removed + self._deletions.removed,
+            flagged=self._deletions.flagged,
             unchanged=merge.counts.unchanged,
             replaced=merge.replaced,
             change_ratio=merge.counts.change_ratio,
