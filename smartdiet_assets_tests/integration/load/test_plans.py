@@ -3,7 +3,6 @@
 The shared server runs without autovacuum, so no table here is ever analysed unless a test does it.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,8 +17,6 @@ from smartdiet_assets_tests.integration.load.loads import EARLY, Batch, club, de
 
 Connection = psycopg.Connection[Any]
 PARENTS, ITEMS, CHUNK = 60_000, 15, 5_000
-#: A nested loop over 60,000 parents took more than 270 seconds.
-LIMIT_SECONDS = 60.0
 
 
 def batches(parents: int, tag: Callable[[int, int], str]) -> Iterator[Batch]:
@@ -46,16 +43,15 @@ def fill(connection: Connection, parents: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_change_in_every_one_of_60_000_parents_ends_in_time(postgres: Connection) -> None:
+@pytest.mark.timeout(600)
+def test_a_change_in_every_one_of_60_000_parents_ends(postgres: Connection) -> None:
+    """A nested loop over 60,000 parents would not: it was cancelled after 270 seconds in one statement of several."""
     fill(postgres, PARENTS)
-    started = time.monotonic()
-
     one = load(postgres, club(), "tags", *batches(PARENTS, lambda n, item: f"t{item or 'x'}"))
     half = load(postgres, club(), "tags", *batches(PARENTS, lambda n, item: f"t{item}" if item < 8 else f"u{item}"))
 
     assert (one.mode, one.inserted, one.deleted) == ("delta", PARENTS, PARENTS)
     assert (half.mode, half.inserted, half.deleted) == ("replace", 8 * PARENTS, 8 * PARENTS)
-    assert time.monotonic() - started < LIMIT_SECONDS
 
 
 @pytest.mark.parametrize("analysed", [False, True], ids=["never analysed", "analysed"])
