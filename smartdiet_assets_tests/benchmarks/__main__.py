@@ -27,7 +27,7 @@ _WIDTH_OF_A_FILE = 180
 def main(names: tuple[str, ...], documents: int, parents: int, pairs: int, markdown: Path | None) -> None:
     """Measure the project against the floor, side by side on embedded servers; by default all benchmarks.
 
-    Names: full_load, unchanged, smart_diff, operations, matomo (where the machine has a MariaDB).
+    Names: full_load, unchanged, smart_diff, operations, idle, loading, matomo (where the machine has a MariaDB).
     """
     console = Console()
     if not console.is_terminal:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from smartdiet_assets_tests.benchmarks.dagster_floor import run_idle, run_loading
 from smartdiet_assets_tests.benchmarks.full_load import run_full_load
 from smartdiet_assets_tests.benchmarks.matomo import run_matomo
 from smartdiet_assets_tests.benchmarks.measuring import Comparison
@@ -16,5 +17,7 @@ BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Comparison]]] = {
     "unchanged": run_unchanged,
     "smart_diff": run_smart_diff,
     "operations": run_operations,
+    "idle": run_idle,
+    "loading": run_loading,
     "matomo": run_matomo,
 }

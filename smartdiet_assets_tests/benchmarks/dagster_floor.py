@@ -1,0 +1,134 @@
+"""What the project adds to Dagster itself: a run of all tables with nothing to do, and loading the code location.
+
+Dagster's own work is the floor: a graph of as many empty assets with the same dependencies, run by the same executor on
+the same instance; and importing Dagster and defining them.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import dagster as dg
+
+from smartdiet_assets.assets.partitions import build_partitions
+from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets.demo.company import write_company
+from smartdiet_assets.operations.connections import connect_postgres
+from smartdiet_assets.operations.instance import open_instance
+from smartdiet_assets.operations.sync import SyncOutcome, run_sync
+from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets.schema.model import Schema
+from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, Work, measure
+from smartdiet_assets_tests.benchmarks.servers import Servers
+from smartdiet_assets_tests.benchmarks.settings import Settings
+
+CONFIG = Path(__file__).parents[2] / "config"
+EMPTY_RUN = "a run of as many empty assets"
+EMPTY_LOCATION = "import dagster and as many empty assets"
+_SCALE = 0.002
+_LOCATION = "import smartdiet_assets.definitions as location; location.defs()"
+_EMPTY_JOB = "empty"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def run_idle(servers: Servers, settings: Settings) -> Iterator[Comparison]:
+    """Compare an incremental run over all tables with nothing to do with Dagster's own floor."""
+    with servers.open_postgres() as connection, servers.open_mongo() as mongo, TemporaryDirectory() as home:
+        variables = {
+            "MONGODB_URL": servers.mongo.uri,
+            "MONGODB_DATABASE": mongo.name,
+            "POSTGRES_HOST": servers.postgres.host,
+            "POSTGRES_PORT": str(servers.postgres.port),
+            "POSTGRES_DATABASE": connection.info.dbname,
+            "POSTGRES_USER": servers.postgres.user,
+            "POSTGRES_PASSWORD": servers.postgres.password,
+            "SMARTDIET_SCHEMAS": str(CONFIG / "schemas.yaml"),
+            "DAGSTER_HOME": home,
+        }
+        with patch.dict("os.environ", variables), open_instance(CONFIG) as instance:
+            write_company(mongo, 1, _SCALE)
+            environment = read_environment()
+            schema = load_schema(*environment.schema_files)
+            tables = [table.name for table in schema.tables.values() if table.source == "mongodb"]
+            definitions = build_definitions(schema, environment)
+            empty = build_empty_graph(schema, tables)
+            newest = build_partitions(schema.partitions).get_last_partition_key()
+            outcome = SyncOutcome()
+            ran = 0
+
+            def sync() -> None:
+                nonlocal outcome
+                outcome = run_sync(definitions, schema, instance, connect_postgres, tables=tables)
+
+            def check_sync() -> Work:
+                assert not outcome.failed
+                written = sum(table.inserted + table.updated + table.deleted for table in outcome.tables.values())
+                assert written == 0
+                return {"assets": len(outcome.tables)}
+
+            def run_empty() -> None:
+                nonlocal ran
+                result = empty.resolve_job_def(_EMPTY_JOB).execute_in_process(
+                    instance=instance, partition_key=newest, run_config=_QUIET
+                )
+                ran = len(result.get_asset_materialization_events())
+
+            # The first load, and a run whose window is the one of the runs that follow.
+            sync()
+            sync()
+            contestants = [
+                Contestant("sync", sync, check_sync),
+                Contestant(EMPTY_RUN, run_empty, lambda: {"assets": ran}),
+            ]
+            rounds = measure("idle", "nothing to do", contestants, settings.pairs, settings.on_round)
+            yield rounds.compare("sync", EMPTY_RUN)
+
+
+def run_loading(servers: Servers, settings: Settings) -> Iterator[Comparison]:
+    """Compare loading the code location, in a process of its own, with what Dagster itself takes."""
+    with TemporaryDirectory() as folder, patch.dict("os.environ", {"SMARTDIET_SCHEMAS": str(CONFIG / "schemas.yaml")}):
+        assets = len(load_schema(*read_environment().schema_files).tables)
+        floor = Path(folder, "floor.py")
+        floor.write_text(
+            "import dagster as dg\n"
+            "def build(number):\n"
+            "    @dg.asset(name=f'a{number}', deps=[f'a{n}' for n in range(max(0, number - 2), number)])\n"
+            "    def empty(): ...\n"
+            "    return empty\n"
+            f"dg.Definitions(assets=[build(number) for number in range({assets})])\n"
+        )
+
+        def start(*arguments: str) -> None:
+            subprocess.run([sys.executable, *arguments], check=True)
+
+        contestants = [
+            Contestant("location", lambda: start("-c", _LOCATION), lambda: {"assets": assets}),
+            Contestant(EMPTY_LOCATION, lambda: start(str(floor)), lambda: {"assets": assets}),
+        ]
+        rounds = measure("loading", "the code location", contestants, settings.pairs, settings.on_round)
+        yield rounds.compare("location", EMPTY_LOCATION)
+
+
+def build_empty_graph(schema: Schema, tables: list[str]) -> dg.Definitions:
+    """Build assets that do nothing, with the names, dependencies and partitions of the tables."""
+    partitions = build_partitions(schema.partitions)
+
+    def build(name: str) -> dg.AssetsDefinition:
+        @dg.asset(
+            name=name,
+            deps=list(schema.tables[name].parents),
+            partitions_def=partitions,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+        )
+        def empty() -> dg.MaterializeResult:  # type: ignore[type-arg]
+            return dg.MaterializeResult()
+
+        return empty
+
+    assets = [build(name) for name in tables]
+    job = dg.define_asset_job(_EMPTY_JOB, selection=dg.AssetSelection.assets(*assets))
+    return dg.Definitions(assets=assets, jobs=[job], executor=dg.in_process_executor)
