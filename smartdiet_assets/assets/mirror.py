@@ -4,6 +4,7 @@ Here: the order of the stages, the watermark of a run, progress. Not here: the s
 Dagster (`assets.tables`), so that tests and tools can mirror a table without an instance.
 """
 
+import hashlib
 import logging
 import time
 from collections import Counter
@@ -21,10 +22,13 @@ from smartdiet_assets.assets.sources import MongoSource, Source
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
 from smartdiet_assets.load.session import LoadResult, TableLoad, open_load
 from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.transform.batch import TransformedBatch
 
 #: Every record carries `table`, `documents_read` and `finished`; the command line and Dagster's log both listen.
 progress_log = logging.getLogger("smartdiet_assets.progress")
 _SECONDS_BETWEEN_REPORTS = 1.0
+#: How much a run holds back until it knows whether it repeats the last one: what a quiet hour leaves.
+_HELD_DOCUMENTS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,6 @@ def mirror_source(
     """Bring one table up to date with its source, all of it or nothing; see `mirror_table`."""
     started = time.perf_counter()
     schema, table = source.schema, source.table
-    run = _TableRun(source)
     # Read before the first document: whatever changes from here on is dated at or after it, and read again next time.
     source_clock = source.fetch_clock()
     with open_load(connection, schema, table, run_id) as load:
@@ -112,25 +115,35 @@ def mirror_source(
             global_date_threshold=global_date_threshold,
         )
         capture = capture_changes(source, load, window, source_clock)
-        load.begin(truncate=table.truncate_before_import and window.reads_everything)
         after_key = load.fetch_newest_key() if window.by_key else None
-        run.copy(load, source.fetch_window(window, after_key))
+        run = _TableRun(source, load, truncate=table.truncate_before_import and window.reads_everything)
+        if window.kind in ("incremental", "change_stream") and not (capture and capture.deleted):
+            run.hold(f"{window} {after_key}")
+        run.copy(source.fetch_window(window, after_key))
         for chunk in load.changed.stream_ids("changed"):
-            run.copy(load, source.fetch_by_ids(chunk))
+            run.copy(source.fetch_by_ids(chunk))
         if not window.reads_everything:
             for chunk in load.retry_ids():
-                run.copy(load, source.fetch_by_ids(chunk), retry=True)
+                run.copy(source.fetch_by_ids(chunk), retry=True)
         # Rows without dates are mirrored up to the moment of the run.
         newest = source_clock if table.incremental == "key" else run.newest
         watermark = min(newest, source_clock) if window.moves_watermark and newest else None
         removes = table.source == "matomo" and table.on_delete == "delete" and window.moves_watermark
-        result = load.finish(
-            watermark=watermark,
-            documents_read=run.documents_read,
-            full=window.reads_everything,
-            source_keys=source.fetch_keys() if removes else None,
-            change_position=capture.position if capture else None,
-        )
+        position = capture.position if capture else None
+        if run.is_repetition and not removes:
+            result = load.finish_repetition(
+                watermark=watermark, documents_read=run.documents_read, change_position=position
+            )
+        else:
+            run.begin()
+            result = load.finish(
+                watermark=watermark,
+                documents_read=run.documents_read,
+                window_digest=run.digest,
+                full=window.reads_everything,
+                source_keys=source.fetch_keys() if removes else None,
+                change_position=position,
+            )
     run.report("%s: %d documents mirrored", finished=True)
     return MirrorResult(
         table=table.name,
@@ -148,9 +161,12 @@ def mirror_source(
 
 
 class _TableRun:
-    """The pipe from raw batches to the load, with its counts, its clock and its progress reports."""
+    """The pipe from raw batches to the load, with its counts, its clock and its progress reports.
 
-    def __init__(self, source: Source) -> None:
+    A run that may turn out to repeat the last one holds its batches back, up to some rows, until all are read.
+    """
+
+    def __init__(self, source: Source, load: TableLoad, *, truncate: bool) -> None:
         self.table = source.table
         self.transform = source.transform
         self.documents_read = 0
@@ -159,9 +175,37 @@ class _TableRun:
         self.transform_seconds = 0.0
         self.nulled: Counter[str] = Counter()
         self.clamped: Counter[str] = Counter()
+        self._load = load
+        self._truncate = truncate
+        self._begun = False
+        self._held: list[TransformedBatch] = []
+        self._hash: hashlib.blake2b | None = None
         self._reported = time.monotonic()
 
-    def copy(self, load: TableLoad, batches: Iterator[Any], *, retry: bool = False) -> None:
+    def hold(self, question: str) -> None:
+        """Hold batches back, and note what is asked and read, to know it again."""
+        self._hash = hashlib.blake2b(question.encode(), digest_size=16)
+
+    @property
+    def digest(self) -> str | None:
+        """The digest of what was asked and read, None where nothing was noted."""
+        return self._hash.hexdigest() if self._hash else None
+
+    @property
+    def is_repetition(self) -> bool:
+        """Whether all of what was read is held, and is what the last run read."""
+        return self.digest is not None and not self._begun and self._load.is_repetition(self.digest)
+
+    def begin(self) -> None:
+        """Let the load begin, and give it what was held back."""
+        if not self._begun:
+            self._begun = True
+            self._load.begin(truncate=self._truncate)
+            for batch in self._held:
+                self._load.write(batch)
+            self._held.clear()
+
+    def copy(self, batches: Iterator[Any], *, retry: bool = False) -> None:
         """Send every batch through; a retried document does not count for the watermark, as its date may be any."""
         while True:
             before_read = time.perf_counter()
@@ -170,9 +214,11 @@ class _TableRun:
             self.read_seconds += before_transform - before_read
             if raw is None:
                 return
+            if self._hash:
+                self._hash.update(raw if isinstance(raw, bytes) else repr(raw).encode())
             batch = self.transform(raw)
             self.transform_seconds += time.perf_counter() - before_transform
-            load.write(batch)
+            self._write(batch)
             self.documents_read += batch.documents_read
             self.nulled += batch.nulled
             self.clamped += batch.clamped
@@ -181,6 +227,13 @@ class _TableRun:
             if time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
                 self._reported = time.monotonic()
                 self.report("%s: %d documents read")
+
+    def _write(self, batch: TransformedBatch) -> None:
+        if self._hash and not self._begun and self.documents_read + batch.documents_read <= _HELD_DOCUMENTS:
+            self._held.append(batch)
+            return
+        self.begin()
+        self._load.write(batch)
 
     def report(self, message: str, *, finished: bool = False) -> None:
         """Tell whoever listens how far the table is."""

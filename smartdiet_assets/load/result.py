@@ -21,7 +21,8 @@ class LoadResult:
     """What one load did. Counts are rows of the table unless they say documents.
 
     Attributes:
-        mode: how the rows were written: `bulk`, `upsert`, `delta` or `replace`.
+        mode: how the rows were written: `bulk`, `upsert`, `delta` or `replace`; `none` where the run read exactly what
+            the last one had read, and nothing had to be compared.
         inserted, updated, deleted, unchanged: the true differences, also where `replace` wrote more.
         replaced: rows deleted and written again in `replace` mode.
         change_ratio: changed rows over those the read documents had before; None when they had none.

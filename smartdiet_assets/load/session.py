@@ -24,12 +24,14 @@ from smartdiet_assets.load.execution import Connection, fetch_value
 from smartdiet_assets.load.fragments import STAGING, target_of
 from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
 from smartdiet_assets.load.removal import Removal, remove_absent, remove_documents, remove_unowned
+from smartdiet_assets.load.repetition import is_repetition, store_repetition
 from smartdiet_assets.load.result import LoadResult, RowsLostError
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import Batch, StagingWriter
+from smartdiet_assets.load.standing import Standing, fetch_standing, store_structure_digest
 from smartdiet_assets.load.strategies import DeltaCounts, get_strategy
-from smartdiet_assets.load.sync_state import SyncState, read_state, write_state
+from smartdiet_assets.load.sync_state import SyncState, read_newest_date, write_state
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.load.truncation import truncate as truncate_table
 from smartdiet_assets.load.winners import candidates_of
@@ -74,8 +76,13 @@ def open_load(
         apply_settings(connection, lock_timeout)
         lock_tables(connection, [table.name])
         apply_bookkeeping(connection)
-        changes = apply_table(connection, schema, table, keys_later=True)
-        load = TableLoad(connection, schema, table, run_id, changes, bulk_from, on_stage or (lambda stage: None))
+        standing = fetch_standing(connection, table)
+        changes = TableChanges(created=False)
+        if not standing.same_structure:
+            changes = apply_table(connection, schema, table, keys_later=True)
+        load = TableLoad(
+            connection, schema, table, run_id, changes, standing, bulk_from, on_stage or (lambda stage: None)
+        )
         yield load
         if not load.finished:
             raise RuntimeError(f"{table.name}: the load was not finished")
@@ -97,6 +104,7 @@ class TableLoad:
         table: Table,
         run_id: str,
         changes: TableChanges,
+        standing: Standing,
         bulk_from: int,
         on_stage: StageListener,
     ) -> None:
@@ -106,6 +114,7 @@ class TableLoad:
         self._table = table
         self._run_id = run_id
         self._created = changes.created
+        self._standing = standing
         self._keys: list[sql.Composed] = list(changes.keys)
         self._bulk_from = bulk_from
         self._on_stage = on_stage
@@ -117,7 +126,10 @@ class TableLoad:
         self._seconds: dict[str, float] = {}
         #: Whether the table holds no row but the run's, and needs no comparison.
         self._empty = changes.created
-        state = SyncState() if changes.created else read_state(connection, table)
+        if standing.known and not changes.created:
+            state = SyncState(standing.watermark, standing.reimport, standing.change_position)
+        else:
+            state = SyncState() if changes.created else SyncState(read_newest_date(connection, table))
         self.state = replace(state, reimport=changes.reimport or state.reimport)
         on_stage("opened")
 
@@ -126,6 +138,9 @@ class TableLoad:
 
         They are the table's rejects, those that wait for a parent, and the parents in this table others wait for.
         """
+        if not (self._standing.has_rejects or self._standing.awaits or self._standing.awaited):
+            self._retry = "read"
+            return
         self._retry = "asked"
         yield from rejects.stream_retry_ids(self._connection, self._schema, self._table)
         self._retry = "read"
@@ -177,11 +192,39 @@ class TableLoad:
             self._writer.write(batch)
         self._on_stage("copied")
 
+    def is_repetition(self, window_digest: str) -> bool:
+        """Tell whether a run that read what the digest stands for may end with `finish_repetition`.
+
+        Only before `begin`, and only where `retry_ids` was read to its end.
+        """
+        assert self._retry == "read"
+        return is_repetition(self._connection, self._table, self._standing, window_digest)
+
+    def finish_repetition(
+        self, *, watermark: datetime | None, documents_read: int, change_position: str | None = None
+    ) -> LoadResult:
+        """End a load that read what the last one had read: only the state is stored."""
+        with self._timed("state"):
+            result = store_repetition(
+                self._connection,
+                self._table,
+                self._standing,
+                run_id=self._run_id,
+                watermark=watermark,
+                documents_read=documents_read,
+                change_position=change_position,
+                seconds=self._seconds,
+            )
+        self.finished = True
+        self._on_stage("stored")
+        return result
+
     def finish(
         self,
         *,
         watermark: datetime | None,
         documents_read: int | None = None,
+        window_digest: str | None = None,
         full: bool | None = None,
         source_keys: Iterable[Sequence[object]] | None = None,
         change_position: str | None = None,
@@ -191,6 +234,7 @@ class TableLoad:
         Args:
             watermark: the largest source date seen; the stored one never goes back. None leaves it where it is.
             documents_read: how many documents the caller read, to be compared with how many arrived.
+            window_digest: of what was read and asked for, to know it again; None where it is not to be known again.
             full: whether every document was read, so that added columns are filled and all rejects were seen; by
                 default it is when `retry_ids` was not asked for.
             source_keys: all keys the source has, in chunks: rows with another key are removed. None keeps them.
@@ -238,11 +282,9 @@ class TableLoad:
             with self._timed("remove"):
                 removal = remove_unowned(self._connection, self._schema, self._table, self._run_id)
         with self._timed("state"):
-            state = self._store_state(watermark, full, change_position)
+            state = self._settle_state(watermark, full, change_position)
             rows = count_rows(self._connection, self._table)
-        self.finished = True
-        self._on_stage("stored")
-        return LoadResult(
+        result = LoadResult(
             mode=merge.mode,
             inserted=merge.counts.inserted,
             updated=merge.counts.updated + self._deletions.replaced,
@@ -264,6 +306,13 @@ class TableLoad:
             watermark=state.watermark,
             seconds=self._seconds,
         )
+        with self._timed("state"):
+            write_state(self._connection, self._table, state, result, run_id=self._run_id, window_digest=window_digest)
+            if full or self._keys or not self._standing.same_structure:
+                store_structure_digest(self._connection, self._table)
+        self.finished = True
+        self._on_stage("stored")
+        return result
 
     # --- the stages of `finish`
 
@@ -296,23 +345,15 @@ class TableLoad:
             bulk.build_keys(self._connection, self._keys, lambda: drop_duplicates(settlement))
         return staged - (settlement.superseded - superseded)
 
-    def _store_state(self, watermark: datetime | None, full: bool, change_position: str | None) -> SyncState:
+    def _settle_state(self, watermark: datetime | None, full: bool, change_position: str | None) -> SyncState:
         known = [instant for instant in (self.state.watermark, watermark) if instant is not None]
         if full:
             apply_not_null(self._connection, self._table)
-        state = SyncState(
+        return SyncState(
             watermark=max(known) if known else None,
             reimport=None if full else self.state.reimport,
             change_position=change_position or self.state.change_position,
         )
-        write_state(
-            self._connection,
-            self._table,
-            state,
-            run_id=self._run_id,
-            documents_read=self._writer.documents_read,
-        )
-        return state
 
     # --- small things
 

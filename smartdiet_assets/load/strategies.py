@@ -26,7 +26,7 @@ from smartdiet_assets.load.fragments import (
 )
 from smartdiet_assets.schema.model import Table
 
-Mode = Literal["bulk", "upsert", "delta", "replace"]
+Mode = Literal["bulk", "upsert", "delta", "replace", "none"]
 Action = Literal["insert", "update", "delete", "replace"]
 
 

@@ -1,6 +1,7 @@
 """Where a table stands: the stored watermark, and why it may have to be read whole.
 
-Here: reading and writing `smartdiet.sync_state`. Not here: which window follows from it (`extract.window`).
+Here: writing `smartdiet.sync_state`, and what stands in for it where it is not there. Not here: reading it
+(`load.standing`), or which window follows from it (`extract.window`).
 """
 
 from collections.abc import Iterable
@@ -9,16 +10,19 @@ from datetime import datetime
 
 from psycopg import sql
 
-from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
+from smartdiet_assets.load.execution import Connection, execute, fetch_value
 from smartdiet_assets.load.fragments import stored, target_of
+from smartdiet_assets.load.repetition import summarise
+from smartdiet_assets.load.result import LoadResult
 from smartdiet_assets.schema.model import Table
-
-_READ = sql.SQL("SELECT watermark, reimport, change_position FROM smartdiet.sync_state WHERE table_name = %s")
 
 _WRITE = sql.SQL("""\
 INSERT INTO smartdiet.sync_state AS s
-  (table_name, watermark, run_id, updated_at, code_version, documents_read, reimport, change_position)
-VALUES (%s, %s, %s, now(), %s, %s, %s, %s)
+  (
+    table_name, watermark, run_id, updated_at, code_version, documents_read, reimport, change_position, window_digest,
+    last_result
+  )
+VALUES (%s, %s, %s, now(), %s, %s, %s, %s, %s, %s)
 ON CONFLICT (table_name) DO UPDATE SET
   watermark = excluded.watermark,
   run_id = excluded.run_id,
@@ -26,7 +30,9 @@ ON CONFLICT (table_name) DO UPDATE SET
   code_version = excluded.code_version,
   documents_read = excluded.documents_read,
   reimport = excluded.reimport,
-  change_position = excluded.change_position""")
+  change_position = excluded.change_position,
+  window_digest = excluded.window_digest,
+  last_result = excluded.last_result""")
 
 _RESET = sql.SQL("""\
 UPDATE smartdiet.sync_state
@@ -57,19 +63,16 @@ class SyncState:
     change_position: str | None = None
 
 
-def read_state(connection: Connection, table: Table) -> SyncState:
-    """Read a table's state; a table with rows and no state of its own, filled by another tool, starts from its dates.
-
-    A state without watermark is different: the table was emptied, or only filled in part, so everything is read.
-    """
-    rows = fetch_all(connection, _READ, [table.name])
-    if rows:
-        return SyncState(*rows[0])
-    return SyncState(watermark=_read_newest_date(connection, table))
-
-
-def write_state(connection: Connection, table: Table, state: SyncState, *, run_id: str, documents_read: int) -> None:
-    """Store a table's state at the end of a run."""
+def write_state(
+    connection: Connection,
+    table: Table,
+    state: SyncState,
+    result: LoadResult,
+    *,
+    run_id: str,
+    window_digest: str | None,
+) -> None:
+    """Store a table's state at the end of a run, with what is needed to know a run that reads the same."""
     execute(
         connection,
         _WRITE,
@@ -78,9 +81,11 @@ def write_state(connection: Connection, table: Table, state: SyncState, *, run_i
             state.watermark,
             run_id,
             table.code_version,
-            documents_read,
+            result.documents_read,
             state.reimport,
             state.change_position,
+            window_digest,
+            summarise(result),
         ],
     )
 
@@ -95,7 +100,11 @@ def forget_last_read(connection: Connection, table_names: Iterable[str]) -> None
     execute(connection, _FORGET, [list(table_names)])
 
 
-def _read_newest_date(connection: Connection, table: Table) -> datetime | None:
+def read_newest_date(connection: Connection, table: Table) -> datetime | None:
+    """Read where a table with rows and no state of its own, filled by another tool, stands: at its newest date.
+
+    A state without watermark is different: the table was emptied, or only filled in part, so everything is read.
+    """
     candidates = (table.time_column,) if table.time_column else ("created_at", "updated_at")
     dates = [column for column in candidates if column in stored(table)]
     if not dates or any(not table.column(column).type.name.startswith("timestamp") for column in dates):

@@ -5,7 +5,34 @@ Here: choosing and applying the settings. Not here: the server's own configurati
 
 from psycopg import sql
 
-from smartdiet_assets.load.execution import Connection, execute, fetch_value
+from smartdiet_assets.load.execution import Connection, execute
+
+_SETTINGS = {
+    # The source may be slow, and a lost client is noticed by its silence on the network.
+    "idle_in_transaction_session_timeout": "0",
+    "tcp_keepalives_idle": "60",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "6",
+    # Compiling costs more than the few statements of a load win by it.
+    "jit": "off",
+    "maintenance_work_mem": "256MB",
+    # Staging tables are analysed once and read a few times: a small sample tells their size and spread.
+    "default_statistics_target": "10",
+}
+
+# One statement for all. What the server offers beyond the last two is kept. The rows of a few changed documents are
+# found by index, not by reading the table: what was just merged is in memory, which the default of random_page_cost,
+# made for disks that seek, does not know.
+_APPLY = sql.SQL("""\
+SELECT {settings},
+  set_config('lock_timeout', %s, true),
+  set_config('random_page_cost', least(current_setting('random_page_cost')::float8, 1.1)::text, true),
+  set_config('work_mem', greatest(pg_size_bytes(current_setting('work_mem')) / 1024, 65536) || 'kB', true)""").format(
+    settings=sql.SQL(", ").join(
+        sql.SQL("set_config({}, {}, true)").format(sql.Literal(key), sql.Literal(value))
+        for key, value in _SETTINGS.items()
+    )
+)
 
 
 def apply_settings(connection: Connection, lock_timeout: float) -> None:
@@ -14,28 +41,4 @@ def apply_settings(connection: Connection, lock_timeout: float) -> None:
     Args:
         lock_timeout: seconds to wait for any lock.
     """
-    settings = {
-        "lock_timeout": f"{round(lock_timeout * 1000)}ms",
-        # The source may be slow, and a lost client is noticed by its silence on the network.
-        "idle_in_transaction_session_timeout": "0",
-        "tcp_keepalives_idle": "60",
-        "tcp_keepalives_interval": "10",
-        "tcp_keepalives_count": "6",
-        # Compiling costs more than the few statements of a load win by it.
-        "jit": "off",
-        "maintenance_work_mem": "256MB",
-        # Staging tables are analysed once and read a few times: a small sample tells their size and spread.
-        "default_statistics_target": "10",
-    }
-    # What the server offers beyond these is kept.
-    if fetch_value(connection, sql.SQL("SELECT current_setting('random_page_cost')::float8 > 1.1")):
-        # The rows of a few changed documents are found by index, not by reading the table: what was just merged is
-        # in memory, which the default, made for disks that seek, does not know.
-        settings["random_page_cost"] = "1.1"
-    if fetch_value(connection, sql.SQL("SELECT pg_size_bytes(current_setting('work_mem')) < 64 << 20")):
-        settings["work_mem"] = "64MB"
-    calls = sql.SQL(", ").join(
-        sql.SQL("set_config({}, {}, true)").format(sql.Literal(key), sql.Literal(value))
-        for key, value in settings.items()
-    )
-    execute(connection, sql.SQL("SELECT {}").format(calls))
+    execute(connection, _APPLY, [f"{round(lock_timeout * 1000)}ms"])

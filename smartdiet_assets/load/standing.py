@@ -1,0 +1,126 @@
+"""How a table stands, in one short query: its stored state, and whether anything changed around it.
+
+Here: the query, and the digest of a table's declaration and live structure that spares an unchanged table the whole
+comparison. Not here: the comparison itself (`load.ddl`), or what follows from the state (`load.session`).
+
+The digest holds the identity and the transaction of every catalogue row of the table: columns, defaults, constraints,
+indexes and comments. PostgreSQL writes a new row version, by a new transaction, for every change of one.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.rows import tuple_row
+
+from smartdiet_assets.load.execution import Connection
+from smartdiet_assets.load.naming import candidates_name
+from smartdiet_assets.schema.model import Table
+
+# Its text is the same for all tables, so that a connection prepares it once.
+_DIGEST = """\
+(
+  SELECT md5(concat_ws(
+    ' ', %(declaration)s::text, current_schema(), relations.oids::text,
+    (
+      SELECT string_agg(concat_ws(' ', c.oid, c.relkind, c.relowner, c.relnamespace), ',' ORDER BY c.oid)
+      FROM pg_catalog.pg_class AS c
+      WHERE c.oid = ANY (relations.oids)
+    ),
+    (
+      SELECT string_agg(concat_ws(' ', a.attrelid, a.attnum, a.xmin), ',' ORDER BY a.attrelid, a.attnum)
+      FROM pg_catalog.pg_attribute AS a
+      WHERE a.attrelid = ANY (relations.oids)
+    ),
+    (
+      SELECT string_agg(concat_ws(' ', d.oid, d.xmin), ',' ORDER BY d.oid)
+      FROM pg_catalog.pg_attrdef AS d
+      WHERE d.adrelid = ANY (relations.oids)
+    ),
+    (
+      SELECT string_agg(concat_ws(' ', k.oid, k.xmin), ',' ORDER BY k.oid)
+      FROM pg_catalog.pg_constraint AS k
+      WHERE k.conrelid = ANY (relations.oids)
+    ),
+    (
+      SELECT string_agg(concat_ws(' ', i.indexrelid, i.xmin, i.indisvalid, i.indisready), ',' ORDER BY i.indexrelid)
+      FROM pg_catalog.pg_index AS i
+      WHERE i.indrelid = ANY (relations.oids)
+    ),
+    (
+      SELECT string_agg(concat_ws(' ', d.objoid, d.objsubid, d.xmin), ',' ORDER BY d.objoid, d.objsubid)
+      FROM pg_catalog.pg_description AS d
+      WHERE d.objoid = ANY (relations.oids) AND d.classoid = 'pg_catalog.pg_class'::regclass
+    )
+  ))
+  FROM (
+    SELECT array_agg(c.oid ORDER BY n.nspname, c.oid)
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE (n.nspname = current_schema() AND c.relname = %(table)s)
+      OR (n.nspname = %(bookkeeping)s AND c.relname = %(companion)s)
+  ) AS relations (oids)
+)"""
+
+_FETCH = f"""\
+SELECT
+  s.table_name IS NOT NULL, s.watermark, s.reimport, s.change_position,
+  s.structure_digest IS NOT DISTINCT FROM {_DIGEST}, s.code_version, s.window_digest, s.last_result,
+  EXISTS (SELECT FROM smartdiet.rejected_rows WHERE table_name = %(table)s),
+  EXISTS (SELECT FROM smartdiet.awaited_parents WHERE table_name = %(table)s),
+  EXISTS (SELECT FROM smartdiet.awaited_parents WHERE parent_table = %(table)s)
+FROM (VALUES (true)) AS always (row)
+LEFT JOIN smartdiet.sync_state AS s ON s.table_name = %(table)s"""
+
+_STORE = f"UPDATE smartdiet.sync_state SET structure_digest = {_DIGEST} WHERE table_name = %(table)s"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A table at the start of a run.
+
+    Attributes:
+        known: whether it has a stored state at all; what follows is that state.
+        same_structure: whether declaration and live structure are those of the last comparison.
+        code_version: the declaration the last run read by.
+        window_digest: of what the last run read.
+        last_result: its counts.
+        has_rejects, awaits, awaited: whether documents of the table are rejected, wait for a parent, or are waited for.
+    """
+
+    known: bool = False
+    watermark: datetime | None = None
+    reimport: str | None = None
+    change_position: str | None = None
+    same_structure: bool = False
+    code_version: str | None = None
+    window_digest: str | None = None
+    last_result: dict[str, Any] | None = None
+    has_rejects: bool = True
+    awaits: bool = True
+    awaited: bool = True
+
+
+def fetch_standing(connection: Connection, table: Table) -> Standing:
+    """Fetch how a table stands; the mirror's own tables must be there."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(_FETCH, _parameters(table), prepare=True).fetchone()
+    assert row is not None
+    return Standing(*row)
+
+
+def store_structure_digest(connection: Connection, table: Table) -> None:
+    """Remember that the live structure is as declared; the table's state must be stored already."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        cursor.execute(_STORE, _parameters(table), prepare=True)
+
+
+def _parameters(table: Table) -> dict[str, str]:
+    schema, companion = candidates_name(table)
+    return {
+        "table": table.name,
+        "bookkeeping": schema,
+        "companion": companion if table.shape == "one_per_key" else "",
+        "declaration": hashlib.sha256(table.model_dump_json(exclude={"line"}).encode()).hexdigest(),
+    }
