@@ -198,16 +198,20 @@ class _Tick:
         )
         if state.never_ran:
             return state
-        # Dates tell nothing of the tables that are read whole each time: those run when their last run is old enough.
+        # Dates tell nothing of the tables that are read whole each time, nor of what a stream tells beside them
+        # (deletions), and a stream's position is lost when it is left for long: those run after `max_delay` at the
+        # latest.
         dated = [table for table in tables if table.incremental != "none"]
+        uncounted = "its dates say nothing" if len(dated) < len(tables) else ""
+        if rules.capture == "change_stream":
+            uncounted = "its change stream may tell more than dates"
         watermarks = [positions[table.name].watermark for table in dated]
         known = [watermark for watermark in watermarks if watermark is not None]
-        last_runs = [positions[t.name].last_run for t in (tables if len(dated) < len(tables) else dated)]
         state = replace(
             state,
             watermark=min(known) if known and len(known) == len(watermarks) else None,
-            last_run=min(last_runs).astimezone(UTC).replace(tzinfo=None),
-            uncounted="its dates say nothing" if len(dated) < len(tables) else "",
+            last_run=min(positions[t.name].last_run for t in tables).astimezone(UTC).replace(tzinfo=None),
+            uncounted=uncounted,
         )
         if dated and (state.watermark is None or rules.sync_after.share is not None):
             state = replace(state, documents=database[collection].estimated_document_count())
@@ -223,7 +227,7 @@ class _Tick:
             seconds=_SECONDS_TO_COUNT,
         )
         late = f"it cannot be counted in {_SECONDS_TO_COUNT:g} s"
-        return replace(state, volume=volume, uncounted=state.uncounted if volume is not None else late)
+        return replace(state, volume=volume, uncounted=uncounted if volume is not None else late)
 
     def _find_outcome(self, asked: RunAsked | None) -> tuple[RunOutcome, datetime | None]:
         """Find how the run asked for ended, and when (naive UTC)."""

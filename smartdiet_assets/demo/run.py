@@ -167,6 +167,7 @@ def _point_environment(folder: Path, postgres: EmbeddedPostgres, mongo: Embedded
         "POSTGRES_USER": postgres.user,
         "POSTGRES_PASSWORD": postgres.password,
         "DAGSTER_HOME": str(folder / "dagster"),
+        "SMARTDIET_DAGSTER_POSTGRES_URL": "",
         "GLOBAL_DATE_THRESHOLD": "",
         "TRANSFER_SOURCE": "local",
         "TRANSFER_DESTINATION": "local",

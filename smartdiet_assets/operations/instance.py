@@ -30,7 +30,7 @@ def choose_dagster_home(config_folder: Path) -> Path:
     configured = os.environ.get("DAGSTER_HOME")
     home = Path(configured).expanduser() if configured else Path.cwd() / _DEFAULT_HOME
     home.mkdir(parents=True, exist_ok=True)
-    template = config_folder / _INSTANCE_FILE
+    template = _find_template(config_folder)
     if template.is_file() and not (home / _INSTANCE_FILE).exists():
         shutil.copyfile(template, home / _INSTANCE_FILE)
     settings = home / _INSTANCE_FILE
@@ -41,6 +41,13 @@ def choose_dagster_home(config_folder: Path) -> Path:
         )
     os.environ["DAGSTER_HOME"] = str(home.resolve())
     return home.resolve()
+
+
+def _find_template(config_folder: Path) -> Path:
+    """The file beside the schema file, or else the one of the checkout this package is in."""
+    beside = Path(__file__).parents[2] / "config" / _INSTANCE_FILE
+    template = config_folder / _INSTANCE_FILE
+    return template if template.is_file() or not beside.is_file() else beside
 
 
 def _reads_variable(settings: Path) -> bool:

@@ -239,6 +239,24 @@ def test_a_collection_read_whole_each_time_runs_when_its_last_run_is_old_enough(
     assert "Nothing is due." in sensing.skip()
 
 
+def test_a_change_stream_is_read_on_after_the_delay_whatever_the_dates_say(
+    sensing: Sensing, postgres: psycopg.Connection
+) -> None:
+    sensing.declare(TABLES.replace("tables:", "collections:\n  notes: {capture: change_stream}\ntables:"))
+    sensing.sync()
+    assert sensing.skip() == "Nothing is due.\n3 collections without a change"
+    for _ in range(3):
+        sensing.add("notes")
+    assert tables_of(sensing.sync()) == ["notes"]
+    sensing.source.notes.delete_many({})
+    assert "Nothing is due." in sensing.skip()
+    postgres.execute("UPDATE smartdiet.sync_state SET updated_at = now() - interval '3 hours'")
+    request = sensing.sync()
+    assert request.tags["smartdiet/reason"] == (
+        "notes: its change stream may tell more than dates; its last run is 3 h old"
+    )
+
+
 def test_a_table_whose_watermark_was_reset_is_read_whole(mirrored: Sensing, postgres: psycopg.Connection) -> None:
     postgres.execute("UPDATE smartdiet.sync_state SET watermark = NULL WHERE table_name = 'notes'")
     assert mirrored.sync().tags["smartdiet/reason"] == "notes: has to be read whole: a table of it has no watermark"

@@ -165,6 +165,18 @@ def test_sync_without_a_server_says_so_at_once_instead_of_failing_table_by_table
     assert not result.stdout
 
 
+def test_home_prepares_the_folder_that_dagsters_own_commands_share_and_prints_it(source: Any, tmp_path: Path) -> None:
+    printed = smartdiet("home")
+    assert (printed.returncode, printed.stdout) == (0, f"{tmp_path / 'dagster'}\n")
+    settings = tmp_path / "dagster" / "dagster.yaml"
+    assert settings.read_text() == (Path(__file__).parents[3] / "config" / "dagster.yaml").read_text()
+    settings.write_text("telemetry: {enabled: false}\n")
+    refused = smartdiet("home", SMARTDIET_DAGSTER_POSTGRES_URL="postgresql://dagster:s3cret@db/dagster")
+    assert refused.returncode == 2
+    assert "does not name the storage that reads it" in " ".join(refused.stderr.split())
+    assert "s3cret" not in refused.stdout + refused.stderr
+
+
 def test_every_command_is_in_the_readme() -> None:
     from smartdiet_assets.cli import cli
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.environment import VARIABLES, read_environment
+from smartdiet_assets.resources.environment import VARIABLES, read_dagster_postgres_url, read_environment
 
 SECRET = "hunter2-s3cret"
 ROOT = Path(__file__).parents[3]
@@ -78,6 +78,8 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
         ("BATCH_SIZE", "0"),
         ("BATCH_SIZE", "many"),
         ("SMARTDIET_EXECUTOR", "fast"),
+        ("SMARTDIET_SCHEDULE", "now and then"),
+        ("SMARTDIET_DAGSTER_POSTGRES_URL", f"mysql://dagster:{SECRET}@localhost/dagster"),
         ("MATOMO_SOURCE", "elsewhere"),
         ("MATOMO_TABLE_PREFIX", "`; DROP"),
         ("MATOMO_SSL_VERIFY", "perhaps"),
@@ -87,6 +89,22 @@ def test_a_bad_value_is_an_error_that_names_the_variable_and_not_the_value(name:
     with pytest.raises(ConfigurationError, match=f"^{name} must be ") as caught:
         read_environment({name: bad})
     assert bad not in str(caught.value).removeprefix(name)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
+def test_the_url_of_dagsters_own_records_names_the_driver_whatever_scheme_is_written(
+    scheme: str, own_environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTDIET_DAGSTER_POSTGRES_URL", f"{scheme}://dagster:{SECRET}@db:5432/dagster")
+    # Dagster's processes read it whatever else is set.
+    monkeypatch.setenv("BATCH_SIZE", "many")
+    assert read_dagster_postgres_url() == f"postgresql+psycopg2://dagster:{SECRET}@db:5432/dagster"
+    monkeypatch.delenv("BATCH_SIZE")
+    assert SECRET not in repr(read_environment())
+
+
+def test_without_that_url_dagster_keeps_its_records_in_files(own_environment: Path) -> None:
+    assert read_dagster_postgres_url() == ""
 
 
 def test_all_bad_values_are_reported_at_once() -> None:
