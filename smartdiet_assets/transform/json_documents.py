@@ -49,7 +49,9 @@ class _NulCharacterError(Exception):
 
 
 def build_jsonb(column_type: ColumnType) -> Conversion:
-    """Build the conversion to JSONB. Only a NUL character or text that is not Unicode is refused."""
+    """Build the conversion to JSONB. Refused are only a NUL character, text that is not Unicode, and more levels than
+    Python's stack has room for: some 300, where MongoDB allows 100.
+    """
     expected = column_type.sql
 
     def convert(value: Any) -> JsonText:
@@ -57,6 +59,8 @@ def build_jsonb(column_type: ColumnType) -> Conversion:
             text = _write(value)
         except _NulCharacterError:
             raise Rejection(Reason.NUL_CHARACTER, expected, value) from None
+        except RecursionError:
+            raise Rejection(Reason.OUT_OF_RANGE, expected, value) from None
         if not is_valid_unicode(text):
             raise Rejection(Reason.INVALID_TEXT, expected, value)
         return JsonText(text)

@@ -34,6 +34,7 @@ from smartdiet_assets.transform.convert import (
 )
 from smartdiet_assets.transform.dates import build_object_id_time
 from smartdiet_assets.transform.filters import build_condition
+from smartdiet_assets.transform.index_entries import plan_entry_checks
 from smartdiet_assets.transform.json_documents import JsonText
 from smartdiet_assets.transform.rejection import MISSING, Rejection
 
@@ -91,6 +92,8 @@ class _Composer:
             self.names[f"convert_{index}"] = convert
             if conversion.remembered:
                 self.names[f"remembered_{index}"] = build_remembering(column, conversion, convert)
+        self.entry_checks = plan_entry_checks(table)
+        self.names.update((f"check_entry_{n}", check.check) for n, check in enumerate(self.entry_checks))
         self.adjusts = any(column.on_invalid != "reject" for column in self.columns.values())
         #: Fields read once into a variable, by the expression that reads them.
         self.shared: dict[str, str] = {}
@@ -171,7 +174,19 @@ class _Composer:
         for index in self.columns:
             if index != identity:
                 yield from self._compose_column(index, "document")
+        yield from self._compose_entry_checks()
         yield f"rows.append({self._compose_tuple(self.columns)})"
+
+    def _compose_entry_checks(self) -> Iterator[str]:
+        """Compose the tests that a row fits the table's indexes; `len` tells for nearly every row."""
+        for number, check in enumerate(self.entry_checks):
+            call = f"check_entry_{number}({self._compose_tuple(check.columns)})"
+            if check.characters is None:
+                yield call
+                continue
+            lengths = " + ".join(f"len(c{i}{' or ()' if self.columns[i].nullable else ''})" for i in check.columns)
+            yield f"if {lengths} > {check.characters}:"
+            yield f"    {call}"
 
     def _compose_items(self, identity: int) -> Iterator[str]:
         """Compose a loop per array. The document's own columns are read only where there is an item."""
@@ -202,6 +217,7 @@ class _Composer:
                 yield from _indented(1, self._compose_column(index, "item"))
             elif not column.mongo_field:
                 yield from _indented(1, self._compose_constant(index, number, constants))
+        yield from _indented(1, self._compose_entry_checks())
         yield "except Rejection as rejection:"
         yield "    rejects.append(rejection.build_reject(identity))"
         if self.adjusts:
