@@ -20,7 +20,8 @@ from smartdiet_assets.schema.document_id import decode_document_id
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.reasons import Reject
 
-_COPY_TYPES = {"char": "bpchar", "double precision": "float8"}
+#: psycopg's names. It has no dumper of `bpchar`, whose binary form is that of `text`.
+_COPY_TYPES = {"char": "text", "double precision": "float8"}
 
 
 class Batch(Protocol):
