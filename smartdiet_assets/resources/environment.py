@@ -45,6 +45,9 @@ class Environment(BaseModel):
         matomo_ssl_verify: whether the server's certificate must be the authority's, for its host.
         schemas_path: the file that declares the tables.
         matomo_schemas_path: the file that declares the tables of Matomo; by default the one beside `schemas_path`.
+        connect_timeout: seconds to open a connection to any server.
+        read_timeout: seconds to wait for one answer of MongoDB or Matomo.
+        stall_timeout: seconds without a byte from PostgreSQL before it is asked whether it still works for us.
         executor: `in_process` or `multiprocess`: whether each table of a run has a process of its own.
         schedule: when the schedule of the mirror runs, as a cron expression, UTC.
         dagster_postgres_url: the database that keeps Dagster's own runs and events; "" keeps them in files.
@@ -74,6 +77,9 @@ class Environment(BaseModel):
     batch_size: int = 5000
     schemas_path: Path = _SCHEMAS
     matomo_schemas_path: Path | None = None
+    connect_timeout: float = 10.0
+    read_timeout: float = 600.0
+    stall_timeout: float = 30.0
     executor: Executor = "in_process"
     schedule: str = "*/10 * * * *"
     dagster_postgres_url: str = Field(default="", repr=False)
@@ -229,6 +235,17 @@ def _read_positive(text: str) -> int:
     return number
 
 
+def _read_connect_timeout(text: str) -> float:
+    # libpq takes anything shorter for 2 seconds.
+    return _read_seconds(text, 2)
+
+
+def _read_seconds(text: str, least: float = 1) -> float:
+    if not least <= (seconds := float(text)) <= _MOST_SECONDS:
+        raise ValueError
+    return seconds
+
+
 def _read_matomo_source(text: str) -> str:
     if text not in ("local", "remote"):
         raise ValueError
@@ -268,6 +285,8 @@ def _read_executor(text: str) -> str:
     return text
 
 
+#: A day: longer is as good as never, and drivers count in milliseconds of 32 bits.
+_MOST_SECONDS = 86_400
 _PREFIX = re.compile(r"[A-Za-z0-9_]+")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 #: Variable: field, conversion, and what a user is told to put there.
@@ -294,6 +313,9 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "BATCH_SIZE": ("batch_size", _read_positive, "a whole number, 1 or more"),
     "SMARTDIET_SCHEMAS": ("schemas_path", Path, "a path"),
     "SMARTDIET_MATOMO_SCHEMAS": ("matomo_schemas_path", Path, "a path"),
+    "CONNECT_TIMEOUT": ("connect_timeout", _read_connect_timeout, f"a number of seconds, 2 to {_MOST_SECONDS}"),
+    "READ_TIMEOUT": ("read_timeout", _read_seconds, f"a number of seconds, 1 to {_MOST_SECONDS}"),
+    "STALL_TIMEOUT": ("stall_timeout", _read_seconds, f"a number of seconds, 1 to {_MOST_SECONDS}"),
     "SMARTDIET_EXECUTOR": ("executor", _read_executor, " or ".join(get_args(Executor))),
     "SMARTDIET_SCHEDULE": ("schedule", _read_schedule, "a cron expression such as */10 * * * *"),
     _DAGSTER_POSTGRES: ("dagster_postgres_url", _read_postgres_url, "a URL that starts with postgresql://"),

@@ -47,11 +47,13 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
     )
     database: str = Field(default="default", description="Name of the database (MONGODB_DATABASE).")
     server_selection_timeout: float = Field(
-        default=10.0, gt=0, description="Seconds to look for a server that answers."
+        default=10.0, gt=0, description="Seconds to look for a server that answers (CONNECT_TIMEOUT)."
     )
-    connect_timeout: float = Field(default=10.0, gt=0, description="Seconds to open a connection.")
+    connect_timeout: float = Field(default=10.0, gt=0, description="Seconds to open a connection (CONNECT_TIMEOUT).")
     socket_timeout: float = Field(
-        default=600.0, gt=0, description="Seconds to wait for one answer; a scan without an index needs long."
+        default=600.0,
+        gt=0,
+        description="Seconds to wait for one answer; a scan without an index needs long (READ_TIMEOUT).",
     )
 
     _client: Client | None = PrivateAttr(default=None)
@@ -141,7 +143,13 @@ def build_mongo_resource() -> MongoResource:
         ConfigurationError: a variable cannot be used.
     """
     variables = {"url": "MONGODB_URL", "database": "MONGODB_DATABASE"}
-    return build_configured(MongoResource, variables, read_environment())
+    settings = read_environment()
+    timeouts = {
+        "server_selection_timeout": settings.connect_timeout,
+        "connect_timeout": settings.connect_timeout,
+        "socket_timeout": settings.read_timeout,
+    }
+    return build_configured(MongoResource, variables, settings, timeouts)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -10,8 +10,10 @@ from pymongo.errors import (
     ConnectionFailure,
     InvalidName,
     InvalidURI,
+    NetworkTimeout,
     OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
 )
 from pymongo.errors import ConfigurationError as DriverConfigurationError
 
@@ -72,7 +74,9 @@ def translate_mongo_error(error: BaseException, action: str) -> SmartdietError:
         return error
     if isinstance(error, OperationFailure):
         return _translate_refusal(error, action)
-    if isinstance(error, AutoReconnect) and error.errors:
+    if isinstance(error, NetworkTimeout):
+        return ServerUnreachableError(f"{action} failed: no answer came in time; check the network, or READ_TIMEOUT")
+    if isinstance(error, AutoReconnect) and not isinstance(error, ServerSelectionTimeoutError):
         return ServerUnreachableError(f"{action} failed: the connection was lost")
     if isinstance(error, ConnectionFailure):
         return ServerUnreachableError(f"{action} failed: no server answers; check it and MONGODB_URL")

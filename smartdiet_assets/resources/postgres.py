@@ -6,7 +6,8 @@ which (`postgres_errors`).
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 from weakref import WeakSet
 
 import psycopg
@@ -19,11 +20,15 @@ from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import build_configured, read_environment, require_read
 from smartdiet_assets.resources.mongo import SECRET
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+from smartdiet_assets.resources.postgres_watch import WatchedConnection
 
 #: Where the mirror keeps its own state.
 STATE_SCHEMA = "smartdiet"
 #: How long an idle connection is taken to be good without asking the server.
 _SECONDS_TRUSTED = 5.0
+#: How often the server looks whether the client of a running statement is still there.
+_CLIENT_CHECK = "10s"
+_FIRST_WITH_CLIENT_CHECK = 140_000
 # A schema that is there needs only the right to create tables in it.
 _RIGHTS = """
 SELECT current_setting('transaction_read_only')::boolean,
@@ -52,7 +57,15 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
     password: str = Field(
         default="", repr=False, json_schema_extra=SECRET, description="Its password (POSTGRES_PASSWORD)."
     )
-    connect_timeout: float = Field(default=10.0, ge=2, description="Seconds to open a connection, 2 at least.")
+    connect_timeout: float = Field(
+        default=10.0, ge=2, description="Seconds to open a connection, 2 at least (CONNECT_TIMEOUT)."
+    )
+    stall_timeout: float = Field(
+        default=30.0,
+        ge=1,
+        description="Seconds without a byte after which the server is asked, over a second connection, whether it "
+        "still works for the first; where it twice does not, the connection counts as lost (STALL_TIMEOUT).",
+    )
     keepalive_idle: float = Field(
         default=30.0,
         ge=1,
@@ -83,22 +96,14 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
         """
         require_read(self)
         try:
-            connection = psycopg.connect(
-                host=self.host,
-                port=self.port,
-                dbname=self.database,
-                user=self.user,
-                password=self.password,
-                application_name="smartdiet",
-                connect_timeout=round(self.connect_timeout),
-                keepalives=1,
-                keepalives_idle=round(self.keepalive_idle),
-                keepalives_interval=10,
-                keepalives_count=3,
-            )
+            connection = self._open()
+            self._connections.add(connection)
+            _apply_client_check(connection)
         except psycopg.Error as error:
             raise translate_postgres_error(error, f"connecting to {self.describe()}") from None
-        self._connections.add(connection)
+        connection.autocommit = False
+        connection.stall_timeout = self.stall_timeout
+        connection.open_second = self._open
         return connection
 
     @contextmanager
@@ -139,6 +144,25 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
                 return connection
         return None
 
+    def _open(self) -> WatchedConnection:
+        """Open a connection with autocommit on, that gives up an answer after the time of connecting."""
+        connection = WatchedConnection.connect(
+            host=self.host,
+            port=self.port,
+            dbname=self.database,
+            user=self.user,
+            password=self.password,
+            application_name="smartdiet",
+            connect_timeout=round(self.connect_timeout),
+            keepalives=1,
+            keepalives_idle=round(self.keepalive_idle),
+            keepalives_interval=10,
+            keepalives_count=3,
+            autocommit=True,
+        )
+        connection.stall_timeout = self.connect_timeout
+        return connection
+
     def close(self) -> None:
         """Close every connection that is still open; what they had not committed is rolled back."""
         self._idle.clear()
@@ -178,6 +202,18 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
         return ""
 
 
+def _apply_client_check(connection: psycopg.Connection[Any]) -> None:
+    """Have the server look, while a statement runs, whether we are still there.
+
+    The backend of a killed run would otherwise hold its locks until its statement ends, an index of an hour too.
+    """
+    if connection.info.server_version < _FIRST_WITH_CLIENT_CHECK:
+        return
+    # A server on a system that cannot look refuses the setting.
+    with suppress(psycopg.errors.InvalidParameterValue):
+        connection.execute("SELECT set_config('client_connection_check_interval', %s, false)", [_CLIENT_CHECK])
+
+
 def build_postgres_resource() -> PostgresResource:
     """Build the resource that the environment describes; what a variable gives shows in Dagit as its name.
 
@@ -185,4 +221,6 @@ def build_postgres_resource() -> PostgresResource:
         ConfigurationError: a variable cannot be used.
     """
     variables = {field: f"POSTGRES_{field.upper()}" for field in ("host", "port", "database", "user", "password")}
-    return build_configured(PostgresResource, variables, read_environment())
+    settings = read_environment()
+    timeouts = {"connect_timeout": settings.connect_timeout, "stall_timeout": settings.stall_timeout}
+    return build_configured(PostgresResource, variables, settings, timeouts)

@@ -16,9 +16,11 @@ from smartdiet_assets.errors import (
     SmartdietError,
     TerminalError,
 )
+from smartdiet_assets.resources.postgres_watch import StalledConnectionError
 
 _NO_SERVER = "no server answers; check it, POSTGRES_HOST and POSTGRES_PORT"
 _LOST = "the connection was lost"
+_STALLED = "no byte came through any more, nor does the server work for the connection; check the network between"
 _REFUSED = "the server refuses the user or the password; check POSTGRES_USER and POSTGRES_PASSWORD"
 _NO_DATABASE = "the server has no such database; create it or check POSTGRES_DATABASE"
 _NOT_NOW = "the server takes no connections now (starting, stopping or full)"
@@ -76,6 +78,8 @@ def translate_postgres_error(error: BaseException, action: str, table: str = "")
     """
     if isinstance(error, SmartdietError):
         return error
+    if isinstance(error, StalledConnectionError):
+        return ServerUnreachableError(f"{f'{table}: ' if table else ''}{action} failed: {_STALLED}")
     sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
     what = f"{table}: {action}" if table else action
     if sqlstate is not None:
