@@ -34,6 +34,20 @@ _SESSION_OLD = _SESSION.replace("transaction_isolation", "tx_isolation")
 _UNKNOWN_VARIABLE = 1193
 
 
+class _StreamingCursor(SSCursor):  # type: ignore[misc]
+    """A cursor that, where the connection was lost, does not try to read the rest of the answer from it.
+
+    The driver's own would, on closing, and end in an error of Python that hides what happened.
+    """
+
+    def close(self) -> None:
+        if self.connection is not None and not self.connection.open and self._result is not None:
+            self._result.unbuffered_active = False
+        super().close()
+
+    __del__ = close
+
+
 class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
     """The database of the Matomo that is mirrored. Reads only.
 
@@ -58,9 +72,11 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
     ssl_verify: bool = Field(
         default=True, description="Whether the authority must vouch for the server's certificate (MATOMO_SSL_VERIFY)."
     )
-    connect_timeout: float = Field(default=10.0, ge=1, description="Seconds to open a connection.")
+    connect_timeout: float = Field(default=10.0, ge=1, description="Seconds to open a connection (CONNECT_TIMEOUT).")
     read_timeout: float = Field(
-        default=600.0, ge=1, description="Seconds to wait for one answer; a scan without an index needs long."
+        default=600.0,
+        ge=1,
+        description="Seconds to wait for one answer; a scan without an index needs long (READ_TIMEOUT).",
     )
 
     @contextmanager
@@ -98,10 +114,11 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
                 use_unicode=False,
                 conv=dict(encoders),
                 autocommit=True,
-                cursorclass=SSCursor,
+                cursorclass=_StreamingCursor,
                 connect_timeout=self.connect_timeout,
-                read_timeout=self.read_timeout,
-                write_timeout=self.read_timeout,
+                # Of the driver's own, only the TCP connection has to come about in that time, not the login.
+                read_timeout=self.connect_timeout,
+                write_timeout=self.connect_timeout,
                 program_name="smartdiet",
                 **self._compose_tls(),
             )
@@ -112,6 +129,7 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
         except pymysql.Error as error:
             connection._force_close()
             raise translate_matomo_error(error, action) from None
+        connection._read_timeout = connection._write_timeout = self.read_timeout
         return connection
 
     def _compose_tls(self) -> dict[str, Any]:
@@ -163,7 +181,12 @@ def build_matomo_resource() -> MatomoResource:
         MatomoResource,
         {field: f"MATOMO_{field.upper()}" for field in fields},
         settings,
-        {"table_prefix": settings.matomo_table_prefix, "ssl_verify": settings.matomo_ssl_verify},
+        {
+            "table_prefix": settings.matomo_table_prefix,
+            "ssl_verify": settings.matomo_ssl_verify,
+            "connect_timeout": settings.connect_timeout,
+            "read_timeout": settings.read_timeout,
+        },
     )
 
 

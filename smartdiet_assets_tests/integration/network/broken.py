@@ -1,0 +1,129 @@
+"""A mirror over broken networks: a proxy before each server, and a sync through them.
+
+Here: what the tests of this folder share. Not here: the faults (`fault_proxy`), or tests.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psycopg
+from pymongo.database import Database
+
+from smartdiet_assets.assets import tables
+from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets.operations.connections import connect_postgres
+from smartdiet_assets.operations.sync import SyncOutcome, run_sync
+from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets_tests.fault_proxy import FaultProxy
+
+SCHEMA = """
+tables:
+  companies:
+    include_base: true
+    additional_columns:
+      - {name: name, sql_type: VARCHAR(400), nullable: false}
+  users:
+    include_base: true
+    additional_columns:
+      - {name: company_id, sql_type: VARCHAR, mongo_field: company, foreign_key: companies(id)}
+"""
+MONGO_TABLES = ["companies", "users"]
+#: Documents of a collection, and characters of a name: a batch of 50 has some 17 kB.
+DOCUMENTS, NAME = 300, 300
+NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+#: As the product's, but shorter.
+SHORT_RETRIES = dg.RetryPolicy(max_retries=2, delay=0.2, backoff=dg.Backoff.EXPONENTIAL)
+
+
+@dataclass
+class Sync:
+    """What a sync did: its outcome, and the seconds waited before each retry, by table."""
+
+    outcome: SyncOutcome
+    retries: dict[str, list[float]]
+
+    @property
+    def errors(self) -> dict[str, str]:
+        return {name: table.error for name, table in self.outcome.tables.items() if table.error}
+
+
+@dataclass
+class Network:
+    """The proxies, the databases behind them, and what happens when a try of a table has failed.
+
+    Attributes:
+        on_failure: called after each try that is worth a retry.
+        row_counts: rows of the table that failed, seen directly after each such try.
+    """
+
+    proxies: dict[str, FaultProxy]
+    mongo: Database[Any]
+    postgres: psycopg.Connection[Any]
+    schema_files: tuple[Path, ...]
+    on_failure: Callable[[], None] = lambda: None
+    row_counts: list[int] = field(default_factory=list)
+
+    def write_documents(self) -> None:
+        """Fill the source: companies, and users that point at them."""
+        dates = [NOW - timedelta(days=number) for number in range(DOCUMENTS)]
+        self.mongo.companies.insert_many(
+            {"_id": f"company-{n:04}", "name": f"{n:0{NAME}}", "creation_date": date, "update_date": date}
+            for n, date in enumerate(dates)
+        )
+        self.mongo.users.insert_many(
+            {"_id": f"user-{n:04}", "company": f"company-{n:04}", "creation_date": date, "update_date": date}
+            for n, date in enumerate(dates)
+        )
+
+    def sync(self, *names: str) -> Sync:
+        """Run what `smartdiet sync` runs, through the Dagster assets, for the named tables."""
+        schema = load_schema(*self.schema_files)
+        definitions = build_definitions(schema, read_environment())
+        with dg.DagsterInstance.ephemeral() as instance:
+            outcome = run_sync(definitions, schema, instance, connect_postgres, tables=names)
+            retries: dict[str, list[float]] = {}
+            for run in instance.get_runs():
+                for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY):
+                    event = entry.get_dagster_event()
+                    wait = event.step_retry_data.seconds_to_wait or 0.0
+                    retries.setdefault(str(event.step_key), []).append(wait)
+            return Sync(outcome, retries)
+
+    def note_failure(self, table: str) -> None:
+        """Count what a failed try has left, then let the test change the network."""
+        found = self.postgres.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone() == (True,)
+        count = self.postgres.execute(f"SELECT count(*) FROM {table}").fetchone() if found else None
+        self.row_counts.append(count[0] if count else 0)
+        self.on_failure()
+
+    def numbers(self, table: str) -> list[int]:
+        """The last digits of the mirrored ids, in order."""
+        rows = self.postgres.execute(f"SELECT right(id, 4)::integer FROM {table} ORDER BY id").fetchall()
+        return [row[0] for row in rows]
+
+    def assert_mirrored(self) -> None:
+        """Every document is a row, once; nothing is rejected, nothing held, and another sync writes nothing."""
+        for table in MONGO_TABLES:
+            assert self.numbers(table) == list(range(DOCUMENTS)), table
+        assert self.postgres.execute("SELECT count(*) FROM smartdiet.rejected_rows").fetchone() == (0,)
+        assert self.postgres.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
+        again = self.sync(*MONGO_TABLES)
+        assert not again.errors
+        assert not again.retries
+        assert {(t.inserted, t.updated, t.deleted) for t in again.outcome.tables.values()} == {(0, 0, 0)}
+
+
+def remember_failures(network: Network) -> Callable[[str, str], None]:
+    """Wrap what the product calls when a try is worth another, so that the network hears of it."""
+    told = tables.expect_retry
+
+    def expect_retry(run_id: str, table: str) -> None:
+        told(run_id, table)
+        network.note_failure(table)
+
+    return expect_retry

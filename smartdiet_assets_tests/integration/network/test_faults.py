@@ -1,0 +1,113 @@
+"""Whatever the network does to a sync, it ends: with the right tables after a retry, or with a clear error."""
+
+from dataclasses import replace
+
+import pytest
+
+from smartdiet_assets_tests.fault_proxy import Fault
+from smartdiet_assets_tests.integration.network.broken import DOCUMENTS, MONGO_TABLES, SHORT_RETRIES, Network
+
+pytestmark = pytest.mark.timeout(180)
+
+#: Bytes after which a load is under way: the answers of Mongo, the rows on their way to PostgreSQL.
+MID_BATCH = {"mongo": ("down", 25_000), "postgres": ("up", 60_000)}
+BREAKS = {
+    "reset": Fault("reset"),
+    "stalled": Fault("stall"),
+    "stalled_towards_the_server": Fault("stall", one_way=True, direction="up"),
+    "stalled_towards_us": Fault("stall", one_way=True, direction="down"),
+}
+SERVERS = ("mongo", "postgres")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("how", BREAKS)
+def test_a_break_in_mid_batch_is_retried(network: Network, server: str, how: str) -> None:
+    direction, after = MID_BATCH[server]
+    if not BREAKS[how].one_way:
+        fault = replace(BREAKS[how], direction=direction, after=after)
+    elif direction == BREAKS[how].direction:
+        fault = replace(BREAKS[how], after=after)
+    else:
+        # The small direction: questions to Mongo, answers of PostgreSQL.
+        fault = replace(BREAKS[how], after=1_000 if server == "mongo" else 4_000)
+    network.proxies[server].strike(fault)
+    sync = network.sync(*MONGO_TABLES)
+    assert not sync.errors
+    assert fault.struck == 1
+    assert sum(map(len, sync.retries.values())) == 1
+    assert network.row_counts == [0]
+    network.assert_mirrored()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("how", ["refused", "reset", "stalled"])
+def test_a_server_that_takes_no_connection_is_retried(network: Network, server: str, how: str) -> None:
+    proxy = network.proxies[server]
+    if how == "refused":
+        proxy.refuse()
+    else:
+        proxy.strike(Fault("reset" if how == "reset" else "stall", times=None))
+
+    def heal() -> None:
+        proxy.accept()
+        proxy.strike(Fault("reset", times=0))
+
+    network.on_failure = heal
+    sync = network.sync(*MONGO_TABLES)
+    assert not sync.errors
+    assert list(sync.retries) == ["companies"]
+    network.assert_mirrored()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("how", ["refused", "reset", "stalled"])
+def test_a_server_that_never_comes_back_is_a_clear_error(network: Network, server: str, how: str) -> None:
+    direction, after = MID_BATCH[server]
+    proxy = network.proxies[server]
+    if how == "refused":
+        proxy.refuse()
+    else:
+        proxy.strike(Fault("reset" if how == "reset" else "stall", after, direction, times=None))
+    sync = network.sync("companies")
+    told = sync.errors["companies"]
+    assert "\n" not in told
+    assert told.startswith(("companies: ", "reading companies", "connecting to PostgreSQL database"))
+    reasons = {
+        ("mongo", "refused"): "no server answers; check it and MONGODB_URL",
+        ("mongo", "reset"): "the connection was lost",
+        ("mongo", "stalled"): "no answer came in time",
+        ("postgres", "refused"): "no server answers; check it, POSTGRES_HOST and POSTGRES_PORT",
+        ("postgres", "reset"): "the connection was lost",
+        ("postgres", "stalled"): "no byte came through any more",
+    }
+    assert reasons[server, how] in told
+    waits = sync.retries["companies"]
+    assert len(waits) == SHORT_RETRIES.max_retries, "tried again as often as the policy says"
+    assert waits == sorted(waits)
+    assert waits[0] < waits[-1], "and waited longer each time"
+    assert network.row_counts == [0] * (1 + SHORT_RETRIES.max_retries)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_slow_network_is_waited_for(network: Network, server: str) -> None:
+    network.proxies[server].slow_down(100_000)
+    sync = network.sync(*MONGO_TABLES)
+    assert not sync.errors
+    assert not sync.retries
+    network.assert_mirrored()
+
+
+@pytest.mark.parametrize("how", ["reset", "stall"])
+@pytest.mark.parametrize("commit", ["unsent", "unanswered"])
+def test_a_connection_cut_while_committing_ends_in_the_same_tables(network: Network, how: str, commit: str) -> None:
+    fault = network.proxies["postgres"].strike(Fault(how, commit=commit))
+    sync = network.sync(*MONGO_TABLES)
+    assert not sync.errors
+    assert fault.struck == 1
+    assert list(map(len, sync.retries.values())) == [1]
+    # What was committed without our knowing is found by the next try, which has nothing to write.
+    assert network.row_counts == [DOCUMENTS if commit == "unanswered" else 0]
+    written = sync.outcome.tables["companies"].inserted
+    assert written == (0 if commit == "unanswered" else DOCUMENTS)
+    network.assert_mirrored()
