@@ -14,12 +14,15 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEvent, DagsterEventType
 from psycopg import Connection
+from psycopg import Error as PostgresError
 from rich.console import Console
 
 from smartdiet_assets.assets.interruption import was_interrupted
 from smartdiet_assets.assets.jobs import MIRROR_JOB
+from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.load.inspection import fetch_awaited_tables
 from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.model import Schema
 
 _COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected", "nulled", "clamped", "documents_read")
@@ -128,14 +131,30 @@ def run_sync(
     run_id = _run_pass(definitions, instance, selection, outcome, since=since, full=full)
     # A chain of missing parents is at most as long as the list of tables.
     for _ in selection:
-        with connect() as connection:
-            waiting = fetch_awaited_tables(connection, run_id)
+        if len(outcome.failed) == len(selection):
+            break
+        try:
+            waiting = _find_waiting(connect, run_id)
+        except SmartdietError as error:
+            # The runs are over, and what they did is worth telling.
+            for name in selection:
+                outcome.tables[name].error = outcome.tables[name].error or f"{name}: {error}"
+            break
         again = [name for name in selection if name in waiting and not outcome.tables[name].error]
         if not again:
             break
         run_id = _run_pass(definitions, instance, again, outcome)
     outcome.seconds = time.perf_counter() - started
     return outcome
+
+
+def _find_waiting(connect: Connect, run_id: str) -> set[str]:
+    action = "looking for parents that were not asked for yet"
+    try:
+        with connect() as connection:
+            return fetch_awaited_tables(connection, run_id)
+    except PostgresError as error:
+        raise translate_postgres_error(error, action) from None
 
 
 def _run_pass(
