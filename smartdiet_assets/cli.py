@@ -67,7 +67,7 @@ def sync(session: Session, tables: tuple[str, ...], since: str | None, full: boo
     Exits 1 if a table failed (the others still run), 2 if nothing could be run at all.
     """
     from smartdiet_assets.definitions import build_definitions
-    from smartdiet_assets.operations.connections import connect_postgres, find_source_faults, find_target_fault
+    from smartdiet_assets.operations.connections import connect_postgres
     from smartdiet_assets.operations.instance import open_instance
     from smartdiet_assets.operations.reports import build_sync_grid, open_console, print_failures, show_progress
     from smartdiet_assets.operations.sync import TableOutcome, leave_out_matomo, run_sync
@@ -78,14 +78,7 @@ def sync(session: Session, tables: tuple[str, ...], since: str | None, full: boo
     errors = open_console(errors=True)
     if not tables:
         selection = leave_out_matomo(session.schema, session.environment, selection, errors)
-    if fault := find_target_fault():
-        raise ConfigurationError(fault)
-    faults = find_source_faults(session.schema.tables[name] for name in selection)
-    unreadable = {
-        name: faults[source] for name in selection if (source := session.schema.tables[name].source) in faults
-    }
-    if faults and len(unreadable) == len(selection):
-        raise ConfigurationError("\n".join(faults.values()))
+    unreadable = _find_unreadable(session.schema, selection)
     selection = [name for name in selection if name not in unreadable]
     definitions = build_definitions(session.schema, session.environment)
     with open_instance(session.config_folder) as instance, show_progress(errors):
@@ -102,7 +95,49 @@ def sync(session: Session, tables: tuple[str, ...], since: str | None, full: boo
     else:
         console = open_console()
         console.print(build_sync_grid(outcome, width=console.width))
-    print_failures(errors, outcome)
+    print_failures(errors, outcome.errors)
+    sys.exit(1 if outcome.failed else 0)
+
+
+@cli.command()
+@click.argument("tables", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Count what would be done, also where on_delete is keep; change nothing.")
+@click.option("--force", is_flag=True, help="Also remove more than max_deletions, and where the source is empty.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.pass_obj
+def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: bool, as_json: bool) -> None:
+    """Remove or mark the rows whose documents are gone, by each table's on_delete.
+
+    Reads only the ids of the documents. Exits 1 if a table was refused or failed (the others still run), 2 if nothing
+    could be run at all.
+    """
+    from smartdiet_assets.assets.reconciliation import TableReconciliation
+    from smartdiet_assets.load.reconciliation import Reconciliation
+    from smartdiet_assets.operations.reconcile import run_reconcile
+    from smartdiet_assets.operations.reports import build_reconcile_grid, open_console, print_failures, show_progress
+    from smartdiet_assets.operations.sync import leave_out_matomo
+
+    selection = session.pick(tables)
+    errors = open_console(errors=True)
+    if not tables:
+        selection = leave_out_matomo(session.schema, session.environment, selection, errors)
+    unreadable = _find_unreadable(session.schema, selection)
+    try:
+        with show_progress(errors):
+            outcome = run_reconcile(
+                session.schema, [name for name in selection if name not in unreadable], dry_run=dry_run, force=force
+            )
+    except KeyboardInterrupt:
+        errors.print("Interrupted; the tables that were finished stay as they are.")
+        sys.exit(130)
+    outcome.tables.update(
+        {name: TableReconciliation(Reconciliation(), error=fault) for name, fault in unreadable.items()}
+    )
+    if as_json:
+        click.echo(json.dumps(outcome.as_json()))
+    else:
+        open_console().print(build_reconcile_grid(outcome))
+    print_failures(errors, outcome.failed)
     sys.exit(1 if outcome.failed else 0)
 
 
@@ -169,6 +204,19 @@ def demo(folder: Path | None, scale: float, seed: int, serve: bool, port: int) -
     from smartdiet_assets.demo.run import run_demo
 
     sys.exit(run_demo(folder, scale=scale, seed=seed, serve=serve, port=port))
+
+
+def _find_unreadable(schema: Schema, tables: Sequence[str]) -> dict[str, str]:
+    """Find the tables whose source cannot be read, each with the reason; raise it where none is left to run."""
+    from smartdiet_assets.operations.connections import find_source_faults, find_target_fault
+
+    if fault := find_target_fault():
+        raise ConfigurationError(fault)
+    faults = find_source_faults(schema.tables[name] for name in tables)
+    unreadable = {name: faults[source] for name in tables if (source := schema.tables[name].source) in faults}
+    if faults and len(unreadable) == len(tables):
+        raise ConfigurationError("\n".join(faults.values()))
+    return unreadable
 
 
 def _check_date(text: str) -> None:

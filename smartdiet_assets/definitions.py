@@ -4,6 +4,7 @@ import dagster as dg
 
 from smartdiet_assets.assets.jobs import build_domain_jobs, build_mirror_job, build_tags, choose_executor
 from smartdiet_assets.assets.partitions import build_partitions
+from smartdiet_assets.assets.reconcile import build_reconcile_job, build_reconcile_schedule
 from smartdiet_assets.assets.schedules import build_mirror_schedule
 from smartdiet_assets.assets.sensors import build_change_sensor
 from smartdiet_assets.assets.tables import MirrorSettings, build_table_asset
@@ -26,10 +27,14 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
         for table in schema.tables.values()
     ]
     mirror_job = build_mirror_job(assets, build_tags(schema, environment, list(schema.tables)))
+    reconcile_job = build_reconcile_job(schema, environment)
     return dg.Definitions(
         assets=assets,
-        jobs=[mirror_job, *build_domain_jobs(schema, environment)],
-        schedules=[build_mirror_schedule(schema, environment, mirror_job, partitions)],
+        jobs=[mirror_job, *build_domain_jobs(schema, environment), reconcile_job],
+        schedules=[
+            build_mirror_schedule(schema, environment, mirror_job, partitions),
+            build_reconcile_schedule(reconcile_job),
+        ],
         sensors=[build_change_sensor(schema, environment, mirror_job, partitions)],
         resources={
             "mongo": build_mongo_resource(),

@@ -79,6 +79,10 @@ class PermissionDeniedError(TerminalError):
     """The user may not do what the mirror needs."""
 
 
+class CollectionNotFoundError(TerminalError):
+    """The database has no collection of that name, which must not pass for an empty one."""
+
+
 class LoadConflictError(TransientError):
     """PostgreSQL stopped a transaction because of another one (deadlock, lock timeout, a parent just deleted)."""
 

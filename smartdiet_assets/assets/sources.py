@@ -17,6 +17,7 @@ from pymysql.connections import Connection
 
 from smartdiet_assets.extract import change_stream, documents, matomo
 from smartdiet_assets.extract.change_stream import Changes
+from smartdiet_assets.extract.document_ids import fetch_ids, find_ids
 from smartdiet_assets.extract.matomo_structure import (
     check_source_table,
     extend_table,
@@ -55,6 +56,9 @@ class Source(Protocol):
 
     def fetch_keys(self) -> Iterator[Sequence[object]]:
         """Stream all keys there are, in chunks."""
+
+    def find_keys(self, document_ids: Sequence[str]) -> Iterator[object]:
+        """Ask again which of some encoded ids are there; give their document column values."""
 
     def open_position(self) -> str:
         """Open the change stream and give the position it is at."""
@@ -107,7 +111,14 @@ class MongoSource:
         return documents.fetch_by_ids(self._database, self.table, decoded, self._session)
 
     def fetch_keys(self) -> Iterator[Sequence[object]]:
-        raise NotImplementedError("the keys of a collection are not compared")
+        read_ids = build_id_reader(self.table)
+        yield from map(read_ids, fetch_ids(self._database, self.table.mongo_collection))
+
+    def find_keys(self, document_ids: Sequence[str]) -> Iterator[object]:
+        decoded = [decode_document_id(text) for text in document_ids]
+        read_ids = build_id_reader(self.table)
+        for batch in find_ids(self._database, self.table.mongo_collection, decoded):
+            yield from read_ids(batch)
 
     def open_position(self) -> str:
         return change_stream.open_position(self._database, self.table, self._captured_in)
@@ -185,6 +196,14 @@ class MatomoSource:
 
     def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
         raise NotImplementedError("Matomo has no change stream")
+
+    def find_keys(self, document_ids: Sequence[str]) -> Iterator[object]:
+        place = [column.name for column in self.table.stored_columns].index(self.table.document_column)
+        for rows in matomo.fetch_by_keys(self._connection, self.table, self._found, document_ids):
+            for row in rows:
+                key = row[place]
+                assert key is not None, "a primary key is never NULL"
+                yield int(key) if matomo.has_integer_key(self.table) else key.decode()
 
     def convert_ids(self, document_ids: Sequence[str]) -> list[object]:
         raise NotImplementedError("Matomo has no change stream")

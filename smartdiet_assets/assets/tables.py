@@ -12,25 +12,20 @@ from typing import Any
 
 import dagster as dg
 from psycopg import Connection
-from psycopg import Error as PostgresError
 from pydantic import Field
-from pymongo.errors import PyMongoError
-from pymysql import Error as MatomoDriverError
 
+from smartdiet_assets.assets.failures import describe_error, translate_error
 from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure, expect_retry
 from smartdiet_assets.assets.metadata import build_definition_metadata, build_run_metadata
 from smartdiet_assets.assets.mirror import MirrorResult, mirror_source, mirror_table
 from smartdiet_assets.assets.partitions import build_window_request
 from smartdiet_assets.assets.progress import forward_progress
 from smartdiet_assets.assets.sources import MatomoSource
-from smartdiet_assets.errors import ConfigurationError, SmartdietError, TransientError
+from smartdiet_assets.errors import ConfigurationError, TransientError
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.resources.matomo import MatomoResource
-from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.resources.mongo import MongoResource
-from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.model import Schema, Table
 
 # Single-run backfills are a beta parameter of 1.13, and what makes a range of partitions one run.
@@ -183,28 +178,10 @@ def _as_run_error(error: Exception, table: Table) -> Exception:
 
     An error that is nobody's (a bug) keeps its type only: its text may hold a value from a document.
     """
-    if isinstance(error, PostgresError):
-        error = translate_postgres_error(error, "writing its rows", table.name)
-    elif isinstance(error, PyMongoError):
-        error = translate_mongo_error(error, f"reading {table.mongo_collection}")
-    elif isinstance(error, MatomoDriverError):
-        error = translate_matomo_error(error, f"{table.name}: reading Matomo's table {table.source_table}")
+    error = translate_error(error, table)
     if isinstance(error, TransientError):
         return error
-    if isinstance(error, SmartdietError):
-        return dg.Failure(description=str(error), allow_retries=False)
-    return dg.Failure(
-        description=f"{table.name}: unexpected {type(error).__name__} at {_origin(error)}",
-        allow_retries=False,
-    )
-
-
-def _origin(error: Exception) -> str:
-    """Where an error was raised, as file:line: what a bug report needs and a value never is."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"
+    return dg.Failure(description=describe_error(error, table), allow_retries=False)
 
 
 def _read_instant(name: str, text: str | None) -> datetime | None:

@@ -114,7 +114,7 @@ def _mirror(console: Console, title: str) -> SyncOutcome:
     with open_instance(Path(environment.schemas_path).parent) as instance, show_progress(console):
         outcome = run_sync(definitions, schema, instance, connect_postgres, tables=tables)
     console.print(build_sync_grid(outcome, title, console.width))
-    print_failures(console, outcome)
+    print_failures(console, outcome.errors)
     return outcome
 
 

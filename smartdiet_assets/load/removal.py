@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from psycopg import sql
-from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.cascade import apply_cascade, list_references, lock_reach
+from smartdiet_assets.load.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.execution import Connection, execute
 from smartdiet_assets.load.fragments import name, target_of
 from smartdiet_assets.load.rejects import clear_documents
-from smartdiet_assets.load.staging import copy_type
 from smartdiet_assets.load.succession import replace_documents
 from smartdiet_assets.load.sync_state import forget_last_read
 from smartdiet_assets.schema.keys import DELETED_AT
@@ -74,20 +73,15 @@ def remove_documents(
         deleted_at: what `flag` stores, naive UTC; the moment of the transaction by default. A row marked before keeps
             its mark.
     """
-    create_deleted(connection, table)
-    _copy_values(connection, table, DELETED, document_ids)
+    create_document_ids(connection, table, DELETED)
+    copy_document_ids(connection, table, DELETED, document_ids)
     return apply_deletions(connection, schema, table, run_id, deleted_at=deleted_at)
-
-
-def create_deleted(connection: Connection, table: Table) -> None:
-    """Create the temporary table of the documents that are gone, for `apply_deletions`."""
-    _create_like_key(connection, table, DELETED)
 
 
 def apply_deletions(
     connection: Connection, schema: Schema, table: Table, run_id: str, *, deleted_at: datetime | None = None
 ) -> Removal:
-    """Apply the table's `on_delete` to the documents in the temporary table; see `remove_documents`."""
+    """Apply the table's `on_delete` to the documents in `DELETED`; see `remove_documents`."""
     if table.on_delete == "delete" and list_references(schema, table.name):
         lock_reach(connection, schema, table.name)
     execute(connection, sql.SQL("ANALYZE {}").format(DELETED))
@@ -111,6 +105,28 @@ def apply_deletions(
     # The rows are no longer those the last run left behind.
     forget_last_read(connection, [table.name, *removal.cascaded])
     return removal
+
+
+def clear_marks(connection: Connection, schema: Schema, table: Table, back: sql.Identifier, run_id: str) -> int:
+    """Clear the marks of documents that are back at the source; return how many rows changed.
+
+    Args:
+        back: a relation with their ids in the document column.
+    """
+    if table.shape == "one_per_key":
+        mark = sql.SQL("NULL::{}").format(sql.SQL(table.column(DELETED_AT).type.name))
+        _, _, cleared, _ = replace_documents(connection, schema, table, back, run_id, mark=mark)
+    else:
+        document = name(table.document_column)
+        cleared = execute(
+            connection,
+            sql.SQL(
+                "UPDATE {target} AS t\nSET {mark} = NULL\nWHERE t.{mark} IS NOT NULL\n"
+                "  AND t.{document} IN (SELECT {document} FROM {back})"
+            ).format(target=target_of(table), mark=name(DELETED_AT), document=document, back=back),
+        )
+    forget_last_read(connection, [table.name])
+    return cleared
 
 
 def compose_is_deleted(table: Table, relation: str) -> sql.Composed:
@@ -138,8 +154,8 @@ def remove_absent(
         keys: all keys of the source, in chunks; only one chunk is held at a time.
     """
     key = table.document_column
-    _create_like_key(connection, table, _KEYS)
-    _copy_values(connection, table, _KEYS, (value for chunk in keys for value in chunk))
+    create_document_ids(connection, table, _KEYS)
+    copy_document_ids(connection, table, _KEYS, (value for chunk in keys for value in chunk))
     execute(connection, sql.SQL("CREATE INDEX ON {} ({})").format(_KEYS, name(key)))
     execute(connection, sql.SQL("ANALYZE {}").format(_KEYS))
     doomed = sql.SQL("NOT EXISTS (SELECT FROM {} AS k WHERE k.{key} = t.{key})").format(_KEYS, key=name(key))
@@ -163,24 +179,6 @@ def _remove(connection: Connection, schema: Schema, table: Table, doomed: sql.Co
                 removal.cascaded[child] = removal.cascaded.get(child, 0) + rows
     removal.removed = execute(connection, sql.SQL("DELETE FROM {} AS t\nWHERE {}").format(target_of(table), doomed))
     return removal
-
-
-def _create_like_key(connection: Connection, table: Table, relation: sql.Identifier) -> None:
-    execute(connection, sql.SQL("DROP TABLE IF EXISTS {}").format(relation))
-    execute(
-        connection,
-        sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\nSELECT {} FROM {} WITH NO DATA").format(
-            relation, name(table.document_column), target_of(table)
-        ),
-    )
-
-
-def _copy_values(connection: Connection, table: Table, relation: sql.Identifier, values: Iterable[object]) -> None:
-    statement = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(relation)
-    with connection.cursor(row_factory=tuple_row) as cursor, cursor.copy(statement) as copy:
-        copy.set_types([copy_type(table.column(table.document_column))])
-        for value in values:
-            copy.write_row((value,))
 
 
 def _compose_mark(table: Table, deleted_at: datetime | None) -> sql.Composed:

@@ -39,6 +39,11 @@ UPDATE smartdiet.sync_state
 SET watermark = NULL, change_position = NULL
 WHERE table_name = ANY(%s)""")
 
+_NOTE_REIMPORT = sql.SQL("""\
+INSERT INTO smartdiet.sync_state AS s (table_name, reimport)
+VALUES (%s, %s)
+ON CONFLICT (table_name) DO UPDATE SET
+  reimport = concat_ws('; ', s.reimport, excluded.reimport)""")
 
 _FORGET = sql.SQL("""\
 UPDATE smartdiet.sync_state
@@ -98,6 +103,11 @@ def reset_states(connection: Connection, table_names: Iterable[str]) -> None:
 def forget_last_read(connection: Connection, table_names: Iterable[str]) -> None:
     """Forget what the last runs of tables read, so that reading the same again is no reason to leave the rows alone."""
     execute(connection, _FORGET, [list(table_names)])
+
+
+def note_reimport(connection: Connection, table: Table, reason: str) -> None:
+    """Note why a table's next run has to read everything, beside what is noted already."""
+    execute(connection, _NOTE_REIMPORT, [table.name, reason])
 
 
 def read_newest_date(connection: Connection, table: Table) -> datetime | None:

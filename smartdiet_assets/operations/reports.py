@@ -1,7 +1,7 @@
 """What the command line prints: tables and progress for people. No value of a document but the id of a rejected one."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from rich.table import Table as Grid
 
 from smartdiet_assets.assets.mirror import progress_log
 from smartdiet_assets.load.inspection import RejectedRow, TableStatus
+from smartdiet_assets.operations.reconcile import ReconcileOutcome
 from smartdiet_assets.operations.sync import SyncOutcome
 
 _COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected")
@@ -57,11 +58,31 @@ def build_sync_grid(outcome: SyncOutcome, title: str = "", width: int = _WIDTH_O
     return grid
 
 
-def print_failures(console: Console, outcome: SyncOutcome) -> None:
+def print_failures(console: Console, errors: Mapping[str, str]) -> None:
     """Print one paragraph per table that failed."""
-    for name in outcome.failed:
+    for name, error in errors.items():
         console.print(f"[red]{name}[/red]: ", end="")
-        console.print(outcome.tables[name].error, markup=False, highlight=False)
+        console.print(error, markup=False, highlight=False)
+
+
+def build_reconcile_grid(outcome: ReconcileOutcome) -> Grid:
+    """Build the table of counts of a reconcile pass, one line per table."""
+    title = "Dry run: nothing was changed" if outcome.dry_run else None
+    grid = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    grid.add_column("table", no_wrap=True)
+    for name in ("documents", "rows", "gone", "removed", "flagged", "restored", "cascaded"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("")
+    for name, table in outcome.tables.items():
+        counts = table.counts
+        if table.left_out and not outcome.dry_run:
+            grid.add_row(name, *[""] * 7, f"left out: {table.left_out}", style="dim")
+            continue
+        values = (counts.documents, counts.rows, counts.gone, counts.removed, counts.flagged, counts.restored)
+        remark = ("[red]refused[/red]" if counts.refused else "[red]failed[/red]") if table.error else table.left_out
+        cells = [*map(_number, values), _number(sum(counts.cascaded.values()))]
+        grid.add_row(f"[red]{name}[/red]" if table.error else name, *cells, remark)
+    return grid
 
 
 def build_status_grid(statuses: Iterable[TableStatus]) -> Grid:

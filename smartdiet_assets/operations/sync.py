@@ -76,6 +76,11 @@ class SyncOutcome:
         """The tables that are not up to date."""
         return [name for name, outcome in self.tables.items() if outcome.error]
 
+    @property
+    def errors(self) -> dict[str, str]:
+        """What went wrong with each of them."""
+        return {name: self.tables[name].error for name in self.failed}
+
     def as_json(self) -> dict[str, Any]:
         """The object `--json` prints; a table that failed has an `error` beside its counts."""
         tables = {}

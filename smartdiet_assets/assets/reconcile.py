@@ -1,0 +1,121 @@
+"""The reconcile pass in Dagster: its job, its daily schedule, and what its runs say about each table.
+
+Here: the run configuration, the observations, and which failures Dagster retries. Not here: the pass itself
+(`assets.reconciliation`). No postponed annotations in this module: Dagster reads the annotation of `context`.
+"""
+
+import json
+from collections.abc import Iterator
+
+import dagster as dg
+from pydantic import Field
+
+from smartdiet_assets.assets.jobs import KIND_TAG, SOURCE_DATABASE_TAG, SOURCE_TAG, TARGET_DATABASE_TAG, build_tags
+from smartdiet_assets.assets.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
+from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.schema.model import Schema
+
+RECONCILE_JOB = "reconcile"
+RECONCILE_SCHEDULE = "reconcile_schedule"
+#: At night, UTC.
+_DAILY = "30 2 * * *"
+_COUNTS = ("documents", "rows", "gone", "removed", "flagged", "replaced", "restored")
+_RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+
+
+class ReconcileConfig(dg.Config):
+    """What can be asked of a pass; nothing need be."""
+
+    tables: list[str] = Field(default=[], description="Names of tables; none stands for all.")
+    dry_run: bool = Field(default=False, description="Count what would be done, and change nothing.")
+    force: bool = Field(
+        default=False, description="Also remove more than max_deletions, and where the source is empty."
+    )
+
+
+def build_reconcile_job(schema: Schema, environment: Environment) -> dg.JobDefinition:
+    """Build the job: one step for all tables, an observation of each, and a failure at its end if one failed."""
+    known = [
+        name for name, table in schema.tables.items() if environment.matomo_configured or table.source == "mongodb"
+    ]
+    sources = {"mongo" if schema.tables[name].source == "mongodb" else "matomo" for name in known}
+
+    @dg.op(
+        name="reconcile_tables",
+        description="Remove or mark the rows whose documents are gone, by each table's on_delete.",
+        required_resource_keys={"postgres", *sources},
+        out=dg.Out(dg.Nothing),
+        retry_policy=_RETRY_POLICY,
+    )
+    def reconcile(context: dg.OpExecutionContext, config: ReconcileConfig) -> Iterator[dg.AssetObservation]:
+        unknown = [name for name in config.tables if name not in known]
+        if unknown:
+            raise dg.Failure(description=f"no such table: {', '.join(unknown)}", allow_retries=False)
+        resources = context.resources
+        passing = reconcile_tables(
+            schema,
+            config.tables or known,
+            resources.postgres.connect,
+            build_source_opener(schema, getattr(resources, "mongo", None), getattr(resources, "matomo", None)),
+            run_id=context.run_id,
+            dry_run=config.dry_run,
+            force=config.force,
+        )
+        failed: list[TableReconciliation] = []
+        for name, result in passing:
+            if result.left_out and not config.dry_run:
+                context.log.info("%s is left out: %s", name, result.left_out)
+                continue
+            # Yielded, for what is only logged is lost when the step fails.
+            yield dg.AssetObservation(asset_key=name, metadata=build_metadata(result, dry_run=config.dry_run))
+            if result.error:
+                failed.append(result)
+        if failed:
+            raise dg.Failure(
+                description="\n".join(result.error for result in failed),
+                allow_retries=any(result.transient for result in failed),
+            )
+
+    @dg.job(
+        name=RECONCILE_JOB,
+        description="Remove or mark the rows of documents that were deleted at the source (on_delete).",
+        tags=_build_tags(schema, environment, known),
+    )
+    def job() -> None:
+        reconcile()
+
+    return job
+
+
+def build_reconcile_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Build the daily schedule, stopped until somebody starts it."""
+    return dg.ScheduleDefinition(
+        name=RECONCILE_SCHEDULE,
+        job=job,
+        cron_schedule=_DAILY,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Look for deleted documents once a day; of use where a table declares on_delete: delete or flag.",
+    )
+
+
+def build_metadata(result: TableReconciliation, *, dry_run: bool) -> dict[str, dg.MetadataValue]:
+    """Build what a run says about one table: counts only."""
+    counts = {name: dg.MetadataValue.int(getattr(result.counts, name)) for name in _COUNTS}
+    metadata: dict[str, dg.MetadataValue] = {
+        **counts,
+        "cascaded": dg.MetadataValue.int(sum(result.counts.cascaded.values())),
+        "dry_run": dg.MetadataValue.bool(dry_run),
+        "seconds": dg.MetadataValue.float(result.seconds),
+    }
+    if result.counts.cascaded:
+        metadata["cascaded_tables"] = dg.MetadataValue.text(json.dumps(result.counts.cascaded))
+    if result.error:
+        metadata["error"] = dg.MetadataValue.text(result.error)
+    return metadata
+
+
+def _build_tags(schema: Schema, environment: Environment, tables: list[str]) -> dict[str, str]:
+    tags = build_tags(schema, environment, tables) if tables else {}
+    kept = (SOURCE_TAG, SOURCE_DATABASE_TAG, TARGET_DATABASE_TAG)
+    return {KIND_TAG: RECONCILE_JOB, **{tag: tags[tag] for tag in kept if tag in tags}}

@@ -1,0 +1,92 @@
+"""`smartdiet reconcile`: the reconcile pass over the configured servers.
+
+Here: opening the servers the tables need, and the outcome as a script reads it. Not here: the pass itself
+(`assets.reconciliation`), what is printed (`cli`, `operations.reports`).
+"""
+
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from smartdiet_assets.assets.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
+from smartdiet_assets.resources.matomo import build_matomo_resource
+from smartdiet_assets.resources.mongo import build_mongo_resource
+from smartdiet_assets.resources.postgres import build_postgres_resource
+from smartdiet_assets.schema.model import Schema
+
+
+@dataclass(slots=True)
+class ReconcileOutcome:
+    """What a pass did to each table, children first."""
+
+    dry_run: bool
+    tables: dict[str, TableReconciliation] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The tables that were refused or failed, each with its error."""
+        return {name: table.error for name, table in self.tables.items() if table.error}
+
+    def as_json(self) -> dict[str, Any]:
+        """Build what `--json` prints; `error` and `left_out` only where they say something."""
+        return {
+            "dry_run": self.dry_run,
+            "tables": {name: _as_json(table) for name, table in self.tables.items()},
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def run_reconcile(
+    schema: Schema, tables: Sequence[str], *, dry_run: bool = False, force: bool = False
+) -> ReconcileOutcome:
+    """Reconcile tables of the configured servers; a table that fails is part of the outcome.
+
+    Raises:
+        SmartdietError: a variable of a needed server cannot be used.
+    """
+    started = time.perf_counter()
+    outcome = ReconcileOutcome(dry_run)
+    sources = {schema.tables[name].source for name in tables}
+    with ExitStack() as servers:
+        postgres = servers.enter_context(build_postgres_resource().process_config_and_initialize_cm())
+        mongo = matomo = None
+        if "mongodb" in sources:
+            mongo = servers.enter_context(build_mongo_resource().process_config_and_initialize_cm())
+        if "matomo" in sources:
+            matomo = servers.enter_context(build_matomo_resource().process_config_and_initialize_cm())
+        passing = reconcile_tables(
+            schema,
+            tables,
+            postgres.connect,
+            build_source_opener(schema, mongo, matomo),
+            run_id=str(uuid.uuid4()),
+            dry_run=dry_run,
+            force=force,
+        )
+        outcome.tables.update(passing)
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def _as_json(table: TableReconciliation) -> dict[str, Any]:
+    counts = table.counts
+    values: dict[str, Any] = {
+        "documents": counts.documents,
+        "rows": counts.rows,
+        "gone": counts.gone,
+        "removed": counts.removed,
+        "flagged": counts.flagged,
+        "replaced": counts.replaced,
+        "restored": counts.restored,
+        "cascaded": counts.cascaded,
+        "seconds": table.seconds,
+    }
+    if table.left_out:
+        values["left_out"] = table.left_out
+    if table.error:
+        values["error"] = table.error
+    return values

@@ -1,0 +1,1 @@
+"""The reconcile pass on real servers."""
