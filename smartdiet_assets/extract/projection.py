@@ -1,6 +1,6 @@
-"""Which fields of a collection's documents a table needs.
+"""Which fields of a collection's documents its tables need.
 
-Here: the projection document of a table's reads.
+Here: the projection document of their reads.
 Not here: which documents are read (`extract.window`), or the reading (`extract.documents`).
 """
 
@@ -9,16 +9,19 @@ from itertools import takewhile
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
 
-def compose_projection(table: Table) -> dict[str, int]:
-    """Compose the projection: `_id`, the dates, and the fields of columns, arrays and filter.
+def compose_projection(*tables: Table) -> dict[str, int]:
+    """Compose the projection of one table, or of several at once: `_id`, the dates, and the fields of columns, arrays
+    and filter.
 
     An array is read whole: of a projected sub-path, MongoDB leaves items that are not documents out, and they
     would vanish without a reject. A path below another one is left out, for MongoDB refuses such pairs.
     """
-    paths = [DOCUMENT_ID, table.created_field, table.updated_field]
-    paths += [path for column in table.stored_columns for path in column.mongo_field]
-    paths += [array.field for array in table.arrays]
-    paths += [condition.path for condition in table.filter]
+    paths = [DOCUMENT_ID]
+    for table in tables:
+        paths += [table.created_field, table.updated_field]
+        paths += [path for column in table.stored_columns for path in column.mongo_field]
+        paths += [array.field for array in table.arrays]
+        paths += [condition.path for condition in table.filter]
     fields = {_projectable(path) for path in paths}
     return dict.fromkeys((f for f in sorted(fields) if not _is_below_any(f, fields)), 1)
 

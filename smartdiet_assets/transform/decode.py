@@ -55,7 +55,7 @@ def decode_damaged_batch(raw: bytes) -> tuple[list[dict[str, Any]], list[Reject]
     """
     documents: list[dict[str, Any]] = []
     rejects: list[Reject] = []
-    for document in _split(raw):
+    for document in split_batch(raw):
         try:
             documents.append(bson.decode(document, _LENIENT))
         except InvalidBSON:
@@ -63,7 +63,7 @@ def decode_damaged_batch(raw: bytes) -> tuple[list[dict[str, Any]], list[Reject]
     return documents, rejects
 
 
-def _split(raw: bytes) -> Iterator[bytes]:
+def split_batch(raw: bytes) -> Iterator[bytes]:
     """Cut at the documents' length prefixes; where one cannot be true, the rest is one document."""
     position = 0
     while position < len(raw):

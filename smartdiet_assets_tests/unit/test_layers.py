@@ -13,8 +13,9 @@ ALLOWED = {
     "transform": {"schema"},
     "load": {"schema"},
     "resources": {"schema"},
+    "checks": {"schema", "extract", "transform", "load", "resources"},
 }
-PLAIN = ["schema", "extract", "transform", "load"]
+PLAIN = ["schema", "extract", "transform", "load", "checks"]
 
 
 def imported_modules(path: Path) -> set[str]:

@@ -1,0 +1,199 @@
+"""Comparing documents with their rows, through the very transformation that a run uses.
+
+Here: which documents of a batch are compared, and comparing again what differs before it counts. Not here: the
+statement (`checks.row_comparison`), what the numbers mean (`checks.judgement`).
+
+A document that differs is read again, and so are its rows: only what is as it was, and still differs, counts. So
+neither an edit nor a run at the same time is taken for a fault.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Protocol
+
+import bson
+from bson.errors import InvalidBSON
+from pymongo.database import Database
+
+from smartdiet_assets.checks.documents import LENIENT, find_date, find_start, find_threshold, group_tables, is_recent
+from smartdiet_assets.checks.facts import ContentFacts, TargetFacts
+from smartdiet_assets.checks.row_comparison import RowDifference, fetch_differences, fetch_rejected
+from smartdiet_assets.extract.samples import fetch_again, fetch_sample, fetch_whole
+from smartdiet_assets.load.execution import Connection
+from smartdiet_assets.schema.document_id import decode_document_id, encode_document_id
+from smartdiet_assets.schema.model import DOCUMENT_ID, Table
+from smartdiet_assets.schema.reasons import Reject
+from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
+from smartdiet_assets.transform.decode import split_batch
+
+#: Documents compared by one statement when all of them are.
+_BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDocument:
+    """One document as it was read; `fields` is empty where it cannot be decoded."""
+
+    document_id: str
+    raw: bytes
+    fields: Mapping[str, Any]
+
+
+class Transform(Protocol):
+    """Turns documents into rows and rejects."""
+
+    def __call__(self, documents: Sequence[SourceDocument], /) -> TransformedBatch: ...
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Which documents differ, and how."""
+
+    differences: list[RowDifference]
+    #: Encoded id by document column value as text.
+    identities: Mapping[str, str]
+    #: Documents that should be rejected and are not among the rejects.
+    unrecorded: set[str]
+
+    @property
+    def documents(self) -> set[str]:
+        return {self.identities.get(found.document, "") for found in self.differences} | self.unrecorded
+
+
+def compare_collections(
+    connection: Connection,
+    database: Database[dict[str, Any]],
+    tables: Sequence[Table],
+    target: Mapping[str, TargetFacts],
+    *,
+    sample: int | None,
+    global_date_threshold: date | None = None,
+) -> dict[str, ContentFacts]:
+    """Compare documents of tables with their rows; one query for each collection, one statement for each table.
+
+    Args:
+        sample: how many documents of each collection; None compares all of them, batch by batch.
+
+    Raises:
+        pymongo.errors.PyMongoError, psycopg.Error: a server refused or was lost.
+    """
+    facts = {table.name: ContentFacts() for table in tables}
+    for group in group_tables(tables):
+        transforms = {table.name: _build_transform(table) for table in group}
+        batches = fetch_whole(database, group, _BATCH) if sample is None else fetch_sample(database, group, sample)
+        for raw in batches:
+            documents = list(_split(raw))
+            rejected = fetch_rejected(connection, group, [document.document_id for document in documents])
+            for table in group:
+                wanted = _choose(table, documents, rejected, target[table.name], global_date_threshold)
+                found = facts[table.name]
+                found.left_out += len(documents) - len(wanted)
+                found.compared += len(wanted)
+                first = compare_documents(connection, table, transforms[table.name], wanted)
+                if first.documents:
+                    again = _read_again(database, group, wanted, first.documents)
+                    # The table's run may have been at work: what it rejected meanwhile is no difference.
+                    rejected_now = fetch_rejected(connection, [table], [document.document_id for document in again])
+                    again = [d for d in again if (table.name, d.document_id) not in rejected_now]
+                    count(found, compare_documents(connection, table, transforms[table.name], again))
+    return facts
+
+
+def compare_documents(
+    connection: Connection, table: Table, transform: Transform, documents: Sequence[SourceDocument]
+) -> Comparison:
+    """Compare documents, none of which is among the rejects, with their rows."""
+    if not documents:
+        return Comparison([], {}, set())
+    batch = transform(documents)
+    rejected = {reject.document_id for reject in batch.rejects}
+    place = [column.name for column in table.stored_columns].index(table.document_column)
+    understood = batch.documents or [row[place] for row in batch.rows]
+    differences = fetch_differences(connection, table, batch.rows, understood)
+    identities = {_spell(value): document_id for value, document_id in _pair(documents, understood, batch.rejects)}
+    # Of a document with a reject that is not recorded, nothing more needs to be said.
+    kept = [found for found in differences if identities.get(found.document, "") not in rejected]
+    return Comparison(kept, identities, rejected)
+
+
+def count(facts: ContentFacts, found: Comparison) -> None:
+    """Add what differs to the facts."""
+    facts.different += len(found.documents)
+    facts.rejects_missing += len(found.unrecorded)
+    facts.rows_missing += sum(difference.missing for difference in found.differences)
+    facts.rows_extra += sum(difference.extra for difference in found.differences)
+    facts.rows_different += sum(bool(difference.columns) for difference in found.differences)
+    columns = Counter(column for difference in found.differences for column in difference.columns)
+    for column, number in columns.items():
+        facts.columns[column] = facts.columns.get(column, 0) + number
+
+
+def _build_transform(table: Table) -> Transform:
+    transform = build_transformer(table)
+    return lambda documents: transform(b"".join(document.raw for document in documents))
+
+
+def _split(raw: bytes) -> Iterator[SourceDocument]:
+    for document in split_batch(raw):
+        try:
+            fields = bson.decode(document, LENIENT)
+        except InvalidBSON:
+            # It is among the rejects, or else nobody can tell when it changed.
+            fields = {}
+        yield SourceDocument(encode_document_id(fields.get(DOCUMENT_ID)), document, fields)
+
+
+def _choose(
+    table: Table,
+    documents: Iterable[SourceDocument],
+    rejected: set[tuple[str, str]],
+    target: TargetFacts,
+    global_date_threshold: date | None,
+) -> list[SourceDocument]:
+    """Choose the documents whose rows should be right: mirrored since they changed, and not rejected."""
+    start = find_start(table, target)
+    threshold = find_threshold(table, global_date_threshold)
+    return [
+        document
+        for document in documents
+        if document.fields
+        and (table.name, document.document_id) not in rejected
+        and not is_recent(table, document.fields, start)
+        and (threshold is None or (find_date(table, document.fields) or datetime.min) >= threshold)
+    ]
+
+
+def _read_again(
+    database: Database[dict[str, Any]], group: Sequence[Table], documents: Sequence[SourceDocument], ids: set[str]
+) -> list[SourceDocument]:
+    """Read documents again; those that are gone, or are not as they were, are left out."""
+    before = {document.document_id: document for document in documents if document.document_id in ids}
+    raw = fetch_again(database, group, [decode_document_id(document_id) for document_id in before])
+    now = {document.document_id: document.raw for batch in raw for document in _split(batch)}
+    return [document for document_id, document in before.items() if now.get(document_id) == document.raw]
+
+
+def _pair(
+    documents: Sequence[SourceDocument], understood: Sequence[object], rejects: Sequence[Reject]
+) -> Iterator[tuple[object, str]]:
+    """Pair document column values with encoded ids: they come in the order read, without those rejected whole."""
+    if len(understood) == len(documents):
+        yield from zip(understood, (document.document_id for document in documents), strict=True)
+        return
+    whole = {reject.document_id for reject in rejects}
+    kept = [document.document_id for document in documents if document.document_id not in whole]
+    if len(kept) == len(understood):
+        yield from zip(understood, kept, strict=True)
+        return
+    spelled = {_spell(value): value for value in understood}
+    for document in documents:
+        value = decode_document_id(document.document_id)
+        if _spell(value) in spelled:
+            yield spelled[_spell(value)], document.document_id
+
+
+def _spell(value: object) -> str:
+    """Spell a document column value as PostgreSQL does when it is cast to text."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

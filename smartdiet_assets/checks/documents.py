@@ -1,0 +1,198 @@
+"""MongoDB's side of the checks: how many rows a collection's documents describe, and which changed since the last run.
+
+Here: fetching `SourceFacts`, at most four queries for each collection: three short ones for the changes, and one that
+counts for all its tables. Not here: what the facts mean (`checks.judgement`), reading contents (`checks.content`).
+
+A document dated after a table's watermark may have been changed after its last run, so that its rows tell nothing: it
+is left out of the count on both sides. It is looked for before the count, so that one that changes in between is
+missing among the expected rows rather than among those that are there.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from bson import ObjectId
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.datetime_ms import DatetimeMS
+from pymongo.database import Database
+
+from smartdiet_assets.checks.facts import MAX_RECENT, SourceFacts, TargetFacts
+from smartdiet_assets.checks.item_counts import compose_item_count
+from smartdiet_assets.extract.documents import Query, compose_window_queries, fetch_server_clock
+from smartdiet_assets.extract.window import Window
+from smartdiet_assets.schema.document_id import encode_document_id
+from smartdiet_assets.schema.model import DOCUMENT_ID, CollectionRules, Schema, Table
+
+_TICK = timedelta(milliseconds=1)
+#: Dates beyond Python's stay numbers, and text that is not UTF-8 does not matter here.
+LENIENT: CodecOptions[dict[str, Any]] = CodecOptions(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+)
+Document = Mapping[str, Any]
+
+
+def fetch_source_facts(
+    database: Database[dict[str, Any]],
+    schema: Schema,
+    tables: Sequence[Table],
+    target: Mapping[str, TargetFacts],
+    *,
+    count: Iterable[str],
+    global_date_threshold: date | None = None,
+) -> dict[str, SourceFacts]:
+    """Fetch the facts of mirrored tables.
+
+    Args:
+        target: what PostgreSQL knows of the tables: their watermarks.
+        count: names of the tables whose rows are to be counted.
+        global_date_threshold: `GLOBAL_DATE_THRESHOLD`: a first load may have left out what is older.
+
+    Raises:
+        pymongo.errors.PyMongoError: MongoDB refused or was lost.
+    """
+    counted = set(count)
+    clock = fetch_server_clock(database)
+    facts: dict[str, SourceFacts] = {}
+    for group in group_tables(tables):
+        rules = schema.collections.get(group[0].mongo_collection, CollectionRules())
+        starts = {table.name: find_start(table, target[table.name]) for table in group}
+        recent = _fetch_recent(database, group[0], min(starts.values()))
+        for table in group:
+            facts[table.name] = _build_facts(table, starts[table.name], recent, clock, rules.max_delay)
+        asked = [table for table in group if table.name in counted and not facts[table.name].more_recent]
+        _count(database, asked, starts, facts, global_date_threshold)
+    return facts
+
+
+def group_tables(tables: Iterable[Table]) -> list[list[Table]]:
+    """Group the tables that are read by the same queries: of one collection, with the same dates."""
+    groups: dict[object, list[Table]] = {}
+    for table in tables:
+        identity = (table.mongo_collection, table.created_field, table.updated_field, table.incremental)
+        groups.setdefault(identity, []).append(table)
+    return list(groups.values())
+
+
+def find_start(table: Table, target: TargetFacts) -> datetime:
+    """Find from which date on documents are not known to be mirrored.
+
+    Where nothing was there to be mirrored, or dates tell nothing, it is the time of the last run.
+    """
+    mirrored_to = target.watermark if table.incremental == "dates" else None
+    if mirrored_to is None:
+        mirrored_to = target.last_run or datetime.min
+    return mirrored_to + _TICK
+
+
+def find_date(table: Table, document: Document) -> datetime | None:
+    """Find the date a document is selected by: the later of its two, or else the time in its id."""
+    dates = _read_dates(table, document)
+    identity = document.get(DOCUMENT_ID)
+    if not dates and isinstance(identity, ObjectId):
+        return identity.generation_time.replace(tzinfo=None)
+    return max(dates, default=None)
+
+
+def is_recent(table: Table, document: Document, start: datetime) -> bool:
+    """Tell whether a document is one that `compose_recent_queries` finds."""
+    if any(found >= start for found in _read_dates(table, document)):
+        return True
+    fields = (table.updated_field, table.created_field)
+    if table.incremental == "dates" and any(document.get(field) is not None for field in fields):
+        return False
+    identity = document.get(DOCUMENT_ID)
+    # An ObjectId holds whole seconds; of another id, nobody knows.
+    return not isinstance(identity, ObjectId) or identity.generation_time.replace(tzinfo=None) >= start.replace(
+        microsecond=0
+    )
+
+
+def find_threshold(table: Table, global_date_threshold: date | None) -> datetime | None:
+    """Find the date before which a first load may have left documents out."""
+    threshold = table.date_threshold or global_date_threshold
+    return datetime.combine(threshold, time.min) if threshold else None
+
+
+def compose_recent_queries(table: Table, start: datetime) -> list[Query]:
+    """Compose the queries that together find the documents dated from `start` on."""
+    if table.incremental == "dates":
+        return compose_window_queries(table, Window("incremental", start=start))
+    earlier = ObjectId.from_datetime(max(start, datetime(1970, 1, 1)).replace(tzinfo=UTC))
+    # Its dates may tell nothing; what they do tell is believed.
+    dated: list[Query] = [{field: {"$gte": start}} for field in (table.updated_field, table.created_field)]
+    return [*dated, {DOCUMENT_ID: {"$not": {"$lt": earlier}}}]
+
+
+def _fetch_recent(database: Database[dict[str, Any]], table: Table, start: datetime) -> list[Document]:
+    """Fetch ids and dates of the documents dated from `start` on, the oldest first; one more than the limit."""
+    collection = database[table.mongo_collection].with_options(codec_options=LENIENT)
+    fields = dict.fromkeys((DOCUMENT_ID, table.created_field, table.updated_field), 1)
+    found: dict[str, Document] = {}
+    orders = (table.updated_field, table.created_field, DOCUMENT_ID)
+    for query, order in zip(compose_recent_queries(table, start), orders, strict=True):
+        # The oldest come first, so that the limit leaves out those that matter least.
+        for document in collection.find(query, fields, limit=MAX_RECENT + 1).sort(order, 1):
+            found[encode_document_id(document.get(DOCUMENT_ID))] = document
+    return list(found.values())
+
+
+def _build_facts(
+    table: Table, start: datetime, recent: Sequence[Document], clock: datetime, max_delay: timedelta
+) -> SourceFacts:
+    mine = [document for document in recent if is_recent(table, document, start)]
+    dates = [found for document in mine if (found := find_date(table, document)) is not None and found <= clock]
+    return SourceFacts(
+        clock=clock,
+        max_delay=max_delay,
+        recent=[encode_document_id(document.get(DOCUMENT_ID)) for document in mine[:MAX_RECENT]],
+        more_recent=len(mine) > MAX_RECENT,
+        oldest_unmirrored=min(dates, default=None),
+        newest_change=max(dates, default=None),
+    )
+
+
+def _count(
+    database: Database[dict[str, Any]],
+    tables: Sequence[Table],
+    starts: Mapping[str, datetime],
+    facts: Mapping[str, SourceFacts],
+    global_date_threshold: date | None,
+) -> None:
+    """Count for all tables in one pass over the collection."""
+    if not tables:
+        return
+    branches = {
+        f"table_{number}": compose_count(table, starts[table.name], find_threshold(table, global_date_threshold))
+        for number, table in enumerate(tables)
+    }
+    collection = database[tables[0].mongo_collection]
+    found = next(iter(collection.aggregate([{"$facet": branches}], allowDiskUse=True)), {})
+    for number, table in enumerate(tables):
+        counts = (found.get(f"table_{number}") or [{}])[0]
+        facts[table.name].expected = int(counts.get("expected", 0))
+        facts[table.name].before_threshold = int(counts.get("before", 0))
+
+
+def compose_count(table: Table, start: datetime, threshold: datetime | None) -> list[dict[str, Any]]:
+    """Compose the stages that count the rows a table's documents from before `start` describe."""
+    conditions: list[Query] = [{"$nor": compose_recent_queries(table, start)}]
+    conditions += [{condition.path: {condition.operator: _operand(condition.value)}} for condition in table.filter]
+    rows: Any = compose_item_count(table) if table.shape == "items" else 1
+    group: dict[str, Any] = {"_id": None, "expected": {"$sum": rows}}
+    if threshold is not None:
+        dated = {"$max": [f"${table.created_field}", f"${table.updated_field}"]}
+        group["before"] = {"$sum": {"$cond": [{"$lt": [dated, threshold]}, rows, 0]}}
+    return [{"$match": {"$and": conditions}}, {"$group": group}]
+
+
+def _operand(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read_dates(table: Table, document: Document) -> list[datetime]:
+    values = [document.get(field) for field in (table.updated_field, table.created_field)]
+    # A date beyond Python's is before or after all others.
+    limits = {True: datetime.max, False: datetime.min}
+    values = [limits[int(value) > 0] if isinstance(value, DatetimeMS) else value for value in values]
+    return [value for value in values if isinstance(value, datetime)]

@@ -1,0 +1,342 @@
+"""PostgreSQL's side of the checks: structure, state, counts and rejects of all tables, in a handful of statements.
+
+Here: fetching `TargetFacts`, and what belongs to documents that changed since; in one snapshot, which changes nothing.
+Not here: what the facts mean (`checks.judgement`), comparing rows by content (`checks.content`).
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC
+
+from psycopg import sql
+
+from smartdiet_assets.checks.facts import RecentRows, TargetFacts
+from smartdiet_assets.load.constraints import build_uniques
+from smartdiet_assets.load.differences import find_differences, find_missing_columns, find_missing_indexes
+from smartdiet_assets.load.execution import Connection, execute, fetch_all
+from smartdiet_assets.load.fragments import name, names, target_of
+from smartdiet_assets.load.naming import candidates_name
+from smartdiet_assets.load.structure import LiveTable, Structure, read_structure
+from smartdiet_assets.schema.keys import DELETED_AT
+from smartdiet_assets.schema.model import Column, Schema, Table
+from smartdiet_assets.schema.reasons import Reason
+
+_BOOKKEEPING = ("sync_state", "rejected_rows", "awaited_parents")
+#: Rejects of the load are counted row by row; the transformation's may be of a document with any number of items.
+_BY_ROW = (Reason.MISSING_PARENT.value, Reason.DUPLICATE_KEY.value)
+_STATES = sql.SQL("SELECT table_name, watermark, updated_at FROM smartdiet.sync_state WHERE table_name = ANY(%s)")
+# An unreadable id stands for as many documents as it has items.
+_REJECTS = sql.SQL("""\
+SELECT table_name, column_name, reason, sum(CASE WHEN document_id = '' THEN items ELSE 1 END)::bigint,
+  sum(items)::bigint
+FROM smartdiet.rejected_rows
+WHERE table_name = ANY(%s)
+GROUP BY table_name, column_name, reason""")
+#: An encoded id (see `schema.document_id`) as a text column holds it.
+_SPELLED = sql.SQL("""\
+CASE
+    WHEN strpos(r.document_id, '\\u0000') > 0 THEN NULL
+    WHEN r.document_id LIKE '"%%' THEN r.document_id::jsonb #>> '{{}}'
+    WHEN r.document_id LIKE '{{%%' THEN (SELECT value FROM jsonb_each_text(r.document_id::jsonb) LIMIT 1)
+    ELSE r.document_id
+  END COLLATE "C\"""").format()
+
+
+@contextmanager
+def open_snapshot(connection: Connection) -> Iterator[None]:
+    """Read everything of the block from one snapshot, which nothing can be written in."""
+    with connection.transaction():
+        execute(connection, sql.SQL("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        # The source is read meanwhile. Compiling costs more than it wins here.
+        execute(
+            connection,
+            sql.SQL(
+                "SELECT set_config('idle_in_transaction_session_timeout', '0', true), set_config('jit', 'off', true)"
+            ),
+        )
+        yield
+
+
+def fetch_target_facts(connection: Connection, schema: Schema, tables: Sequence[Table]) -> dict[str, TargetFacts]:
+    """Fetch the facts of tables: at most five statements, whatever their number.
+
+    Raises:
+        psycopg.Error: PostgreSQL refused or was lost.
+    """
+    companions = [candidates_name(table)[1] for table in tables if table.shape == "one_per_key"]
+    wanted = dict.fromkeys(name for table in tables for name in (table.name, *table.parents))
+    structure = read_structure(connection, list(wanted), [*_BOOKKEEPING, *companions])
+    facts = {table.name: TargetFacts() for table in tables}
+    live = structure.tables
+    for table in tables:
+        if table.name in live:
+            _compare_structure(schema, table, live[table.name], facts[table.name])
+    if set(_BOOKKEEPING) <= set(structure.bookkeeping):
+        _fetch_states(connection, facts)
+        _fetch_rejects(connection, tables, facts)
+        countable = [table for table in tables if table.name in live and _is_countable(table, structure)]
+        _fetch_counts(connection, countable, facts)
+    _search(connection, [table for table in tables if table.name in live], live, facts)
+    return facts
+
+
+def fetch_recent_rows(
+    connection: Connection,
+    tables: Sequence[Table],
+    facts: Mapping[str, TargetFacts],
+    recent: Mapping[str, Sequence[str]],
+) -> dict[str, RecentRows]:
+    """Count the rows and rejects of documents given by their encoded ids; one statement for all tables."""
+    found = {table.name: RecentRows() for table in tables}
+    asked = [table for table in tables if recent.get(table.name) and facts[table.name].countable]
+    if not asked:
+        return found
+    statement = sql.SQL("\nUNION ALL\n").join(_compose_recent(table, index) for index, table in enumerate(asked))
+    parameters = {f"ids_{index}": list(recent[table.name]) for index, table in enumerate(asked)}
+    for table_name, *counts in fetch_all(connection, statement, parameters):
+        found[table_name] = RecentRows(*map(int, counts))
+    return found
+
+
+def _compare_structure(schema: Schema, table: Table, live: LiveTable, facts: TargetFacts) -> None:
+    facts.exists = True
+    facts.differences = tuple(find_differences(schema, table, live))
+    if live.kind != "table":
+        return
+    missing = find_missing_columns(table, live)
+    facts.pending = (
+        *(f"column {column.name}" for column in missing),
+        *(f"index ({', '.join(columns)})" for columns in find_missing_indexes(table, live)),
+    )
+    facts.comparable = not missing and all(
+        live.columns[column.name].type == column.type.sql for column in table.stored_columns
+    )
+
+
+def _is_countable(table: Table, structure: Structure) -> bool:
+    live = structure.tables[table.name]
+    if table.shape == "one_per_key" and candidates_name(table)[1] not in structure.bookkeeping:
+        return False
+    if _is_flagged(table) and DELETED_AT not in live.columns:
+        return False
+    return live.kind == "table" and table.document_column in live.columns
+
+
+def _fetch_states(connection: Connection, facts: Mapping[str, TargetFacts]) -> None:
+    for table_name, watermark, last_run in fetch_all(connection, _STATES, [list(facts)]):
+        found = facts[table_name]
+        found.mirrored = found.exists
+        found.watermark = watermark
+        found.last_run = last_run.astimezone(UTC).replace(tzinfo=None)
+
+
+def _fetch_rejects(connection: Connection, tables: Sequence[Table], facts: Mapping[str, TargetFacts]) -> None:
+    item_columns = {table.name: {c.name for c in table.stored_columns if not c.mongo_field} for table in tables}
+    for table_name, column_name, reason, documents, items in fetch_all(connection, _REJECTS, [list(facts)]):
+        found = facts[table_name]
+        found.rejected += documents
+        found.rejected_items += items
+        found.reasons = {**found.reasons, reason: found.reasons.get(reason, 0) + documents}
+        if reason not in _BY_ROW and column_name not in item_columns[table_name]:
+            found.rejected_whole += documents
+
+
+def _fetch_counts(connection: Connection, tables: Sequence[Table], facts: Mapping[str, TargetFacts]) -> None:
+    if not tables:
+        return
+    statement = sql.SQL("\nUNION ALL\n").join(map(_compose_counts, tables))
+    for table_name, rows, flagged, unowned, waiting, newest_key, without_row in fetch_all(connection, statement, {}):
+        found = facts[table_name]
+        found.countable = True
+        found.rows, found.flagged, found.unowned, found.waiting = rows, flagged, unowned, waiting
+        found.newest_key = newest_key
+        found.rejected_without_row = int(without_row)
+
+
+def _compose_counts(table: Table) -> sql.Composed:
+    return sql.SQL("""\
+SELECT {table_name}, count(*), {flagged}, count(*) FILTER (WHERE {document} IS NULL), {waiting}, {newest},
+  coalesce((
+    SELECT sum(CASE WHEN r.document_id = '' THEN r.items ELSE 1 END)
+    FROM smartdiet.rejected_rows AS r
+    WHERE r.table_name = {table_name} AND {without_row}), 0)
+FROM {target} AS t""").format(
+        table_name=sql.Literal(table.name),
+        flagged=_count_flagged(table),
+        document=name(table.document_column, "t"),
+        waiting=_count_waiting(table),
+        newest=_compose_newest(table),
+        without_row=_compose_without_row(table),
+        target=target_of(table),
+    )
+
+
+def _compose_recent(table: Table, index: int) -> sql.Composed:
+    """Compose the counts of `RecentRows`; the ids are spelled as the document column holds them, and joined."""
+    ids = sql.SQL("SELECT r.document_id, {spelled} AS spelled FROM unnest({ids}::text[]) AS r (document_id)").format(
+        spelled=_SPELLED, ids=sql.Placeholder(f"ids_{index}")
+    )
+    rejects = sql.SQL(
+        "FROM smartdiet.rejected_rows AS r WHERE r.table_name = {table_name} AND r.document_id = ANY({ids}::text[])"
+    ).format(table_name=sql.Literal(table.name), ids=sql.Placeholder(f"ids_{index}"))
+    joined = sql.SQL("JOIN ({}) AS n ON {}").format(ids, _same_document(table, "t", sql.SQL("n.spelled")))
+    waiting: sql.Composable = sql.SQL("0")
+    if table.shape == "one_per_key":
+        waiting = sql.SQL("(SELECT count(*) FROM {} AS t {})").format(sql.Identifier(*candidates_name(table)), joined)
+    return sql.SQL("""\
+SELECT {table_name}, count(*), {flagged}, {waiting},
+  (SELECT count(*) {rejects} AND {without_row}),
+  (SELECT coalesce(sum(r.items), 0) {rejects})
+FROM {target} AS t
+{joined}""").format(
+        table_name=sql.Literal(table.name),
+        flagged=_count_flagged(table),
+        waiting=waiting,
+        rejects=rejects,
+        without_row=_compose_without_row(table),
+        target=target_of(table),
+        joined=joined,
+    )
+
+
+def _compose_without_row(table: Table) -> sql.Composable:
+    """The condition that the document of a reject `r` has no earlier row. Of arrays, nobody asks."""
+    if table.shape == "items":
+        return sql.SQL("true")
+    relations = [target_of(table)]
+    if table.shape == "one_per_key":
+        relations.append(sql.Identifier(*candidates_name(table)))
+    return sql.SQL(" AND ").join(
+        sql.SQL("NOT EXISTS (SELECT FROM {} AS x WHERE {})").format(relation, _same_document(table, "x", _SPELLED))
+        for relation in relations
+    )
+
+
+def _same_document(table: Table, relation: str, spelled: sql.Composable) -> sql.Composed:
+    """The condition that a row is of a document. Collations may differ, and ids are compared byte by byte."""
+    document = name(table.document_column, relation)
+    cast = "" if table.column(table.document_column).type.is_text else "::text"
+    return sql.SQL('{}{} = {} COLLATE "C"').format(document, sql.SQL(cast), spelled)
+
+
+def _compose_newest(table: Table) -> sql.Composable:
+    numbered = table.column(table.document_column).type.name in ("smallint", "integer", "bigint")
+    if table.incremental != "key" or not numbered:
+        return sql.SQL("NULL::bigint")
+    return sql.SQL("max({})::bigint").format(name(table.document_column, "t"))
+
+
+def _count_flagged(table: Table) -> sql.Composable:
+    if not _is_flagged(table):
+        return sql.SQL("0")
+    return sql.SQL("count(*) FILTER (WHERE {} IS NOT NULL)").format(name(DELETED_AT, "t"))
+
+
+def _is_flagged(table: Table) -> bool:
+    return table.on_delete == "flag"
+
+
+def _count_waiting(table: Table) -> sql.Composable:
+    if table.shape != "one_per_key":
+        return sql.SQL("0")
+    return sql.SQL("(SELECT count(*) FROM {})").format(sql.Identifier(*candidates_name(table)))
+
+
+# --- what no constraint guarantees
+
+
+def _search(
+    connection: Connection, tables: Sequence[Table], live: Mapping[str, LiveTable], facts: Mapping[str, TargetFacts]
+) -> None:
+    """Search for orphans and duplicates where nothing valid keeps them out; no statement where everything does."""
+    searches: list[sql.Composed] = []
+    for table in tables:
+        present = live[table.name]
+        if present.kind != "table":
+            continue
+        found = facts[table.name]
+        keyless = [columns for columns in _list_keys(table) if _is_searchable(columns, present)]
+        keyless = [columns for columns in keyless if not _is_unique(present, columns)]
+        found.keyless = dict.fromkeys(keyless, 0)
+        searches += [_compose_duplicates(table, columns) for columns in keyless]
+        columns = [column for column in table.columns if column.foreign_key and column.name in present.columns]
+        unconstrained = [column for column in columns if not _is_constrained(present, column)]
+        found.unconstrained = dict.fromkeys((column.name for column in unconstrained), 0)
+        searches += [
+            _compose_orphans(table, column)
+            for column in unconstrained
+            if column.foreign_key and column.foreign_key.table in live
+        ]
+    if not searches:
+        return
+    for table_name, columns_found, is_key, count in fetch_all(connection, sql.SQL("\nUNION ALL\n").join(searches)):
+        found = facts[table_name]
+        if is_key:
+            found.keyless = {**found.keyless, tuple(columns_found): count}
+        else:
+            found.unconstrained = {**found.unconstrained, columns_found[0]: count}
+
+
+def _list_keys(table: Table) -> list[tuple[str, ...]]:
+    return [columns for columns in (table.primary_key, *build_uniques(table)) if columns]
+
+
+def _is_searchable(columns: Collection[str], live: LiveTable) -> bool:
+    return set(columns) <= set(live.columns)
+
+
+def _is_unique(live: LiveTable, columns: Collection[str]) -> bool:
+    indexes = [*live.uniques, *([live.primary_key] if live.primary_key else [])]
+    return any(index.plain and set(index.columns) == set(columns) for index in indexes)
+
+
+def _is_constrained(live: LiveTable, column: Column) -> bool:
+    key = column.foreign_key
+    assert key is not None
+    return any(
+        foreign.validated
+        and foreign.columns == (column.name,)
+        and (foreign.parent, foreign.parent_columns) == (key.table, (key.column,))
+        for foreign in live.foreign_keys
+    )
+
+
+def _compose_duplicates(table: Table, columns: Sequence[str]) -> sql.Composed:
+    """Compose the number of rows beyond the first of each key; NULL is no duplicate of NULL."""
+    return sql.SQL("""\
+SELECT {table_name}, {columns}, true, coalesce(sum(n - 1), 0)::bigint
+FROM (
+  SELECT count(*) AS n
+  FROM {target}
+  WHERE {known}
+  GROUP BY {key}
+  HAVING count(*) > 1
+) AS repeated""").format(
+        table_name=sql.Literal(table.name),
+        columns=_array(columns),
+        target=target_of(table),
+        known=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(name(column)) for column in columns),
+        key=names(columns),
+    )
+
+
+def _compose_orphans(table: Table, column: Column) -> sql.Composed:
+    key = column.foreign_key
+    assert key is not None
+    return sql.SQL("""\
+SELECT {table_name}, {columns}, false, count(*)
+FROM {target} AS t
+WHERE {column} IS NOT NULL
+  AND NOT EXISTS (
+    SELECT FROM {parent} AS p WHERE {parent_column}::text COLLATE "C" = {column}::text COLLATE "C")""").format(
+        table_name=sql.Literal(table.name),
+        columns=_array([column.name]),
+        target=target_of(table),
+        column=name(column.name, "t"),
+        parent=sql.Identifier(key.table),
+        parent_column=name(key.column, "p"),
+    )
+
+
+def _array(columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL("ARRAY[{}]::text[]").format(sql.SQL(", ").join(map(sql.Literal, columns)))

@@ -1,0 +1,48 @@
+"""Reading documents to compare them with their rows: a sample, all of them, or some again.
+
+Here: streaming raw BSON batches with the fields that several tables of a collection need. Not here: which documents a
+run reads (`extract.documents`), comparing (`checks.content`).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pymongo.database import Database
+
+from smartdiet_assets.extract.documents import IDS_PER_QUERY
+from smartdiet_assets.extract.projection import compose_projection
+from smartdiet_assets.schema.model import DOCUMENT_ID, Table
+
+
+def fetch_sample(database: Database[dict[str, Any]], tables: Sequence[Table], size: int) -> Iterator[bytes]:
+    """Stream documents of the tables' collection that the server picks at random.
+
+    Raises:
+        pymongo.errors.PyMongoError: the server refused or was lost.
+    """
+    stages = [{"$sample": {"size": size}}, {"$project": compose_projection(*tables)}]
+    with database[tables[0].mongo_collection].aggregate_raw_batches(stages) as cursor:
+        yield from filter(None, cursor)
+
+
+def fetch_whole(database: Database[dict[str, Any]], tables: Sequence[Table], batch_size: int) -> Iterator[bytes]:
+    """Stream all documents of the tables' collection; see `fetch_sample`."""
+    cursor = database[tables[0].mongo_collection].find_raw_batches(
+        {}, projection=compose_projection(*tables), batch_size=batch_size
+    )
+    with cursor:
+        yield from filter(None, cursor)
+
+
+def fetch_again(
+    database: Database[dict[str, Any]], tables: Sequence[Table], document_ids: Sequence[object]
+) -> Iterator[bytes]:
+    """Stream the documents with the given ids, those that are still there; see `fetch_sample`."""
+    projection = compose_projection(*tables)
+    for offset in range(0, len(document_ids), IDS_PER_QUERY):
+        chunk = list(document_ids[offset : offset + IDS_PER_QUERY])
+        cursor = database[tables[0].mongo_collection].find_raw_batches(
+            {DOCUMENT_ID: {"$in": chunk}}, projection=projection, batch_size=IDS_PER_QUERY
+        )
+        with cursor:
+            yield from filter(None, cursor)

@@ -1,0 +1,48 @@
+"""After any history of edits and syncs, a mirror that is up to date passes every check but the one for rejects."""
+
+import os
+
+from hypothesis import HealthCheck, Phase, given, settings
+
+from smartdiet_assets_tests.integration.checks.checked import Checked
+from smartdiet_assets_tests.integration.mirror import compact
+
+EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "6"))
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    # A history is short as it is, and takes seconds.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    print_blob=True,
+)
+@given(history=compact.days())
+def test_a_mirror_that_is_up_to_date_passes(empty: Checked, history: list[compact.Edit | compact.Sync]) -> None:
+    empty.mirrored.forget()
+    again = Checked(empty.mirrored)
+    for step in history:
+        if isinstance(step, compact.Edit):
+            again.application.save(
+                step.collection,
+                step.number,
+                compact.birth(step.collection, step.number),
+                dict(step.fields),
+                step.undated,
+                step.at_once,
+            )
+        else:
+            again.mirrored.run(tables=step.tables)
+    again.sync()
+    for moment in ("up to date", "behind"):
+        failures = {
+            key: outcome.sentence
+            for key, outcome in again.failures().items()
+            if key[1] not in ("no_rejects", "rejects_under_limit") and outcome.is_error
+        }
+        assert not failures, moment
+        for step in history:
+            if isinstance(step, compact.Edit):
+                again.save(step.collection, step.number, **dict(step.fields))
