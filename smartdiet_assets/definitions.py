@@ -2,8 +2,10 @@
 
 import dagster as dg
 
+from smartdiet_assets.assets.checks import build_check_job, build_check_schedule, build_checks
 from smartdiet_assets.assets.jobs import build_domain_jobs, build_mirror_job, build_tags, choose_executor
 from smartdiet_assets.assets.partitions import build_partitions
+from smartdiet_assets.assets.picked_runs import leave_checks_out_of_picked_runs
 from smartdiet_assets.assets.reconcile import build_reconcile_job, build_reconcile_schedule
 from smartdiet_assets.assets.schedules import build_mirror_schedule
 from smartdiet_assets.assets.sensors import build_change_sensor
@@ -28,12 +30,16 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
     ]
     mirror_job = build_mirror_job(assets, build_tags(schema, environment, list(schema.tables)))
     reconcile_job = build_reconcile_job(schema, environment)
-    return dg.Definitions(
+    checks = build_checks(schema)
+    check_job = build_check_job(schema, environment, checks)
+    definitions = dg.Definitions(
         assets=assets,
-        jobs=[mirror_job, *build_domain_jobs(schema, environment), reconcile_job],
+        asset_checks=checks,
+        jobs=[mirror_job, *build_domain_jobs(schema, environment), reconcile_job, check_job],
         schedules=[
             build_mirror_schedule(schema, environment, mirror_job, partitions),
             build_reconcile_schedule(reconcile_job),
+            build_check_schedule(check_job),
         ],
         sensors=[build_change_sensor(schema, environment, mirror_job, partitions)],
         resources={
@@ -49,6 +55,8 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
         },
         executor=choose_executor(environment.executor),
     )
+    leave_checks_out_of_picked_runs(definitions)
+    return definitions
 
 
 @dg.definitions

@@ -30,11 +30,11 @@ def describe_error(error: Exception, table: Table) -> str:
     """Describe a translated error; of one that is nobody's (a bug), only type and place: its text may hold a value."""
     if isinstance(error, SmartdietError):
         return str(error)
-    return f"{table.name}: unexpected {type(error).__name__} at {_origin(error)}"
+    return f"{table.name}: unexpected {type(error).__name__} at {describe_origin(error)}"
 
 
-def _origin(error: Exception) -> str:
-    """Where an error was raised, as file:line: what a bug report needs and a value never is."""
+def describe_origin(error: Exception) -> str:
+    """Tell where an error was raised, as file:line: what a bug report needs and a value never is."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

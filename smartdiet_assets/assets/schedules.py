@@ -34,6 +34,7 @@ def build_mirror_schedule(
         return dg.RunRequest(
             partition_key=partitions.get_last_partition_key(),
             asset_selection=[dg.AssetKey(name) for name in tables],
+            asset_check_keys=[],
             tags=build_tags(schema, environment, tables),
         )
 

@@ -280,6 +280,7 @@ class _Tick:
             run_key=run_key,
             partition_key=self._partition,
             asset_selection=[dg.AssetKey(name) for name in tables],
+            asset_check_keys=[],
             tags={
                 **build_tags(self._schema, environment, tables),
                 COLLECTIONS_TAG: ", ".join(due),

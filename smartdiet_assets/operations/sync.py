@@ -175,7 +175,9 @@ def _run_pass(
     partitions = job.partitions_def
     assert partitions is not None, "the mirror job is partitioned"
     config = {"full": full, **({"since": since} if since else {})}
-    result = job.execute_in_process(
+    # Picked by itself, a table would bring its checks along.
+    picked = job.get_subset(asset_selection={dg.AssetKey(name) for name in tables}, asset_check_selection=frozenset())
+    result = picked.execute_in_process(
         run_config={
             "ops": {name: {"config": config} for name in tables},
             # The command line reports by itself; Dagster's own lines would drown it.
@@ -183,7 +185,6 @@ def _run_pass(
         },
         instance=instance,
         partition_key=partitions.get_last_partition_key(),
-        asset_selection=[dg.AssetKey(name) for name in tables],
         raise_on_error=False,
     )
     if was_interrupted(result.run_id) or any(map(_is_interrupt, result.all_events)):

@@ -1,0 +1,202 @@
+"""The asset checks: the same kinds for every table, evaluated for all tables at once by one step per database.
+
+Here: their specs, the steps, the job `checks` and its schedule. Not here: what is checked (`checks`).
+
+A run that materialises tables evaluates none of them, even where Dagster adds them to it (it does whenever assets are
+picked without saying which checks): counting whole tables has no place in a run that reads what changed.
+
+No postponed annotations in this module: Dagster reads those of the steps at definition time.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from pydantic import Field
+
+from smartdiet_assets.assets.failures import describe_origin
+from smartdiet_assets.assets.jobs import KIND_TAG, build_tags
+from smartdiet_assets.assets.tables import MirrorSettings
+from smartdiet_assets.checks.evaluation import DEFAULT_SAMPLE, Servers, evaluate_checks
+from smartdiet_assets.checks.outcome import KINDS, CheckOutcome, Number
+from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.matomo import MatomoResource
+from smartdiet_assets.resources.mongo import MongoResource
+from smartdiet_assets.resources.postgres import PostgresResource
+from smartdiet_assets.schema.model import Schema, Table
+
+CHECK_JOB = "checks"
+CHECK_SCHEDULE = "checks_schedule"
+#: Every morning, when nobody reads the tables.
+_CRON = "30 4 * * *"
+_SEVERITIES = {"ERROR": dg.AssetCheckSeverity.ERROR, "WARN": dg.AssetCheckSeverity.WARN}
+CheckResults = Iterator[dg.AssetCheckResult]
+
+
+class ContentCheckConfig(dg.Config):
+    """How much `content_matches` compares."""
+
+    sample: int = Field(
+        default=DEFAULT_SAMPLE, gt=0, description="Documents of each collection to compare with their rows."
+    )
+    all: bool = Field(default=False, description="Compare every document; reads all collections whole.")
+
+
+def build_checks(schema: Schema) -> list[dg.AssetChecksDefinition]:
+    """Build the checks of every table, as one step for each database they are answered by."""
+    built = []
+    for database, build in (("postgres", _build_postgres), ("mongodb", _build_mongodb), ("matomo", _build_matomo)):
+        specs = [
+            build_spec(table, kind)
+            for table in schema.tables.values()
+            for kind in KINDS
+            if choose_database(table, kind) == database
+        ]
+        if specs:
+            built.append(build(schema, specs))
+    return built
+
+
+def choose_database(table: Table, kind: str) -> str:
+    """Choose the database whose step answers a check: the source's where PostgreSQL alone does not know."""
+    # Which columns a table with all of Matomo's has to have, Matomo says.
+    if KINDS[kind].reads_source or (kind == "structure_matches" and table.matomo_columns == "all"):
+        return table.source
+    return "postgres"
+
+
+def build_spec(table: Table, kind: str) -> dg.AssetCheckSpec:
+    """Build the spec of one check. No check blocks: what is downstream is as right as before."""
+    return dg.AssetCheckSpec(kind, asset=table.name, description=KINDS[kind].description, blocking=False)
+
+
+def build_check_job(
+    schema: Schema, environment: Environment, checks: Collection[dg.AssetChecksDefinition]
+) -> UnresolvedAssetJobDefinition:
+    """Build the job that evaluates every check; Matomo's are left out where nothing says where Matomo is."""
+    keys = [
+        key
+        for definition in checks
+        for key in definition.check_keys
+        if environment.matomo_configured or schema.tables[key.asset_key.to_user_string()].source != "matomo"
+    ]
+    tables = {key.asset_key.to_user_string() for key in keys}
+    return dg.define_asset_job(
+        CHECK_JOB,
+        selection=dg.AssetSelection.checks(*keys),
+        description="Compare every table with its source and its declaration. Changes nothing.",
+        tags={**build_tags(schema, environment, tables), KIND_TAG: "checks"},
+    )
+
+
+def build_check_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Build the schedule of the job, stopped until somebody starts it."""
+    return dg.ScheduleDefinition(
+        name=CHECK_SCHEDULE,
+        job=job,
+        cron_schedule=_CRON,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Evaluate every check once a day.",
+    )
+
+
+def _build_postgres(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetChecksDefinition:
+    @dg.multi_asset_check(
+        name="check_postgres", specs=specs, can_subset=True, description="What PostgreSQL alone can answer."
+    )
+    def check_postgres(context: dg.AssetCheckExecutionContext, postgres: PostgresResource) -> CheckResults:
+        yield from _evaluate(context, schema, Servers(postgres=postgres.borrow))
+
+    return check_postgres
+
+
+def _build_mongodb(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetChecksDefinition:
+    @dg.multi_asset_check(
+        name="check_mongodb", specs=specs, can_subset=True, description="What MongoDB and PostgreSQL answer together."
+    )
+    def check_mongodb(
+        context: dg.AssetCheckExecutionContext,
+        config: ContentCheckConfig,
+        postgres: PostgresResource,
+        mongo: MongoResource,
+        settings: MirrorSettings,
+    ) -> CheckResults:
+        servers = Servers(postgres=postgres.borrow, mongo=mongo.open_database)
+        yield from _evaluate(context, schema, servers, config, _read_date(settings.global_date_threshold))
+
+    return check_mongodb
+
+
+def _build_matomo(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetChecksDefinition:
+    @dg.multi_asset_check(
+        name="check_matomo", specs=specs, can_subset=True, description="What MariaDB and PostgreSQL answer together."
+    )
+    def check_matomo(
+        context: dg.AssetCheckExecutionContext,
+        config: ContentCheckConfig,
+        postgres: PostgresResource,
+        matomo: MatomoResource,
+        settings: MirrorSettings,
+    ) -> CheckResults:
+        servers = Servers(postgres=postgres.borrow, matomo=matomo.connect, matomo_prefix=matomo.table_prefix)
+        yield from _evaluate(context, schema, servers, config, _read_date(settings.global_date_threshold))
+
+    return check_matomo
+
+
+def _evaluate(
+    context: dg.AssetCheckExecutionContext,
+    schema: Schema,
+    servers: Servers,
+    config: ContentCheckConfig | None = None,
+    global_date_threshold: date | None = None,
+) -> CheckResults:
+    if context.run.asset_selection:
+        context.log.info("The checks have a job of their own, %s: a run of tables evaluates none.", CHECK_JOB)
+        return
+    wanted: dict[str, set[str]] = {}
+    for key in context.selected_asset_check_keys:
+        wanted.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
+    sample = None if config is None or config.all else config.sample
+    try:
+        outcomes = evaluate_checks(schema, wanted, servers, sample=sample, global_date_threshold=global_date_threshold)
+    except Exception as error:  # noqa: BLE001 - the text of an error that is nobody's may hold a value
+        raise dg.Failure(
+            description=f"checks: unexpected {type(error).__name__} at {describe_origin(error)}", allow_retries=False
+        ) from None
+    for outcome in outcomes:
+        yield build_check_result(outcome)
+
+
+def build_check_result(outcome: CheckOutcome) -> dg.AssetCheckResult:
+    """Build what Dagit shows of an outcome."""
+    return dg.AssetCheckResult(
+        asset_key=outcome.table,
+        check_name=outcome.kind,
+        passed=outcome.passed,
+        severity=_SEVERITIES[outcome.severity],
+        description=outcome.sentence,
+        metadata={name: _build_metadata(value) for name, value in outcome.numbers.items() if value is not None},
+    )
+
+
+def _build_metadata(value: Number) -> dg.MetadataValue[Any]:
+    match value:
+        case bool():
+            return dg.MetadataValue.bool(value)
+        case int():
+            return dg.MetadataValue.int(value)
+        case float():
+            return dg.MetadataValue.float(value)
+        case datetime():
+            return dg.MetadataValue.timestamp(value.replace(tzinfo=UTC))
+        case Mapping():
+            return dg.MetadataValue.json(dict(value))
+    return dg.MetadataValue.text(str(value))
+
+
+def _read_date(text: str | None) -> date | None:
+    return datetime.fromisoformat(text).date() if text else None
