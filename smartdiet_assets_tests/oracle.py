@@ -231,7 +231,7 @@ class MirrorOracle:
         for table in self.schema.tables.values():
             synced = tables is None or table.name in tables
             documents = collections.get(table.mongo_collection, []) if synced else []
-            self.expected[table.name] = _Step(self, table, documents).settle()
+            self.expected[table.name] = _Step(self, table, documents, sees_deletions(table) and synced).settle()
             if not synced:
                 self.expected[table.name].rejected = None
         return self.expected
@@ -259,15 +259,23 @@ def _position(table: Table, column: str) -> int:
     return [stored.name for stored in table.stored_columns].index(column)
 
 
+def sees_deletions(table: Table) -> bool:
+    """Whether a run of a table takes away the rows of documents that are not there any more."""
+    return table.capture == "change_stream" and table.on_delete == "delete"
+
+
 class _Step:
     """One table in one sync."""
 
-    def __init__(self, oracle: MirrorOracle, table: Table, documents: Sequence[Document]) -> None:
+    def __init__(self, oracle: MirrorOracle, table: Table, documents: Sequence[Document], forgets_gone: bool) -> None:
         self.oracle = oracle
         self.table = table
         self.described = [describe(table, document) for document in documents]
         self.before = oracle.expected[table.name].rows
         self.document_at = _position(table, table.document_column)
+        if forgets_gone:
+            there = {document.value for document in self.described}
+            self.before = [row for row in self.before if row[self.document_at] in there]
         self.key_at = [_position(table, name) for name in table.key]
         self.faults: dict[str, set[Fault]] = {d.id_text: set(d.faults) for d in self.described}
         self.nulled: set[tuple[Row, str]] = set()

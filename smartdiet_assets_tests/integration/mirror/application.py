@@ -95,11 +95,13 @@ class Application:
         changes: dict[str, Any],
         undated: bool = False,
         at_once: bool = False,
+        silent: bool = False,
     ) -> None:
         """Save a document, dated now; where it is new, it is born with `birth`.
 
         `undated` leaves a newborn without dates, unless something pointed at it before: its id would tell
-        another age. `at_once` dates it like the save before, whatever happened since.
+        another age. `at_once` dates it like the save before, whatever happened since. `silent` leaves the date as it
+        was, as a script does that goes around the application.
         """
         self._stopped = at_once
         undated = undated and Reference(collection, number) not in self._ids
@@ -110,7 +112,7 @@ class Application:
             document = {"_id": identity, **self.resolve(birth)}
             if not undated:
                 document |= {"creation_date": now, "update_date": now}
-        else:
+        elif not silent:
             document["update_date"] = now
         for name, value in changes.items():
             if value is ABSENT:
@@ -118,6 +120,10 @@ class Application:
             else:
                 document[name] = self.resolve(value)
         self.database[collection].replace_one({"_id": identity}, document, upsert=True)
+
+    def delete(self, collection: str, number: int) -> None:
+        """Delete a document, if it is there. Saved again it has the same id."""
+        self.database[collection].delete_one({"_id": self.id_of(collection, number)})
 
 
 def hash_of(collection: str) -> bytes:

@@ -142,6 +142,19 @@ tables:
       - {name: text, sql_type: VARCHAR(6)}
 """
 
+#: The same, with every change taken from the change streams, deletions too.
+CAPTURED = (
+    SCHEMA.replace("overlap: 0s", "overlap: 0s\n  on_delete: delete")
+    + """
+collections:
+  teams: {capture: change_stream}
+  events: {capture: change_stream}
+  people: {capture: change_stream}
+  meals: {capture: change_stream}
+  notes: {capture: change_stream}
+"""
+)
+
 TABLES = tuple(re.findall(r"^  (\w+):", SCHEMA.partition("tables:")[2], re.MULTILINE))
 
 #: How many documents a collection has at most. Few, so that random edits meet each other.
@@ -257,7 +270,8 @@ def birth(collection: str, number: int) -> dict[str, Any]:
 class Edit:
     """One save of one document; it is born where it is not there yet, with both dates unless `undated`.
 
-    `at_once`: in the same millisecond as the save before, even where a sync came between them.
+    `at_once`: in the same millisecond as the save before, even where a sync came between them. `silent`: without a new
+    date, which only a captured table can see.
     """
 
     collection: str
@@ -265,6 +279,15 @@ class Edit:
     fields: tuple[tuple[str, Any], ...]
     undated: bool = False
     at_once: bool = False
+    silent: bool = False
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """One document deleted, if it is there; it may be born again."""
+
+    collection: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -275,12 +298,20 @@ class Sync:
     tables: frozenset[str] | None = None
 
 
-def edits() -> st.SearchStrategy[Edit]:
-    """Edits of one to three fields of one document."""
-    return st.sampled_from(sorted(FIELDS)).flatmap(_edits_of)
+Step = Edit | Deletion | Sync
 
 
-def _edits_of(collection: str) -> st.SearchStrategy[Edit]:
+def edits(silent: bool = False) -> st.SearchStrategy[Edit]:
+    """Edits of one to three fields of one document; with `silent`, half of them without a new date."""
+    return st.sampled_from(sorted(FIELDS)).flatmap(lambda collection: _edits_of(collection, silent))
+
+
+def deletions() -> st.SearchStrategy[Deletion]:
+    """Deletions of one document."""
+    return st.builds(Deletion, st.sampled_from(sorted(FIELDS)), st.integers(0, MEMBERS - 1))
+
+
+def _edits_of(collection: str, silent: bool) -> st.SearchStrategy[Edit]:
     fields = FIELDS[collection]
     changes = st.lists(
         st.sampled_from(sorted(fields)).flatmap(lambda name: st.tuples(st.just(name), fields[name])),
@@ -289,14 +320,19 @@ def _edits_of(collection: str) -> st.SearchStrategy[Edit]:
         unique_by=lambda change: change[0],
     ).map(tuple)
     seldom = st.integers(0, 3).map(lambda chance: chance == 3)
-    return st.builds(Edit, st.just(collection), st.integers(0, MEMBERS - 1), changes, seldom, seldom)
+    unseen = st.booleans() if silent else st.just(False)
+    return st.builds(Edit, st.just(collection), st.integers(0, MEMBERS - 1), changes, seldom, seldom, unseen)
 
 
-def days() -> st.SearchStrategy[list[Edit | Sync]]:
-    """A history: edits with syncs in between, and now and then a full read."""
-    burst = st.lists(edits(), min_size=1, max_size=8)
+def days(captured: bool = False) -> st.SearchStrategy[list[Step]]:
+    """A history: edits with syncs in between, and now and then a full read.
+
+    With `captured`, documents are deleted too, and changed without a new date.
+    """
+    change = st.one_of(edits(silent=True), edits(silent=True), edits(silent=True), deletions()) if captured else edits()
+    burst = st.lists(change, min_size=1, max_size=8)
     whole = st.sampled_from([Sync(), Sync(), Sync(), Sync("full")])
     part = st.frozensets(st.sampled_from(TABLES), min_size=1, max_size=6).map(lambda names: Sync("newest", names))
     sync = st.one_of(whole, whole, part)
-    day = st.builds(lambda saves, run: [*saves, run], burst, sync)
+    day: st.SearchStrategy[list[Step]] = st.builds(lambda saves, run: [*saves, run], burst, sync)
     return st.lists(day, min_size=2, max_size=5).map(lambda parts: [step for part in parts for step in part])

@@ -17,3 +17,11 @@ def mirrored(tmp_path: Path, mongo_database: Database[Any], postgres: psycopg.Co
     path = tmp_path / "compact.yaml"
     path.write_text(compact.SCHEMA)
     return Mirrored(load_schema(path), mongo_database, postgres)
+
+
+@pytest.fixture
+def captured(tmp_path: Path, mongo_database: Database[Any], postgres: psycopg.Connection[Any]) -> Mirrored:
+    """The same, captured from the change streams."""
+    path = tmp_path / "captured.yaml"
+    path.write_text(compact.CAPTURED)
+    return Mirrored(load_schema(path), mongo_database, postgres)
