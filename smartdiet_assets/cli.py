@@ -144,14 +144,14 @@ def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: b
 @cli.command()
 @click.pass_obj
 def status(session: Session) -> None:
-    """List watermark, rows and rejects of every table."""
+    """List watermark, rows and rejects of every table, and how its changes are found."""
     from smartdiet_assets.load.inspection import fetch_status
     from smartdiet_assets.operations.connections import connect_postgres
     from smartdiet_assets.operations.reports import build_status_grid, open_console
 
     with connect_postgres() as connection:
         statuses = fetch_status(connection, list(session.schema.tables))
-    open_console().print(build_status_grid(statuses))
+    open_console().print(build_status_grid(statuses, session.schema.tables))
 
 
 @cli.command()

@@ -14,6 +14,7 @@ from smartdiet_assets.assets.mirror import progress_log
 from smartdiet_assets.load.inspection import RejectedRow, TableStatus
 from smartdiet_assets.operations.reconcile import ReconcileOutcome
 from smartdiet_assets.operations.sync import SyncOutcome
+from smartdiet_assets.schema.model import Table
 
 _COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected")
 _ADJUSTED = ("nulled", "clamped")
@@ -85,14 +86,15 @@ def build_reconcile_grid(outcome: ReconcileOutcome) -> Grid:
     return grid
 
 
-def build_status_grid(statuses: Iterable[TableStatus]) -> Grid:
-    """Build the table of `smartdiet status`."""
+def build_status_grid(statuses: Iterable[TableStatus], tables: Mapping[str, Table]) -> Grid:
+    """Build the table of `smartdiet status`; the tables by name tell how their changes are found."""
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     grid.add_column("table")
     for name in ("rows", "rejected"):
         grid.add_column(name, justify="right")
     grid.add_column("watermark (UTC)")
     grid.add_column("last run (UTC)")
+    grid.add_column("capture")
     for status in statuses:
         grid.add_row(
             status.table,
@@ -100,8 +102,16 @@ def build_status_grid(statuses: Iterable[TableStatus]) -> Grid:
             _number(status.rejected) if not status.rejected else f"[yellow]{status.rejected:,}[/yellow]",
             _instant(status.watermark),
             _instant(status.last_run),
+            _describe_capture(tables[status.table]),
         )
     return grid
+
+
+def _describe_capture(table: Table) -> str:
+    """Say how a table's changes are found, in the words of the schema file."""
+    if table.capture == "change_stream":
+        return "change_stream"
+    return {"dates": "dates", "key": "key", "none": "read whole"}[table.incremental]
 
 
 def build_rejects_grid(rejects: Sequence[RejectedRow]) -> Grid:

@@ -117,6 +117,27 @@ def test_status_lists_watermark_rows_and_rejects(source: Any) -> None:
     assert lines["recipes"][1:4] == ["0", "0", "-"]
 
 
+def test_a_lost_position_in_the_change_stream_says_how_to_re_import_which_then_works(
+    source: Any, postgres: psycopg.Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "tables.yaml").write_text(TABLES + "collections:\n  companies: {capture: change_stream}\n")
+    assert smartdiet("sync", "companies").returncode == 0
+    postgres.execute("UPDATE smartdiet.sync_state SET change_position = replace(change_position, '_data', 'data')")
+
+    failed = smartdiet("sync", "companies", "--json")
+
+    assert failed.returncode == 1
+    assert "smartdiet sync companies --full" in json.loads(failed.stdout)["tables"]["companies"]["error"]
+    assert "Marked" not in failed.stdout + failed.stderr
+    assert smartdiet("sync", "companies", "--full").returncode == 0
+    source.companies.update_one({"name": "Acme"}, {"$set": {"name": "Acme & Co"}})
+    assert json.loads(smartdiet("sync", "companies", "--json").stdout)["tables"]["companies"]["updated"] == 1
+    lines = [line.split() for line in smartdiet("status").stdout.splitlines() if line.strip()]
+    assert {line[0]: line[-1] for line in lines[2:]} == {
+        "companies": "change_stream", "users": "dates", "recipes": "dates",
+    }  # fmt: skip
+
+
 def test_rejects_lists_what_was_not_loaded_and_never_its_value(source: Any) -> None:
     assert "Nothing is rejected" in smartdiet("rejects").stdout
     smartdiet("sync")
