@@ -35,7 +35,8 @@ _HELD_DOCUMENTS = 2_000
 class MirrorResult:
     """What one run of one table did. Counts are rows unless they say documents.
 
-    `elapsed` is the whole run in seconds, `seconds` the part of each stage: read, transform, and those of the load.
+    `elapsed` is the whole run in seconds, `seconds` the part of each stage: capture (from the
+    change stream), read, transform, and those of the load.
     `unmirrored_columns` are those the source has beyond the table's. `nulled` and `clamped` count by column the values
     of the documents read that the column could not hold, and that its `on_invalid` made NULL, or made fit.
     `capture` is what the change stream told, None for a table that is not captured from it.
@@ -114,7 +115,9 @@ def mirror_source(
             reimport=load.state.reimport is not None,
             global_date_threshold=global_date_threshold,
         )
+        before_capture = time.perf_counter()
         capture = capture_changes(source, load, window, source_clock)
+        capture_seconds = {"capture": time.perf_counter() - before_capture} if capture else {}
         after_key = load.fetch_newest_key() if window.by_key else None
         run = _TableRun(source, load, truncate=table.truncate_before_import and window.reads_everything)
         if window.kind in ("incremental", "change_stream") and not (capture and capture.deleted):
@@ -152,7 +155,12 @@ def mirror_source(
         documents_read=run.documents_read,
         watermark=result.watermark,
         elapsed=time.perf_counter() - started,
-        seconds={"read": run.read_seconds, "transform": run.transform_seconds, **result.seconds},
+        seconds={
+            **capture_seconds,
+            "read": run.read_seconds,
+            "transform": run.transform_seconds,
+            **result.seconds,
+        },
         unmirrored_columns=source.unmirrored_columns,
         nulled=dict(run.nulled),
         clamped=dict(run.clamped),
