@@ -20,7 +20,7 @@ from pymongo.database import Database
 from smartdiet_assets.assets.capture import Capture, capture_changes
 from smartdiet_assets.assets.sources import MongoSource, Source
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
-from smartdiet_assets.load.session import LoadResult, TableLoad, open_load
+from smartdiet_assets.load.session import LOCK_TIMEOUT, LoadResult, StageListener, TableLoad, open_load
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch
 
@@ -65,6 +65,8 @@ def mirror_table(
     request: WindowRequest,
     global_date_threshold: date | None = None,
     batch_size: int = 5000,
+    lock_timeout: float = LOCK_TIMEOUT,
+    on_stage: StageListener | None = None,
 ) -> MirrorResult:
     """Bring one table up to date with its collection, all of it or nothing.
 
@@ -77,8 +79,11 @@ def mirror_table(
         request: which documents the operator asked for.
         global_date_threshold: see `plan_window`.
         batch_size: documents per batch.
+        lock_timeout: seconds to wait for another run, or for anybody else's lock.
+        on_stage: told the name of each stage of the load when it is over.
 
     Raises:
+        LoadConflictError: another run had the table for longer than `lock_timeout`; nothing was written.
         psycopg.Error, pymongo.errors.PyMongoError: a server refused or was lost; nothing was written.
         SchemaMismatchError: the live table is not as declared; nothing was written.
         PositionLostError: the table's change stream cannot be read on from where it is; nothing was written.
@@ -90,6 +95,8 @@ def mirror_table(
             run_id=run_id,
             request=request,
             global_date_threshold=global_date_threshold,
+            lock_timeout=lock_timeout,
+            on_stage=on_stage,
         )
 
 
@@ -100,13 +107,15 @@ def mirror_source(
     run_id: str,
     request: WindowRequest,
     global_date_threshold: date | None = None,
+    lock_timeout: float = LOCK_TIMEOUT,
+    on_stage: StageListener | None = None,
 ) -> MirrorResult:
     """Bring one table up to date with its source, all of it or nothing; see `mirror_table`."""
     started = time.perf_counter()
     schema, table = source.schema, source.table
     # Read before the first document: whatever changes from here on is dated at or after it, and read again next time.
     source_clock = source.fetch_clock()
-    with open_load(connection, schema, table, run_id) as load:
+    with open_load(connection, schema, table, run_id, lock_timeout=lock_timeout, on_stage=on_stage) as load:
         window = plan_window(
             table,
             request,

@@ -23,6 +23,7 @@ from smartdiet_assets.assets.progress import forward_progress
 from smartdiet_assets.assets.sources import MatomoSource
 from smartdiet_assets.errors import ConfigurationError, TransientError
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.load.session import LOCK_TIMEOUT
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
@@ -48,6 +49,11 @@ class MirrorSettings(dg.ConfigurableResource[Any]):
         description="ISO date (GLOBAL_DATE_THRESHOLD): moves the start of every window back, limits a first load.",
     )
     batch_size: int = Field(default=5000, gt=0, description="Documents read at a time (BATCH_SIZE).")
+    lock_timeout: float = Field(
+        default=LOCK_TIMEOUT,
+        gt=0,
+        description="Seconds to wait for another run of a table, or for a reader's lock, before the table is retried.",
+    )
 
 
 class MirrorConfig(dg.Config):
@@ -109,6 +115,7 @@ def build_table_asset(
                 request=request,
                 global_date_threshold=global_date_threshold,
                 batch_size=settings.batch_size,
+                lock_timeout=settings.lock_timeout,
             )
 
         return _run_mirror(context, config, postgres, settings, table, partitions, mirror)
@@ -134,6 +141,7 @@ def build_table_asset(
                     run_id=context.run.run_id,
                     request=request,
                     global_date_threshold=global_date_threshold,
+                    lock_timeout=settings.lock_timeout,
                 )
 
         yield _run_mirror(context, config, postgres, settings, table, partitions, mirror)

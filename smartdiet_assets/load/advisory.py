@@ -1,16 +1,27 @@
-"""The lock that keeps two runs of one table apart.
+"""The locks that keep two runs apart, and the one order in which every run takes its locks.
 
 Here: the numbers of the locks and taking them. Not here: row and table locks, which PostgreSQL takes by itself.
-Every run takes its own table's lock first and, where it will also change children, theirs in the order of the schema.
-As the schema's order never leads back to a parent, two runs cannot wait for each other.
+
+No two runs can wait for each other, because each takes what it needs in the same order:
+
+1. its own table's lock, at the start;
+2. where it will delete parents' rows or change the table's form, the locks of the tables that reaches, in the order of
+   the schema, which never leads back to a parent; before it has written to a table anybody else can see;
+3. the table locks of what it writes, children before their parents only where 2 has shut out everybody below; those a
+   new foreign key needs on the parents (SHARE ROW EXCLUSIVE), in the order of the schema.
+
+The bulk way needs more than readers of a parent can give (ACCESS EXCLUSIVE), so it never waits for it: it is not taken
+when somebody is there. What is left are an operator's own sessions; PostgreSQL then stops one side (deadlock, lock
+timeout, a parent just deleted), which is a `TransientError`, and the run is tried again.
 """
 
 import zlib
 from collections.abc import Iterable
 
-from psycopg import sql
+from psycopg import errors, sql
 
-from smartdiet_assets.load.execution import Connection, execute
+from smartdiet_assets.errors import LoadConflictError
+from smartdiet_assets.load.execution import Connection, execute, fetch_value
 
 #: The first of the two numbers of an advisory lock; tells the mirror's locks from an application's own.
 LOCK_CLASS = 0x5D1E
@@ -26,11 +37,32 @@ def lock_tables(connection: Connection, table_names: Iterable[str]) -> None:
     """Take the locks of tables, in the given order, until the end of the transaction.
 
     Raises:
-        psycopg.errors.LockNotAvailable: another run held one longer than the lock timeout.
+        LoadConflictError: another run held one longer than the lock timeout.
     """
     for table_name in table_names:
-        execute(
+        try:
+            execute(
+                connection,
+                sql.SQL("SELECT pg_advisory_xact_lock(%s, %s)"),
+                [LOCK_CLASS, build_lock_number(table_name)],
+            )
+        except errors.LockNotAvailable:
+            raise LoadConflictError(
+                f"{table_name}: another run has the table, and had it for longer than the lock timeout; "
+                "nothing was written, try again when it is over"
+            ) from None
+
+
+def try_lock_tables(connection: Connection, table_names: Iterable[str]) -> bool:
+    """Take the locks of tables without waiting; False as soon as another run has one.
+
+    The caller undoes the savepoint it is in when the answer is False: locks held out of order lead to deadlocks.
+    """
+    return all(
+        fetch_value(
             connection,
-            sql.SQL("SELECT pg_advisory_xact_lock(%s, %s)"),
+            sql.SQL("SELECT pg_try_advisory_xact_lock(%s, %s)"),
             [LOCK_CLASS, build_lock_number(table_name)],
         )
+        for table_name in table_names
+    )

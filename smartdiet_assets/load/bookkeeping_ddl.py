@@ -98,16 +98,21 @@ def compose_bookkeeping() -> sql.Composed:
     return sql.SQL(";\n").join([sql.SQL(_CREATE), *additions, *comments])
 
 
-def apply_bookkeeping(connection: psycopg.Connection[Any]) -> None:
-    """Create what is missing of schema `smartdiet`, also of an older one; one query and no lock when nothing is."""
+def apply_bookkeeping(connection: psycopg.Connection[Any]) -> bool:
+    """Create what is missing of schema `smartdiet`, also of an older one; one query and no lock when nothing is.
+
+    Returns whether anything was missing: the caller then commits, as another run waits here for the end of the
+    transaction.
+    """
     if _is_complete(connection):
-        return
+        return False
     with connection.transaction():
         # IF NOT EXISTS alone loses the race of two first runs: both see nothing, one meets a unique
         # violation.
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('smartdiet bookkeeping', 0))")
         if not _is_complete(connection):
             connection.execute(compose_bookkeeping(), prepare=False)
+    return True
 
 
 def _is_complete(connection: psycopg.Connection[Any]) -> bool:

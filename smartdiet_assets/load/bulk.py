@@ -4,16 +4,22 @@ Here: whether a table is empty, taking its keys away and building them. Not here
 (`load.rebuild`), settling the rows (`load.settle`).
 """
 
+import time
 from collections.abc import Callable, Sequence
 
 from psycopg import errors, sql
 
+from smartdiet_assets.load.advisory import try_lock_tables
+from smartdiet_assets.load.cascade import list_reach
 from smartdiet_assets.load.execution import Connection, execute, fetch_value
 from smartdiet_assets.load.rebuild import read_rebuild_plan
-from smartdiet_assets.schema.model import Table
+from smartdiet_assets.schema.model import Schema, Table
 
 #: Rows of a first batch from which on taking the keys of an existing table away is worth its locks on the parents.
 BULK_FROM = 1_000
+#: Whoever analyses a parent, or reads a few rows of it, is soon gone.
+_ATTEMPTS = 5
+_SECONDS_BETWEEN_ATTEMPTS = 0.2
 
 
 def is_empty(connection: Connection, relation: sql.Composable) -> bool:
@@ -21,12 +27,37 @@ def is_empty(connection: Connection, relation: sql.Composable) -> bool:
     return not fetch_value(connection, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(relation))
 
 
-def drop_keys(connection: Connection, table: Table) -> list[sql.Composed]:
-    """Drop the keys, indexes and foreign keys around an empty table; return the statements that build them again."""
-    plan = read_rebuild_plan(connection, table.name)
-    for statement in plan.drops:
-        execute(connection, statement)
-    return list(plan.restores)
+def drop_keys(connection: Connection, schema: Schema, table: Table) -> list[sql.Composed] | None:
+    """Drop the keys, indexes and foreign keys around an empty table; return the statements that build them again.
+
+    None where a run of a child, or anybody who reads a table concerned, is in the way: dropping a foreign key shuts
+    out the parent's readers too, and a run that waited for them would keep out everybody who comes after it, and
+    could wait for a run that waits for it.
+    """
+    below = [name for name in list_reach(schema, table.name) if name != table.name]
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+        try:
+            with connection.transaction():
+                if not try_lock_tables(connection, below):
+                    raise errors.LockNotAvailable
+                plan = read_rebuild_plan(connection, table.name)
+                if plan.locked:
+                    execute(
+                        connection,
+                        sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(
+                            sql.SQL(", ").join(plan.locked)
+                        ),
+                    )
+                for statement in plan.drops:
+                    execute(connection, statement)
+                return list(plan.restores)
+        except errors.LockNotAvailable:
+            continue
+        except errors.InsufficientPrivilege:
+            break
+    return None
 
 
 def build_keys(connection: Connection, statements: Sequence[sql.Composed], drop_duplicates: Callable[[], None]) -> None:

@@ -89,11 +89,13 @@ def apply_cascade(connection: Connection, schema: Schema, table: Table, doomed: 
         pointing = [r for r in references if r.child == other and r.parent in {*losing, other}]
         if pointing and _collect(connection, schema, schema.tables[other], pointing, run_id):
             losing.add(other)
-    for reference in references:
-        if reference.nulled and reference.child in present and reference.parent in losing:
-            nulled = execute(connection, compose_null(schema, schema.tables[reference.child], reference))
-            if nulled:
-                cascade.nulled[reference.child] = cascade.nulled.get(reference.child, 0) + nulled
+    # Table by table in the order of the schema, as a first load locks the parents of its foreign keys.
+    for other in present:
+        for reference in references:
+            if reference.child == other and reference.nulled and reference.parent in losing:
+                nulled = execute(connection, compose_null(schema, schema.tables[other], reference))
+                if nulled:
+                    cascade.nulled[other] = cascade.nulled.get(other, 0) + nulled
     for other in reversed(present):
         removed = execute(connection, compose_remove(schema, schema.tables[other])) if other in losing else 0
         if removed:

@@ -14,6 +14,7 @@ from psycopg.rows import tuple_row
 
 from smartdiet_assets.errors import SchemaMismatchError
 from smartdiet_assets.load.bookkeeping_ddl import apply_bookkeeping
+from smartdiet_assets.load.cascade import lock_reach
 from smartdiet_assets.load.companion import (
     compose_add_mark,
     compose_create_candidates,
@@ -56,6 +57,7 @@ class TableChanges:
         created: the table was not there.
         added_columns: the columns it lacked, in declared order.
         reimport: why all documents have to be read again, None when they need not.
+        not_null_pending: columns may get their NOT NULL at the end of a run that reads everything.
         keys: with `keys_later`, the statements that build the keys, indexes and foreign keys of a created
             table.
     """
@@ -63,6 +65,7 @@ class TableChanges:
     created: bool
     added_columns: tuple[str, ...] = ()
     reimport: str | None = None
+    not_null_pending: bool = False
     keys: tuple[sql.Composed, ...] = ()
 
 
@@ -166,6 +169,8 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
             statements += compose_indexes(structure.schema, table, missing_indexes, taken=taken)
         statements += compose_comments(structure.schema, table, live)
     if statements:
+        # The children's runs read this table, and wait for it once it changes: they must not be half done then.
+        lock_reach(connection, schema, table.name)
         _execute(connection, statements)
     if table.shape == "one_per_key":
         if added:
@@ -175,6 +180,7 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
         created=False,
         added_columns=tuple(column.name for column in added),
         reimport="; ".join(reasons) or None,
+        not_null_pending=any(column.not_null_pending for column in live.columns.values()) or bool(added),
     )
 
 

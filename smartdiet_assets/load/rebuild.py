@@ -16,10 +16,11 @@ from psycopg.rows import class_row
 
 @dataclass(frozen=True, slots=True)
 class RebuildPlan:
-    """Statements for before and after the COPY, each list in the order to run it."""
+    """Statements for before and after the COPY, each list in the order to run it; `locked` are the tables they lock."""
 
     drops: tuple[sql.Composed, ...]
     restores: tuple[sql.Composed, ...]
+    locked: tuple[sql.Composable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def compose_rebuild(obstacles: list[Obstacle]) -> RebuildPlan:
         for obstacle in obstacles
         if not obstacle.pinned and not (obstacle.kind != "foreign_key" and obstacle.index_oid in pinned_indexes)
     ]
-    # One order for every run, so that two runs that drop foreign keys of one parent do not deadlock.
+    # One order for every run, so that two runs that build foreign keys to the same parents do not deadlock.
     loose.sort(key=lambda obstacle: (obstacle.lock_order, obstacle.table_name, obstacle.name))
     ranked = [
         obstacle for kind in ("key", "index", "foreign_key", "child") for obstacle in loose if obstacle.kind == kind
@@ -133,7 +134,18 @@ def compose_rebuild(obstacles: list[Obstacle]) -> RebuildPlan:
     return RebuildPlan(
         drops=tuple(map(_compose_drop, [*foreign_keys, *others])),
         restores=tuple(map(_compose_restore, ranked)),
+        locked=_list_locked(loose),
     )
+
+
+def _list_locked(obstacles: list[Obstacle]) -> tuple[sql.Composable, ...]:
+    tables: dict[str, sql.Composable] = {}
+    for obstacle in obstacles:
+        table = sql.Identifier(obstacle.table_schema, obstacle.table_name)
+        tables[table.as_string()] = table
+        if obstacle.kind == "foreign_key":
+            tables[obstacle.lock_order] = sql.SQL(obstacle.lock_order)
+    return tuple(tables.values())
 
 
 def _compose_drop(obstacle: Obstacle) -> sql.Composed:

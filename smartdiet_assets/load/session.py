@@ -6,7 +6,7 @@ where batches come from, and the translation of driver errors, which pass throug
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 
 from smartdiet_assets.load import bulk, rejects
 from smartdiet_assets.load.advisory import lock_tables
-from smartdiet_assets.load.cascade import lock_reach
+from smartdiet_assets.load.cascade import list_references, lock_reach
 from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.counting import count_rows
 from smartdiet_assets.load.ddl import TableChanges, apply_bookkeeping, apply_not_null, apply_table
@@ -37,8 +37,10 @@ from smartdiet_assets.load.truncation import truncate as truncate_table
 from smartdiet_assets.load.winners import candidates_of
 from smartdiet_assets.schema.model import Schema, Table
 
-__all__ = ["LoadResult", "RowsLostError", "SyncState", "TableLoad", "open_load"]
+__all__ = ["LOCK_TIMEOUT", "LoadResult", "RowsLostError", "StageListener", "SyncState", "TableLoad", "open_load"]
 
+#: Seconds a run waits for another one of the same table, or for anybody else's lock.
+LOCK_TIMEOUT = 60.0
 #: Told when a stage is over: opened, begun, copied (each batch), settled, compared, rejected, merged, stored.
 StageListener = Callable[[str], None]
 
@@ -50,14 +52,15 @@ def open_load(
     table: Table,
     run_id: str,
     *,
-    lock_timeout: float = 60.0,
+    lock_timeout: float = LOCK_TIMEOUT,
     bulk_from: int = bulk.BULK_FROM,
     on_stage: StageListener | None = None,
 ) -> Iterator["TableLoad"]:
     """Open the load of one table; leaving the block commits everything, an exception undoes everything.
 
-    Takes the table's lock, creates what is missing of the table, its ancestors and the mirror's own tables, and
-    compares what is there with the declaration.
+    Takes the table's lock, creates what is missing of the table and its ancestors, and compares what is there with the
+    declaration. What is missing of the mirror's own tables is created before, in a transaction of its own: the other
+    tables' runs would wait for the whole load.
 
     Args:
         connection: outside of a transaction.
@@ -67,15 +70,20 @@ def open_load(
 
     Raises:
         SchemaMismatchError: the live table is not as declared.
+        LoadConflictError: another run had the table for longer than the lock timeout.
         psycopg.Error: PostgreSQL refused a statement or was lost.
         RuntimeError: the connection is in a transaction, or the block ended without `finish`.
     """
     if connection.info.transaction_status != TransactionStatus.IDLE:
         raise RuntimeError(f"{table.name}: a load needs a connection outside of a transaction")
-    with connection.transaction():
+    with ExitStack() as transaction:
+        transaction.enter_context(connection.transaction())
         apply_settings(connection, lock_timeout)
+        if apply_bookkeeping(connection):
+            transaction.close()
+            transaction.enter_context(connection.transaction())
+            apply_settings(connection, lock_timeout)
         lock_tables(connection, [table.name])
-        apply_bookkeeping(connection)
         standing = fetch_standing(connection, table)
         changes = TableChanges(created=False)
         if not standing.same_structure:
@@ -115,6 +123,7 @@ class TableLoad:
         self._run_id = run_id
         self._created = changes.created
         self._standing = standing
+        self._not_null_pending = changes.not_null_pending
         self._keys: list[sql.Composed] = list(changes.keys)
         self._bulk_from = bulk_from
         self._on_stage = on_stage
@@ -186,8 +195,8 @@ class TableLoad:
         with self._timed("copy"):
             # The first batch tells how large the load is: the source is asked for full ones.
             first = self._writer.rows_written == 0 and len(batch.rows) >= self._bulk_from
-            if first and self._empty and not self._created and self._table.shape != "one_per_key":
-                self._drop_keys()
+            large = first and self._empty and not self._created and self._table.shape != "one_per_key"
+            if large and self._drop_keys():
                 self._writer.rows = target_of(self._table)
             self._writer.write(batch)
         self._on_stage("copied")
@@ -251,7 +260,7 @@ class TableLoad:
         settlement = Settlement(self._connection, self._table, self._writer.rows)
         settlement.has_rejects = self._writer.rejects_written > 0
         filling = self._choose_filling()
-        if source_keys is not None:
+        if source_keys is not None or (full and self._changes_for_all()):
             lock_reach(self._connection, self._schema, self._table.name)
         with self._timed("settle"):
             staged = settle_rows(
@@ -363,10 +372,17 @@ class TableLoad:
             relations.append(candidates_of(self._table))
         return all(bulk.is_empty(self._connection, relation) for relation in relations)
 
-    def _drop_keys(self) -> None:
-        # The plan may take the children's foreign keys away too.
-        lock_reach(self._connection, self._schema, self._table.name)
-        self._keys = bulk.drop_keys(self._connection, self._table)
+    def _changes_for_all(self) -> bool:
+        """Whether the end of a full read may delete rows or change the table's form, which concerns the children."""
+        return self._not_null_pending or (
+            self._table.shape == "one_per_key" and bool(list_references(self._schema, self._table.name))
+        )
+
+    def _drop_keys(self) -> bool:
+        """Take the keys around the empty table away; False where somebody is in the way, and they stay."""
+        keys = bulk.drop_keys(self._connection, self._schema, self._table)
+        self._keys = keys or []
+        return keys is not None
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -106,6 +106,9 @@ def compose_keys(
 ) -> list[sql.Composed]:
     """Compose primary key, unique constraints and indexes, then foreign keys: the order a bulk load wants.
 
+    The foreign keys come in the order of their parents in the schema: building one locks the parent against writing,
+    and two runs that need two parents must ask for them in one order.
+
     Args:
         taken: names of relations that exist; an index may not bear one of them.
         only_with: leave out what touches none of these columns (the columns just added).
@@ -140,8 +143,9 @@ def compose_keys(
     statements += compose_indexes(schema_name, table, filter(wanted, build_indexes(table)), taken=taken)
     statements += [
         compose_foreign_key(schema_name, table, column)
+        for parent in schema.tables
         for column in table.columns
-        if column.foreign_key and wanted([column.name])
+        if column.foreign_key and column.foreign_key.table == parent and wanted([column.name])
     ]
     return statements
 

@@ -104,6 +104,8 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
         connection.autocommit = False
         connection.stall_timeout = self.stall_timeout
         connection.open_second = self._open
+        # A run that waited for another one must see what that one wrote, whatever the server's default.
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         return connection
 
     @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from smartdiet_assets.errors import LoadConflictError
 from smartdiet_assets.load.session import SyncState, open_load
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.load.loads import (
@@ -157,7 +158,7 @@ def test_two_runs_of_one_table_never_interleave(postgres: Connection, postgres_d
     ):
         first.begin()
         with (
-            pytest.raises(psycopg.errors.LockNotAvailable),
+            pytest.raises(LoadConflictError, match="another run has the table"),
             open_load(other, schema, schema.tables["groups"], "second", lock_timeout=0.2),
         ):
             pass
