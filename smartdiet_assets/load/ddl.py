@@ -264,7 +264,10 @@ def _lock_creation(
 def _read(connection: psycopg.Connection[Any], schema: Schema, names: Iterable[str]) -> Structure:
     tables = [schema.tables[name] for name in names]
     companions = [candidates_name(table)[1] for table in tables if table.shape == "one_per_key"]
-    return read_structure(connection, [table.name for table in tables], companions)
+    # The last one is the table of the run, whose lock it holds.
+    return read_structure(
+        connection, [table.name for table in tables], companions, parents=[table.name for table in tables[:-1]]
+    )
 
 
 def _has_rows(connection: psycopg.Connection[Any], live: LiveTable) -> bool:

@@ -153,7 +153,7 @@ LEFT JOIN (
         'deferrable', NOT i.indimmediate,
         'nulls_distinct', NOT coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
         'plain', am.amname = 'btree' AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL,
-        'definition', pg_get_indexdef(i.indexrelid)
+        'definition', CASE WHEN c.relname = ANY (%(parents)s::text[]) THEN '' ELSE pg_get_indexdef(i.indexrelid) END
       ) ORDER BY ic.relname)
       FROM pg_catalog.pg_index AS i
       JOIN pg_catalog.pg_class AS ic ON ic.oid = i.indexrelid
@@ -194,16 +194,23 @@ def read_structure(
     connection: psycopg.Connection[Any],
     tables: Collection[str] | None = None,
     bookkeeping: Collection[str] = (),
+    *,
+    parents: Collection[str] = (),
 ) -> Structure:
     """Read tables of the connection's schema (all when `tables` is None) and named ones of schema
     `smartdiet`.
 
-    Names without a live relation are missing from the answer.
+    Names without a live relation are missing from the answer. The indexes of `parents` come without their definition:
+    writing one out fails where a run of the parent has just dropped the index, to build it again after its rows.
 
     Raises:
         ConfigurationError: the search path names no schema that exists.
     """
-    parameters = {"tables": None if tables is None else list(tables), "bookkeeping": list(bookkeeping)}
+    parameters = {
+        "tables": None if tables is None else list(tables),
+        "bookkeeping": list(bookkeeping),
+        "parents": list(parents),
+    }
     with connection.cursor(row_factory=tuple_row) as cursor:
         rows = cursor.execute(_QUERY, parameters).fetchall()
     schema = rows[0][0]

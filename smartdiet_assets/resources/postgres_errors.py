@@ -48,6 +48,10 @@ _BY_SQLSTATE: dict[str, tuple[type[SmartdietError], str]] = {
     "55P03": (LoadConflictError, "another transaction held a lock for too long"),
     "55006": (LoadConflictError, "another session uses the object"),
     "23503": (LoadConflictError, "a parent row was deleted, or a child row added, meanwhile"),
+    "XX000": (
+        LoadConflictError,
+        "PostgreSQL met an internal error, such as an index dropped by another session meanwhile",
+    ),
     "53100": (TerminalError, "the server's disk is full"),
 }
 #: Parts of the server's English texts. A failed connection carries no SQLSTATE.
