@@ -82,7 +82,8 @@ def apply_deletions(
     connection: Connection, schema: Schema, table: Table, run_id: str, *, deleted_at: datetime | None = None
 ) -> Removal:
     """Apply the table's `on_delete` to the documents in `DELETED`; see `remove_documents`."""
-    if table.on_delete == "delete" and list_references(schema, table.name):
+    if table.on_delete != "keep" and list_references(schema, table.name):
+        # Also where rows are only marked: the run may delete others later, and has written to the table by then.
         lock_reach(connection, schema, table.name)
     execute(connection, sql.SQL("ANALYZE {}").format(DELETED))
     clear_documents(connection, table, DELETED)
