@@ -1,11 +1,12 @@
 """MongoDB's side of the checks: how many rows a collection's documents describe, and which changed since the last run.
 
-Here: fetching `SourceFacts`, at most four queries for each collection: three short ones for the changes, and one that
-counts for all its tables. Not here: what the facts mean (`checks.judgement`), reading contents (`checks.content`).
+Here: fetching `SourceFacts`, at most five queries for each collection: three short ones for the changes, one that
+counts its documents, and one that counts for those of its tables that take more than that. Not here: what the facts
+mean (`checks.judgement`), reading contents (`checks.content`).
 
 A document dated after a table's watermark may have been changed after its last run, so that its rows tell nothing: it
-is left out of the count on both sides. It is looked for before the count, so that one that changes in between is
-missing among the expected rows rather than among those that are there.
+is left out of the count on both sides. The order of the queries is such that one that changes in between is missing
+among the expected rows rather than among those that are there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,12 +57,18 @@ def fetch_source_facts(
     facts: dict[str, SourceFacts] = {}
     for group in group_tables(tables):
         rules = schema.collections.get(group[0].mongo_collection, CollectionRules())
+        plain = [t for t in group if t.name in counted and is_plain(t, global_date_threshold)]
+        # Before the changes: what is new in between is then missing among the expected rows.
+        total = database[group[0].mongo_collection].count_documents({}) if plain else 0
         starts = {table.name: find_start(table, target[table.name]) for table in group}
         recent = _fetch_recent(database, group[0], min(starts.values()))
         for table in group:
             facts[table.name] = _build_facts(table, starts[table.name], recent, clock, rules.max_delay)
         asked = [table for table in group if table.name in counted and not facts[table.name].more_recent]
-        _count(database, asked, starts, facts, global_date_threshold)
+        for table in asked:
+            if table in plain:
+                facts[table.name].expected = total - len(facts[table.name].recent)
+        _count(database, [t for t in asked if t not in plain], starts, facts, global_date_threshold)
     return facts
 
 
@@ -163,27 +170,42 @@ def _count(
     if not tables:
         return
     branches = {
-        f"table_{number}": compose_count(table, starts[table.name], find_threshold(table, global_date_threshold))
+        f"table_{number}": compose_count(table, find_threshold(table, global_date_threshold))
         for number, table in enumerate(tables)
     }
+    first: list[dict[str, Any]] = []
+    for number, table in enumerate(tables):
+        settled = [{"$match": {"$nor": compose_recent_queries(table, starts[table.name])}}]
+        if len({starts[table.name] for table in tables}) == 1:
+            # Usual: all tables of a collection were mirrored to the same document.
+            first = settled
+        else:
+            branches[f"table_{number}"] = [*settled, *branches[f"table_{number}"]]
     collection = database[tables[0].mongo_collection]
-    found = next(iter(collection.aggregate([{"$facet": branches}], allowDiskUse=True)), {})
+    found = next(iter(collection.aggregate([*first, {"$facet": branches}], allowDiskUse=True)), {})
     for number, table in enumerate(tables):
         counts = (found.get(f"table_{number}") or [{}])[0]
         facts[table.name].expected = int(counts.get("expected", 0))
         facts[table.name].before_threshold = int(counts.get("before", 0))
 
 
-def compose_count(table: Table, start: datetime, threshold: datetime | None) -> list[dict[str, Any]]:
-    """Compose the stages that count the rows a table's documents from before `start` describe."""
-    conditions: list[Query] = [{"$nor": compose_recent_queries(table, start)}]
-    conditions += [{condition.path: {condition.operator: _operand(condition.value)}} for condition in table.filter]
+def is_plain(table: Table, global_date_threshold: date | None) -> bool:
+    """Tell whether each document of the collection is expected to be one row, so that counting them is enough."""
+    return table.shape != "items" and not table.filter and find_threshold(table, global_date_threshold) is None
+
+
+def compose_count(table: Table, threshold: datetime | None) -> list[dict[str, Any]]:
+    """Compose the stages that count the rows documents describe."""
+    conditions: list[Query] = [
+        {condition.path: {condition.operator: _operand(condition.value)}} for condition in table.filter
+    ]
+    matching: list[dict[str, Any]] = [{"$match": {"$and": conditions}}] if conditions else []
     rows: Any = compose_item_count(table) if table.shape == "items" else 1
     group: dict[str, Any] = {"_id": None, "expected": {"$sum": rows}}
     if threshold is not None:
         dated = {"$max": [f"${table.created_field}", f"${table.updated_field}"]}
         group["before"] = {"$sum": {"$cond": [{"$lt": [dated, threshold]}, rows, 0]}}
-    return [{"$match": {"$and": conditions}}, {"$group": group}]
+    return [*matching, {"$group": group}]
 
 
 def _operand(value: object) -> object:

@@ -16,8 +16,8 @@ from smartdiet_assets_tests.integration.checks.checked import Checked
 STATEMENTS = 8
 #: Rows of a table; rejects of a collection.
 STATEMENTS_OF_CONTENT = 1
-#: Three for the changes, one to count for all tables, one sample and its end.
-QUERIES_OF_A_COLLECTION = 6
+#: Three for the changes, two to count for all tables, one sample and its end.
+QUERIES_OF_A_COLLECTION = 7
 
 
 class CountingCursor(psycopg.Cursor[Any]):
