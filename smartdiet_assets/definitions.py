@@ -51,6 +51,7 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
                 if environment.global_date_threshold
                 else None,
                 batch_size=environment.batch_size,
+                retry_limit=environment.retry_limit,
             ),
         },
         executor=choose_executor(environment.executor),

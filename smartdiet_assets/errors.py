@@ -87,6 +87,51 @@ class LoadConflictError(TransientError):
     """PostgreSQL stopped a transaction because of another one (deadlock, lock timeout, a parent just deleted)."""
 
 
+@dataclass(frozen=True, slots=True)
+class RejectGroup:
+    """How many documents of a table were rejected for one column and reason; `received` is a BSON type."""
+
+    column: str
+    reason: str
+    expected: str
+    received: str
+    documents: int
+
+    def __str__(self) -> str:
+        received = f", received {self.received}" if self.received else ""
+        return (
+            f"{self.documents:,} {self.reason} in {self.column or 'the document'} (expected {self.expected}{received})"
+        )
+
+
+class TooManyRejectsError(TerminalError):
+    """A run would leave more documents rejected than the table's `max_rejects` allows; nothing was written.
+
+    Attributes:
+        rejected: documents that would be rejected after the run.
+        before: documents that were rejected before it.
+        limit: as the schema file spells it.
+        groups: the most frequent kinds of rejects.
+    """
+
+    def __init__(self, table: str, rejected: int, before: int, limit: str, groups: list[RejectGroup]) -> None:
+        self.table = table
+        self.rejected = rejected
+        self.before = before
+        self.limit = limit
+        self.groups = groups
+        super().__init__(
+            "\n".join(
+                [
+                    f"{table}: {rejected:,} documents would be rejected ({before:,} before this run), more than its"
+                    f" max_rejects of {limit} allows; nothing was written. Repair the documents at the source or the"
+                    " declaration of the columns, or raise max_rejects. What is wrong:",
+                    *(f"  {group}" for group in groups),
+                ]
+            )
+        )
+
+
 class LoadFailedError(TerminalError):
     """PostgreSQL refused a statement of a load; carries the SQLSTATE, not the driver's text."""
 

@@ -4,11 +4,13 @@ Counts, types, names and times only. Never a value from a document: this is heal
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from smartdiet_assets.assets.mirror import MirrorResult
+from smartdiet_assets.errors import TooManyRejectsError
 from smartdiet_assets.schema.model import Column, Schema, Table
 
 
@@ -84,6 +86,7 @@ def build_run_metadata(result: MirrorResult) -> Mapping[str, dg.MetadataValue]:
         "deleted": dg.MetadataValue.int(load.deleted),
         "unchanged": dg.MetadataValue.int(load.unchanged),
         "rejected": dg.MetadataValue.int(load.rejected),
+        "rejected_total": dg.MetadataValue.int(load.rejected_total),
         "nulled": dg.MetadataValue.int(sum(result.nulled.values())),
         "clamped": dg.MetadataValue.int(sum(result.clamped.values())),
         "documents_read": dg.MetadataValue.int(result.documents_read),
@@ -120,6 +123,16 @@ def build_run_metadata(result: MirrorResult) -> Mapping[str, dg.MetadataValue]:
     for stage, seconds in result.seconds.items():
         metadata[f"seconds_{stage}"] = dg.MetadataValue.float(round(seconds, 4))
     return metadata
+
+
+def build_rejects_metadata(error: TooManyRejectsError) -> Mapping[str, dg.MetadataValue]:
+    """Build the metadata of a run that failed for too many rejects: how many, and by column and reason."""
+    return {
+        "rejected": dg.MetadataValue.int(error.rejected),
+        "rejected_before": dg.MetadataValue.int(error.before),
+        "max_rejects": dg.MetadataValue.text(error.limit),
+        "rejects": dg.MetadataValue.table([dg.TableRecord(asdict(group)) for group in error.groups]),
+    }
 
 
 def _instant(naive_utc: datetime) -> dg.MetadataValue:

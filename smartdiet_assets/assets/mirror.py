@@ -20,6 +20,7 @@ from pymongo.database import Database
 from smartdiet_assets.assets.capture import Capture, capture_changes
 from smartdiet_assets.assets.sources import MongoSource, Source
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
+from smartdiet_assets.load.retries import RETRY_LIMIT
 from smartdiet_assets.load.session import LOCK_TIMEOUT, LoadResult, StageListener, TableLoad, open_load
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch
@@ -67,6 +68,7 @@ def mirror_table(
     batch_size: int = 5000,
     lock_timeout: float = LOCK_TIMEOUT,
     on_stage: StageListener | None = None,
+    retry_limit: int = RETRY_LIMIT,
 ) -> MirrorResult:
     """Bring one table up to date with its collection, all of it or nothing.
 
@@ -81,11 +83,13 @@ def mirror_table(
         batch_size: documents per batch.
         lock_timeout: seconds to wait for another run, or for anybody else's lock.
         on_stage: told the name of each stage of the load when it is over.
+        retry_limit: at most how many documents that were tried before are tried again (see `load.retries`).
 
     Raises:
         LoadConflictError: another run had the table for longer than `lock_timeout`; nothing was written.
         psycopg.Error, pymongo.errors.PyMongoError: a server refused or was lost; nothing was written.
         SchemaMismatchError: the live table is not as declared; nothing was written.
+        TooManyRejectsError: more documents are rejected than the table allows; nothing was written.
         PositionLostError: the table's change stream cannot be read on from where it is; nothing was written.
     """
     with mongo.client.start_session() if table.capture == "change_stream" else nullcontext() as session:
@@ -97,6 +101,7 @@ def mirror_table(
             global_date_threshold=global_date_threshold,
             lock_timeout=lock_timeout,
             on_stage=on_stage,
+            retry_limit=retry_limit,
         )
 
 
@@ -109,6 +114,7 @@ def mirror_source(
     global_date_threshold: date | None = None,
     lock_timeout: float = LOCK_TIMEOUT,
     on_stage: StageListener | None = None,
+    retry_limit: int = RETRY_LIMIT,
 ) -> MirrorResult:
     """Bring one table up to date with its source, all of it or nothing; see `mirror_table`."""
     started = time.perf_counter()
@@ -135,7 +141,7 @@ def mirror_source(
         for chunk in load.changed.stream_ids("changed"):
             run.copy(source.fetch_by_ids(chunk))
         if not window.reads_everything:
-            for chunk in load.retry_ids():
+            for chunk in load.retry_ids(retry_limit):
                 run.copy(source.fetch_by_ids(chunk), retry=True)
         # Rows without dates are mirrored up to the moment of the run.
         newest = source_clock if table.incremental == "key" else run.newest

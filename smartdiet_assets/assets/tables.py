@@ -16,13 +16,14 @@ from pydantic import Field
 
 from smartdiet_assets.assets.failures import describe_error, translate_error
 from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure, expect_retry
-from smartdiet_assets.assets.metadata import build_definition_metadata, build_run_metadata
+from smartdiet_assets.assets.metadata import build_definition_metadata, build_rejects_metadata, build_run_metadata
 from smartdiet_assets.assets.mirror import MirrorResult, mirror_source, mirror_table
 from smartdiet_assets.assets.partitions import build_window_request
 from smartdiet_assets.assets.progress import forward_progress
 from smartdiet_assets.assets.sources import MatomoSource
-from smartdiet_assets.errors import ConfigurationError, TransientError
+from smartdiet_assets.errors import ConfigurationError, TooManyRejectsError, TransientError
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.load.retries import RETRY_LIMIT
 from smartdiet_assets.load.session import LOCK_TIMEOUT
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
@@ -53,6 +54,11 @@ class MirrorSettings(dg.ConfigurableResource[Any]):
         default=LOCK_TIMEOUT,
         gt=0,
         description="Seconds to wait for another run of a table, or for a reader's lock, before the table is retried.",
+    )
+    retry_limit: int = Field(
+        default=RETRY_LIMIT,
+        gt=0,
+        description="Documents that could not be loaded and are tried again, by one run of a table (RETRY_LIMIT).",
     )
 
 
@@ -116,6 +122,7 @@ def build_table_asset(
                 global_date_threshold=global_date_threshold,
                 batch_size=settings.batch_size,
                 lock_timeout=settings.lock_timeout,
+                retry_limit=settings.retry_limit,
             )
 
         return _run_mirror(context, config, postgres, settings, table, partitions, mirror)
@@ -142,6 +149,7 @@ def build_table_asset(
                     request=request,
                     global_date_threshold=global_date_threshold,
                     lock_timeout=settings.lock_timeout,
+                    retry_limit=settings.retry_limit,
                 )
 
         yield _run_mirror(context, config, postgres, settings, table, partitions, mirror)
@@ -189,7 +197,8 @@ def _as_run_error(error: Exception, table: Table) -> Exception:
     error = translate_error(error, table)
     if isinstance(error, TransientError):
         return error
-    return dg.Failure(description=describe_error(error, table), allow_retries=False)
+    metadata = build_rejects_metadata(error) if isinstance(error, TooManyRejectsError) else None
+    return dg.Failure(description=describe_error(error, table), metadata=metadata, allow_retries=False)
 
 
 def _read_instant(name: str, text: str | None) -> datetime | None:

@@ -10,6 +10,9 @@ No two runs can wait for each other, because each takes what it needs in the sam
 3. the table locks of what it writes, children before their parents only where 2 has shut out everybody below; those a
    new foreign key needs on the parents (SHARE ROW EXCLUSIVE), in the order of the schema.
 
+At its very end a run may note for its children that what they wait for arrived. It does not wait for a child's run that
+has their records, but leaves them alone then: they are found in turn.
+
 The bulk way needs more than readers of a parent can give (ACCESS EXCLUSIVE), so it never waits for it: it is not taken
 when somebody is there. What is left are an operator's own sessions; PostgreSQL then stops one side (deadlock, lock
 timeout, a parent just deleted), which is a `TransientError`, and the run is tried again.
@@ -27,6 +30,10 @@ from smartdiet_assets.load.execution import Connection, execute, fetch_value
 LOCK_CLASS = 0x5D1E
 
 
+#: The same for the records of what a table's documents wait for, which the runs of their parents write too.
+WAITS_LOCK_CLASS = 0x5D1F
+
+
 def build_lock_number(table_name: str) -> int:
     """Turn a table's name into the second number: a signed 32-bit hash that never changes."""
     unsigned = zlib.crc32(table_name.encode())
@@ -41,11 +48,7 @@ def lock_tables(connection: Connection, table_names: Iterable[str]) -> None:
     """
     for table_name in table_names:
         try:
-            execute(
-                connection,
-                sql.SQL("SELECT pg_advisory_xact_lock(%s, %s)"),
-                [LOCK_CLASS, build_lock_number(table_name)],
-            )
+            _lock(connection, LOCK_CLASS, table_name)
         except errors.LockNotAvailable:
             raise LoadConflictError(
                 f"{table_name}: another run has the table, and had it for longer than the lock timeout; "
@@ -58,11 +61,38 @@ def try_lock_tables(connection: Connection, table_names: Iterable[str]) -> bool:
 
     The caller undoes the savepoint it is in when the answer is False: locks held out of order lead to deadlocks.
     """
-    return all(
+    return all(_try_lock(connection, LOCK_CLASS, table_name) for table_name in table_names)
+
+
+def lock_waits(connection: Connection, table_name: str) -> None:
+    """Take the lock of what a table's documents wait for, until the end of the transaction: its own run's part.
+
+    Runs of its parents hold it only while they commit.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: one held it longer than the lock timeout.
+    """
+    _lock(connection, WAITS_LOCK_CLASS, table_name)
+
+
+def try_lock_waits(connection: Connection, table_names: Iterable[str]) -> bool:
+    """Take the locks of what other tables' documents wait for, without waiting; False as soon as a run has one."""
+    return all(_try_lock(connection, WAITS_LOCK_CLASS, table_name) for table_name in table_names)
+
+
+def _lock(connection: Connection, lock_class: int, table_name: str) -> None:
+    execute(
+        connection,
+        sql.SQL("SELECT pg_advisory_xact_lock(%s, %s)"),
+        [lock_class, build_lock_number(table_name)],
+    )
+
+
+def _try_lock(connection: Connection, lock_class: int, table_name: str) -> bool:
+    return bool(
         fetch_value(
             connection,
             sql.SQL("SELECT pg_try_advisory_xact_lock(%s, %s)"),
-            [LOCK_CLASS, build_lock_number(table_name)],
+            [lock_class, build_lock_number(table_name)],
         )
-        for table_name in table_names
     )

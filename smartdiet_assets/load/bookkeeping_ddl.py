@@ -12,7 +12,11 @@ from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA
 
-_RELATIONS = ("sync_state", "rejected_rows", "awaited_parents", "awaited_parents_parent_idx")
+_RELATIONS = (
+    "sync_state", "rejected_rows", "awaited_parents", "missing_parents", "rejected_rows_tried_idx",
+    "awaited_parents_parent_idx", "awaited_parents_tried_idx", "awaited_parents_arrived_idx",
+    "missing_parents_asked_idx",
+)  # fmt: skip
 
 _CREATE = """\
 CREATE SCHEMA IF NOT EXISTS smartdiet;
@@ -49,7 +53,29 @@ CREATE TABLE IF NOT EXISTS smartdiet.awaited_parents (
   PRIMARY KEY (table_name, document_id, column_name, parent_id)
 );
 CREATE INDEX IF NOT EXISTS awaited_parents_parent_idx
-  ON smartdiet.awaited_parents (parent_table, parent_id)"""
+  ON smartdiet.awaited_parents (parent_table, parent_id);
+CREATE TABLE IF NOT EXISTS smartdiet.missing_parents (
+  parent_table TEXT COLLATE "C" NOT NULL,
+  parent_id TEXT COLLATE "C" NOT NULL,
+  table_name TEXT COLLATE "C" NOT NULL,
+  asked_at TIMESTAMPTZ,
+  PRIMARY KEY (parent_table, parent_id, table_name)
+);
+INSERT INTO smartdiet.missing_parents (parent_table, parent_id, table_name)
+SELECT DISTINCT parent_table, parent_id, table_name
+FROM smartdiet.awaited_parents
+ON CONFLICT DO NOTHING"""
+
+#: Run after the columns below are there.
+_CREATE_INDEXES = """\
+CREATE INDEX IF NOT EXISTS rejected_rows_tried_idx
+  ON smartdiet.rejected_rows (table_name, last_seen);
+CREATE INDEX IF NOT EXISTS awaited_parents_tried_idx
+  ON smartdiet.awaited_parents (table_name, tried_at);
+CREATE INDEX IF NOT EXISTS awaited_parents_arrived_idx
+  ON smartdiet.awaited_parents (table_name) WHERE arrived;
+CREATE INDEX IF NOT EXISTS missing_parents_asked_idx
+  ON smartdiet.missing_parents (parent_table, asked_at)"""
 
 #: Columns that came after a table's first version: (table, column, type), added where they are missing.
 _ADDED_COLUMNS: tuple[tuple[str, str, str], ...] = (
@@ -57,6 +83,8 @@ _ADDED_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("sync_state", "window_digest", "TEXT"),
     ("sync_state", "last_result", "JSONB"),
     ("sync_state", "change_position", "TEXT"),
+    ("awaited_parents", "tried_at", "TIMESTAMPTZ NOT NULL DEFAULT now()"),
+    ("awaited_parents", "arrived", "BOOLEAN NOT NULL DEFAULT false"),
 )
 
 _COMMENTS = {
@@ -81,6 +109,10 @@ _COMMENTS = {
     "COLUMN smartdiet.rejected_rows.items": "Rows of the document that are missing",
     "COLUMN smartdiet.rejected_rows.attempts": "Runs that tried",
     "TABLE smartdiet.awaited_parents": "Parents that rejected rows wait for, read by id in the parent's run",
+    "COLUMN smartdiet.awaited_parents.tried_at": "When the waiting document was last read",
+    "COLUMN smartdiet.awaited_parents.arrived": "The parent is there; the document is read by the next run",
+    "TABLE smartdiet.missing_parents": "Each awaited parent once for each table that waits for it",
+    "COLUMN smartdiet.missing_parents.asked_at": "When its run last asked for it; NULL when it has not yet",
 }
 
 
@@ -95,7 +127,7 @@ def compose_bookkeeping() -> sql.Composed:
     comments = [
         sql.SQL("COMMENT ON {} IS {}").format(sql.SQL(target), sql.Literal(text)) for target, text in _COMMENTS.items()
     ]
-    return sql.SQL(";\n").join([sql.SQL(_CREATE), *additions, *comments])
+    return sql.SQL(";\n").join([sql.SQL(_CREATE), *additions, sql.SQL(_CREATE_INDEXES), *comments])
 
 
 def apply_bookkeeping(connection: psycopg.Connection[Any]) -> bool:

@@ -35,6 +35,17 @@ class Cascade:
     nulled: dict[str, int]
 
 
+def list_askable(schema: Schema, table: Table) -> list[str]:
+    """List the columns whose reference tells a document's id: only such a parent can be asked for."""
+    return [
+        column.name
+        for column in table.columns
+        if column.foreign_key
+        and column.foreign_key.table in schema.tables
+        and column.foreign_key.column == schema.tables[column.foreign_key.table].document_column
+    ]
+
+
 def list_references(schema: Schema, parent: str) -> list[Reference]:
     """List the foreign keys that point at a table, its own included, in the order of the schema."""
     return [
@@ -119,6 +130,8 @@ def _collect(connection: Connection, schema: Schema, child: Table, references: l
     execute(connection, sql.SQL("ANALYZE {}").format(_gone(schema, child.name)))
     for reference in references:
         execute(connection, compose_await(schema, child, reference), {"run": run_id})
+        if reference.column in list_askable(schema, child):
+            execute(connection, compose_miss(schema, child, reference))
     if collected:
         execute(connection, compose_reject(schema, child, taking), {"run": run_id})
     return collected
@@ -173,6 +186,27 @@ ON CONFLICT (table_name, document_id, column_name, parent_id) DO NOTHING""").for
         child=sql.Literal(child.name),
         document_id=encode(name(child.document_column, "t")),
         column_name=sql.Literal(reference.column),
+        parent=sql.Literal(reference.parent),
+        column=name(reference.column),
+        target=target_of(child),
+        parent_column=name(reference.parent_column),
+        parents=_gone(schema, reference.parent),
+        document=name(child.document_column),
+        gone=_gone(schema, child.name),
+    )
+
+
+def compose_miss(schema: Schema, child: Table, reference: Reference) -> sql.Composed:
+    """Compose noting that the parents that go are missing from now on, to be asked for."""
+    return sql.SQL("""\
+INSERT INTO smartdiet.missing_parents (parent_table, parent_id, table_name)
+SELECT DISTINCT {parent}, t.{column}::text, {child}
+FROM {target} AS t
+WHERE t.{column} IN (SELECT {parent_column} FROM {parents})
+  AND t.{document} IS NOT NULL
+  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g.place = t.ctid AND g.asked)
+ON CONFLICT (parent_table, parent_id, table_name) DO UPDATE SET asked_at = NULL""").format(
+        child=sql.Literal(child.name),
         parent=sql.Literal(reference.parent),
         column=name(reference.column),
         target=target_of(child),

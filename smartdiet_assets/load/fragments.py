@@ -17,6 +17,8 @@ DOCUMENTS = sql.Identifier("pg_temp", "mirror_documents")
 REJECTS = sql.Identifier("pg_temp", "mirror_rejects")
 #: Rows whose parent is not there, one line for each column at fault.
 ORPHANS = sql.Identifier("pg_temp", "mirror_orphans")
+#: The documents to read again whatever their dates: encoded ids, or references to parents that others wait for.
+RETRIES = sql.Identifier("pg_temp", "mirror_retries")
 #: Rows that want a unique value another row has.
 CLASHES = sql.Identifier("pg_temp", "mirror_clashes")
 #: The rows that differ between staging and target: _op `I`, `U` or `D`, and the new values.

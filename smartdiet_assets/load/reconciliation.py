@@ -23,8 +23,8 @@ from smartdiet_assets.load.ddl import apply_bookkeeping, apply_table
 from smartdiet_assets.load.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import name, target_of
-from smartdiet_assets.load.rejects import spell_document
 from smartdiet_assets.load.removal import DELETED, apply_deletions, clear_marks
+from smartdiet_assets.load.spelling import spell_document
 from smartdiet_assets.load.sync_state import note_reimport
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.load.winners import candidates_of

@@ -1,34 +1,25 @@
 """The lasting records of what could not be loaded, and of the parents it waits for.
 
-Here: bringing `smartdiet.rejected_rows` and `smartdiet.awaited_parents` up to date at the end of a run, and the ids a
-run reads again because of them. Not here: finding rejects (`load.settle`, `transform`), showing them
-(`load.inspection`).
+Here: bringing `rejected_rows`, `awaited_parents` and, for the table's own waits, `missing_parents` of the schema
+`smartdiet` up to date at the end of a run. Not here: finding rejects (`load.settle`, `load.parents`, `transform`),
+which documents are read again because of them (`load.retries`), showing them (`load.inspection`).
 """
 
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from datetime import datetime
-from uuid import UUID
+from collections.abc import Iterable
 
-from bson.binary import OLD_UUID_SUBTYPE, Binary
-from bson.decimal128 import Decimal128
-from bson.objectid import ObjectId
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from smartdiet_assets.load.advisory import lock_waits
+from smartdiet_assets.load.cascade import list_askable
 from smartdiet_assets.load.execution import Connection, execute, fetch_value
-from smartdiet_assets.load.fragments import ORPHANS, REJECTS
-from smartdiet_assets.schema.document_id import encode_document_id
+from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, RETRIES, encode, name
+from smartdiet_assets.load.settle import Settlement
+from smartdiet_assets.load.spelling import spell_reference
 from smartdiet_assets.schema.model import Schema, Table
 
-#: Ids of one chunk to read again: one `$in` of the source.
-RETRY_CHUNK = 100
-
-_NOT_REJECTED_ANY_MORE = sql.SQL("""\
-DELETE FROM smartdiet.rejected_rows AS r
-WHERE r.table_name = %(table)s
-  AND NOT EXISTS (SELECT FROM {rejects} AS x WHERE x.document_id = r.document_id)""").format(rejects=REJECTS)
+#: Ids of documents that are gone, spelled at a time.
+_CHUNK = 2_000
 
 _REJECT = sql.SQL("""\
 INSERT INTO smartdiet.rejected_rows AS r
@@ -50,64 +41,47 @@ ON CONFLICT (table_name, document_id) DO UPDATE SET
   last_seen = excluded.last_seen,
   run_id = excluded.run_id""").format(rejects=REJECTS)
 
-_NOT_AWAITED_ANY_MORE = sql.SQL("""\
-DELETE FROM smartdiet.awaited_parents AS a
-WHERE a.table_name = %(table)s
-  AND NOT EXISTS (
-    SELECT FROM {orphans} AS o
-    WHERE o.document_id = a.document_id
-      AND o.column_name = a.column_name
-      AND o.parent_id = a.parent_id)""").format(orphans=ORPHANS)
-
 _AWAIT = sql.SQL("""\
 INSERT INTO smartdiet.awaited_parents
   (table_name, document_id, column_name, parent_table, parent_id, first_run_id)
 SELECT DISTINCT %(table)s, document_id, column_name, parent_table, parent_id, %(run)s
 FROM {orphans}
-ON CONFLICT (table_name, document_id, column_name, parent_id) DO NOTHING""").format(orphans=ORPHANS)
+ON CONFLICT (table_name, document_id, column_name, parent_id) DO UPDATE SET
+  tried_at = now(),
+  arrived = false""").format(orphans=ORPHANS)
 
-# An id is asked for once, whether it was rejected here, waits here, or is waited for elsewhere.
-_RETRY = """\
-SELECT document_id, false
-FROM smartdiet.rejected_rows
-WHERE table_name = %(table)s
-  AND document_id <> ''
-UNION
-SELECT document_id, false
-FROM smartdiet.awaited_parents
-WHERE table_name = %(table)s
-  AND document_id <> ''
-UNION
-SELECT parent_id, parent_id !~ '^[0-9a-f]{24}$'
-FROM smartdiet.awaited_parents
-WHERE parent_table = %(table)s
-  AND (table_name, column_name) IN (SELECT * FROM unnest(%(tables)s::text[], %(columns)s::text[]))"""
-
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
-_DOUBLE = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
-_BINARY = re.compile(r"\\x((?:[0-9a-f]{2})*)")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MISS = sql.SQL("""\
+INSERT INTO smartdiet.missing_parents (parent_table, parent_id, table_name)
+SELECT DISTINCT parent_table, parent_id, %(table)s
+FROM {orphans}
+WHERE column_name = ANY (%(columns)s)
+ON CONFLICT (parent_table, parent_id, table_name) DO NOTHING""").format(orphans=ORPHANS)
 
 
-def store_rejects(connection: Connection, table: Table, run_id: str, *, all_read_again: bool) -> int:
+def store_rejects(
+    settlement: Settlement, schema: Schema, run_id: str, *, everything_read: bool, retries_read: bool
+) -> int:
     """Bring the records up to date with the run; return how many documents it rejected.
 
+    A document that was read and not rejected again is loaded, or gone at the source, and leaves the records.
+
     Args:
-        all_read_again: whether the run read all the documents the records name. Those that were not rejected again
-            are then loaded, or gone at the source, and leave the records.
+        everything_read: whether the run read all documents.
+        retries_read: whether it read all those it chose to read again (`mirror_retries`).
     """
-    parameters = {"table": table.name, "run": run_id}
-    if all_read_again:
-        execute(connection, _NOT_REJECTED_ANY_MORE, parameters)
-        execute(connection, _NOT_AWAITED_ANY_MORE, parameters)
-    rejected = execute(connection, _REJECT, parameters)
-    execute(connection, _AWAIT, parameters)
+    connection, table = settlement.connection, settlement.table
+    _clear_read(settlement, everything_read=everything_read, retries_read=retries_read)
+    rejected = execute(connection, _REJECT, {"table": table.name, "run": run_id})
+    if fetch_value(connection, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(ORPHANS)):
+        lock_waits(connection, table.name)
+        execute(connection, _AWAIT, {"table": table.name, "run": run_id})
+        execute(connection, _MISS, {"table": table.name, "columns": list_askable(schema, table)})
     return rejected
 
 
 def clear_rejects(connection: Connection, table_names: Iterable[str]) -> None:
     """Forget the rejects and waits of tables that were emptied: everything is read again."""
-    for relation in ("rejected_rows", "awaited_parents"):
+    for relation in ("rejected_rows", "awaited_parents", "missing_parents"):
         execute(
             connection,
             sql.SQL("DELETE FROM {} WHERE table_name = ANY(%s)").format(sql.Identifier("smartdiet", relation)),
@@ -134,9 +108,9 @@ def clear_documents(connection: Connection, table: Table, gone: sql.Identifier) 
     # What is no ObjectId may have been a number or another type: the column does not tell.
     others = sql.SQL("{documents} WHERE {document}::text !~ '^[0-9a-f]{{24}}$'").format(documents=documents, **parts)
     with connection.cursor("mirror_gone_ids", row_factory=tuple_row) as cursor:
-        cursor.itersize = 20 * RETRY_CHUNK
+        cursor.itersize = _CHUNK
         cursor.execute(others)
-        while chunk := cursor.fetchmany(20 * RETRY_CHUNK):
+        while chunk := cursor.fetchmany(_CHUNK):
             spelled = [spelling for (text,) in chunk for spelling in spell_reference(text)]
             _clear(connection, table, sql.SQL("SELECT unnest(%(ids)s::text[])"), spelled)
 
@@ -152,87 +126,64 @@ def _clear(connection: Connection, table: Table, document_ids: sql.Composable, i
         )
 
 
-def has_rejects(connection: Connection) -> bool:
-    """Tell whether the run has rejected anything so far."""
-    return bool(fetch_value(connection, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(REJECTS)))
+def count_rejected(connection: Connection, table: Table) -> int:
+    """Count the documents a table has in the records; those whose ids cannot be read share one line."""
+    return int(
+        fetch_value(
+            connection,
+            # Two queries: the first one needs the index alone.
+            sql.SQL("""\
+SELECT
+  (SELECT count(*) FROM smartdiet.rejected_rows WHERE table_name = {table})
+  + coalesce((SELECT items - 1 FROM smartdiet.rejected_rows WHERE table_name = {table} AND document_id = ''), 0)
+""").format(table=sql.Literal(table.name)),
+        )
+    )
 
 
-def stream_retry_ids(connection: Connection, schema: Schema, table: Table) -> Iterator[list[str]]:
-    """Stream the encoded ids of the documents to read again, in chunks, from a server-side cursor.
-
-    They are the table's rejected documents, those whose reference was set to NULL for want of a parent, and the
-    parents in this table that rows of others wait for.
-    """
-    # Only a reference to the document's id can be turned into an id to ask for.
-    waiting = [
-        (other.name, column.name)
-        for other in schema.tables.values()
-        for column in other.columns
-        if column.foreign_key
-        and column.foreign_key.table == table.name
-        and column.foreign_key.column == table.document_column
-    ]
-    parameters = {
-        "table": table.name,
-        "tables": [pair[0] for pair in waiting],
-        "columns": [pair[1] for pair in waiting],
-    }
-    chunk: list[str] = []
-    with connection.cursor("mirror_retry", row_factory=tuple_row) as cursor:
-        cursor.itersize = 20 * RETRY_CHUNK
-        cursor.execute(_RETRY, parameters)
-        for text, is_reference in cursor:
-            for document_id in spell_reference(text) if is_reference else respell(text):
-                chunk.append(document_id)
-                if len(chunk) == RETRY_CHUNK:
-                    yield chunk
-                    chunk = []
-    if chunk:
-        yield chunk
-
-
-def spell_reference(text: str) -> list[str]:
-    """List the encoded ids that a reference other than an ObjectId may mean: the column does not tell their type."""
-    return [encode_document_id(text), *(encode_document_id(value) for value in _read_as_other_types(text))]
-
-
-def spell_document(text: str) -> list[str]:
-    """List the encoded ids of all documents whose id a document column shows as a text."""
-    spelled = [encode_document_id(text), *(encode_document_id(value) for value in _read_as_any_type(text))]
-    return list(dict.fromkeys(spelled))
+def _clear_read(settlement: Settlement, *, everything_read: bool, retries_read: bool) -> None:
+    connection, table = settlement.connection, settlement.table
+    for relation, still in (
+        ("rejected_rows", sql.SQL("SELECT FROM {} AS x WHERE x.document_id = t.document_id").format(REJECTS)),
+        (
+            "awaited_parents",
+            sql.SQL(
+                "SELECT FROM {} AS x WHERE x.document_id = t.document_id"
+                " AND x.column_name = t.column_name AND x.parent_id = t.parent_id"
+            ).format(ORPHANS),
+        ),
+    ):
+        records = sql.Identifier("smartdiet", relation)
+        if not fetch_value(
+            connection, sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE table_name = %s)").format(records), [table.name]
+        ):
+            continue
+        if relation == "awaited_parents":
+            lock_waits(connection, table.name)
+        statement = sql.SQL("DELETE FROM {} AS t\nWHERE t.table_name = {}\n  AND NOT EXISTS ({})").format(
+            records, sql.Literal(table.name), still
+        )
+        if not everything_read:
+            read = [_compose_read(settlement)]
+            if retries_read:
+                read.append(sql.SQL("SELECT document_id FROM {} WHERE NOT is_parent").format(RETRIES))
+            # OFFSET 0: found by index, one by one, even where PostgreSQL does not know how many records there are.
+            statement += sql.SQL("""
+  AND t.ctid = ANY (ARRAY(
+    SELECT found.ctid
+    FROM (
+{read}
+    ) AS r (document_id)
+    CROSS JOIN LATERAL (
+      SELECT ctid FROM {records} WHERE table_name = {table} AND document_id = r.document_id OFFSET 0
+    ) AS found
+  ))""").format(read=sql.SQL("\nUNION\n").join(read), records=records, table=sql.Literal(table.name))
+        execute(connection, statement)
 
 
-def respell(document_id: str) -> list[str]:
-    """List an encoded id, and what else it may be where the load made it from a column value."""
-    if not document_id.startswith('"') or "\\" in document_id:
-        return [document_id]
-    return [document_id, *(encode_document_id(value) for value in _read_as_other_types(document_id[1:-1]))]
-
-
-def _read_as_other_types(text: str) -> Iterator[object]:
-    if text in ("true", "false"):
-        yield text == "true"
-    elif _INTEGER.fullmatch(text) and -(1 << 63) <= int(text) < 1 << 63:
-        yield int(text)
-    elif _DOUBLE.fullmatch(text):
-        yield float(text)
-    elif _UUID.fullmatch(text):
-        yield Binary.from_uuid(UUID(text))
-
-
-def _read_as_any_type(text: str) -> Iterator[object]:
-    """Read a text back as every type that is shown as it, also those nobody refers to."""
-    yield from _read_as_other_types(text)
-    if ObjectId.is_valid(text):
-        yield ObjectId(text)
-    if binary := _BINARY.fullmatch(text):
-        content = bytes.fromhex(binary[1])
-        yield from (Binary(content, subtype) for subtype in range(256))
-    if _UUID.fullmatch(text):
-        yield Binary(UUID(text).bytes, OLD_UUID_SUBTYPE)
-    with suppress(ValueError):
-        yield datetime.fromisoformat(text)
-    with suppress(ArithmeticError):
-        yield Decimal128(text)
-    if text in ("NaN", "Infinity", "-Infinity"):
-        yield float(text)
+def _compose_read(settlement: Settlement) -> sql.Composed:
+    """Compose the encoded ids of the documents the run read and understood."""
+    if settlement.tracked:
+        # A document without a batch was not read but is shown by the table, maybe in an earlier version.
+        return sql.SQL("SELECT {} FROM {} WHERE batch IS NOT NULL").format(encode(name("document")), DOCUMENTS)
+    return sql.SQL("SELECT {} FROM {}").format(encode(settlement.document), settlement.rows)

@@ -16,7 +16,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from smartdiet_assets.load.execution import Connection, execute, fetch_value
-from smartdiet_assets.load.fragments import name
+from smartdiet_assets.load.fragments import RETRIES, name
+from smartdiet_assets.load.rejects import count_rejected
 from smartdiet_assets.load.result import LoadResult
 from smartdiet_assets.load.standing import Standing
 from smartdiet_assets.schema.model import Table
@@ -32,7 +33,8 @@ RETURNING watermark""")
 _TRIED_AGAIN = sql.SQL("""\
 UPDATE smartdiet.rejected_rows
 SET attempts = attempts + 1, last_seen = now(), run_id = %s
-WHERE table_name = %s""")
+WHERE table_name = %s
+  AND document_id IN (SELECT document_id FROM {} WHERE NOT is_parent)""").format(RETRIES)
 
 #: Counts of a result that hold again when the same is read again; rows found new or changed are unchanged by then.
 _LASTING = ("rejected", "rejected_rows", "superseded", "missing_parents_null", "rows")
@@ -104,6 +106,8 @@ def store_repetition(
         cascaded={},
         documents_read=documents_read,
         watermark=stored,
+        # The runs of its parents may have added to them.
+        rejected_total=count_rejected(connection, table) if standing.has_rejects else 0,
         seconds=seconds,
         **standing.last_result,
     )

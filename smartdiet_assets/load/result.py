@@ -27,6 +27,7 @@ class LoadResult:
         replaced: rows deleted and written again in `replace` mode.
         change_ratio: changed rows over those the read documents had before; None when they had none.
         rejected: documents in the reject table because of this run.
+        rejected_total: documents in the reject table after the run, those that were not read again included.
         rejected_rows: rows or items that a key or a missing parent kept out.
         superseded: rows of an earlier version of a document read twice.
         missing_parents_null: references set to NULL because their parent is not there.
@@ -46,6 +47,7 @@ class LoadResult:
     replaced: int
     change_ratio: float | None
     rejected: int
+    rejected_total: int
     rejected_rows: int
     superseded: int
     missing_parents_null: int

@@ -21,11 +21,13 @@ from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.counting import count_rows
 from smartdiet_assets.load.ddl import TableChanges, apply_bookkeeping, apply_not_null, apply_table
 from smartdiet_assets.load.execution import Connection, fetch_value
-from smartdiet_assets.load.fragments import STAGING, target_of
+from smartdiet_assets.load.fragments import STAGING, WINNERS, target_of
 from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
+from smartdiet_assets.load.reject_limit import check_max_rejects
 from smartdiet_assets.load.removal import Removal, remove_absent, remove_documents, remove_unowned
 from smartdiet_assets.load.repetition import is_repetition, store_repetition
 from smartdiet_assets.load.result import LoadResult, RowsLostError
+from smartdiet_assets.load.retries import RETRY_LIMIT, note_arrivals, note_asked, stream_retry_ids
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import Batch, StagingWriter
@@ -132,6 +134,8 @@ class TableLoad:
         self.changed = ChangedDocuments(connection)
         self._deletions = Removal()
         self._retry: Literal["not asked", "asked", "read"] = "not asked"
+        #: Whether there was anything to read again (`mirror_retries`), and all of it was read.
+        self._retries_read = False
         self._seconds: dict[str, float] = {}
         #: Whether the table holds no row but the run's, and needs no comparison.
         self._empty = changes.created
@@ -142,16 +146,21 @@ class TableLoad:
         self.state = replace(state, reimport=changes.reimport or state.reimport)
         on_stage("opened")
 
-    def retry_ids(self) -> Iterator[list[str]]:
+    def retry_ids(self, limit: int = RETRY_LIMIT) -> Iterator[list[str]]:
         """Stream the encoded ids of documents to read whatever their dates, in chunks of at most 100.
 
         They are the table's rejects, those that wait for a parent, and the parents in this table others wait for.
+
+        Args:
+            limit: at most how many of those that were tried before (see `load.retries`).
         """
         if not (self._standing.has_rejects or self._standing.awaits or self._standing.awaited):
             self._retry = "read"
             return
         self._retry = "asked"
-        yield from rejects.stream_retry_ids(self._connection, self._schema, self._table)
+        read = self._writer.rows if self._writer.rows_written else None
+        yield from stream_retry_ids(self._connection, self._table, read, limit)
+        self._retries_read = True
         self._retry = "read"
 
     def fetch_newest_key(self) -> object:
@@ -214,6 +223,8 @@ class TableLoad:
     ) -> LoadResult:
         """End a load that read what the last one had read: only the state is stored."""
         with self._timed("state"):
+            if self._retries_read:
+                note_asked(self._connection, self._schema, self._table, everything=False)
             result = store_repetition(
                 self._connection,
                 self._table,
@@ -251,6 +262,7 @@ class TableLoad:
 
         Raises:
             RowsLostError: the counts do not add up.
+            TooManyRejectsError: more documents are rejected than the table allows.
             LoadConflictError: somebody else changed the table meanwhile.
         """
         if documents_read is not None and documents_read != self._writer.documents_read:
@@ -272,9 +284,7 @@ class TableLoad:
         self._on_stage("compared")
         with self._timed("state"):
             # Before the merge, whose cascade adds to them.
-            rejected = rejects.store_rejects(
-                self._connection, self._table, self._run_id, all_read_again=full or self._retry == "read"
-            )
+            rejected = self._store_rejects(settlement, merge, staged, full)
         self._on_stage("rejected")
         if filling:
             staged = self._fill(settlement, staged)
@@ -292,6 +302,8 @@ class TableLoad:
                 removal = remove_unowned(self._connection, self._schema, self._table, self._run_id)
         with self._timed("state"):
             state = self._settle_state(watermark, full, change_position)
+            # At the very end: the tables that wait are held up by it.
+            self._note_parents(settlement, full)
             rows = count_rows(self._connection, self._table)
         result = LoadResult(
             mode=merge.mode,
@@ -303,6 +315,7 @@ class TableLoad:
             replaced=merge.replaced,
             change_ratio=merge.counts.change_ratio,
             rejected=rejected,
+            rejected_total=rejects.count_rejected(self._connection, self._table),
             rejected_rows=settlement.rejected,
             superseded=settlement.superseded,
             missing_parents_null=settlement.missing_parents_null,
@@ -353,6 +366,29 @@ class TableLoad:
         with self._timed("index"):
             bulk.build_keys(self._connection, self._keys, lambda: drop_duplicates(settlement))
         return staged - (settlement.superseded - superseded)
+
+    def _store_rejects(self, settlement: Settlement, merge: Merge, staged: int, full: bool) -> int:
+        """Store the run's rejects; return how many documents they are.
+
+        Raises:
+            TooManyRejectsError: the table allows fewer.
+        """
+        table, connection, counts = self._table, self._connection, merge.counts
+        before = rejects.count_rejected(connection, table) if table.max_rejects else 0
+        rejected = rejects.store_rejects(
+            settlement, self._schema, self._run_id, everything_read=full, retries_read=self._retries_read
+        )
+        if rejected and table.max_rejects:
+            rows = staged if self._empty else count_rows(connection, table) + counts.inserted - counts.deleted
+            check_max_rejects(connection, table, before=before, rows=rows, documents_read=self._writer.documents_read)
+        return rejected
+
+    def _note_parents(self, settlement: Settlement, full: bool) -> None:
+        """Tell the tables that wait for rows of this one what the run brought, and what it asked for in vain."""
+        shown = WINNERS if self._table.shape == "one_per_key" else settlement.rows
+        note_arrivals(self._connection, self._schema, self._table, shown)
+        if full or self._retries_read:
+            note_asked(self._connection, self._schema, self._table, everything=full)
 
     def _settle_state(self, watermark: datetime | None, full: bool, change_position: str | None) -> SyncState:
         known = [instant for instant in (self.state.watermark, watermark) if instant is not None]

@@ -72,7 +72,7 @@ def replace_documents(
     strategy = Strategy()
     merge = compare(connection, schema, table, strategy, staged)
     flagged = _count_marks(connection, table) if marked else 0
-    store_rejects(connection, table, run_id, all_read_again=False)
+    store_rejects(settlement, schema, run_id, everything_read=False, retries_read=False)
     apply_merge(connection, schema, table, strategy, merge, run_id)
     _drop_temporary(connection)
     return merge.counts.deleted, flagged, merge.counts.updated - flagged, merge.cascaded

@@ -25,7 +25,7 @@ from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.model import Schema
 
-_COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected", "nulled", "clamped", "documents_read")
+_COUNTS = ("inserted", "updated", "deleted", "unchanged", "nulled", "clamped", "documents_read")
 _NOT_RUN = "not run: a table it depends on failed, or the run was stopped"
 _CLASS_PREFIX = re.compile(r"^[\w.]+: ")
 Connect = Callable[[], AbstractContextManager[Connection[Any]]]
@@ -55,8 +55,8 @@ class TableOutcome:
     def add_run(self, metadata: Mapping[str, Any]) -> None:
         """Add the metadata of one materialisation."""
         for name in _COUNTS:
-            value = metadata[name].value
-            setattr(self, name, value if name == "rejected" else getattr(self, name) + value)
+            setattr(self, name, getattr(self, name) + metadata[name].value)
+        self.rejected = metadata["rejected_total"].value
         self.mode = self.mode or metadata["mode"].value
         if (watermark := metadata.get("watermark")) is not None:
             self.watermark = _iso(watermark.value)

@@ -39,6 +39,7 @@ class Environment(BaseModel):
     Attributes:
         global_date_threshold: documents from this date on (UTC) are read again by incremental runs.
         batch_size: documents in a batch.
+        retry_limit: documents that could not be loaded before, and are tried again by one run of a table.
         matomo_source: `local`, a server that is reached directly.
         matomo_table_prefix: what the names of Matomo's tables begin with.
         matomo_ssl_ca: file of the certificate authority; with it the connection is encrypted.
@@ -75,6 +76,7 @@ class Environment(BaseModel):
     matomo_ssl_verify: bool = True
     global_date_threshold: date | None = None
     batch_size: int = 5000
+    retry_limit: int = 2000
     schemas_path: Path = _SCHEMAS
     matomo_schemas_path: Path | None = None
     connect_timeout: float = 10.0
@@ -311,6 +313,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "MATOMO_SSL_VERIFY": ("matomo_ssl_verify", _read_flag, "true or false"),
     "GLOBAL_DATE_THRESHOLD": ("global_date_threshold", date.fromisoformat, "a date such as 2024-01-31"),
     "BATCH_SIZE": ("batch_size", _read_positive, "a whole number, 1 or more"),
+    "RETRY_LIMIT": ("retry_limit", _read_positive, "a whole number, 1 or more"),
     "SMARTDIET_SCHEMAS": ("schemas_path", Path, "a path"),
     "SMARTDIET_MATOMO_SCHEMAS": ("matomo_schemas_path", Path, "a path"),
     "CONNECT_TIMEOUT": ("connect_timeout", _read_connect_timeout, f"a number of seconds, 2 to {_MOST_SECONDS}"),

@@ -121,8 +121,10 @@ class Table(_Frozen):
         on_delete: whether rows whose document is deleted at the source stay (`keep`), go (`delete`), or are marked
             in `deleted_at` (`flag`, not for Matomo).
         max_deletions: how many of the table's rows one reconciliation may remove or mark.
-        max_rejects: how many documents may be rejected before the run fails instead; of a share, the whole is what the
-            run read and the rejects it found waiting. None is no limit.
+        max_rejects: how many of the table's documents may be rejected, counted after a run. A run that would leave more
+            than that, and more than it found, fails and writes nothing; one that makes it better never does. Of a share
+            the whole is the larger of the documents the run read and the table's rows with its rejects, so that one bad
+            document among the few of a small run is not too many. None is no limit.
         capture: how changes are found: by the documents' dates, or from the collection's change stream.
         overlap: how far below the watermark an incremental run starts.
         line: where the YAML declares the table, 1-based.

@@ -86,7 +86,7 @@ def test_batches_may_be_written_while_the_ids_are_streamed(postgres: Connection)
 
     with open_load(postgres, club(), club().tables["groups"], "run") as load_:
         load_.begin()
-        for chunk in load_.retry_ids():
+        for chunk in load_.retry_ids(5_000):
             load_.write(read(*[(id_, None, None) for id_ in chunk]))
         result = load_.finish(watermark=None)
 

@@ -153,8 +153,8 @@ def test_the_companion_of_a_long_name_is_shortened() -> None:
     assert len(name[1].encode()) <= MAX_BYTES
 
 
-def test_bookkeeping_names_three_tables() -> None:
+def test_bookkeeping_names_its_tables() -> None:
     text = compose_bookkeeping().as_string(None)
-    for table in ("sync_state", "rejected_rows", "awaited_parents"):
+    for table in ("sync_state", "rejected_rows", "awaited_parents", "missing_parents"):
         assert f"CREATE TABLE IF NOT EXISTS smartdiet.{table} (" in text
         assert f"COMMENT ON TABLE smartdiet.{table} IS " in text

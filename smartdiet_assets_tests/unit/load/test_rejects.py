@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from bson.binary import Binary
 
-from smartdiet_assets.load.rejects import respell, spell_reference
+from smartdiet_assets.load.spelling import respell, spell_reference
 from smartdiet_assets.load.staging import _spell
 from smartdiet_assets.schema.document_id import decode_document_id, encode_document_id
 
