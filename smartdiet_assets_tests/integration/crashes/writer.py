@@ -134,7 +134,7 @@ class Writer:
         try:
             while not self._pause.is_set():
                 self._random.choices(choices, weights)[0]()
-                self._pause.wait(0.002)
+                self._pause.wait(0.01)
         except BaseException as error:  # noqa: BLE001 - for the thread that asks
             self._failure = error
 
