@@ -125,7 +125,9 @@ def mirror_source(
         window = plan_window(
             table,
             request,
-            watermark=load.state.watermark,
+            # A watermark ahead of the clock was stored under a clock that went back since: what is written now is
+            # dated before it.
+            watermark=min(load.state.watermark, source_clock) if load.state.watermark else None,
             has_position=table.capture == "change_stream" and load.state.change_position is not None,
             reimport=load.state.reimport is not None,
             global_date_threshold=global_date_threshold,

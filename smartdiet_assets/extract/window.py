@@ -8,7 +8,7 @@ All times are naive UTC datetimes, as BSON dates decode.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Literal
 
 from smartdiet_assets.schema.model import Table
@@ -95,8 +95,13 @@ def plan_window(
         return Window("full", start=threshold)
     if request.kind == "range" and not request.to_newest:
         return Window("partition", start=request.start, end=request.end, moves_watermark=False)
-    starts = [watermark - table.overlap, threshold, request.since]
+    starts = [_move_back(watermark, table.overlap), threshold, request.since]
     if request.kind == "range":
         starts.append(request.start)
     start = min(instant for instant in starts if instant is not None)
     return Window("rerun" if request.kind == "range" else "incremental", start=start)
+
+
+def _move_back(instant: datetime, by: timedelta) -> datetime:
+    """Move an instant back, at most to the beginning of the calendar."""
+    return instant - by if instant - datetime.min > by else datetime.min
