@@ -3,15 +3,28 @@
 Counts, types, names and times only. Never a value from a document: this is health data, and metadata is kept for ever.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 
 from smartdiet_assets.assets.mirror import MirrorResult
 from smartdiet_assets.errors import TooManyRejectsError
 from smartdiet_assets.schema.model import Column, Schema, Table
+
+# Code references are a beta class of 1.13.
+warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*CodeReference.*")
+
+_WINDOWS = {
+    "full": "everything dated",
+    "incremental": "what changed",
+    "rerun": "everything dated",
+    "partition": "everything dated",
+    "change_stream": "what the change stream named",
+}
 
 
 def build_definition_metadata(schema: Schema, table: Table) -> dict[str, dg.MetadataValue]:
@@ -23,10 +36,21 @@ def build_definition_metadata(schema: Schema, table: Table) -> dict[str, dg.Meta
         "import_strategy": dg.MetadataValue.text(table.import_strategy),
         "key": dg.MetadataValue.text(", ".join(table.key)),
     }
+    if table.path:
+        metadata["dagster/code_references"] = build_code_reference(table)
     lineage = build_column_lineage(schema, table)
     if lineage.deps_by_column:
         metadata["dagster/column_lineage"] = dg.MetadataValue.column_lineage(lineage)
     return metadata
+
+
+def build_code_reference(table: Table) -> dg.CodeReferencesMetadataValue:
+    """Build the link to the line of the YAML file that declares the table."""
+    path = Path(table.path).resolve()
+    reference = dg.LocalFileCodeReference(
+        file_path=str(path), line_number=table.line, label=f"{path.name}, line {table.line}"
+    )
+    return dg.CodeReferencesMetadataValue(code_references=[reference])
 
 
 def _describe_source(table: Table) -> dict[str, dg.MetadataValue]:
@@ -79,6 +103,7 @@ def build_run_metadata(result: MirrorResult) -> Mapping[str, dg.MetadataValue]:
     """Build the metadata of one materialisation: the counts, the window, the seconds of each stage."""
     load = result.load
     metadata: dict[str, dg.MetadataValue] = {
+        "summary": dg.MetadataValue.md(compose_summary(result)),
         "dagster/row_count": dg.MetadataValue.int(load.rows),
         "dagster/partition_row_count": dg.MetadataValue.int(load.inserted + load.updated + load.unchanged),
         "inserted": dg.MetadataValue.int(load.inserted),
@@ -133,6 +158,34 @@ def build_rejects_metadata(error: TooManyRejectsError) -> Mapping[str, dg.Metada
         "max_rejects": dg.MetadataValue.text(error.limit),
         "rejects": dg.MetadataValue.table([dg.TableRecord(asdict(group)) for group in error.groups]),
     }
+
+
+def compose_summary(result: MirrorResult) -> str:
+    """Compose what a run did as a short text in Markdown: what was read, what was written, what was not loaded."""
+    load = result.load
+    window = result.window
+    bounds = [
+        f"{label} {instant:%Y-%m-%d %H:%M:%S}"
+        for label, instant in (("from", window.start), ("to", window.end))
+        if instant
+    ]
+    read = " ".join(["everything"] if window.reads_everything else [_WINDOWS[window.kind], *bounds])
+    lines = [
+        f"Read {result.documents_read:,} documents ({read}) in {result.elapsed:.1f} s.",
+        "",
+        "| inserted | updated | deleted | unchanged | rejected | rows now |",
+        "|---:|---:|---:|---:|---:|---:|",
+        f"| {load.inserted:,} | {load.updated:,} | {load.deleted:,} | {load.unchanged:,} | {load.rejected:,} "
+        f"| {load.rows:,} |",
+    ]
+    if load.mode == "none":
+        lines += ["", "It read exactly what the last run had read, so nothing had to be compared."]
+    if load.rejected:
+        lines += ["", f"`smartdiet rejects {result.table}` lists the rejected documents and what is wrong with them."]
+    if load.cascaded:
+        touched = ", ".join(f"{rows:,} of {child}" for child, rows in load.cascaded.items())
+        lines += ["", f"Rows whose parent went along with it, or lost the reference: {touched}."]
+    return "\n".join(lines)
 
 
 def _instant(naive_utc: datetime) -> dg.MetadataValue:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets.schema.model import PartitionScheme
 
 
@@ -50,6 +50,19 @@ def build_window_request(
         to_newest=key_range.end == newest,
         since=since,
     )
+
+
+def list_covered(partitions: dg.TimeWindowPartitionsDefinition, window: Window) -> list[str]:
+    """List the partitions whose documents a window reads, all of them, as far as they are in it with both ends."""
+    last = partitions.get_last_partition_key()
+    covered = []
+    for key in partitions.get_partition_keys():
+        bounds = partitions.time_window_for_partition_key(key)
+        begins = window.start is None or window.start <= _naive_utc(bounds.start)
+        ends = window.end is None or key == last or _naive_utc(bounds.end) <= window.end
+        if begins and ends:
+            covered.append(key)
+    return covered
 
 
 def _naive_utc(instant: datetime) -> datetime:

@@ -18,11 +18,11 @@ from smartdiet_assets.assets.failures import describe_error, translate_error
 from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure, expect_retry
 from smartdiet_assets.assets.metadata import build_definition_metadata, build_rejects_metadata, build_run_metadata
 from smartdiet_assets.assets.mirror import MirrorResult, mirror_source, mirror_table
-from smartdiet_assets.assets.partitions import build_window_request
+from smartdiet_assets.assets.partitions import build_window_request, list_covered
 from smartdiet_assets.assets.progress import forward_progress
 from smartdiet_assets.assets.sources import MatomoSource
 from smartdiet_assets.errors import ConfigurationError, TooManyRejectsError, TransientError
-from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets.load.retries import RETRY_LIMIT
 from smartdiet_assets.load.session import LOCK_TIMEOUT
 from smartdiet_assets.resources.matomo import MatomoResource
@@ -186,7 +186,27 @@ def _run_mirror(
         if isinstance(run_error, TransientError):
             expect_retry(run_id, table.name)
         raise run_error from None
+    if result.window.kind == "full":
+        _mark_covered(context, partitions, result.window)
     return dg.MaterializeResult(metadata=build_run_metadata(result))
+
+
+def _mark_covered(
+    context: dg.AssetExecutionContext, partitions: dg.TimeWindowPartitionsDefinition, window: Window
+) -> None:
+    """Mark the partitions that a full read covers as materialised, where they are not: Dagit shows no gap then."""
+    picked = set(context.partition_keys)
+    marked = context.instance.get_materialized_partitions(context.asset_key)
+    for key in list_covered(partitions, window):
+        if key not in picked and key not in marked:
+            context.log_event(
+                dg.AssetMaterialization(
+                    context.asset_key,
+                    description="Covered by a run that read every document.",
+                    partition=key,
+                    metadata={"window": "full"},
+                )
+            )
 
 
 def _as_run_error(error: Exception, table: Table) -> Exception:

@@ -122,5 +122,5 @@ def _parameters(table: Table) -> dict[str, str]:
         "table": table.name,
         "bookkeeping": schema,
         "companion": companion if table.shape == "one_per_key" else "",
-        "declaration": hashlib.sha256(table.model_dump_json(exclude={"line"}).encode()).hexdigest(),
+        "declaration": hashlib.sha256(table.model_dump_json(exclude={"path", "line"}).encode()).hexdigest(),
     }

@@ -204,7 +204,11 @@ def _record(event: DagsterEvent, outcome: SyncOutcome) -> str | None:
     if table is None:
         return None
     if event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
-        table.add_run(event.step_materialization_data.materialization.metadata)
+        metadata = event.step_materialization_data.materialization.metadata
+        # A full read also marks the partitions it covers.
+        if "inserted" not in metadata:
+            return None
+        table.add_run(metadata)
         return event.step_key
     if event.event_type == DagsterEventType.STEP_FAILURE:
         table.error = _describe_failure(event)

@@ -55,7 +55,8 @@ def load_schema(path: str | Path, *others: str | Path) -> Schema:
     unknown_types: dict[str, frozenset[str]] = {}
     for file in files:
         for declared in file.tables:
-            tables[declared.name], unknown_types[declared.name] = resolve_table(declared, file.findings)
+            table, unknown_types[declared.name] = resolve_table(declared, file.findings)
+            tables[declared.name] = table.model_copy(update={"path": file.path})
     names = list(dict.fromkeys(name for file in files for name in file.content.names))
     for file in files:
         check_foreign_keys(file.tables, tables, names, unknown_types, file.findings)

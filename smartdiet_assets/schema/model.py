@@ -127,7 +127,7 @@ class Table(_Frozen):
             document among the few of a small run is not too many. None is no limit.
         capture: how changes are found: by the documents' dates, or from the collection's change stream.
         overlap: how far below the watermark an incremental run starts.
-        line: where the YAML declares the table, 1-based.
+        path, line: where the YAML declares the table: its file, as the user named it, and the line, 1-based.
     """
 
     name: str
@@ -161,6 +161,7 @@ class Table(_Frozen):
     force_reimport: bool = False
     truncate_before_import: bool = False
     date_threshold: date | None = None
+    path: str = ""
     line: int = 0
 
     @cached_property
@@ -182,7 +183,7 @@ class Table(_Frozen):
     @cached_property
     def code_version(self) -> str:
         """A short hash of the declaration, without prose, position and limits: it changes when the rows may."""
-        prose = {"description", "group", "owners", "line", "max_deletions", "max_rejects", "capture"}
+        prose = {"description", "group", "owners", "path", "line", "max_deletions", "max_rejects", "capture"}
         text = self.model_dump_json(exclude={**dict.fromkeys(prose, True), "columns": {"__all__": {"description"}}})
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
