@@ -52,6 +52,7 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
                 else None,
                 batch_size=environment.batch_size,
                 retry_limit=environment.retry_limit,
+                mark_partitions=environment.mark_partitions,
             ),
         },
         executor=choose_executor(environment.executor),

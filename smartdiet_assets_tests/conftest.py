@@ -193,5 +193,7 @@ def configured_servers(
         "POSTGRES_DATABASE": postgres_resource.database,
         "POSTGRES_USER": postgres_resource.user,
         "POSTGRES_PASSWORD": postgres_resource.password,
+        # An event for every month of every table takes longer than most of what a test looks at.
+        "SMARTDIET_MARK_PARTITIONS": "false",
     }.items():
         monkeypatch.setenv(name, value)

@@ -60,6 +60,10 @@ class MirrorSettings(dg.ConfigurableResource[Any]):
         gt=0,
         description="Documents that could not be loaded and are tried again, by one run of a table (RETRY_LIMIT).",
     )
+    mark_partitions: bool = Field(
+        default=True,
+        description="Mark all partitions a full read covers, an event for each (SMARTDIET_MARK_PARTITIONS).",
+    )
 
 
 class MirrorConfig(dg.Config):
@@ -186,7 +190,7 @@ def _run_mirror(
         if isinstance(run_error, TransientError):
             expect_retry(run_id, table.name)
         raise run_error from None
-    if result.window.kind == "full":
+    if result.window.kind == "full" and settings.mark_partitions:
         _mark_covered(context, partitions, result.window)
     return dg.MaterializeResult(metadata=build_run_metadata(result))
 

@@ -63,7 +63,7 @@ def run_demo(folder: Path | None, *, scale: float, seed: int, serve: bool, port:
             console.print(f"Starting {_list_servers()} in {folder}", highlight=False)
             postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
             mongo = stack.enter_context(EmbeddedMongo(folder / "mongo"))
-            _point_environment(folder, postgres, mongo)
+            _point_environment(folder, postgres, mongo, serve)
             _create_database(postgres)
             client = stack.enter_context(MongoClient[dict[str, Any]](mongo.uri))
             client.drop_database(DATABASE)
@@ -156,7 +156,7 @@ def _serve(console: Console, port: int) -> None:
             process.wait()
 
 
-def _point_environment(folder: Path, postgres: EmbeddedPostgres, mongo: EmbeddedMongo) -> None:
+def _point_environment(folder: Path, postgres: EmbeddedPostgres, mongo: EmbeddedMongo, serve: bool) -> None:
     """Make the embedded servers the configured ones, for this process and for those that Dagster starts."""
     settings: Mapping[str, str] = {
         "MONGODB_URL": mongo.uri,
@@ -168,6 +168,8 @@ def _point_environment(folder: Path, postgres: EmbeddedPostgres, mongo: Embedded
         "POSTGRES_PASSWORD": postgres.password,
         "DAGSTER_HOME": str(folder / "dagster"),
         "SMARTDIET_DAGSTER_POSTGRES_URL": "",
+        # Thousands of events that only Dagit shows.
+        "SMARTDIET_MARK_PARTITIONS": "true" if serve else "false",
         "GLOBAL_DATE_THRESHOLD": "",
         "TRANSFER_SOURCE": "local",
         "TRANSFER_DESTINATION": "local",

@@ -49,6 +49,7 @@ class Environment(BaseModel):
         connect_timeout: seconds to open a connection to any server.
         read_timeout: seconds to wait for one answer of MongoDB or Matomo.
         stall_timeout: seconds without a byte from PostgreSQL before it is asked whether it still works for us.
+        mark_partitions: whether a first load marks all partitions it covers as materialised.
         executor: `in_process` or `multiprocess`: whether each table of a run has a process of its own.
         schedule: when the schedule of the mirror runs, as a cron expression, UTC.
         dagster_postgres_url: the database that keeps Dagster's own runs and events; "" keeps them in files.
@@ -82,6 +83,7 @@ class Environment(BaseModel):
     connect_timeout: float = 10.0
     read_timeout: float = 600.0
     stall_timeout: float = 30.0
+    mark_partitions: bool = True
     executor: Executor = "in_process"
     schedule: str = "*/10 * * * *"
     dagster_postgres_url: str = Field(default="", repr=False)
@@ -319,6 +321,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "CONNECT_TIMEOUT": ("connect_timeout", _read_connect_timeout, f"a number of seconds, 2 to {_MOST_SECONDS}"),
     "READ_TIMEOUT": ("read_timeout", _read_seconds, f"a number of seconds, 1 to {_MOST_SECONDS}"),
     "STALL_TIMEOUT": ("stall_timeout", _read_seconds, f"a number of seconds, 1 to {_MOST_SECONDS}"),
+    "SMARTDIET_MARK_PARTITIONS": ("mark_partitions", _read_flag, "true or false"),
     "SMARTDIET_EXECUTOR": ("executor", _read_executor, " or ".join(get_args(Executor))),
     "SMARTDIET_SCHEDULE": ("schedule", _read_schedule, "a cron expression such as */10 * * * *"),
     _DAGSTER_POSTGRES: ("dagster_postgres_url", _read_postgres_url, "a URL that starts with postgresql://"),

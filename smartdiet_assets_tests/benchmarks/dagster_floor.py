@@ -48,6 +48,7 @@ def run_idle(servers: Servers, settings: Settings) -> Iterator[Comparison]:
             "POSTGRES_PASSWORD": servers.postgres.password,
             "SMARTDIET_SCHEMAS": str(CONFIG / "schemas.yaml"),
             "DAGSTER_HOME": home,
+            "SMARTDIET_MARK_PARTITIONS": "false",
         }
         with patch.dict("os.environ", variables), open_instance(CONFIG) as instance:
             write_company(mongo, 1, _SCALE)

@@ -94,6 +94,7 @@ class Mirror:
                 for name, value in event.step_materialization_data.materialization.metadata.items()
             }
             for event in result.get_asset_materialization_events()
+            if "inserted" in event.step_materialization_data.materialization.metadata
         }
 
     def add(self, collection: str, day: datetime, **fields: Any) -> ObjectId:
@@ -115,6 +116,33 @@ def test_the_first_run_reads_everything_whatever_the_partition(mirror: Mirror) -
     mirror.add("companies", datetime(2019, 1, 1), name="old")
     mirror.add("companies", NOW, name="new")
     assert mirror.run()["companies"]["inserted"] == 2
+
+
+def marked(mirror: Mirror, table: str = "companies") -> set[str]:
+    return mirror.instance.get_materialized_partitions(dg.AssetKey(table))
+
+
+def test_a_first_load_marks_the_partitions_it_covers_once(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMARTDIET_MARK_PARTITIONS", "true")
+    mirror.add("companies", NOW, name="new")
+    mirror.run()
+    months = build_partitions(mirror.schema.partitions).get_partition_keys()
+    assert marked(mirror) == set(months)
+    mirror.run(config={"full": True})
+    events = mirror.instance.all_logs(
+        mirror.instance.get_runs()[0].run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+    )
+    assert len(events) == 3, "one of each table"
+
+
+def test_a_first_load_from_a_date_on_marks_the_partitions_after_it(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTDIET_MARK_PARTITIONS", "true")
+    monkeypatch.setenv("GLOBAL_DATE_THRESHOLD", "2026-03-15")
+    mirror.add("companies", NOW, name="new")
+    mirror.run()
+    assert min(marked(mirror)) == "2026-04-01"
 
 
 def test_the_newest_partition_reads_from_the_watermark_not_from_the_start_of_the_month(
