@@ -144,6 +144,7 @@ def mirror_source(
             run.copy(source.fetch_by_ids(chunk))
         if not window.reads_everything:
             for chunk in load.retry_ids(retry_limit):
+                run.note(repr(chunk))
                 run.copy(source.fetch_by_ids(chunk), retry=True)
         # Rows without dates are mirrored up to the moment of the run.
         newest = source_clock if table.incremental == "key" else run.newest
@@ -210,6 +211,11 @@ class _TableRun:
     def hold(self, question: str) -> None:
         """Hold batches back, and note what is asked and read, to know it again."""
         self._hash = hashlib.blake2b(question.encode(), digest_size=16)
+
+    def note(self, question: str) -> None:
+        """Note what else is asked: that something is not there makes a difference, and shows in nothing read."""
+        if self._hash:
+            self._hash.update(question.encode())
 
     @property
     def digest(self) -> str | None:

@@ -15,6 +15,8 @@ from smartdiet_assets.load.fragments import encode, name, names, target_of
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.reasons import Reason
 
+_FORGET_DIGEST = sql.SQL("UPDATE smartdiet.sync_state SET window_digest = NULL WHERE table_name = %s")
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -134,6 +136,8 @@ def _collect(connection: Connection, schema: Schema, child: Table, references: l
             execute(connection, compose_miss(schema, child, reference))
     if collected:
         execute(connection, compose_reject(schema, child, taking), {"run": run_id})
+        # Its next run has something to find out even if it reads what its last one did.
+        execute(connection, _FORGET_DIGEST, [child.name])
     return collected
 
 

@@ -102,6 +102,26 @@ def test_more_rejects_than_one_run_tries_are_all_tried_by_some_run(teams: Mirror
     assert left == [7, 2, 0, 0]
 
 
+def test_records_go_in_turns_when_their_documents_are_deleted(teams: Mirrored) -> None:
+    """A run that asks for others than the last one, and finds as little, is no repetition of it."""
+    teams.mongo.teams.insert_many([{"size": "large", "update_date": datetime(2024, 1, 1)} for _ in range(12)])
+    teams.run()
+    teams.mongo.teams.delete_many({})
+    left = []
+    for number in range(4):
+        result = mirror_table(
+            teams.schema,
+            teams.schema.tables["teams"],
+            teams.mongo,
+            teams.connection,
+            run_id=f"turn-{number}",
+            request=WindowRequest("newest"),
+            retry_limit=5,
+        )
+        left.append(result.load.rejected_total)
+    assert left == [7, 2, 0, 0]
+
+
 def test_what_was_nulled_and_clamped_is_counted_by_column(teams: Mirrored) -> None:
     teams.mongo.people.insert_many([{"note": "long note", "age": 1}, {"note": "ok", "age": "old"}, {"note": "a\0b"}])
     result = teams.run()["people"]
