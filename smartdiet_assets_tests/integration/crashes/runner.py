@@ -5,7 +5,6 @@ child is a whole process: it opens its own connections and its own Dagster insta
 """
 
 import contextlib
-import functools
 import json
 import multiprocessing
 import os
@@ -109,7 +108,7 @@ def _run_syncs(reports: Connection, environment: dict[str, str], times: int | No
     def report(stage: str, code: int = 0, errors: Mapping[str, str] = {}) -> None:
         reports.send((stage, code, errors))
 
-    mirror.open_load = functools.partial(open_load, on_stage=report)
+    mirror.open_load = lambda *arguments, **options: open_load(*arguments, **{**options, "on_stage": report})
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
