@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import psycopg
 import pytest
@@ -16,6 +16,7 @@ from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from smartdiet_assets.demo.embedded_server import EmbeddedServer
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
@@ -43,10 +44,11 @@ def skip_or_fail(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """The shared PostgreSQL server. Do not stop or kill it: start another one for that."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("servers") / "postgres", settings=FAST_POSTGRES)
+Server = TypeVar("Server", bound=EmbeddedServer)
+
+
+def run_server(server: Server) -> Iterator[Server]:
+    """Run a server as a fixture does, and remove it with its data; without what it needs, the test is skipped."""
     try:
         server.start()
     except ConfigurationError as error:
@@ -55,20 +57,18 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """The shared PostgreSQL server. Do not stop or kill it: start another one for that."""
+    yield from run_server(EmbeddedPostgres(tmp_path_factory.mktemp("servers") / "postgres", settings=FAST_POSTGRES))
 
 
 @pytest.fixture(scope="session")
 def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMongo]:
     """The shared MongoDB server. Do not stop or kill it: start another one for that."""
-    server = EmbeddedMongo(tmp_path_factory.mktemp("servers") / "mongo")
-    try:
-        server.start()
-    except ConfigurationError as error:
-        skip_or_fail(str(error))
-    try:
-        yield server
-    finally:
-        server.remove()
+    yield from run_server(EmbeddedMongo(tmp_path_factory.mktemp("servers") / "mongo"))
 
 
 #: Nothing here outlives the run, so nothing waits for a disk.
@@ -78,15 +78,7 @@ FAST_MARIADB = {"innodb-flush-log-at-trx-commit": "0", "skip-innodb-doublewrite"
 @pytest.fixture(scope="session")
 def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMariaDB]:
     """The shared MariaDB server. Do not stop or kill it: start another one for that."""
-    server = EmbeddedMariaDB(tmp_path_factory.mktemp("servers") / "mariadb", settings=FAST_MARIADB)
-    try:
-        server.start()
-    except ConfigurationError as error:
-        skip_or_fail(str(error))
-    try:
-        yield server
-    finally:
-        server.remove()
+    yield from run_server(EmbeddedMariaDB(tmp_path_factory.mktemp("servers") / "mariadb", settings=FAST_MARIADB))
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ The process ends with the thread that started it, as the embedded PostgreSQL's d
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import os
 import secrets
 import shutil
@@ -18,19 +16,16 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
 
+from smartdiet_assets.demo.embedded_server import EmbeddedServer
 from smartdiet_assets.demo.postgres_placement import Placement, place_data, remove_data
 from smartdiet_assets.demo.server_folder import (
-    HOST,
     EmbeddedServerError,
-    FolderLock,
     find_free_port,
-    open_folder,
     read_last_lines,
 )
 from smartdiet_assets.demo.server_process import compose_environment, compose_launch, write_private
@@ -59,18 +54,9 @@ def has_mariadb() -> bool:
 _INSTALLERS = ("mariadb-install-db", "mysql_install_db")
 
 
-class EmbeddedMariaDB:
-    """A private MariaDB server; as a context manager it runs inside the block.
+class EmbeddedMariaDB(EmbeddedServer):
+    """A private MariaDB server; its `user` has all rights, over TCP from this machine."""
 
-    Attributes:
-        directory: the folder that is kept: password, log, lock, and the data where its account can reach it.
-        data_directory: where the data is (known once started); as root it may be under /var/tmp.
-        port: the TCP port on `host`; 0 until started unless one was asked for.
-        user: an account with all rights, over TCP from this machine.
-        password: its password; kept in a file only the owner can read.
-    """
-
-    host = HOST
     user = "smartdiet"
 
     def __init__(self, directory: Path, *, settings: Mapping[str, str] | None = None, port: int = 0) -> None:
@@ -81,32 +67,8 @@ class EmbeddedMariaDB:
             settings: server settings by name, such as `{"innodb-flush-log-at-trx-commit": "0"}`.
             port: 0 takes a free one.
         """
-        self.directory = directory.resolve()
-        self.data_directory = self.directory / "data"
-        self.port = port
-        self.password = ""
-        self._asked_port = port
+        super().__init__(directory, port, "mariadb.log")
         self._settings = dict(settings or {})
-        self._lock: FolderLock | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log = self.directory / "mariadb.log"
-
-    def __repr__(self) -> str:
-        return f"EmbeddedMariaDB({str(self.directory)!r}, port={self.port})"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def process_id(self) -> int | None:
-        """The server's process id while it runs, else None."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def connect(self, database: str | None = None, **options: Any) -> Connection[Any]:
         """Open a connection as the account with all rights, autocommit on."""
@@ -115,37 +77,29 @@ class EmbeddedMariaDB:
             host=self.host, port=self.port, user=self.user, password=self.password, database=database, **settings
         )
 
-    def start(self) -> None:
-        """Start the server and wait until it accepts connections; creates its data the first time.
+    def _check_installed(self) -> None:
+        self._find_server()
 
-        Raises:
-            ConfigurationError: this machine has no MariaDB.
-            EmbeddedServerError: the folder or the port is in use, or the server does not come up.
-        """
+    def _find_server(self) -> Path:
         server = find_program("mariadbd", "mysqld")
         if server is None or not has_mariadb():
             raise ConfigurationError(f"this machine has no MariaDB; run: {HOW_TO_HAVE_IT}")
-        if self.process_id is not None:
-            raise EmbeddedServerError(f"a server already runs on {self.directory}; stop it or choose another folder")
-        self._abandon()
-        self._lock = open_folder(self.directory)
-        try:
-            placement = place_data(self.directory, server.parent)
-            self.data_directory = placement.data_directory
-            self._create_data(placement)
-            self._launch_on_a_port(server, placement)
-        except BaseException:
-            self.kill()
-            raise
-        atexit.register(self.stop)
+        return server
+
+    def _bring_up(self) -> None:
+        server = self._find_server()
+        placement = place_data(self.directory, server.parent)
+        self.data_directory = placement.data_directory
+        self._create_data(placement)
+        self._launch_on_a_port(server, placement)
 
     def stop(self) -> None:
         """Stop the server, rolling back what is open. Does nothing when it is not running."""
-        self._end(signal.SIGTERM)
+        self._end([(signal.SIGTERM, STOP_TIMEOUT_SECONDS), (signal.SIGKILL, None)])
 
     def kill(self) -> None:
         """End the server at once, as a crash would: the next start recovers from its log."""
-        self._end(signal.SIGKILL)
+        self._end([(signal.SIGKILL, None)])
 
     def remove(self) -> None:
         """Stop the server and remove its folder with all data, also where the data is elsewhere."""
@@ -153,24 +107,6 @@ class EmbeddedMariaDB:
         if self.directory.exists():
             remove_data(place_data(self.directory, Path()))
             shutil.rmtree(self.directory)
-
-    def _end(self, request: signal.Signals) -> None:
-        process = self._process
-        if process is not None and process.poll() is None:
-            for step, timeout in ((request, STOP_TIMEOUT_SECONDS), (signal.SIGKILL, None)):
-                process.send_signal(step)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout)
-                    break
-        self._abandon()
-
-    def _abandon(self) -> None:
-        """Forget a process that has ended, and let others use the folder."""
-        self._process = None
-        atexit.unregister(self.stop)
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
 
     def _create_data(self, placement: Placement) -> None:
         """Create the data the first time, beside its folder: a killed attempt then leaves no half of it."""

