@@ -36,6 +36,8 @@ class _Missing:
 
 
 MISSING = _Missing()
+#: Stands for whenever a document was found to be gone.
+MARKED = "marked"
 
 
 def follow(document: Any, path: str) -> Any:
@@ -235,6 +237,25 @@ class MirrorOracle:
             if not synced:
                 self.expected[table.name].rejected = None
         return self.expected
+
+    def reconcile(self, collections: Mapping[str, Sequence[Document]]) -> None:
+        """Move on to the state after a reconcile pass: what `on_delete` says of the rows of documents that are gone.
+
+        Which other document of their key shows instead is known after the next sync only.
+        """
+        for table in self.schema.tables.values():
+            there = {describe(table, document).value for document in collections.get(table.mongo_collection, [])}
+            position = _position(table, table.document_column)
+            expected = self.expected[table.name]
+            kept = [row for row in expected.rows if row[position] in there]
+            gone = [row for row in expected.rows if row[position] not in there]
+            if table.on_delete == "flag":
+                mark = _position(table, "deleted_at")
+                kept = [(*row[:mark], None, *row[mark + 1 :]) for row in kept]
+                gone = [(*row[:mark], MARKED, *row[mark + 1 :]) for row in gone]
+            expected.rows = kept if table.on_delete == "delete" else kept + gone
+        # What pointed at them goes too, or loses its reference.
+        self.observe({}, self._choose, tables=())
 
     def parent_values(self, table: str, column: str) -> set[Any]:
         """All values of a column of a table as it stands."""
@@ -467,6 +488,8 @@ def comparable(column: Column, value: Any) -> Any:
     """A value in the form both sides share: NaN equals NaN, padding is dropped, 4-byte floats are rounded."""
     if value is None:
         return None
+    if column.name == "deleted_at" and column.implicit:
+        return MARKED
     if column.type.name == "char":
         return value.rstrip(" ")
     if column.type.name == "real":

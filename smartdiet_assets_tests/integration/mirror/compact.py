@@ -155,6 +155,26 @@ collections:
 """
 )
 
+#: What `on_delete` says of each table in `RECONCILED`.
+ON_DELETE = {
+    "teams": "delete",
+    "events": "flag",
+    "menus": "delete",
+    "people": "delete",
+    "person_events": "delete",
+    "person_menus": "flag",
+    "person_seen": "delete",
+    "meals": "delete",
+    "notes": "flag",
+}
+#: The same, with deletions found by a reconcile pass.
+RECONCILED = re.sub(
+    rf"^  ({'|'.join(ON_DELETE)}):.*\n",
+    lambda found: f"{found[0]}    on_delete: {ON_DELETE[found[1]]}\n",
+    SCHEMA,
+    flags=re.MULTILINE,
+)
+
 TABLES = tuple(re.findall(r"^  (\w+):", SCHEMA.partition("tables:")[2], re.MULTILINE))
 
 #: How many documents a collection has at most. Few, so that random edits meet each other.
@@ -291,6 +311,11 @@ class Deletion:
 
 
 @dataclass(frozen=True)
+class Reconcile:
+    """A reconcile pass over every table."""
+
+
+@dataclass(frozen=True)
 class Sync:
     """One run of every table, or of those an operator picks; `kind` is that of the window request."""
 
@@ -298,7 +323,7 @@ class Sync:
     tables: frozenset[str] | None = None
 
 
-Step = Edit | Deletion | Sync
+Step = Edit | Deletion | Reconcile | Sync
 
 
 def edits(silent: bool = False) -> st.SearchStrategy[Edit]:
@@ -335,4 +360,19 @@ def days(captured: bool = False) -> st.SearchStrategy[list[Step]]:
     part = st.frozensets(st.sampled_from(TABLES), min_size=1, max_size=6).map(lambda names: Sync("newest", names))
     sync = st.one_of(whole, whole, part)
     day: st.SearchStrategy[list[Step]] = st.builds(lambda saves, run: [*saves, run], burst, sync)
+    return st.lists(day, min_size=2, max_size=5).map(lambda parts: [step for part in parts for step in part])
+
+
+def reconciled_days() -> st.SearchStrategy[list[Step]]:
+    """A history in which documents are deleted, and found by a reconcile pass.
+
+    After the pass comes a sync of every table: until then, a document of a shared key may show that the oracle does
+    not remember.
+    """
+    burst = st.lists(edits(), min_size=1, max_size=8)
+    ends = st.lists(deletions(), max_size=4)
+    whole = st.sampled_from([Sync(), Sync(), Sync(), Sync("full")])
+    day: st.SearchStrategy[list[Step]] = st.builds(
+        lambda saves, gone, run: [*saves, *gone, Reconcile(), run] if gone else [*saves, run], burst, ends, whole
+    )
     return st.lists(day, min_size=2, max_size=5).map(lambda parts: [step for part in parts for step in part])

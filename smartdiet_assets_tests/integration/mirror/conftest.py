@@ -25,3 +25,11 @@ def captured(tmp_path: Path, mongo_database: Database[Any], postgres: psycopg.Co
     path = tmp_path / "captured.yaml"
     path.write_text(compact.CAPTURED)
     return Mirrored(load_schema(path), mongo_database, postgres)
+
+
+@pytest.fixture
+def reconciled(tmp_path: Path, mongo_database: Database[Any], postgres: psycopg.Connection[Any]) -> Mirrored:
+    """The same by the documents' dates, with deletions found by reconcile passes."""
+    path = tmp_path / "reconciled.yaml"
+    path.write_text(compact.RECONCILED)
+    return Mirrored(load_schema(path), mongo_database, postgres)

@@ -5,7 +5,8 @@ Not here: which documents there are, or what the oracle thinks (`oracle`).
 """
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -13,8 +14,10 @@ from psycopg import sql
 from pymongo.database import Database
 
 from smartdiet_assets.assets.mirror import MirrorResult, mirror_table
+from smartdiet_assets.assets.reconciliation import reconcile_tables
+from smartdiet_assets.assets.sources import MongoSource, Source
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets_tests.oracle import MirrorOracle, compare, read_collections
 
 #: Where every row is, and the transaction that wrote it: (ctid, xmin) by table. A rewritten row changes both.
@@ -59,6 +62,26 @@ class Mirrored:
         self.oracle.observe(read_collections(self.mongo, self.schema), self._holder, tables)
         with self.connection.transaction():
             return compare(self.connection, self.oracle)
+
+    def reconcile(self) -> None:
+        """Reconcile every table, whatever share of its documents is gone; the oracle follows."""
+        collections = read_collections(self.mongo, self.schema)
+
+        @contextmanager
+        def open_source(table: Table) -> Iterator[Source]:
+            yield MongoSource(self.schema, table, self.mongo, self.batch_size)
+
+        passing = reconcile_tables(
+            self.schema, set(self.schema.tables), self._connect, open_source, run_id="reconcile", force=True
+        )
+        present = self.mongo.list_collection_names()
+        for name, result in passing:
+            # A collection that never had a document is not there.
+            assert not result.error or self.schema.tables[name].mongo_collection not in present, result.error
+        self.oracle.reconcile(collections)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.connection.info.dsn, password=self.connection.info.password)
 
     def _holder(self, name: str, values: list[Any]) -> Any:
         """Where the rules leave open which of several documents has the place, any one of them will do."""

@@ -33,6 +33,14 @@ def test_every_captured_table_does_too_with_deletions_and_changes_without_a_date
     relive(captured, history)
 
 
+@randomly
+@given(history=compact.reconciled_days())
+def test_every_reconciled_table_does_too_with_deletions_found_by_a_pass(
+    reconciled: Mirrored, history: list[compact.Step]
+) -> None:
+    relive(reconciled, history)
+
+
 def relive(mirrored: Mirrored, history: list[compact.Step]) -> None:
     """Go through a history, and look after every sync."""
     mirrored.forget()
@@ -46,6 +54,8 @@ def relive(mirrored: Mirrored, history: list[compact.Step]) -> None:
             )
         elif isinstance(step, compact.Deletion):
             application.delete(step.collection, step.number)
+        elif isinstance(step, compact.Reconcile):
+            mirrored.reconcile()
         else:
             differences = mirrored.sync(WindowRequest(step.kind), step.tables)
             assert not differences, f"after step {number}:\n" + "\n".join(differences)

@@ -80,9 +80,9 @@ class Clinic:
             [{"user": user, "day": 1, "mood": mood, **dates} for user in self.users for mood in (1, 2)]
         )
 
-    def sync(self, kind: Any = "full") -> None:
-        """Mirror every table."""
-        for table in self.schema.tables.values():
+    def sync(self, kind: Any = "full", *tables: str) -> None:
+        """Mirror every table, or those named."""
+        for table in (self.schema.tables[name] for name in tables or self.schema.tables):
             mirror_table(self.schema, table, self.mongo, self.connection, run_id="sync", request=WindowRequest(kind))
 
     def reconcile(
