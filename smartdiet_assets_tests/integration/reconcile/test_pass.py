@@ -285,3 +285,16 @@ def test_a_restored_document_is_mirrored_again(clinic: Clinic, mongo_database: D
     mongo_database.users.insert_one(document)
     clinic.sync("newest")
     assert [len(clinic.rows(table, "1")) for table in ("users", "friends", "logs")] == [10, 20, 10]
+
+
+def test_a_restored_document_comes_back_although_the_next_run_reads_what_the_last_one_read(clinic: Clinic) -> None:
+    clinic.sync()
+    clinic.sync("newest")
+    document = clinic.mongo.users.find_one({"_id": clinic.users[0]})
+    assert document is not None
+    clinic.mongo.users.delete_one({"_id": clinic.users[0]})
+    clinic.reconcile("users")
+    clinic.mongo.users.insert_one(document)
+    clinic.sync("newest")
+    clinic.sync("newest")
+    assert [len(clinic.rows(table, "1")) for table in ("users", "friends", "logs")] == [10, 20, 10]
