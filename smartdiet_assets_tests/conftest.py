@@ -37,6 +37,19 @@ FAST_POSTGRES = {
 _numbers = count(1)
 
 
+#: The property of a test whose text is printed after all tests, also when they pass.
+FIGURES = "figures"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests measured or counted."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if name == FIGURES:
+                terminalreporter.section(report.nodeid.rpartition("::")[2])
+                terminalreporter.line(str(text))
+
+
 def skip_or_fail(reason: str) -> NoReturn:
     """Skip a test whose real part is missing here; in CI, where nothing may be missing, fail it."""
     if os.environ.get("CI", "").lower() == "true":

@@ -1,13 +1,13 @@
 """Runs and servers killed at random moments, while documents keep changing: in the end every table is right.
 
-SMARTDIET_KILLS is how many kills there are, SMARTDIET_KILL_SEED which ones. With -s the counts are printed.
+SMARTDIET_KILLS is how many kills there are, SMARTDIET_KILL_SEED which ones. The counts are printed after the tests.
 """
 
 import os
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.demo.server_folder import find_free_port
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets_tests.conftest import FAST_POSTGRES
+from smartdiet_assets_tests.conftest import FAST_POSTGRES, FIGURES
 from smartdiet_assets_tests.integration.crashes.runner import Runner, build_fork_server
 from smartdiet_assets_tests.integration.crashes.writer import SCHEMA, Writer
 from smartdiet_assets_tests.oracle import MirrorOracle, compare, read_collections
@@ -75,6 +75,7 @@ class Crashes:
             "SMARTDIET_SCHEMAS": str(folder / "schemas.yaml"),
             "DAGSTER_HOME": str(folder),
             "BATCH_SIZE": "50",
+            "SMARTDIET_MARK_PARTITIONS": "false",
         }
         with self.connect("postgres") as connection:
             connection.execute("CREATE DATABASE mirror")
@@ -203,7 +204,9 @@ def crashes(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600 + 30 * KILLS)
-def test_after_any_kills_every_table_equals_the_oracle(crashes: Crashes) -> None:
+def test_after_any_kills_every_table_equals_the_oracle(
+    crashes: Crashes, record_property: Callable[[str, object], None]
+) -> None:
     started = time.monotonic()
     crashes.writer.start()
     for number in range(1, KILLS + 1):
@@ -222,5 +225,8 @@ def test_after_any_kills_every_table_equals_the_oracle(crashes: Crashes) -> None
     assert all(rows.values())
     crashes.sync_once("fresh")
     assert crashes.list_relations("mirror") == crashes.list_relations("fresh")
-    print(f"seed {SEED}, {time.monotonic() - started:.0f} s: {crashes.describe()}")
-    print(f"{crashes.comparisons} comparisons, edits {dict(crashes.writer.edits)}, rows {rows}")
+    record_property(
+        FIGURES,
+        f"seed {SEED}, {time.monotonic() - started:.0f} s: {crashes.describe()}\n"
+        f"{crashes.comparisons} comparisons, edits {dict(crashes.writer.edits)}, rows {rows}",
+    )
