@@ -32,7 +32,7 @@ from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Schema, Table
 
 #: Takes the encoded ids that a document may have, gives the document column values of those that are there.
-Confirm = Callable[[Sequence[str]], Iterable[object]]
+AskAgain = Callable[[Sequence[str]], Iterable[object]]
 
 #: Documents not marked as gone that were found in the source's ids, and ids the source was asked about again.
 _BACK = sql.Identifier("pg_temp", "mirror_back")
@@ -110,7 +110,7 @@ def reconcile_rows(
     schema: Schema,
     table: Table,
     source_ids: SourceIds,
-    confirm: Confirm,
+    ask_again: AskAgain,
     *,
     run_id: str,
     deleted_at: datetime,
@@ -122,7 +122,7 @@ def reconcile_rows(
 
     Args:
         connection: outside of a transaction; the one the ids were stored through.
-        confirm: asks the source about ids again.
+        ask_again: asks the source about ids again.
         deleted_at: what `flag` stores: the source's clock, naive UTC.
         dry_run: do it all, and roll it back: the counts are those of the real pass.
         force: also where more is gone than `max_deletions` allows, and where the source is empty.
@@ -141,7 +141,7 @@ def reconcile_rows(
             result.gone = whole
             result.refused = f"the source has no document at all, and the table has {result.rows:,} rows"
         else:
-            _find_gone(connection, table, source_ids, confirm)
+            _find_gone(connection, table, source_ids, ask_again)
             result.gone = _count_gone(connection, table)
             if not force and not table.max_deletions.allows(result.gone, whole):
                 result.refused = (
@@ -149,7 +149,7 @@ def reconcile_rows(
                     f" more than max_deletions ({table.max_deletions}) allows"
                 )
         if not result.refused and table.on_delete != "keep":
-            _apply(connection, schema, table, source_ids, confirm, result, run_id, deleted_at, force)
+            _apply(connection, schema, table, source_ids, ask_again, result, run_id, deleted_at, force)
         if dry_run or result.refused:
             raise psycopg.Rollback
     return result
@@ -160,14 +160,14 @@ def _apply(
     schema: Schema,
     table: Table,
     source_ids: SourceIds,
-    confirm: Confirm,
+    ask_again: AskAgain,
     result: Reconciliation,
     run_id: str,
     deleted_at: datetime,
     force: bool,
 ) -> None:
     result.applied = True
-    if table.on_delete == "flag" and _find_back(connection, table, source_ids, confirm):
+    if table.on_delete == "flag" and _find_back(connection, table, source_ids, ask_again):
         result.restored = clear_marks(connection, schema, table, _BACK, run_id)
     if not _has_rows(connection, DELETED):
         return
@@ -225,19 +225,19 @@ def _present(connection: Connection, table: Table) -> list[sql.Identifier]:
     return [r for r in _relations(table) if fetch_value(connection, there, [r.as_string(connection)])]
 
 
-def _find_gone(connection: Connection, table: Table, source_ids: SourceIds, confirm: Confirm) -> None:
+def _find_gone(connection: Connection, table: Table, source_ids: SourceIds, ask_again: AskAgain) -> None:
     """Collect the documents in the table that the source has no more, in `DELETED`."""
     create_document_ids(connection, table, DELETED)
     _collect(connection, table, DELETED, source_ids, "NOT EXISTS", _living(table))
-    _drop_confirmed(connection, table, DELETED, confirm, there=True)
+    _drop_confirmed(connection, table, DELETED, ask_again, there=True)
 
 
-def _find_back(connection: Connection, table: Table, source_ids: SourceIds, confirm: Confirm) -> bool:
+def _find_back(connection: Connection, table: Table, source_ids: SourceIds, ask_again: AskAgain) -> bool:
     """Collect the marked documents that the source has, in `_BACK`; tell whether there are any."""
     marked = sql.SQL("t.{} IS NOT NULL").format(name(DELETED_AT))
     create_document_ids(connection, table, _BACK)
     _collect(connection, table, _BACK, source_ids, "EXISTS", marked)
-    _drop_confirmed(connection, table, _BACK, confirm, there=False)
+    _drop_confirmed(connection, table, _BACK, ask_again, there=False)
     return _has_rows(connection, _BACK)
 
 
@@ -280,12 +280,12 @@ def _collect(
 
 
 def _drop_confirmed(
-    connection: Connection, table: Table, relation: sql.Identifier, confirm: Confirm, *, there: bool
+    connection: Connection, table: Table, relation: sql.Identifier, ask_again: AskAgain, *, there: bool
 ) -> None:
     """Ask the source about each collected id, and drop those that are `there`, or those that are not."""
     create_document_ids(connection, table, _FOUND)
     for texts in _stream_texts(connection, table, relation):
-        found = confirm([spelling for text in texts for spelling in spell_document(text)])
+        found = ask_again([spelling for text in texts for spelling in spell_document(text)])
         copy_document_ids(connection, table, _FOUND, found)
     execute(connection, sql.SQL("ANALYZE {}").format(_FOUND))
     execute(

@@ -4,12 +4,13 @@ Dagster's own work is the floor: a graph of as many empty assets with the same d
 the same instance; and importing Dagster and defining them.
 """
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest.mock import patch
 
 import dagster as dg
 
@@ -50,7 +51,7 @@ def run_idle(servers: Servers, settings: Settings) -> Iterator[Comparison]:
             "DAGSTER_HOME": home,
             "SMARTDIET_MARK_PARTITIONS": "false",
         }
-        with patch.dict("os.environ", variables), open_instance(CONFIG) as instance:
+        with set_environment(variables), open_instance(CONFIG) as instance:
             write_company(mongo, 1, _SCALE)
             environment = read_environment()
             schema = load_schema(*environment.schema_files)
@@ -91,7 +92,7 @@ def run_idle(servers: Servers, settings: Settings) -> Iterator[Comparison]:
 
 def run_loading(servers: Servers, settings: Settings) -> Iterator[Comparison]:
     """Compare loading the code location, in a process of its own, with what Dagster itself takes."""
-    with TemporaryDirectory() as folder, patch.dict("os.environ", {"SMARTDIET_SCHEMAS": str(CONFIG / "schemas.yaml")}):
+    with TemporaryDirectory() as folder, set_environment({"SMARTDIET_SCHEMAS": str(CONFIG / "schemas.yaml")}):
         assets = len(load_schema(*read_environment().schema_files).tables)
         floor = Path(folder, "floor.py")
         floor.write_text(
@@ -112,6 +113,18 @@ def run_loading(servers: Servers, settings: Settings) -> Iterator[Comparison]:
         ]
         rounds = measure("loading", "the code location", contestants, settings.pairs, settings.on_round)
         yield rounds.compare("location", EMPTY_LOCATION)
+
+
+@contextmanager
+def set_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process, and of those it starts, inside the block."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def build_empty_graph(schema: Schema, tables: list[str]) -> dg.Definitions:

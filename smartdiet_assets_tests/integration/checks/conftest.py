@@ -24,6 +24,14 @@ def empty(tmp_path: Path, mongo_database: Database[Any], postgres: psycopg.Conne
 
 
 @pytest.fixture
+def unlimited(tmp_path: Path, mongo_database: Database[Any], postgres: psycopg.Connection[Any]) -> Checked:
+    """Nothing in either database, and no limit of rejects, beyond which a run would fail."""
+    path = tmp_path / "compact.yaml"
+    path.write_text(compact.SCHEMA)
+    return Checked(Mirrored(load_schema(path), mongo_database, postgres))
+
+
+@pytest.fixture
 def checked(empty: Checked) -> Checked:
     """A small company, mirrored."""
     empty.save_company()

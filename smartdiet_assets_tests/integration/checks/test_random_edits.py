@@ -20,9 +20,9 @@ EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "6"))
     print_blob=True,
 )
 @given(history=compact.days())
-def test_a_mirror_that_is_up_to_date_passes(empty: Checked, history: list[compact.Edit | compact.Sync]) -> None:
-    empty.mirrored.forget()
-    again = Checked(empty.mirrored)
+def test_a_mirror_that_is_up_to_date_passes(unlimited: Checked, history: list[compact.Edit | compact.Sync]) -> None:
+    unlimited.mirrored.forget()
+    again = Checked(unlimited.mirrored)
     for step in history:
         if isinstance(step, compact.Edit):
             again.application.save(
