@@ -18,12 +18,15 @@ import psycopg
 import pytest
 from bson import ObjectId
 from pymongo import MongoClient
+from pymongo.database import Database
 
 from smartdiet_assets.assets import tables as table_assets
 from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.demo.server_folder import find_free_port
+from smartdiet_assets.load.advisory import LOCK_CLASS, build_lock_number
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.replaced_tool.leaky_strategies import MARK
@@ -55,6 +58,7 @@ tables:
       - {name: at, sql_type: TIMESTAMP, item_field: at}
     unique_constraints: [[user_id, event_id]]
 """
+CONFIG = Path(__file__).parents[3] / "config"
 BUGS = "smartdiet_assets_tests.integration.replaced_tool.leaky_strategies"
 DAY = datetime(2024, 3, 10)
 #: What can be wrong with a user: each a document of its own. All of it is marked.
@@ -219,10 +223,21 @@ def merge_with_a_failing_statement(plant: Plant, postgres: psycopg.Connection[An
     return "SQLSTATE 22P02"
 
 
+def reject_too_many(plant: Plant, postgres: psycopg.Connection[Any]) -> str:
+    plant.schemas.write_text(plant.schemas.read_text().replace("  users:\n", "  users:\n    max_rejects: 1\n"))
+    return "max_rejects"
+
+
+def wait_for_another_run(plant: Plant, postgres: psycopg.Connection[Any]) -> str:
+    postgres.execute("SELECT pg_advisory_lock(%s, %s)", [LOCK_CLASS, build_lock_number("users")])
+    plant.run_config = {"resources": {"settings": {"config": {"lock_timeout": 0.2}}}}
+    return "another run has the table"
+
+
 MISHAPS = [
     stay_healthy, change_the_structure, add_a_check_of_the_operators, lose_the_source, misspell_the_url,
     change_the_password_of_the_source, lose_the_target, change_the_password_of_the_target, merge_with_a_bug,
-    merge_with_a_failing_statement,
+    merge_with_a_failing_statement, reject_too_many, wait_for_another_run,
 ]  # fmt: skip
 
 
@@ -248,6 +263,7 @@ def test_a_run_through_dagster_shows_no_value_and_no_secret(
         (misspell_the_url, ("sync users",)),
         (change_the_password_of_the_target, ("status",)),
         (merge_with_a_bug, ("sync",)),
+        (reject_too_many, ("sync", "sync --json")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -259,6 +275,50 @@ def test_the_command_line_shows_no_value_and_no_secret(
     done = [plant.command(*line.split()) for line in commands]
     assert all(said and bool(code) == bool(failure) for code, said in done)
     assert plant.find("\n".join(said for _, said in done)) == []
+
+
+#: Of every type and fault a field may meet.
+MARKED_VALUES: tuple[Any, ...] = (MARK, {MARK: MARK}, [MARK, {MARK: MARK}], f"{MARK}\0", MARK * 200)
+
+
+def mark_texts(value: Any) -> Any:
+    """Put the mark into every text of a document, however deep."""
+    if isinstance(value, dict):
+        return {key: mark_texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [mark_texts(item) for item in value]
+    return f"{MARK}{value}" if isinstance(value, str) else value
+
+
+def write_marked_company(database: Database[Any]) -> None:
+    """Write a small company, and of each collection documents with the mark in one field after the other."""
+    write_company(database, 1, 0.0005)
+    for name in database.list_collection_names():
+        marked = []
+        for document in database[name].find().limit(3):
+            marked.append({**mark_texts(document), "_id": ObjectId()})
+            for field in document.keys() - {"_id"}:
+                marked += [{**document, "_id": ObjectId(), field: value} for value in MARKED_VALUES]
+        if marked:
+            database[name].insert_many(marked)
+
+
+def test_marks_in_every_field_of_every_collection_show_nowhere(
+    plant: Plant, planted_server: EmbeddedMongo, postgres: psycopg.Connection[Any]
+) -> None:
+    """The project's own tables, through every command that looks at documents."""
+    with MongoClient[dict[str, Any]](planted_server.uri) as client:
+        client.drop_database("company")
+        write_marked_company(client.company)
+    plant.set("MONGODB_DATABASE", "company")
+    plant.set("SMARTDIET_SCHEMAS", str(CONFIG / "schemas.yaml"))
+    for line in ("sync", "sync --json --full", "status", "rejects --limit 0", "check --json", "reconcile --dry-run"):
+        code, said = plant.command(*line.split())
+        assert code in (0, 1), line
+        assert plant.find(said) == [], line
+    rejected = postgres.execute("SELECT count(DISTINCT table_name) FROM smartdiet.rejected_rows").fetchone()
+    assert rejected is not None
+    assert rejected[0] > 20
 
 
 def test_a_bug_anywhere_in_a_run_shows_its_type_and_place_only(
