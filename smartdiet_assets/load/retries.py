@@ -26,13 +26,16 @@ RETRY_CHUNK = 100
 #: How many documents tried before one run tries again.
 RETRY_LIMIT = 2_000
 
-# An id is asked for once, whether it was rejected here, waits here, or is waited for elsewhere.
+# An id that could not be read (''), or is kept as a digest because of its length, cannot be asked for: its document is
+# read again when it changes, or by a full read. Any other is asked for once, whether it was rejected
+# here, waits here, or is waited for elsewhere.
 _NEW = """\
 SELECT document_id, false AS is_parent
 FROM smartdiet.awaited_parents
 WHERE table_name = {table}
   AND arrived
   AND document_id <> ''
+  AND NOT starts_with(document_id, 'sha256:')
 UNION
 SELECT parent_id, true
 FROM smartdiet.missing_parents
@@ -47,7 +50,8 @@ JOIN smartdiet.awaited_parents AS a ON a.parent_id = r.{parent_column}::text
 WHERE a.parent_table = {table}
   AND a.table_name = {table}
   AND a.column_name = {column}
-  AND a.document_id <> ''"""
+  AND a.document_id <> ''
+  AND NOT starts_with(a.document_id, 'sha256:')"""
 
 _IN_TURN = """
 UNION
@@ -59,6 +63,7 @@ UNION
       FROM smartdiet.rejected_rows
       WHERE table_name = {table}
         AND document_id <> ''
+        AND NOT starts_with(document_id, 'sha256:')
       ORDER BY last_seen
       LIMIT {limit}
     )
@@ -68,6 +73,7 @@ UNION
       FROM smartdiet.awaited_parents
       WHERE table_name = {table}
         AND document_id <> ''
+        AND NOT starts_with(document_id, 'sha256:')
       ORDER BY tried_at
       LIMIT {limit}
     )

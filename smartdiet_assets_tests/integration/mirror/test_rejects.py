@@ -129,3 +129,15 @@ def test_what_was_nulled_and_clamped_is_counted_by_column(teams: Mirrored) -> No
     assert sorted(teams.connection.execute("SELECT note, age FROM people").fetchall(), key=str) == [
         ("ab", None), ("lon", 1), ("ok", None),
     ]  # fmt: skip
+
+
+def test_a_document_whose_id_is_kept_as_a_digest_stays_listed_until_it_is_read_again(teams: Mirrored) -> None:
+    """Nobody can ask for it by id, so that not finding it says nothing."""
+    teams.mongo.teams.insert_one({"_id": "x" * 3_000, "creation_date": _LONG_AGO})
+    teams.mongo.teams.insert_one({"creation_date": datetime(2024, 5, 1)})
+    for _ in range(3):
+        teams.run(tables=["teams"])
+        assert [(record[1], record[2]) for record in records(teams)] == [("id", "too_long")]
+    teams.mongo.teams.delete_one({"creation_date": _LONG_AGO})
+    teams.run(WindowRequest("full"), tables=["teams"])
+    assert records(teams) == []
