@@ -5,7 +5,6 @@ import dagster as dg
 from smartdiet_assets.assets.checks import build_check_job, build_check_schedule, build_checks
 from smartdiet_assets.assets.jobs import build_domain_jobs, build_mirror_job, build_tags, choose_executor
 from smartdiet_assets.assets.partitions import build_partitions
-from smartdiet_assets.assets.picked_runs import leave_checks_out_of_picked_runs
 from smartdiet_assets.assets.reconcile import build_reconcile_job, build_reconcile_schedule
 from smartdiet_assets.assets.schedules import build_mirror_schedule
 from smartdiet_assets.assets.sensors import build_change_sensor
@@ -32,7 +31,7 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
     reconcile_job = build_reconcile_job(schema, environment)
     checks = build_checks(schema)
     check_job = build_check_job(schema, environment, checks)
-    definitions = dg.Definitions(
+    return dg.Definitions(
         assets=assets,
         asset_checks=checks,
         jobs=[mirror_job, *build_domain_jobs(schema, environment), reconcile_job, check_job],
@@ -57,8 +56,6 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
         },
         executor=choose_executor(environment.executor),
     )
-    leave_checks_out_of_picked_runs(definitions)
-    return definitions
 
 
 @dg.definitions

@@ -95,15 +95,17 @@ def test_where_a_check_is_added_to_a_run_of_tables_it_ends_at_once(
     assert not result.get_asset_check_evaluations()
 
 
-def test_assets_picked_in_dagit_or_on_the_command_line_bring_no_checks_along(schema: Schema) -> None:
-    """Dagit sends the checks that belong to the job it starts; the command line leaves the choice to Dagster."""
+def test_a_range_of_partitions_can_be_launched_with_the_checks_that_dagster_adds(schema: Schema) -> None:
+    """Dagit's backfill daemon asks for the picked tables and all their checks."""
     repository = build_definitions(schema, read_environment()).get_repository_def()
     snaps = asset_check_node_snaps_from_repo(repository)
     assert len(snaps) == 2 * len(KINDS)
-    assert {tuple(snap.job_names) for snap in snaps} == {("checks",)}
     picked = repository.get_implicit_job_def_for_assets([dg.AssetKey("users")])
     assert picked is not None
-    assert not picked.get_subset(asset_selection={dg.AssetKey("users")}).asset_layer.asset_graph.asset_check_keys
+    users = dg.AssetKey("users")
+    checks = {dg.AssetCheckKey(users, kind) for kind in KINDS}
+    subset = picked.get_subset(asset_selection={users}, asset_check_selection=checks)
+    assert set(subset.asset_layer.asset_graph.asset_check_keys) == checks
 
 
 def test_a_server_that_is_away_fails_its_checks_with_a_sentence(
