@@ -18,7 +18,6 @@ from smartdiet_assets.errors import ConfigurationError, SmartdietError
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import build_configured, read_environment, require_read
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
-from smartdiet_assets.resources.mongo import SECRET
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TABLES, compose_source_name
 
 if TYPE_CHECKING:
@@ -60,9 +59,7 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
     port: int = Field(default=3306, description="TCP port (MATOMO_PORT).")
     database: str = Field(default="matomo", description="Name of the database (MATOMO_DATABASE).")
     user: str = Field(default="root", description="Name of the user (MATOMO_USER).")
-    password: str = Field(
-        default="", repr=False, json_schema_extra=SECRET, description="Its password (MATOMO_PASSWORD)."
-    )
+    password: str = Field(default="", repr=False, description="Its password (MATOMO_PASSWORD).")
     table_prefix: str = Field(
         default=DEFAULT_PREFIX, description="What the names of its tables begin with (MATOMO_TABLE_PREFIX)."
     )

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from dagster import ConfigurableResource, InitResourceContext
-from pydantic import Field, JsonValue, PrivateAttr
+from pydantic import Field, PrivateAttr
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -21,8 +21,6 @@ from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import build_configured, read_environment, require_read
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 
-#: How a field says that Dagit must not show it.
-SECRET: dict[str, JsonValue] = {"dagster__is_secret": True}
 # The hosts stand after the only "@", their ports are numbers. Where it is otherwise, a part of a password that was
 # not encoded could pass for a host.
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^@/?:,\[\]]+)(?::\d{1,5})?"
@@ -42,7 +40,6 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
     url: str = Field(
         default="mongodb://localhost:27017",
         repr=False,
-        json_schema_extra=SECRET,
         description="URL of the server, with user and password where it needs them (MONGODB_URL).",
     )
     database: str = Field(default="default", description="Name of the database (MONGODB_DATABASE).")

@@ -18,7 +18,6 @@ from pydantic import Field, PrivateAttr
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import build_configured, read_environment, require_read
-from smartdiet_assets.resources.mongo import SECRET
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
 
@@ -54,9 +53,7 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
     port: int = Field(default=5432, description="TCP port (POSTGRES_PORT).")
     database: str = Field(default="database", description="Name of the database (POSTGRES_DATABASE).")
     user: str = Field(default="user", description="Name of the user (POSTGRES_USER).")
-    password: str = Field(
-        default="", repr=False, json_schema_extra=SECRET, description="Its password (POSTGRES_PASSWORD)."
-    )
+    password: str = Field(default="", repr=False, description="Its password (POSTGRES_PASSWORD).")
     connect_timeout: float = Field(
         default=10.0, ge=2, description="Seconds to open a connection, 2 at least (CONNECT_TIMEOUT)."
     )

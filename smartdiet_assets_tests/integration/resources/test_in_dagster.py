@@ -73,9 +73,14 @@ def test_without_variables_the_defaults_are_used_and_shown(
         assert mongo.url == "mongodb://localhost:27017"
 
 
-def test_dagster_masks_the_secret_fields_also_where_code_gives_them_plainly() -> None:
-    for resource, field in ((PostgresResource(), "password"), (MongoResource(), "url")):
-        assert resource.get_resource_definition().config_schema.config_type.fields[field].is_secret
+def test_the_launchpad_offers_the_variable_and_no_mask_in_its_place(configured_servers: None) -> None:
+    """Dagster fills the launchpad with the defaults and puts a mask for a field marked as secret: runs would log in
+    with the mask. So the fields are not marked, and the default is the name of the variable.
+    """
+    for resource, field in ((build_postgres_resource(), "password"), (build_mongo_resource(), "url")):
+        found = resource.get_resource_definition().config_schema.config_type.fields[field]
+        assert not found.is_secret
+        assert list(found.default_value) == ["env"]
 
 
 def test_a_failed_run_keeps_the_password_out_of_its_events(
