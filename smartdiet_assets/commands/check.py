@@ -1,0 +1,42 @@
+"""`smartdiet check`."""
+
+import json
+import sys
+
+import click
+
+from smartdiet_assets.commands.session import Session
+from smartdiet_assets.errors import ConfigurationError
+
+
+@click.command()
+@click.argument("tables", nargs=-1)
+@click.option("--sample", type=click.IntRange(min=1), help="Documents of each collection to compare; 500 by default.")
+@click.option("--all", "everything", is_flag=True, help="Compare every document with its rows.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.pass_obj
+def check(session: Session, tables: tuple[str, ...], sample: int | None, everything: bool, as_json: bool) -> None:
+    """Compare all tables, or TABLES, with their source and their declaration. Changes nothing.
+
+    Exits 1 if a check failed that is more than a warning.
+    """
+    from smartdiet_assets.checks.evaluation import DEFAULT_SAMPLE
+    from smartdiet_assets.operations.check import build_checks_grid, print_findings, run_checks
+    from smartdiet_assets.operations.reports import open_console
+    from smartdiet_assets.operations.sync import leave_out_matomo
+
+    if everything and sample is not None:
+        raise ConfigurationError("--sample and --all exclude each other")
+    selection = session.pick(tables)
+    if not tables:
+        selection = leave_out_matomo(session.schema, session.environment, selection, open_console(errors=True))
+    report = run_checks(
+        session.schema, session.environment, selection, sample=None if everything else sample or DEFAULT_SAMPLE
+    )
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        console = open_console()
+        console.print(build_checks_grid(report))
+        print_findings(console, report)
+    sys.exit(1 if report.failed else 0)

@@ -1,0 +1,17 @@
+"""`smartdiet home`."""
+
+import click
+
+from smartdiet_assets.commands.session import Session
+
+
+@click.command()
+@click.pass_obj
+def home(session: Session) -> None:
+    """Prepare the folder of Dagster's runs and events, and print it.
+
+    `export DAGSTER_HOME=$(smartdiet home)` lets dagster dev, dagster-webserver and dagster-daemon share it.
+    """
+    from smartdiet_assets.operations.instance import choose_dagster_home
+
+    click.echo(choose_dagster_home(session.config_folder))

@@ -1,0 +1,50 @@
+"""`smartdiet reconcile`."""
+
+import json
+import sys
+
+import click
+
+from smartdiet_assets.commands.session import Session, find_unreadable
+
+
+@click.command()
+@click.argument("tables", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Count what would be done, also where on_delete is keep; change nothing.")
+@click.option("--force", is_flag=True, help="Also remove more than max_deletions, and where the source is empty.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.pass_obj
+def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: bool, as_json: bool) -> None:
+    """Remove or mark the rows whose documents are gone, by each table's on_delete.
+
+    Reads only the ids of the documents. Exits 1 if a table was refused or failed (the others still run), 2 if nothing
+    could be run at all.
+    """
+    from smartdiet_assets.assets.reconciliation import TableReconciliation
+    from smartdiet_assets.load.reconciliation import Reconciliation
+    from smartdiet_assets.operations.reconcile import run_reconcile
+    from smartdiet_assets.operations.reports import build_reconcile_grid, open_console, print_failures, show_progress
+    from smartdiet_assets.operations.sync import leave_out_matomo
+
+    selection = session.pick(tables)
+    errors = open_console(errors=True)
+    if not tables:
+        selection = leave_out_matomo(session.schema, session.environment, selection, errors)
+    unreadable = find_unreadable(session.schema, selection)
+    try:
+        with show_progress(errors):
+            outcome = run_reconcile(
+                session.schema, [name for name in selection if name not in unreadable], dry_run=dry_run, force=force
+            )
+    except KeyboardInterrupt:
+        errors.print("Interrupted; the tables that were finished stay as they are.")
+        sys.exit(130)
+    outcome.tables.update(
+        {name: TableReconciliation(Reconciliation(), error=fault) for name, fault in unreadable.items()}
+    )
+    if as_json:
+        click.echo(json.dumps(outcome.as_json()))
+    else:
+        open_console().print(build_reconcile_grid(outcome))
+    print_failures(errors, outcome.failed)
+    sys.exit(1 if outcome.failed else 0)

@@ -1,0 +1,51 @@
+"""What the commands work with: settings, declared tables, and which of them can be run. Not here: any command."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+
+from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.environment import Environment, read_environment
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets.schema.model import Schema
+
+
+@dataclass
+class Session:
+    """What a command works with, read from the environment when first needed."""
+
+    @cached_property
+    def environment(self) -> Environment:
+        return read_environment()
+
+    @cached_property
+    def schema(self) -> Schema:
+        return load_schema(*self.environment.schema_files)
+
+    @property
+    def config_folder(self) -> Path:
+        return Path(self.environment.schemas_path).resolve().parent
+
+    def pick(self, tables: Sequence[str]) -> list[str]:
+        """The tables named on the command line, all of them when none is, in run order."""
+        for name in tables:
+            if name not in self.schema.tables:
+                close = get_close_matches(name, self.schema.tables, n=1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                raise ConfigurationError(f"{self.schema.path} declares no table {name}{hint}")
+        return [name for name in self.schema.tables if not tables or name in tables]
+
+
+def find_unreadable(schema: Schema, tables: Sequence[str]) -> dict[str, str]:
+    """Find the tables whose source cannot be read, each with the reason; raise it where none is left to run."""
+    from smartdiet_assets.operations.connections import find_source_faults, find_target_fault
+
+    if fault := find_target_fault():
+        raise ConfigurationError(fault)
+    faults = find_source_faults(schema.tables[name] for name in tables)
+    unreadable = {name: faults[source] for name in tables if (source := schema.tables[name].source) in faults}
+    if faults and len(unreadable) == len(tables):
+        raise ConfigurationError("\n".join(faults.values()))
+    return unreadable
