@@ -10,6 +10,7 @@ from smartdiet_assets.commands.demo import demo
 from smartdiet_assets.commands.home import home
 from smartdiet_assets.commands.inspection import rejects, status
 from smartdiet_assets.commands.reconcile import reconcile
+from smartdiet_assets.commands.refresh import refresh
 from smartdiet_assets.commands.session import Session
 from smartdiet_assets.commands.sync import sync
 from smartdiet_assets.errors import SmartdietError
@@ -26,7 +27,7 @@ def cli(context: click.Context) -> None:
     context.obj = Session()
 
 
-for command in (sync, reconcile, status, rejects, home, check, demo):
+for command in (sync, reconcile, refresh, status, rejects, home, check, demo):
     cli.add_command(command)
 
 

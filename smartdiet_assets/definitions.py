@@ -6,6 +6,7 @@ from smartdiet_assets.assets.checks import build_check_job, build_check_schedule
 from smartdiet_assets.assets.jobs import build_domain_jobs, build_mirror_job, build_tags, choose_executor
 from smartdiet_assets.assets.partitions import build_partitions
 from smartdiet_assets.assets.reconcile import build_reconcile_job, build_reconcile_schedule
+from smartdiet_assets.assets.refresh import build_refresh_jobs
 from smartdiet_assets.assets.schedules import build_mirror_schedule
 from smartdiet_assets.assets.sensors import build_change_sensor
 from smartdiet_assets.assets.tables import MirrorSettings, build_table_asset
@@ -34,7 +35,13 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[mirror_job, *build_domain_jobs(schema, environment), reconcile_job, check_job],
+        jobs=[
+            mirror_job,
+            *build_domain_jobs(schema, environment),
+            reconcile_job,
+            check_job,
+            *build_refresh_jobs(schema),
+        ],
         schedules=[
             build_mirror_schedule(schema, environment, mirror_job, partitions),
             build_reconcile_schedule(reconcile_job),

@@ -1,0 +1,151 @@
+"""The refreshes as Dagster jobs: `refresh_mongo` and `refresh_postgres`, their run configuration, log and metadata.
+
+Not here: the refreshes (`operations.refresh`), which are imported by a run only. No postponed annotations in this
+module: Dagster reads the annotation of `context`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import dagster as dg
+from pydantic import Field
+
+from smartdiet_assets.assets.jobs import KIND_TAG
+from smartdiet_assets.errors import SmartdietError, TransientError
+from smartdiet_assets.schema.model import Schema
+
+if TYPE_CHECKING:
+    from smartdiet_assets.operations.refresh.plan import RefreshOutcome
+    from smartdiet_assets.operations.refresh.running import Refresh
+
+REFRESH_MONGO_JOB = "refresh_mongo"
+REFRESH_POSTGRES_JOB = "refresh_postgres"
+#: The source is read from the start again, so that few tries are worth it.
+_RETRY_POLICY = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL)
+
+
+class RefreshConfig(dg.Config):
+    """What both jobs take."""
+
+    target_name: str = Field(
+        description="Name of the database that is written over. Must be given: nobody is shown the target first."
+    )
+    dry_run: bool = Field(default=False, description="Log what would be done; write nothing.")
+
+
+class RefreshMongoConfig(RefreshConfig):
+    """What a refresh of MongoDB can be asked."""
+
+    to: Literal["local", "remote"] = Field(default="local", description="Which database is written over.")
+    include: list[str] = Field(default=[], description="Names or patterns of collections; none stands for all.")
+    exclude: list[str] = Field(default=[], description="Collections that stay as they are in the target.")
+    sample: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Percentage of each collection to copy, besides every document that a copied one refers to.",
+    )
+
+
+class RefreshPostgresConfig(RefreshConfig):
+    """What a refresh of PostgreSQL can be asked."""
+
+    to: Literal["local", "remote"] = Field(default="remote", description="Which database is written over.")
+
+
+ConfigT = TypeVar("ConfigT", bound=RefreshConfig)
+
+
+def build_refresh_jobs(schema: Schema) -> list[dg.JobDefinition]:
+    """Build both jobs: one step each, which is tried again after what may pass by itself."""
+
+    def open_mongo(config: RefreshMongoConfig) -> "AbstractContextManager[Refresh]":
+        from smartdiet_assets.operations.refresh.mongo_refresh import open_mongo_refresh
+
+        return open_mongo_refresh(
+            schema, to=config.to, includes=config.include, excludes=config.exclude, sample=config.sample
+        )
+
+    def open_postgres(config: RefreshPostgresConfig) -> "AbstractContextManager[Refresh]":
+        from smartdiet_assets.operations.refresh.postgres_refresh import open_postgres_refresh
+
+        return open_postgres_refresh(to=config.to)
+
+    @dg.op(name="copy_mongo", out=dg.Out(dg.Nothing), retry_policy=_RETRY_POLICY)
+    def copy_mongo(context: dg.OpExecutionContext, config: RefreshMongoConfig) -> Iterator[dg.Output[None]]:
+        yield from _refresh(context, config, open_mongo)
+
+    @dg.op(name="copy_postgres", out=dg.Out(dg.Nothing), retry_policy=_RETRY_POLICY)
+    def copy_postgres(context: dg.OpExecutionContext, config: RefreshPostgresConfig) -> Iterator[dg.Output[None]]:
+        yield from _refresh(context, config, open_postgres)
+
+    @dg.job(
+        name=REFRESH_MONGO_JOB,
+        description="Copy one MongoDB database over the other: remote to local unless `to` says otherwise.",
+        tags={KIND_TAG: "refresh"},
+    )
+    def refresh_mongo() -> None:
+        copy_mongo()
+
+    @dg.job(
+        name=REFRESH_POSTGRES_JOB,
+        description="Copy one PostgreSQL database over the other: local to remote unless `to` says otherwise.",
+        tags={KIND_TAG: "refresh"},
+    )
+    def refresh_postgres() -> None:
+        copy_postgres()
+
+    return [refresh_mongo, refresh_postgres]
+
+
+def _refresh(
+    context: dg.OpExecutionContext,
+    config: ConfigT,
+    open_refresh: "Callable[[ConfigT], AbstractContextManager[Refresh]]",
+) -> Iterator[dg.Output[None]]:
+    from smartdiet_assets.operations.refresh.printing import describe_plan
+    from smartdiet_assets.operations.refresh.progress import LineProgress
+    from smartdiet_assets.operations.refresh.running import prepare_refresh, run_refresh
+
+    try:
+        with open_refresh(config) as refresh:
+            plan = prepare_refresh(
+                refresh,
+                lambda plan: context.log.info("\n".join(describe_plan(plan))),
+                target_name=config.target_name,
+                dry_run=config.dry_run,
+            )
+            outcome = run_refresh(refresh, plan, LineProgress(context.log.info), dry_run=config.dry_run)
+    except SmartdietError as error:
+        raise dg.Failure(description=str(error), allow_retries=isinstance(error, TransientError)) from None
+    for note in outcome.notes:
+        context.log.warning(note)
+    yield dg.Output(None, metadata=build_refresh_metadata(outcome))
+
+
+def build_refresh_metadata(outcome: "RefreshOutcome") -> dict[str, dg.MetadataValue[Any]]:
+    """Build what a run says: both sides, counts, and a table with a line for each collection or table."""
+    plan = outcome.plan
+    columns = ("name", "action", "count", "bytes", "indexes", "seconds", "note")
+    records = [
+        dg.TableRecord(dict(zip(columns, row, strict=True)))
+        for row in (
+            [(i.name, i.action, i.count, i.size, i.indexes, round(i.seconds, 3), i.note) for i in outcome.items]
+            if not outcome.dry_run
+            else [(i.name, i.action, i.source_count or 0, 0, 0, 0.0, i.note) for i in plan.items]
+        )
+    ]
+    types = ("string", "string", "int", "int", "int", "float", "string")
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in zip(columns, types, strict=True)])
+    return {
+        "source": dg.MetadataValue.text(f"{plan.source.database} of {plan.source.server}"),
+        "target": dg.MetadataValue.text(f"{plan.target.database} of {plan.target.server}"),
+        "dry_run": dg.MetadataValue.bool(outcome.dry_run),
+        "consistent": dg.MetadataValue.bool(outcome.consistent),
+        plan.record: dg.MetadataValue.int(sum(item.count for item in outcome.items)),
+        "bytes": dg.MetadataValue.int(sum(item.size for item in outcome.items)),
+        f"{plan.item}s": dg.MetadataValue.table(records, schema),
+        "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in (*plan.notes, *outcome.notes))),
+        "seconds": dg.MetadataValue.float(outcome.seconds),
+    }

@@ -1,0 +1,31 @@
+"""Include and exclude lists: names, or patterns with `*` and `?`, of collections, tables or schemas. Pure."""
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from smartdiet_assets.errors import ConfigurationError
+
+
+def split_names(texts: Iterable[str]) -> tuple[str, ...]:
+    """Split lists as an option or a variable gives them: several values, each with commas."""
+    return tuple(name for text in texts for part in text.split(",") if (name := part.strip()))
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the patterns is the name, or fits it."""
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def choose_names(names: Sequence[str], includes: Sequence[str], excludes: Sequence[str], what: str) -> list[str]:
+    """Choose the names that are included (all, where none is) and not excluded, in their order.
+
+    Args:
+        what: what a name is, for the message.
+
+    Raises:
+        ConfigurationError: a name or pattern fits nothing: it was misspelled.
+    """
+    unknown = [pattern for pattern in (*includes, *excludes) if not any(matches(name, [pattern]) for name in names)]
+    if unknown:
+        raise ConfigurationError(f"the source has no {what} {', '.join(unknown)}")
+    return [name for name in names if (not includes or matches(name, includes)) and not matches(name, excludes)]

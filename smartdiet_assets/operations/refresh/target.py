@@ -1,0 +1,60 @@
+"""Guarding the target: what must be typed before a refresh writes over a database, and what is refused whatever is.
+
+Pure. Not here: asking the servers (each database's own modules), showing the target (`printing`).
+"""
+
+import ipaddress
+
+from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.operations.refresh.plan import PLACES, Place, RefreshPlan, Side
+
+
+def other_place(place: Place) -> Place:
+    """The place that is not this one."""
+    return PLACES[1 - PLACES.index(place)]
+
+
+def needs_name(target: Side) -> bool:
+    """Whether writing to a database asks for its name: it is the remote one, or at any host but this machine.
+
+    A host that the local variables name counts as remote too where it is not the loopback address: somebody else's
+    database may be there.
+    """
+    return target.place == "remote" or not all(map(is_this_machine, target.hosts))
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host is this machine for certain: the loopback address, `localhost`, a Unix socket."""
+    if host.startswith("/") or host.lower() in ("", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_target(plan: RefreshPlan, target_name: str | None) -> None:
+    """Refuse a plan whose target is not the one that was named, or is its own source.
+
+    Args:
+        target_name: what was typed; it may be left out for a database on this machine, but is never ignored.
+
+    Raises:
+        ConfigurationError: says what to type, or what is wrong.
+    """
+    target = plan.target
+    if target.identities & plan.source.identities:
+        raise ConfigurationError(
+            f"the source and the target are the same database ({target.database}); nothing was written"
+        )
+    if target_name is None:
+        if needs_name(target):
+            raise ConfigurationError(
+                f"this writes over {target.database} of {target.server}; to allow it, type"
+                f" --target-name {target.database}"
+            )
+    elif target_name != target.database:
+        raise ConfigurationError(
+            f"the target is {target.database}, not {target_name}: type --target-name {target.database} if it is meant;"
+            " nothing was written"
+        )
