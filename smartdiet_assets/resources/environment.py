@@ -1,36 +1,25 @@
-"""The settings of the environment: which variables there are, their defaults and what they may hold.
+"""The settings of the environment and their defaults.
 
-Here: the only reading of `.env` and of the process environment. Not here: connecting (`mongo`, `postgres`),
-and DAGSTER_HOME, which is Dagster's own. A message names the variable and never repeats what it holds.
+Here: the only reading of `.env` and of the process environment. Not here: what each variable may hold (`variables`),
+connecting (`mongo`, `postgres`), and DAGSTER_HOME, which is Dagster's own. A message names the variable and never
+repeats what it holds.
 """
 
 import os
-import re
-from collections.abc import Callable, Mapping
-from copy import copy
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
 
-from dagster import ConfigurableResource, EnvVar
-from dagster._config.field_utils import IntEnvVar
-from dagster._utils.schedules import is_valid_cron_schedule
 from dotenv import dotenv_values, find_dotenv
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field
 
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.variables import DAGSTER_POSTGRES, VARIABLES, Executor, read_postgres_url
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX
 
 _SCHEMAS = Path("config", "schemas.yaml")
 #: Beside the file of the other tables.
 _MATOMO_SCHEMAS = "matomo_schemas.yaml"
-#: How an empty table prefix is written, as an empty variable counts as one that is not set.
-_NO_PREFIX = "-"
-_DAGSTER_POSTGRES = "SMARTDIET_DAGSTER_POSTGRES_URL"
-#: Names the driver too: where SQLAlchemy chooses it, it may be one on which dagster-postgres cannot NOTIFY.
-_POSTGRES_SCHEME = "postgresql+psycopg2"
-ResourceT = TypeVar("ResourceT", bound=ConfigurableResource[Any])
-Executor = Literal["in_process", "multiprocess"]
 
 
 class Environment(BaseModel):
@@ -139,7 +128,7 @@ def read_environment(env: Mapping[str, str] | None = None) -> Environment:
         env = os.environ
     values: dict[str, object] = {}
     problems: list[str] = []
-    for name, (field, convert, expected) in _VARIABLES.items():
+    for name, (field, convert, expected) in VARIABLES.items():
         text = env.get(name, "")
         if not text:
             continue
@@ -162,168 +151,14 @@ def read_dagster_postgres_url() -> str:
         ConfigurationError: it cannot be used.
     """
     apply_env_file()
-    text = os.environ.get(_DAGSTER_POSTGRES, "")
+    text = os.environ.get(DAGSTER_POSTGRES, "")
     try:
-        return _read_postgres_url(text) if text else ""
+        return read_postgres_url(text) if text else ""
     except ValueError:
-        raise ConfigurationError(f"{_DAGSTER_POSTGRES} must be {_VARIABLES[_DAGSTER_POSTGRES][2]}") from None
-
-
-def build_configured(
-    resource_type: type[ResourceT],
-    variables: Mapping[str, str],
-    settings: Environment,
-    converted: Mapping[str, object] | None = None,
-) -> ResourceT:
-    """Build a resource whose fields default to the environment: Dagit shows a variable's name, not what it holds.
-
-    The defaults are those of a class of its own, because a run config that overrides one field of a resource sets
-    the others back to their class's defaults, not to the instance's values. A variable that is not set leaves the
-    setting's default: a reference to it would fail the run instead.
-
-    Args:
-        variables: the variable of each field; the setting of that name has its lower-case name.
-        converted: values of further fields, whose variables are not spelled as the field's type is.
-    """
-    fields: dict[str, Any] = {}
-    defaults: dict[str, object] = {
-        field: {"env": variable} if os.environ.get(variable) else getattr(settings, variable.lower())
-        for field, variable in variables.items()
-    }
-    for field, default in {**defaults, **(converted or {})}.items():
-        info = copy(resource_type.model_fields[field])
-        info.default = default
-        fields[field] = (info.annotation, info)
-    configured = create_model(
-        resource_type.__name__, __base__=resource_type, __module__=resource_type.__module__,
-        __doc__=resource_type.__doc__, **fields,
-    )  # fmt: skip
-    return configured()
-
-
-def require_read(resource: ConfigurableResource[Any]) -> None:
-    """Refuse to connect with a resource that still holds names of variables.
-
-    Raises:
-        ConfigurationError: Dagster has not initialized it.
-    """
-    if any(isinstance(value, EnvVar | IntEnvVar | dict) for _, value in resource):
-        raise ConfigurationError(f"the {type(resource).__name__} is not initialized: its variables are not read")
+        raise ConfigurationError(f"{DAGSTER_POSTGRES} must be {VARIABLES[DAGSTER_POSTGRES][2]}") from None
 
 
 def _find_schemas() -> Path:
     """The file under the current folder, or else the one of the checkout this package is in."""
     beside = Path(__file__).parents[2] / _SCHEMAS
     return _SCHEMAS if _SCHEMAS.exists() or not beside.exists() else beside
-
-
-def _read_text(text: str) -> str:
-    return text
-
-
-def _read_mongodb_url(text: str) -> str:
-    if not text.startswith(("mongodb://", "mongodb+srv://")):
-        raise ValueError
-    return text
-
-
-def _read_port(text: str) -> int:
-    if not 1 <= (port := int(text)) <= 65535:
-        raise ValueError
-    return port
-
-
-def _read_positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
-
-
-def _read_connect_timeout(text: str) -> float:
-    # libpq takes anything shorter for 2 seconds.
-    return _read_seconds(text, 2)
-
-
-def _read_seconds(text: str, least: float = 1) -> float:
-    if not least <= (seconds := float(text)) <= _MOST_SECONDS:
-        raise ValueError
-    return seconds
-
-
-def _read_matomo_source(text: str) -> str:
-    if text not in ("local", "remote"):
-        raise ValueError
-    return text
-
-
-def _read_prefix(text: str) -> str:
-    if text == _NO_PREFIX:
-        return ""
-    if not _PREFIX.fullmatch(text):
-        raise ValueError
-    return text
-
-
-def _read_flag(text: str) -> bool:
-    try:
-        return _FLAGS[text.lower()]
-    except KeyError:
-        raise ValueError from None
-
-
-def _read_schedule(text: str) -> str:
-    if not is_valid_cron_schedule(text):
-        raise ValueError
-    return text
-
-
-def _read_postgres_url(text: str) -> str:
-    if not text.startswith(("postgresql://", "postgres://", f"{_POSTGRES_SCHEME}://")):
-        raise ValueError
-    return f"{_POSTGRES_SCHEME}://{text.partition('://')[2]}"
-
-
-def _read_executor(text: str) -> str:
-    if text not in get_args(Executor):
-        raise ValueError
-    return text
-
-
-#: A day: longer is as good as never, and drivers count in milliseconds of 32 bits.
-_MOST_SECONDS = 86_400
-_PREFIX = re.compile(r"[A-Za-z0-9_]+")
-_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-#: Variable: field, conversion, and what a user is told to put there.
-_VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
-    "MONGODB_URL": ("mongodb_url", _read_mongodb_url, "a URL that starts with mongodb:// or mongodb+srv://"),
-    "MONGODB_DATABASE": ("mongodb_database", _read_text, "a name"),
-    "POSTGRES_HOST": ("postgres_host", _read_text, "a host name or address"),
-    "POSTGRES_PORT": ("postgres_port", _read_port, "a port, 1 to 65535"),
-    "POSTGRES_DATABASE": ("postgres_database", _read_text, "a name"),
-    "POSTGRES_USER": ("postgres_user", _read_text, "a name"),
-    "POSTGRES_PASSWORD": ("postgres_password", _read_text, "a password"),
-    "MATOMO_SOURCE": ("matomo_source", _read_matomo_source, "local or remote"),
-    "MATOMO_HOST": ("matomo_host", _read_text, "a host name or address"),
-    "MATOMO_PORT": ("matomo_port", _read_port, "a port, 1 to 65535"),
-    "MATOMO_DATABASE": ("matomo_database", _read_text, "a name"),
-    "MATOMO_USER": ("matomo_user", _read_text, "a name"),
-    "MATOMO_PASSWORD": ("matomo_password", _read_text, "a password"),
-    "MATOMO_TABLE_PREFIX": ("matomo_table_prefix", _read_prefix, "letters, digits and _, or - for no prefix"),
-    "MATOMO_SSL_CA": ("matomo_ssl_ca", _read_text, "a path"),
-    "MATOMO_SSL_CERT": ("matomo_ssl_cert", _read_text, "a path"),
-    "MATOMO_SSL_KEY": ("matomo_ssl_key", _read_text, "a path"),
-    "MATOMO_SSL_VERIFY": ("matomo_ssl_verify", _read_flag, "true or false"),
-    "GLOBAL_DATE_THRESHOLD": ("global_date_threshold", date.fromisoformat, "a date such as 2024-01-31"),
-    "BATCH_SIZE": ("batch_size", _read_positive, "a whole number, 1 or more"),
-    "RETRY_LIMIT": ("retry_limit", _read_positive, "a whole number, 1 or more"),
-    "SMARTDIET_SCHEMAS": ("schemas_path", Path, "a path"),
-    "SMARTDIET_MATOMO_SCHEMAS": ("matomo_schemas_path", Path, "a path"),
-    "CONNECT_TIMEOUT": ("connect_timeout", _read_connect_timeout, f"a number of seconds, 2 to {_MOST_SECONDS}"),
-    "READ_TIMEOUT": ("read_timeout", _read_seconds, f"a number of seconds, 1 to {_MOST_SECONDS}"),
-    "STALL_TIMEOUT": ("stall_timeout", _read_seconds, f"a number of seconds, 1 to {_MOST_SECONDS}"),
-    "SMARTDIET_MARK_PARTITIONS": ("mark_partitions", _read_flag, "true or false"),
-    "SMARTDIET_EXECUTOR": ("executor", _read_executor, " or ".join(get_args(Executor))),
-    "SMARTDIET_SCHEDULE": ("schedule", _read_schedule, "a cron expression such as */10 * * * *"),
-    _DAGSTER_POSTGRES: ("dagster_postgres_url", _read_postgres_url, "a URL that starts with postgresql://"),
-}
-VARIABLES = tuple(_VARIABLES)

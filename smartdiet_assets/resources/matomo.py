@@ -16,7 +16,8 @@ from pymysql.cursors import SSCursor
 
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
 from smartdiet_assets.resources.checking import CheckResult
-from smartdiet_assets.resources.environment import build_configured, read_environment, require_read
+from smartdiet_assets.resources.configured import build_configured, require_read
+from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TABLES, compose_source_name
 

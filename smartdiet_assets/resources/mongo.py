@@ -18,7 +18,8 @@ from pymongo.errors import PyMongoError
 
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.checking import CheckResult
-from smartdiet_assets.resources.environment import build_configured, read_environment, require_read
+from smartdiet_assets.resources.configured import build_configured, require_read
+from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 
 # The hosts stand after the only "@", their ports are numbers. Where it is otherwise, a part of a password that was

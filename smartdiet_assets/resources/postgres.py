@@ -17,7 +17,8 @@ from pydantic import Field, PrivateAttr
 
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.checking import CheckResult
-from smartdiet_assets.resources.environment import build_configured, read_environment, require_read
+from smartdiet_assets.resources.configured import build_configured, require_read
+from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
 

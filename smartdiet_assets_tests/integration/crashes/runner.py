@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from smartdiet_assets import cli
 from smartdiet_assets.assets import mirror
 from smartdiet_assets.load.session import open_load
-from smartdiet_assets.resources.environment import VARIABLES
+from smartdiet_assets.resources.variables import VARIABLES
 
 #: What a child does between the loads of its tables: opening the servers and Dagster, and recording.
 BETWEEN = "between loads"

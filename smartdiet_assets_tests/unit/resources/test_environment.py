@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.environment import VARIABLES, read_dagster_postgres_url, read_environment
+from smartdiet_assets.resources.environment import read_dagster_postgres_url, read_environment
+from smartdiet_assets.resources.variables import VARIABLES
 
 SECRET = "hunter2-s3cret"
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,132 @@
+"""The environment variables: which there are, and what each may hold.
+
+Here: a variable's field in `environment.Environment`, its conversion, and what a user is told to put there. Not here:
+reading them, and their defaults (`environment`).
+"""
+
+import re
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Literal, get_args
+
+from dagster._utils.schedules import is_valid_cron_schedule
+
+Executor = Literal["in_process", "multiprocess"]
+
+#: How an empty table prefix is written, as an empty variable counts as one that is not set.
+_NO_PREFIX = "-"
+DAGSTER_POSTGRES = "SMARTDIET_DAGSTER_POSTGRES_URL"
+#: Names the driver too: where SQLAlchemy chooses it, it may be one on which dagster-postgres cannot NOTIFY.
+_POSTGRES_SCHEME = "postgresql+psycopg2"
+
+
+def _read_text(text: str) -> str:
+    return text
+
+
+def _read_mongodb_url(text: str) -> str:
+    if not text.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError
+    return text
+
+
+def _read_port(text: str) -> int:
+    if not 1 <= (port := int(text)) <= 65535:
+        raise ValueError
+    return port
+
+
+def _read_positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
+def _read_connect_timeout(text: str) -> float:
+    # libpq takes anything shorter for 2 seconds.
+    return _read_seconds(text, 2)
+
+
+def _read_seconds(text: str, least: float = 1) -> float:
+    if not least <= (seconds := float(text)) <= _MOST_SECONDS:
+        raise ValueError
+    return seconds
+
+
+def _read_matomo_source(text: str) -> str:
+    if text not in ("local", "remote"):
+        raise ValueError
+    return text
+
+
+def _read_prefix(text: str) -> str:
+    if text == _NO_PREFIX:
+        return ""
+    if not _PREFIX.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def _read_flag(text: str) -> bool:
+    try:
+        return _FLAGS[text.lower()]
+    except KeyError:
+        raise ValueError from None
+
+
+def _read_schedule(text: str) -> str:
+    if not is_valid_cron_schedule(text):
+        raise ValueError
+    return text
+
+
+def read_postgres_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://", f"{_POSTGRES_SCHEME}://")):
+        raise ValueError
+    return f"{_POSTGRES_SCHEME}://{text.partition('://')[2]}"
+
+
+def _read_executor(text: str) -> str:
+    if text not in get_args(Executor):
+        raise ValueError
+    return text
+
+
+#: A day: longer is as good as never, and drivers count in milliseconds of 32 bits.
+_MOST_SECONDS = 86_400
+_PREFIX = re.compile(r"[A-Za-z0-9_]+")
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+#: Variable: field, conversion, and what a user is told to put there.
+VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
+    "MONGODB_URL": ("mongodb_url", _read_mongodb_url, "a URL that starts with mongodb:// or mongodb+srv://"),
+    "MONGODB_DATABASE": ("mongodb_database", _read_text, "a name"),
+    "POSTGRES_HOST": ("postgres_host", _read_text, "a host name or address"),
+    "POSTGRES_PORT": ("postgres_port", _read_port, "a port, 1 to 65535"),
+    "POSTGRES_DATABASE": ("postgres_database", _read_text, "a name"),
+    "POSTGRES_USER": ("postgres_user", _read_text, "a name"),
+    "POSTGRES_PASSWORD": ("postgres_password", _read_text, "a password"),
+    "MATOMO_SOURCE": ("matomo_source", _read_matomo_source, "local or remote"),
+    "MATOMO_HOST": ("matomo_host", _read_text, "a host name or address"),
+    "MATOMO_PORT": ("matomo_port", _read_port, "a port, 1 to 65535"),
+    "MATOMO_DATABASE": ("matomo_database", _read_text, "a name"),
+    "MATOMO_USER": ("matomo_user", _read_text, "a name"),
+    "MATOMO_PASSWORD": ("matomo_password", _read_text, "a password"),
+    "MATOMO_TABLE_PREFIX": ("matomo_table_prefix", _read_prefix, "letters, digits and _, or - for no prefix"),
+    "MATOMO_SSL_CA": ("matomo_ssl_ca", _read_text, "a path"),
+    "MATOMO_SSL_CERT": ("matomo_ssl_cert", _read_text, "a path"),
+    "MATOMO_SSL_KEY": ("matomo_ssl_key", _read_text, "a path"),
+    "MATOMO_SSL_VERIFY": ("matomo_ssl_verify", _read_flag, "true or false"),
+    "GLOBAL_DATE_THRESHOLD": ("global_date_threshold", date.fromisoformat, "a date such as 2024-01-31"),
+    "BATCH_SIZE": ("batch_size", _read_positive, "a whole number, 1 or more"),
+    "RETRY_LIMIT": ("retry_limit", _read_positive, "a whole number, 1 or more"),
+    "SMARTDIET_SCHEMAS": ("schemas_path", Path, "a path"),
+    "SMARTDIET_MATOMO_SCHEMAS": ("matomo_schemas_path", Path, "a path"),
+    "CONNECT_TIMEOUT": ("connect_timeout", _read_connect_timeout, f"a number of seconds, 2 to {_MOST_SECONDS}"),
+    "READ_TIMEOUT": ("read_timeout", _read_seconds, f"a number of seconds, 1 to {_MOST_SECONDS}"),
+    "STALL_TIMEOUT": ("stall_timeout", _read_seconds, f"a number of seconds, 1 to {_MOST_SECONDS}"),
+    "SMARTDIET_MARK_PARTITIONS": ("mark_partitions", _read_flag, "true or false"),
+    "SMARTDIET_EXECUTOR": ("executor", _read_executor, " or ".join(get_args(Executor))),
+    "SMARTDIET_SCHEDULE": ("schedule", _read_schedule, "a cron expression such as */10 * * * *"),
+    DAGSTER_POSTGRES: ("dagster_postgres_url", read_postgres_url, "a URL that starts with postgresql://"),
+}
