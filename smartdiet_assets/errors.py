@@ -71,6 +71,14 @@ class AuthenticationError(TerminalError):
     """The server refuses the user or the password."""
 
 
+class HostKeyError(TerminalError):
+    """The SSH server shows a key that is not known, or not the one that is; nothing was sent to it."""
+
+
+class ForwardingFailedError(TransientError):
+    """The SSH server could not connect to the host and port behind it."""
+
+
 class DatabaseNotFoundError(TerminalError):
     """The server has no database of that name."""
 

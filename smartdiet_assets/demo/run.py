@@ -173,6 +173,7 @@ def _point_environment(folder: Path, postgres: EmbeddedPostgres, mongo: Embedded
         "GLOBAL_DATE_THRESHOLD": "",
         "TRANSFER_SOURCE": "local",
         "TRANSFER_DESTINATION": "local",
+        **dict.fromkeys(("POSTGRES_SSL_MODE", "POSTGRES_SSL_CA", "POSTGRES_SSL_CERT", "POSTGRES_SSL_KEY"), ""),
     }
     os.environ.update(settings)
     (folder / "dagster").mkdir(parents=True, exist_ok=True)

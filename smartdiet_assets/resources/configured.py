@@ -14,7 +14,9 @@ from dagster._config.field_utils import IntEnvVar
 from pydantic import create_model
 
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.access import Access, build_access
 from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.variables import Place
 
 ResourceT = TypeVar("ResourceT", bound=ConfigurableResource[Any])
 
@@ -24,6 +26,7 @@ def build_configured(
     variables: Mapping[str, str],
     settings: Environment,
     converted: Mapping[str, object] | None = None,
+    place: Place = "local",
 ) -> ResourceT:
     """Build a resource whose fields default to the environment: Dagit shows a variable's name, not what it holds.
 
@@ -34,6 +37,10 @@ def build_configured(
     Args:
         variables: the variable of each field; the setting of that name has its lower-case name.
         converted: values of further fields, whose variables are not spelled as the field's type is.
+        place: how the server is reached by default (`access`).
+
+    Raises:
+        ConfigurationError: the place is remote, and nothing says which SSH server or who logs in.
     """
     fields: dict[str, Any] = {}
     defaults: dict[str, object] = {
@@ -44,6 +51,9 @@ def build_configured(
         info = copy(resource_type.model_fields[field])
         info.default = default
         fields[field] = (info.annotation, info)
+    access = copy(resource_type.model_fields["access"])
+    forms, access.default = build_access(place, settings)
+    fields["access"] = (forms, access)
     configured = create_model(
         resource_type.__name__, __base__=resource_type, __module__=resource_type.__module__,
         __doc__=resource_type.__doc__, **fields,
@@ -51,11 +61,23 @@ def build_configured(
     return configured()
 
 
-def require_read(resource: ConfigurableResource[Any]) -> None:
+def require_read(resource: Any) -> None:
     """Refuse to connect with a resource that still holds names of variables.
 
     Raises:
         ConfigurationError: Dagster has not initialized it.
     """
-    if any(isinstance(value, EnvVar | IntEnvVar | dict) for _, value in resource):
+    access: Access = resource.access
+    values = [value for model in (resource, access) for _, value in model]
+    if any(isinstance(value, EnvVar | IntEnvVar | dict) for value in values):
         raise ConfigurationError(f"the {type(resource).__name__} is not initialized: its variables are not read")
+
+
+def require_local(resource: Any) -> None:
+    """Refuse a server that is reached through SSH.
+
+    Raises:
+        ConfigurationError: the resource's form is the remote one.
+    """
+    if resource.access.place != "local":
+        raise ConfigurationError(f"{resource.describe()}: the way through SSH is not there yet")

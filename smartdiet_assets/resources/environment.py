@@ -14,12 +14,14 @@ from dotenv import dotenv_values, find_dotenv
 from pydantic import BaseModel, ConfigDict, Field
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.variables import DAGSTER_POSTGRES, VARIABLES, Executor, read_postgres_url
+from smartdiet_assets.resources.variables import DAGSTER_POSTGRES, VARIABLES, Executor, Place, read_postgres_url
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX
 
 _SCHEMAS = Path("config", "schemas.yaml")
 #: Beside the file of the other tables.
 _MATOMO_SCHEMAS = "matomo_schemas.yaml"
+#: Which of them is `remote` is reached through the SSH server.
+_PLACES = ("TRANSFER_SOURCE", "TRANSFER_DESTINATION", "MATOMO_SOURCE")
 
 
 class Environment(BaseModel):
@@ -29,7 +31,19 @@ class Environment(BaseModel):
         global_date_threshold: documents from this date on (UTC) are read again by incremental runs.
         batch_size: documents in a batch.
         retry_limit: documents that could not be loaded before, and are tried again by one run of a table.
-        matomo_source: `local`, a server that is reached directly.
+        transfer_source: where the MongoDB is that is mirrored: reached directly, or through the SSH server.
+        transfer_destination: where the PostgreSQL is that holds the mirror, likewise.
+        postgres_ssl_mode: libpq's `sslmode`; "" leaves it to libpq.
+        postgres_ssl_ca: file of the certificate authority.
+        remote_server_url: host name or address of the SSH server.
+        remote_server_key_file: file of the private key to log in with, "" for none.
+        remote_server_agent: whether keys of the SSH agent are tried; without a password and a key file they are anyway.
+        remote_server_host_key: the server's public key, as one line; "" looks for it in the known hosts.
+        remote_server_known_hosts: file of known hosts; "" is the user's own and the machine's.
+        remote_mongodb_url: as the SSH server sees it.
+        remote_postgres_host: as the SSH server sees it.
+        matomo_source: where Matomo's database is: reached directly, or through the SSH server.
+        matomo_host: with the source `remote`, as the SSH server sees it.
         matomo_table_prefix: what the names of Matomo's tables begin with.
         matomo_ssl_ca: file of the certificate authority; with it the connection is encrypted.
         matomo_ssl_verify: whether the server's certificate must be the authority's, for its host.
@@ -46,6 +60,8 @@ class Environment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    transfer_source: Place = "local"
+    transfer_destination: Place = "local"
     mongodb_url: str = Field(default="mongodb://localhost:27017", repr=False)
     mongodb_database: str = "default"
     postgres_host: str = "localhost"
@@ -53,7 +69,31 @@ class Environment(BaseModel):
     postgres_database: str = "database"
     postgres_user: str = "user"
     postgres_password: str = Field(default="", repr=False)
-    matomo_source: str = "local"
+    postgres_ssl_mode: str = ""
+    postgres_ssl_ca: str = ""
+    postgres_ssl_cert: str = ""
+    postgres_ssl_key: str = ""
+    remote_server_url: str = ""
+    remote_server_port: int = 22
+    remote_server_user: str = ""
+    remote_server_password: str = Field(default="", repr=False)
+    remote_server_key_file: str = ""
+    remote_server_key_passphrase: str = Field(default="", repr=False)
+    remote_server_agent: bool = False
+    remote_server_host_key: str = ""
+    remote_server_known_hosts: str = ""
+    remote_mongodb_url: str = Field(default="mongodb://localhost:27017", repr=False)
+    remote_mongodb_database: str = "default"
+    remote_postgres_host: str = "localhost"
+    remote_postgres_port: int = 5432
+    remote_postgres_database: str = "database"
+    remote_postgres_user: str = "postgres"
+    remote_postgres_password: str = Field(default="", repr=False)
+    remote_postgres_ssl_mode: str = ""
+    remote_postgres_ssl_ca: str = ""
+    remote_postgres_ssl_cert: str = ""
+    remote_postgres_ssl_key: str = ""
+    matomo_source: Place = "local"
     matomo_host: str = "localhost"
     matomo_port: int = 3306
     matomo_database: str = "matomo"
@@ -137,6 +177,9 @@ def read_environment(env: Mapping[str, str] | None = None) -> Environment:
         except ValueError:
             problems.append(f"{name} must be {expected}")
     values.setdefault("schemas_path", _find_schemas())
+    remote = [name for name in _PLACES if values.get(name.lower()) == "remote"]
+    if remote and not {"remote_server_url", "remote_server_user"} <= values.keys():
+        problems.append(f"{' and '.join(remote)}=remote needs REMOTE_SERVER_URL and REMOTE_SERVER_USER")
     if problems:
         raise ConfigurationError("\n".join(problems))
     return Environment.model_validate(values)

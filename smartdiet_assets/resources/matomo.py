@@ -14,11 +14,13 @@ from pydantic import Field
 from pymysql.converters import encoders
 from pymysql.cursors import SSCursor
 
-from smartdiet_assets.errors import ConfigurationError, SmartdietError
+from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.resources.access import Access, LocalAccess, describe_way
 from smartdiet_assets.resources.checking import CheckResult
-from smartdiet_assets.resources.configured import build_configured, require_read
+from smartdiet_assets.resources.configured import build_configured, require_local, require_read
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
+from smartdiet_assets.resources.variables import Place
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TABLES, compose_source_name
 
 if TYPE_CHECKING:
@@ -55,7 +57,6 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
     `with build_matomo_resource().process_config_and_initialize_cm() as matomo:`, which reads the variables too.
     """
 
-    source: str = Field(default="local", description="local: the server is reached directly (MATOMO_SOURCE).")
     host: str = Field(default="localhost", description="Host name or address (MATOMO_HOST).")
     port: int = Field(default=3306, description="TCP port (MATOMO_PORT).")
     database: str = Field(default="matomo", description="Name of the database (MATOMO_DATABASE).")
@@ -70,6 +71,12 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
     ssl_verify: bool = Field(
         default=True, description="Whether the authority must vouch for the server's certificate (MATOMO_SSL_VERIFY)."
     )
+    access: Access = Field(
+        default=LocalAccess(),
+        discriminator="place",
+        description="local: the server is reached directly; remote: through an SSH server, which host and port are "
+        "then seen from (MATOMO_SOURCE).",
+    )
     connect_timeout: float = Field(default=10.0, ge=1, description="Seconds to open a connection (CONNECT_TIMEOUT).")
     read_timeout: float = Field(
         default=600.0,
@@ -83,7 +90,7 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
 
         Raises:
             SmartdietError: by cause: ServerUnreachableError, AuthenticationError, DatabaseNotFoundError, ...
-            ConfigurationError: MATOMO_SOURCE is remote, or a file of the TLS options cannot be used.
+            ConfigurationError: a file of the TLS options cannot be used.
         """
         connection = self._open()
         try:
@@ -94,11 +101,7 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
 
     def _open(self) -> "Connection[Any]":
         require_read(self)
-        if self.source != "local":
-            raise ConfigurationError(
-                "MATOMO_SOURCE=remote (through an SSH tunnel) is not there yet; it comes later. "
-                "Until then use MATOMO_SOURCE=local with a server that is reached directly"
-            )
+        require_local(self)
         action = f"connecting to {self.describe()}"
         try:
             connection = pymysql.connect(
@@ -143,7 +146,7 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
 
     def describe(self) -> str:
         """Name the server and database in a message."""
-        return f"Matomo's database {self.database} at {self.host}:{self.port}"
+        return f"Matomo's database {self.database} at {self.host}:{self.port}{describe_way(self.access)}"
 
     def name_of(self, source_table: str) -> str:
         """Name a declared table as it is called on the server."""
@@ -167,13 +170,17 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
                     raise translate_matomo_error(error, f"reading {name} of {self.describe()}") from None
 
 
-def build_matomo_resource() -> MatomoResource:
+def build_matomo_resource(place: Place | None = None) -> MatomoResource:
     """Build the resource that the environment describes; what a variable gives shows in Dagit as its name.
+
+    Args:
+        place: whether the server is reached through the SSH server; None is what MATOMO_SOURCE says. The variables are
+            the same.
 
     Raises:
         ConfigurationError: a variable cannot be used.
     """
-    fields = ("source", "host", "port", "database", "user", "password", "ssl_ca", "ssl_cert", "ssl_key")
+    fields = ("host", "port", "database", "user", "password", "ssl_ca", "ssl_cert", "ssl_key")
     settings = read_environment()
     return build_configured(
         MatomoResource,
@@ -185,6 +192,7 @@ def build_matomo_resource() -> MatomoResource:
             "connect_timeout": settings.connect_timeout,
             "read_timeout": settings.read_timeout,
         },
+        place or settings.matomo_source,
     )
 
 

@@ -17,10 +17,12 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.resources.access import Access, LocalAccess, describe_way
 from smartdiet_assets.resources.checking import CheckResult
-from smartdiet_assets.resources.configured import build_configured, require_read
+from smartdiet_assets.resources.configured import build_configured, require_local, require_read
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+from smartdiet_assets.resources.variables import Place
 
 # The hosts stand after the only "@", their ports are numbers. Where it is otherwise, a part of a password that was
 # not encoded could pass for a host.
@@ -44,6 +46,12 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
         description="URL of the server, with user and password where it needs them (MONGODB_URL).",
     )
     database: str = Field(default="default", description="Name of the database (MONGODB_DATABASE).")
+    access: Access = Field(
+        default=LocalAccess(),
+        discriminator="place",
+        description="local: the server is reached directly; remote: through an SSH server, which host and port are "
+        "then seen from (TRANSFER_SOURCE).",
+    )
     server_selection_timeout: float = Field(
         default=10.0, gt=0, description="Seconds to look for a server that answers (CONNECT_TIMEOUT)."
     )
@@ -73,6 +81,7 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
         """
         if self._client is None:
             require_read(self)
+            require_local(self)
             try:
                 with warnings.catch_warnings():
                     # They quote the URL's options, and of a password that is not percent-encoded a part passes for one.
@@ -110,7 +119,8 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
     def describe(self) -> str:
         """Name the server in a message, without user and password."""
         match = _HOSTS.fullmatch(str(self.url))
-        return f"MongoDB at {match.group(1)}" if match else "MongoDB"
+        name = f"MongoDB at {match.group(1)}" if match else "MongoDB"
+        return f"{name}{describe_way(self.access)}"
 
     def check(self) -> CheckResult:
         """Say in one sentence what keeps the mirror from reading the database, if anything does."""
@@ -134,20 +144,26 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
         return ""
 
 
-def build_mongo_resource() -> MongoResource:
+def build_mongo_resource(place: Place | None = None) -> MongoResource:
     """Build the resource that the environment describes; what a variable gives shows in Dagit as its name.
 
+    Args:
+        place: `local` reads the MONGODB variables, `remote` the REMOTE_MONGODB ones and those of the SSH server; None
+            is what TRANSFER_SOURCE says.
+
     Raises:
-        ConfigurationError: a variable cannot be used.
+        ConfigurationError: a variable cannot be used, or the SSH server is not named.
     """
-    variables = {"url": "MONGODB_URL", "database": "MONGODB_DATABASE"}
     settings = read_environment()
+    place = place or settings.transfer_source
+    prefix = "REMOTE_MONGODB" if place == "remote" else "MONGODB"
+    variables = {field: f"{prefix}_{field.upper()}" for field in ("url", "database")}
     timeouts = {
         "server_selection_timeout": settings.connect_timeout,
         "connect_timeout": settings.connect_timeout,
         "socket_timeout": settings.read_timeout,
     }
-    return build_configured(MongoResource, variables, settings, timeouts)
+    return build_configured(MongoResource, variables, settings, timeouts, place)
 
 
 def _milliseconds(seconds: float) -> int:

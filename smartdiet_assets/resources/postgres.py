@@ -16,11 +16,13 @@ from psycopg.pq import TransactionStatus
 from pydantic import Field, PrivateAttr
 
 from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.resources.access import Access, LocalAccess, describe_way
 from smartdiet_assets.resources.checking import CheckResult
-from smartdiet_assets.resources.configured import build_configured, require_read
+from smartdiet_assets.resources.configured import build_configured, require_local, require_read
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
+from smartdiet_assets.resources.variables import Place
 
 #: Where the mirror keeps its own state.
 STATE_SCHEMA = "smartdiet"
@@ -29,6 +31,9 @@ _SECONDS_TRUSTED = 5.0
 #: How often the server looks whether the client of a running statement is still there.
 _CLIENT_CHECK = "10s"
 _FIRST_WITH_CLIENT_CHECK = 140_000
+_FIELDS_OF_VARIABLES = (
+    "host", "port", "database", "user", "password", "ssl_mode", "ssl_ca", "ssl_cert", "ssl_key",
+)  # fmt: skip
 # A schema that is there needs only the right to create tables in it.
 _RIGHTS = """
 SELECT current_setting('transaction_read_only')::boolean,
@@ -55,6 +60,20 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
     database: str = Field(default="database", description="Name of the database (POSTGRES_DATABASE).")
     user: str = Field(default="user", description="Name of the user (POSTGRES_USER).")
     password: str = Field(default="", repr=False, description="Its password (POSTGRES_PASSWORD).")
+    ssl_mode: str = Field(
+        default="",
+        description="Whether the connection is encrypted and the certificate checked, as libpq's sslmode "
+        "(POSTGRES_SSL_MODE).",
+    )
+    ssl_ca: str = Field(default="", description="File of the certificate authority (POSTGRES_SSL_CA).")
+    ssl_cert: str = Field(default="", description="File of our certificate (POSTGRES_SSL_CERT).")
+    ssl_key: str = Field(default="", description="File of its key (POSTGRES_SSL_KEY).")
+    access: Access = Field(
+        default=LocalAccess(),
+        discriminator="place",
+        description="local: the server is reached directly; remote: through an SSH server, which host and port are "
+        "then seen from (TRANSFER_DESTINATION).",
+    )
     connect_timeout: float = Field(
         default=10.0, ge=2, description="Seconds to open a connection, 2 at least (CONNECT_TIMEOUT)."
     )
@@ -93,6 +112,7 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
             SmartdietError: by cause: ServerUnreachableError, AuthenticationError, DatabaseNotFoundError, ...
         """
         require_read(self)
+        require_local(self)
         try:
             connection = self._open()
             self._connections.add(connection)
@@ -172,7 +192,7 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
 
     def describe(self) -> str:
         """Name the server and database in a message."""
-        return f"PostgreSQL database {self.database} at {self.host}:{self.port}"
+        return f"PostgreSQL database {self.database} at {self.host}:{self.port}{describe_way(self.access)}"
 
     def check(self) -> CheckResult:
         """Say in one sentence what keeps the mirror from writing to the database, if anything does."""
@@ -214,13 +234,19 @@ def _apply_client_check(connection: psycopg.Connection[Any]) -> None:
         connection.execute("SELECT set_config('client_connection_check_interval', %s, false)", [_CLIENT_CHECK])
 
 
-def build_postgres_resource() -> PostgresResource:
+def build_postgres_resource(place: Place | None = None) -> PostgresResource:
     """Build the resource that the environment describes; what a variable gives shows in Dagit as its name.
 
+    Args:
+        place: `local` reads the POSTGRES variables, `remote` the REMOTE_POSTGRES ones and those of the SSH server; None
+            is what TRANSFER_DESTINATION says.
+
     Raises:
-        ConfigurationError: a variable cannot be used.
+        ConfigurationError: a variable cannot be used, or the SSH server is not named.
     """
-    variables = {field: f"POSTGRES_{field.upper()}" for field in ("host", "port", "database", "user", "password")}
     settings = read_environment()
+    place = place or settings.transfer_destination
+    prefix = "REMOTE_POSTGRES" if place == "remote" else "POSTGRES"
+    variables = {field: f"{prefix}_{field.upper()}" for field in _FIELDS_OF_VARIABLES}
     timeouts = {"connect_timeout": settings.connect_timeout, "stall_timeout": settings.stall_timeout}
-    return build_configured(PostgresResource, variables, settings, timeouts)
+    return build_configured(PostgresResource, variables, settings, timeouts, place)

@@ -12,7 +12,11 @@ from typing import Literal, get_args
 
 from dagster._utils.schedules import is_valid_cron_schedule
 
+from smartdiet_assets.resources.ssh_host_keys import read_public_key
+
 Executor = Literal["in_process", "multiprocess"]
+#: Where a server is: reached directly, or through the SSH server.
+Place = Literal["local", "remote"]
 
 #: How an empty table prefix is written, as an empty variable counts as one that is not set.
 _NO_PREFIX = "-"
@@ -27,6 +31,12 @@ def _read_text(text: str) -> str:
 
 def _read_mongodb_url(text: str) -> str:
     if not text.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError
+    return text
+
+
+def _read_tunnelled_url(text: str) -> str:
+    if not text.startswith("mongodb://"):
         raise ValueError
     return text
 
@@ -54,8 +64,25 @@ def _read_seconds(text: str, least: float = 1) -> float:
     return seconds
 
 
-def _read_matomo_source(text: str) -> str:
-    if text not in ("local", "remote"):
+def _read_place(text: str) -> str:
+    if text not in get_args(Place):
+        raise ValueError
+    return text
+
+
+def _read_server(text: str) -> str:
+    # The replaced tool's variable is called a URL and holds an address.
+    if any(sign in text for sign in "/@ "):
+        raise ValueError
+    return text
+
+
+def _read_host_key(text: str) -> str:
+    return str(read_public_key(text))
+
+
+def _read_ssl_mode(text: str) -> str:
+    if text not in _SSL_MODES:
         raise ValueError
     return text
 
@@ -96,9 +123,12 @@ def _read_executor(text: str) -> str:
 #: A day: longer is as good as never, and drivers count in milliseconds of 32 bits.
 _MOST_SECONDS = 86_400
 _PREFIX = re.compile(r"[A-Za-z0-9_]+")
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 #: Variable: field, conversion, and what a user is told to put there.
 VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
+    "TRANSFER_SOURCE": ("transfer_source", _read_place, "local or remote"),
+    "TRANSFER_DESTINATION": ("transfer_destination", _read_place, "local or remote"),
     "MONGODB_URL": ("mongodb_url", _read_mongodb_url, "a URL that starts with mongodb:// or mongodb+srv://"),
     "MONGODB_DATABASE": ("mongodb_database", _read_text, "a name"),
     "POSTGRES_HOST": ("postgres_host", _read_text, "a host name or address"),
@@ -106,7 +136,44 @@ VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "POSTGRES_DATABASE": ("postgres_database", _read_text, "a name"),
     "POSTGRES_USER": ("postgres_user", _read_text, "a name"),
     "POSTGRES_PASSWORD": ("postgres_password", _read_text, "a password"),
-    "MATOMO_SOURCE": ("matomo_source", _read_matomo_source, "local or remote"),
+    "POSTGRES_SSL_MODE": ("postgres_ssl_mode", _read_ssl_mode, f"one of {', '.join(_SSL_MODES)}"),
+    "POSTGRES_SSL_CA": ("postgres_ssl_ca", _read_text, "a path"),
+    "POSTGRES_SSL_CERT": ("postgres_ssl_cert", _read_text, "a path"),
+    "POSTGRES_SSL_KEY": ("postgres_ssl_key", _read_text, "a path"),
+    "REMOTE_SERVER_URL": (
+        "remote_server_url",
+        _read_server,
+        "a host name or address; the user is REMOTE_SERVER_USER, the port REMOTE_SERVER_PORT",
+    ),
+    "REMOTE_SERVER_PORT": ("remote_server_port", _read_port, "a port, 1 to 65535"),
+    "REMOTE_SERVER_USER": ("remote_server_user", _read_text, "a name"),
+    "REMOTE_SERVER_PASSWORD": ("remote_server_password", _read_text, "a password"),
+    "REMOTE_SERVER_KEY_FILE": ("remote_server_key_file", _read_text, "a path"),
+    "REMOTE_SERVER_KEY_PASSPHRASE": ("remote_server_key_passphrase", _read_text, "a passphrase"),
+    "REMOTE_SERVER_AGENT": ("remote_server_agent", _read_flag, "true or false"),
+    "REMOTE_SERVER_HOST_KEY": (
+        "remote_server_host_key",
+        _read_host_key,
+        "one public key line such as ssh-ed25519 AAAA..., as ssh-keyscan prints it",
+    ),
+    "REMOTE_SERVER_KNOWN_HOSTS": ("remote_server_known_hosts", _read_text, "a path"),
+    "REMOTE_MONGODB_URL": (
+        "remote_mongodb_url",
+        _read_tunnelled_url,
+        "a URL that starts with mongodb:// (mongodb+srv:// finds its servers by DNS, which does not lead through an "
+        "SSH tunnel: name one server)",
+    ),
+    "REMOTE_MONGODB_DATABASE": ("remote_mongodb_database", _read_text, "a name"),
+    "REMOTE_POSTGRES_HOST": ("remote_postgres_host", _read_text, "a host name or address"),
+    "REMOTE_POSTGRES_PORT": ("remote_postgres_port", _read_port, "a port, 1 to 65535"),
+    "REMOTE_POSTGRES_DATABASE": ("remote_postgres_database", _read_text, "a name"),
+    "REMOTE_POSTGRES_USER": ("remote_postgres_user", _read_text, "a name"),
+    "REMOTE_POSTGRES_PASSWORD": ("remote_postgres_password", _read_text, "a password"),
+    "REMOTE_POSTGRES_SSL_MODE": ("remote_postgres_ssl_mode", _read_ssl_mode, f"one of {', '.join(_SSL_MODES)}"),
+    "REMOTE_POSTGRES_SSL_CA": ("remote_postgres_ssl_ca", _read_text, "a path"),
+    "REMOTE_POSTGRES_SSL_CERT": ("remote_postgres_ssl_cert", _read_text, "a path"),
+    "REMOTE_POSTGRES_SSL_KEY": ("remote_postgres_ssl_key", _read_text, "a path"),
+    "MATOMO_SOURCE": ("matomo_source", _read_place, "local or remote"),
     "MATOMO_HOST": ("matomo_host", _read_text, "a host name or address"),
     "MATOMO_PORT": ("matomo_port", _read_port, "a port, 1 to 65535"),
     "MATOMO_DATABASE": ("matomo_database", _read_text, "a name"),

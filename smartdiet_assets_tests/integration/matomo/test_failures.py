@@ -81,12 +81,6 @@ def test_a_missing_privilege(matomo: Matomo, matomo_database: str) -> None:
         matomo.execute(f"DROP USER {user}")
 
 
-def test_a_remote_source_says_that_it_comes_later(matomo: Matomo) -> None:
-    assert "MATOMO_SOURCE=remote (through an SSH tunnel) is not there yet; it comes later" in tell(
-        matomo, source="remote"
-    )
-
-
 def test_tls_settings_that_cannot_be_used(matomo: Matomo) -> None:
     assert "the MATOMO_SSL variables cannot be used as written" in tell(matomo, ssl_ca="/nowhere/ca.pem")
 

@@ -1,0 +1,108 @@
+"""How a server is reached: directly (`local`), or through an SSH server (`remote`), as typed configuration.
+
+Here: the two forms, and the one that the environment describes. Not here: the SSH connection (`ssh_connection`) or what
+is forwarded over it (`tunnel`).
+"""
+
+import os
+from copy import copy
+from typing import Any, Literal
+
+from dagster import Config
+from pydantic import Field, create_model
+
+from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.variables import Place
+
+
+class LocalAccess(Config):
+    """The server is reached directly."""
+
+    place: Literal["local"] = "local"
+
+
+class RemoteAccess(Config):
+    """The server is reached through an SSH server; its host and port are as that one sees them."""
+
+    place: Literal["remote"] = "remote"
+    server: str = Field(description="Host name or address of the SSH server (REMOTE_SERVER_URL).")
+    port: int = Field(default=22, description="Its TCP port (REMOTE_SERVER_PORT).")
+    user: str = Field(description="Who logs in there (REMOTE_SERVER_USER).")
+    password: str = Field(default="", repr=False, description="Their password (REMOTE_SERVER_PASSWORD).")
+    key_file: str = Field(default="", description="File of their private key (REMOTE_SERVER_KEY_FILE).")
+    key_passphrase: str = Field(
+        default="", repr=False, description="What the key is encrypted with (REMOTE_SERVER_KEY_PASSPHRASE)."
+    )
+    agent: bool = Field(
+        default=False,
+        description="Try the keys of the SSH agent first (REMOTE_SERVER_AGENT); without a password and a key file they "
+        "are tried anyway.",
+    )
+    host_key: str = Field(
+        default="",
+        description="The server's public key as one line, instead of a file of known hosts (REMOTE_SERVER_HOST_KEY).",
+    )
+    known_hosts: str = Field(
+        default="",
+        description="File of known hosts (REMOTE_SERVER_KNOWN_HOSTS); by default ~/.ssh/known_hosts, then "
+        "/etc/ssh/ssh_known_hosts.",
+    )
+
+    def describe(self) -> str:
+        """Name the SSH server in a message."""
+        return f"SSH server {self.server}" if self.port == 22 else f"SSH server {self.server}:{self.port}"
+
+
+Access = LocalAccess | RemoteAccess
+
+
+def describe_way(access: Access) -> str:
+    """Describe the way to a server, as it follows the server's name in a message; "" where it is direct."""
+    return f" through {access.describe()}" if isinstance(access, RemoteAccess) else ""
+
+
+_VARIABLES = {
+    "server": "REMOTE_SERVER_URL",
+    "port": "REMOTE_SERVER_PORT",
+    "user": "REMOTE_SERVER_USER",
+    "password": "REMOTE_SERVER_PASSWORD",
+    "key_file": "REMOTE_SERVER_KEY_FILE",
+    "key_passphrase": "REMOTE_SERVER_KEY_PASSPHRASE",
+    "host_key": "REMOTE_SERVER_HOST_KEY",
+    "known_hosts": "REMOTE_SERVER_KNOWN_HOSTS",
+}
+
+
+def build_access(place: Place, settings: Environment) -> tuple[Any, Access]:
+    """Build the two forms and the one that holds; what a variable gives shows in Dagit as its name.
+
+    The remote form defaults to what the environment says of the SSH server, also where `local` holds: a run
+    configuration of `access: {remote: {}}` is then all it takes.
+
+    Returns:
+        The type of the field, and its default.
+
+    Raises:
+        ConfigurationError: the place is remote, and nothing says which SSH server or who logs in.
+    """
+    if place == "remote" and not (settings.remote_server_url and settings.remote_server_user):
+        raise ConfigurationError("a remote server is reached through SSH: set REMOTE_SERVER_URL and REMOTE_SERVER_USER")
+    configured = _build_remote_form(settings)
+    return LocalAccess | configured, configured() if place == "remote" else LocalAccess()
+
+
+def _build_remote_form(settings: Environment) -> Any:
+    fields: dict[str, Any] = {}
+    for field, variable in {**_VARIABLES, "agent": "REMOTE_SERVER_AGENT"}.items():
+        info = copy(RemoteAccess.model_fields[field])
+        if field == "agent":
+            # Dagster's flags of variables know fewer spellings.
+            info.default = settings.remote_server_agent
+        elif os.environ.get(variable):
+            info.default = {"env": variable}
+        fields[field] = (info.annotation, info)
+    return create_model(
+        RemoteAccess.__name__, __base__=RemoteAccess, __module__=RemoteAccess.__module__,
+        __doc__=RemoteAccess.__doc__, **fields,
+    )  # fmt: skip
