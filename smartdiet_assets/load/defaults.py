@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg import sql
 
 from smartdiet_assets.schema.model import Scalar
-from smartdiet_assets.schema.types import ColumnType
+from smartdiet_assets.schema.types import ColumnType, parse_sql_type
 
 #: A constant as `pg_get_expr` prints one: a number, a word, or a quoted text, with or without a cast.
 _CONSTANT = re.compile(
@@ -33,23 +33,45 @@ def compose_default(type: ColumnType, value: Scalar) -> sql.Composable:
 
 def is_same_default(type: ColumnType, declared: Scalar, live: str | None) -> bool:
     """Tell whether a live default expression is the declared constant."""
-    if live is None or live == "NULL" or live.startswith("NULL::"):
-        return declared is None
-    match = _CONSTANT.fullmatch(live)
-    if declared is None or match is None:
+    expected = None if declared is None else compose_default(type, declared).as_string(None).strip()
+    return is_same_expression(type.sql, expected, live)
+
+
+def is_same_expression(type: str, first: str | None, second: str | None) -> bool:
+    """Tell whether two default expressions of a type, spelled as `format_type` does, give the same value.
+
+    They are the same text, or constants of one value in two spellings; a default of NULL is none.
+    """
+    first, second = _drop_null(first), _drop_null(second)
+    if first is None or second is None or first == second:
+        return first == second
+    one, other = _read_constant(first), _read_constant(second)
+    if one is None or other is None:
         return False
-    text = match["number"] or match["word"]
-    if text is None:
-        text = match["text"].replace("''", "'")
-        if match["escaped"]:
-            text = text.replace("\\\\", "\\")
-    expected = str(declared).lower() if isinstance(declared, bool) else str(declared)
-    if text == expected:
+    if one == other:
         return True
     try:
-        return bool(_parse_constant(type, text) == _parse_constant(type, expected))
+        parsed = parse_sql_type(type)
+        return bool(_parse_constant(parsed, one) == _parse_constant(parsed, other))
     except (ValueError, ArithmeticError, TypeError):
         return False
+
+
+def _drop_null(expression: str | None) -> str | None:
+    return None if expression is None or expression == "NULL" or expression.startswith("NULL::") else expression
+
+
+def _read_constant(expression: str) -> str | None:
+    """Read the text of a constant; None where the expression is none."""
+    match = _CONSTANT.fullmatch(expression)
+    if match is None:
+        return None
+    text = match["number"] or match["word"]
+    if text is None:
+        text = str(match["text"]).replace("''", "'")
+        if match["escaped"]:
+            text = text.replace("\\\\", "\\")
+    return str(text)
 
 
 def _parse_constant(type: ColumnType, text: str) -> Any:

@@ -1,19 +1,16 @@
-"""Comparing a live table with its declaration, by definition and not by name.
+"""What the mirror makes of a live table that is not as declared.
 
-Here: pure functions from a declaration and a `LiveTable` to what is missing (the mirror adds it) and to what
-differs (a person settles it). Not here: reading the catalogue (`load.structure`) or changing anything
-(`load.ddl`). Ignored, being the operator's own: the order of columns, collations, privileges, triggers,
-views, non-unique indexes nobody declared.
+Here: what is missing, which a run adds, and what differs otherwise, which a person settles: a sentence each, with the
+statement or the declaration that settles it. Not here: the comparison (`load.comparison`), reading the catalogue
+(`load.structure`) or changing anything (`load.ddl`).
 """
 
-from collections.abc import Sequence
-
-from psycopg import sql
-
-from smartdiet_assets.load.constraints import build_indexes, build_uniques, is_deferrable, is_nullable
-from smartdiet_assets.load.defaults import compose_default, is_same_default
-from smartdiet_assets.load.structure import LiveColumn, LiveIndex, LiveTable
-from smartdiet_assets.load.table_ddl import compose_foreign_key
+from smartdiet_assets.load.comparison import compare_tables
+from smartdiet_assets.load.constraints import build_indexes
+from smartdiet_assets.load.expectation import build_expected_table
+from smartdiet_assets.load.key_comparison import is_served
+from smartdiet_assets.load.structure import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
+from smartdiet_assets.load.structure_difference import NONE, Difference
 from smartdiet_assets.schema.model import Column, Schema, Table
 from smartdiet_assets.schema.types import parse_sql_type
 
@@ -33,194 +30,80 @@ def find_missing_columns(table: Table, live: LiveTable) -> tuple[Column, ...]:
 
 def find_missing_indexes(table: Table, live: LiveTable) -> tuple[tuple[str, ...], ...]:
     """List the declared indexes that no live key or index serves, those over missing columns left out."""
-    indexes = [*live.indexes, *live.uniques, *([live.primary_key] if live.primary_key else [])]
     return tuple(
         columns
         for columns in build_indexes(table)
-        if set(columns) <= set(live.columns)
-        and not any(index.plain and index.columns[: len(columns)] == columns for index in indexes)
+        if set(columns) <= set(live.columns) and not is_served(columns, live)
     )
 
 
 def find_differences(schema: Schema, table: Table, live: LiveTable) -> list[str]:
     """List what differs otherwise, one sentence each: live, declared, and what would settle it.
 
-    Missing columns, and keys over them, are no differences: the mirror adds them.
+    Missing columns, and keys over them, are no differences: the mirror adds them, and indexes and comments too.
     """
     if live.kind != "table":
         return [f"live is a {live.kind}, declared is a table; rename or drop the {live.kind}"]
     missing = {column.name for column in find_missing_columns(table, live)}
-    lines = []
-    for column in table.columns:
-        if column.name not in missing:
-            lines += _compare_column(table, column, live, live.columns[column.name])
-    declared = {column.name for column in table.columns}
-    for name, present in live.columns.items():
-        if name not in declared:
-            run = [_alter(live, "DROP COLUMN {}", name)]
-            lines.append(_line(f"column {name}", present.type, "no such column", run, _declare_type(present.type)))
-    lines += _compare_primary_key(table, live, missing)
-    lines += _compare_uniques(schema, table, live, missing)
-    lines += _compare_foreign_keys(table, live, missing)
-    return lines
-
-
-def _compare_column(table: Table, column: Column, live: LiveTable, present: LiveColumn) -> list[str]:
-    what = f"column {column.name}"
-    alter = "ALTER COLUMN {}"
-    if present.computed:
-        run = [_alter(live, f"{alter} DROP EXPRESSION", column.name)]
-        return [_line(what, "GENERATED ALWAYS AS an expression", "a column the mirror writes", run)]
-    lines = []
-    if present.type != column.type.sql:
-        # Only text needs an explicit cast; between text types one would cut long values without a word.
-        from_text = present.type == "text" or present.type.startswith("character")
-        using = f" USING {{}}::{column.type.sql}" if from_text and not column.type.is_text else ""
-        names = [column.name] * (2 if using else 1)
-        run = [_alter(live, f"{alter} TYPE {column.type.sql}{using}", *names)]
-        lines.append(_line(what, present.type, column.type.sql, run, _declare_type(present.type)))
-    nullable = is_nullable(table, column)
-    if present.nullable and not nullable and not present.not_null_pending:
-        run = [_alter(live, f"{alter} SET NOT NULL", column.name)]
-        yaml = "nullable: true" if column.name not in table.primary_key else ""
-        lines.append(_line(what, "nullable", "NOT NULL", run, yaml))
-    elif nullable and not present.nullable:
-        run = [_alter(live, f"{alter} DROP NOT NULL", column.name)]
-        lines.append(_line(what, "NOT NULL", "nullable", run, "nullable: false"))
-    if column.generated != present.generated:
-        if column.generated:
-            run = [_alter(live, f"{alter} ADD GENERATED BY DEFAULT AS IDENTITY", column.name)]
-            lines.append(_line(what, "no sequence", "numbered by PostgreSQL", run, _declare_type(present.type)))
-        else:
-            action = "DROP IDENTITY" if present.identity else "DROP DEFAULT"
-            run = [_alter(live, f"{alter} {action}", column.name)]
-            lines.append(_line(what, "numbered by PostgreSQL", "no sequence", run, "sql_type: SERIAL"))
-    elif not column.generated and not is_same_default(column.type, column.default, present.default):
-        lines.append(_compare_default(what, column, live, present))
-    return lines
-
-
-def _compare_default(what: str, column: Column, live: LiveTable, present: LiveColumn) -> str:
-    if column.default is None:
-        run = [_alter(live, "ALTER COLUMN {} DROP DEFAULT", column.name)]
-        return _line(what, f"DEFAULT {present.default}", "no default", run, "that default")
-    literal = compose_default(column.type, column.default)
-    run = [
-        sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}").format(
-            sql.Identifier(live.schema, live.name), sql.Identifier(column.name), literal
-        )
+    expected = build_expected_table(schema, table, live.schema)
+    return [
+        _word(table, live, difference)
+        for difference in compare_tables(expected, live, declared=True)
+        if difference.aspect not in ("index", "comment")
+        and not difference.undeclared
+        and missing.isdisjoint(difference.columns)
+        and not (difference.aspect == "column" and difference.name in missing)
     ]
-    was = "no default" if present.default is None else f"DEFAULT {present.default}"
-    yaml = "no default" if present.default is None else "that default"
-    return _line(what, was, f"DEFAULT {literal.as_string(None)}", run, yaml)
 
 
-def _compare_primary_key(table: Table, live: LiveTable, missing: set[str]) -> list[str]:
-    present = live.primary_key
-    if set(present.columns if present else ()) == set(table.primary_key):
-        if present and present.deferrable:
-            return [_replace_key(live, present, "PRIMARY KEY", table.primary_key, "primary key")]
-        return []
-    if present is None:
-        if not missing.isdisjoint(table.primary_key):
-            return []
-        run = [_alter(live, f"ADD PRIMARY KEY ({_fields(table.primary_key)})", *table.primary_key)]
-        return [_line("primary key", "none", _names(table.primary_key), run)]
-    if not table.primary_key:
-        run = [_alter(live, "DROP CONSTRAINT {}", present.name)]
-        return [_line("primary key", _names(present.columns), "none", run, f"primary_key: {_yaml(present.columns)}")]
-    return [_replace_key(live, present, "PRIMARY KEY", table.primary_key, "primary key")]
+def _word(table: Table, live: LiveTable, difference: Difference) -> str:
+    name = difference.name
+    match difference.aspect:
+        case "primary key":
+            what = "primary key"
+        case "foreign key":
+            what = f"foreign key {name}"
+        case "unique":
+            what = f"unique {name}" if name.startswith("(") else f"unique index {name}"
+        case _:
+            what = f"column {name}"
+    statements = "; ".join(statement.text for statement in difference.statements)
+    yaml = _declare(table, difference)
+    ending = f" or declare {yaml}" if yaml else ""
+    return f"{what}: live {difference.right}, declared {difference.left}; run {statements}{ending}"
 
 
-def _compare_uniques(schema: Schema, table: Table, live: LiveTable, missing: set[str]) -> list[str]:
-    lines = []
-    declared = [columns for columns in build_uniques(table) if set(columns).isdisjoint(missing)]
-    for columns in declared:
-        same = [index for index in live.uniques if _is_same_unique(index, columns)]
-        if not same:
-            run = [_alter(live, f"ADD UNIQUE ({_fields(columns)})", *columns)]
-            lines.append(_line(f"unique {_names(columns)}", "none", "unique", run))
-        elif not is_deferrable(schema, table, columns) and all(index.deferrable for index in same):
-            lines.append(_replace_key(live, same[0], "UNIQUE", columns, f"unique {_names(columns)}"))
-    for index in live.uniques:
-        known = (*declared, table.primary_key)
-        if not any(_is_same_unique(index, columns) for columns in known):
-            lines.append(
-                _line(
-                    f"unique index {index.name}",
-                    index.definition,
-                    "no such constraint",
-                    [_drop_index(live, index)],
-                    f"unique_constraints: [{_yaml(index.columns)}]" if index.plain and index.nulls_distinct else "",
-                )
-            )
-    return lines
+def _declare(table: Table, difference: Difference) -> str:
+    """Write what would have to be declared instead; empty where nothing can be."""
+    found = difference.related
+    if isinstance(found, LiveColumn):
+        return _declare_column(table, difference, found)
+    if isinstance(found, LiveIndex):
+        columns = f"[{', '.join(found.columns)}]"
+        if difference.aspect == "primary key":
+            return f"primary_key: {columns}" if not table.primary_key else ""
+        undeclared = difference.left == NONE
+        return f"unique_constraints: [{columns}]" if undeclared and found.plain and found.nulls_distinct else ""
+    if isinstance(found, LiveForeignKey):
+        undeclared = difference.left == NONE
+        return f"foreign_key: {found.parent}({', '.join(found.parent_columns)})" if undeclared and found.plain else ""
+    return "no foreign_key" if difference.aspect == "foreign key" else ""
 
 
-def _compare_foreign_keys(table: Table, live: LiveTable, missing: set[str]) -> list[str]:
-    lines = []
-    declared = {column.name: column for column in table.columns if column.foreign_key and column.name not in missing}
-    kept: set[str] = set()
-    for name, column in declared.items():
-        key = column.foreign_key
-        assert key is not None
-        present = [foreign for foreign in live.foreign_keys if foreign.columns == (name,)]
-        same = [f for f in present if f.plain and (f.parent, f.parent_columns) == (key.table, (key.column,))]
-        kept.update(foreign.name for foreign in same)
-        wanted = f"REFERENCES {key.table}({key.column})"
-        if any(foreign.validated for foreign in same):
-            continue
-        if same:
-            run = [_alter(live, "VALIDATE CONSTRAINT {}", same[0].name)]
-            lines.append(_line(f"foreign key {name}", same[0].definition, f"{wanted}, valid", run))
-            continue
-        kept.update(foreign.name for foreign in present)
-        run = [_alter(live, "DROP CONSTRAINT {}", foreign.name) for foreign in present]
-        run.append(compose_foreign_key(live.schema, table, column))
-        was = "; ".join(foreign.definition for foreign in present) or "none"
-        lines.append(_line(f"foreign key {name}", was, wanted, run, "" if present else "no foreign_key"))
-    for foreign in live.foreign_keys:
-        if foreign.name not in kept:
-            run = [_alter(live, "DROP CONSTRAINT {}", foreign.name)]
-            yaml = f"foreign_key: {foreign.parent}({', '.join(foreign.parent_columns)})"
-            what = f"foreign key {', '.join(foreign.columns)}"
-            lines.append(_line(what, foreign.definition, "none", run, yaml if foreign.plain else ""))
-    return lines
-
-
-def _is_same_unique(index: LiveIndex, columns: Sequence[str]) -> bool:
-    return index.plain and index.nulls_distinct and set(index.columns) == set(columns)
-
-
-def _replace_key(live: LiveTable, present: LiveIndex, kind: str, columns: Sequence[str], what: str) -> str:
-    run = [_drop_index(live, present), _alter(live, f"ADD {kind} ({_fields(columns)})", *columns)]
-    state = " DEFERRABLE" if present.deferrable else ""
-    declared = _names(columns) + (", not deferrable" if state else "")
-    return _line(what, _names(present.columns) + state, declared, run)
-
-
-def _drop_index(live: LiveTable, index: LiveIndex) -> sql.Composed:
-    if index.constraint:
-        return _alter(live, "DROP CONSTRAINT {}", index.name)
-    return sql.SQL("DROP INDEX {}").format(sql.Identifier(live.schema, index.name))
-
-
-def _alter(live: LiveTable, action: str, *names: str) -> sql.Composed:
-    return sql.SQL(f"ALTER TABLE {{}} {action}").format(
-        sql.Identifier(live.schema, live.name), *map(sql.Identifier, names)
-    )
-
-
-def _fields(columns: Sequence[str]) -> str:
-    return ", ".join("{}" for _ in columns)
-
-
-def _names(columns: Sequence[str]) -> str:
-    return f"({', '.join(columns)})"
-
-
-def _yaml(columns: Sequence[str]) -> str:
-    return f"[{', '.join(columns)}]"
+def _declare_column(table: Table, difference: Difference, found: LiveColumn) -> str:
+    match difference.aspect:
+        case "column" | "type":
+            return _declare_type(found.type)
+        case "nullability" if found.nullable:
+            return "nullable: true" if found.name not in table.primary_key else ""
+        case "nullability":
+            return "nullable: false"
+        case "numbering":
+            return "sql_type: SERIAL" if found.generated else _declare_type(found.type)
+        case "default":
+            return "no default" if found.default is None else "that default"
+        case _:
+            return ""
 
 
 def _declare_type(type: str) -> str:
@@ -231,8 +114,3 @@ def _declare_type(type: str) -> str:
         return ""
     base, parenthesis, rest = type.partition("(")
     return f"sql_type: {_SHORT_SPELLINGS.get(base, base.upper())}{parenthesis}{rest}"
-
-
-def _line(what: str, live: str, declared: str, run: Sequence[sql.Composed], yaml: str = "") -> str:
-    statements = "; ".join(statement.as_string(None) for statement in run)
-    return f"{what}: live {live}, declared {declared}; run {statements}{f' or declare {yaml}' if yaml else ''}"

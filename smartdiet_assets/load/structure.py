@@ -1,9 +1,10 @@
 """The live structure: what PostgreSQL's catalogue says about tables, read in one round trip.
 
 Here: frozen descriptions of live tables and the one query that fills them. It takes no lock on the tables.
-Not here: what a table should look like (`load.table_ddl`) or whether it does (`load.differences`).
+Not here: what a table should look like (`load.expectation`, in the same words) or whether it does (`load.comparison`).
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,16 @@ from smartdiet_assets.errors import ConfigurationError
 
 #: The schema of the mirror's own tables.
 BOOKKEEPING_SCHEMA = "smartdiet"
+_NAME = r'(?:"(?:[^"]|"")*"|[^\s".]+)'
+#: What `pg_get_indexdef` prints before the method.
+_INDEX_DEFINITION = re.compile(rf"CREATE (?:UNIQUE )?INDEX {_NAME} ON (?:ONLY )?{_NAME}(?:\.{_NAME})? USING ")
 
 
 @dataclass(frozen=True, slots=True)
 class LiveColumn:
     """One column; `type` is spelled as `format_type` does, `collation` is (schema, name) or empty.
 
+    `identity` is PostgreSQL's letter: `d` BY DEFAULT, `a` ALWAYS, or empty. `expression` is that of a computed column.
     `not_null_pending` says that a NOT NULL waits for older rows to be filled (see `ddl.apply_not_null`).
     """
 
@@ -29,8 +34,8 @@ class LiveColumn:
     type: str
     nullable: bool
     default: str | None
-    identity: bool
-    computed: bool
+    identity: str
+    expression: str | None
     collation: tuple[str, ...]
     not_null_pending: bool
     comment: str
@@ -38,7 +43,7 @@ class LiveColumn:
     @property
     def generated(self) -> bool:
         """Whether PostgreSQL numbers the rows: an identity column, or the default of an old SERIAL."""
-        return self.identity or (self.default is not None and self.default.startswith("nextval("))
+        return bool(self.identity) or (self.default is not None and self.default.startswith("nextval("))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,15 @@ class LiveIndex:
     constraint: bool
     deferrable: bool
     nulls_distinct: bool
+    valid: bool
     plain: bool
     definition: str
+
+    @property
+    def form(self) -> str:
+        """The definition from its method on: `btree (user_id) WHERE …`, the same whatever names and schemas are."""
+        match = _INDEX_DEFINITION.match(self.definition)
+        return self.definition[match.end() :] if match else self.definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +131,8 @@ LEFT JOIN (
         'type', format_type(a.atttypid, a.atttypmod),
         'nullable', NOT a.attnotnull,
         'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
-        'identity', a.attidentity <> '',
-        'computed', a.attgenerated <> '',
+        'identity', a.attidentity,
+        'expression', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
         'collation', CASE WHEN l.oid IS NULL THEN '[]' ELSE jsonb_build_array(ln.nspname, l.collname) END,
         'not_null_pending', EXISTS (
           SELECT FROM pg_catalog.pg_constraint AS k
@@ -152,6 +164,7 @@ LEFT JOIN (
           WHERE k.conrelid = c.oid AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')),
         'deferrable', NOT i.indimmediate,
         'nulls_distinct', NOT coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
+        'valid', i.indisvalid,
         'plain', am.amname = 'btree' AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL,
         'definition', CASE WHEN c.relname = ANY (%(parents)s::text[]) THEN '' ELSE pg_get_indexdef(i.indexrelid) END
       ) ORDER BY ic.relname)

@@ -1,0 +1,80 @@
+"""Comparing two tables by definition and not by name: what differs, and the statements that settle it.
+
+Here: pure functions from two descriptions to their differences. The left one is how it should be: declared
+(`load.expectation`) or live; the right one is live, and what the statements change. Not here: reading the catalogue
+(`load.structure`), what the mirror settles by itself (`load.differences`), which tables there are to be.
+
+The order of columns, privileges, triggers, check constraints and views are the operator's own and never compared. A
+declaration is met more easily than a live table is equalled: it says nothing of collations, of the order of a key's
+columns, or of indexes and comments beyond its own, and any index that begins with a declared one serves.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from smartdiet_assets.load import settlement
+from smartdiet_assets.load.column_comparison import compare_columns
+from smartdiet_assets.load.key_comparison import (
+    compare_foreign_keys,
+    compare_indexes,
+    compare_primary_key,
+    compare_uniques,
+)
+from smartdiet_assets.load.structure import LiveTable
+from smartdiet_assets.load.structure_difference import NONE, Difference
+
+
+def compare_tables(left: LiveTable, right: LiveTable, *, declared: bool = False) -> list[Difference]:
+    """List what differs between a table and a live one.
+
+    Args:
+        declared: the left one is a declaration.
+    """
+    if right.kind != "table" or left.kind != "table":
+        kinds = [Difference(left.name, "table", "", f"a {left.kind}", f"a {right.kind}")]
+        return kinds if left.kind != right.kind else []
+    return [
+        *compare_columns(left, right, declared),
+        *compare_primary_key(left, right, declared),
+        *compare_uniques(left, right, declared),
+        *compare_foreign_keys(left, right, declared),
+        *compare_indexes(left, right, declared),
+        *_compare_comments(left, right, declared),
+    ]
+
+
+def find_missing_table(left: LiveTable, schema_name: str) -> Difference:
+    """Describe a table that is not on the right, with all statements that create it there."""
+    bare = replace(
+        left,
+        schema=schema_name,
+        comment="",
+        columns={name: replace(column, comment="") for name, column in left.columns.items()},
+        primary_key=None,
+        uniques=(),
+        foreign_keys=(),
+        indexes=(),
+    )
+    rest = [statement for found in compare_tables(left, bare) for statement in found.statements]
+    created = settlement.create_table(left, schema_name)
+    return Difference(left.name, "table", "", f"{len(left.columns)} columns", NONE, (created, *rest))
+
+
+def find_extra_table(right: LiveTable) -> Difference:
+    """Describe a table that is not on the left."""
+    dropped = (settlement.drop_table(right),)
+    return Difference(right.name, "table", "", NONE, f"{len(right.columns)} columns", dropped, undeclared=True)
+
+
+def _compare_comments(left: LiveTable, right: LiveTable, declared: bool) -> Iterator[Difference]:
+    pairs = [("", left.comment, right.comment)]
+    pairs += [
+        (name, column.comment, right.columns[name].comment if name in right.columns else "")
+        for name, column in left.columns.items()
+    ]
+    for name, wanted, present in pairs:
+        if wanted != present:
+            run = (settlement.set_comment(right, wanted, name),)
+            more = declared and not wanted
+            needed = (name,) if name else ()
+            yield Difference(right.name, "comment", name, wanted or NONE, present or NONE, run, needed, undeclared=more)

@@ -1,0 +1,154 @@
+"""Comparing the keys, foreign keys and indexes of two tables: pure. Not here: columns (`load.column_comparison`)."""
+
+from collections.abc import Iterator, Sequence
+
+from smartdiet_assets.load import settlement
+from smartdiet_assets.load.structure import LiveForeignKey, LiveIndex, LiveTable
+from smartdiet_assets.load.structure_difference import NONE, Difference, spell_names
+
+
+def is_served(columns: Sequence[str], live: LiveTable) -> bool:
+    """Tell whether a live key or index begins with the columns."""
+    indexes = [*live.indexes, *live.uniques, *([live.primary_key] if live.primary_key else [])]
+    return any(index.plain and index.columns[: len(columns)] == tuple(columns) for index in indexes)
+
+
+def compare_primary_key(left: LiveTable, right: LiveTable, declared: bool) -> Iterator[Difference]:
+    """List how the primary key differs."""
+    wanted, present = left.primary_key, right.primary_key
+    if _is_same_key(wanted, present, declared):
+        return
+    run = [settlement.drop_index(right, present)] if present else []
+    run += [settlement.add_index(right, wanted)] if wanted else []
+    needed = wanted.columns if wanted and not present else ()
+    yield Difference(
+        right.name, "primary key", "", _spell_key(wanted), _spell_key(present), tuple(run), needed, related=present
+    )
+
+
+def _is_same_key(wanted: LiveIndex | None, present: LiveIndex | None, declared: bool) -> bool:
+    if wanted is None or present is None:
+        return wanted is present
+    if declared:
+        return set(wanted.columns) == set(present.columns) and not present.deferrable
+    return (wanted.columns, wanted.deferrable) == (present.columns, present.deferrable)
+
+
+def _spell_key(index: LiveIndex | None) -> str:
+    if index is None:
+        return NONE
+    return f"{spell_names(index.columns)}{' DEFERRABLE' if index.deferrable else ''}"
+
+
+def compare_uniques(left: LiveTable, right: LiveTable, declared: bool) -> Iterator[Difference]:
+    """List how unique constraints and indexes differ."""
+    rest = list(right.uniques)
+    for wanted in left.uniques:
+        same = [index for index in right.uniques if _is_same_unique(wanted, index, declared)]
+        fitting = [index for index in same if index.deferrable == wanted.deferrable]
+        if declared and wanted.deferrable:
+            # The declared one spares a run some trouble; the stricter one is no fault.
+            fitting = same
+        rest = [index for index in rest if index not in (same if declared else fitting)]
+        if fitting:
+            continue
+        name = f"{spell_names(wanted.columns)}"
+        added = settlement.add_index(right, wanted)
+        if not declared or not same:
+            yield Difference(right.name, "unique", name, _spell_unique(wanted), NONE, (added,), wanted.columns)
+            continue
+        run = (settlement.drop_index(right, same[0]), added)
+        strict = f"{spell_names(wanted.columns)}, not deferrable"
+        yield Difference(right.name, "unique", name, strict, _spell_key(same[0]), run, related=same[0])
+    for index in rest:
+        if declared and left.primary_key and _is_same_unique(left.primary_key, index, declared):
+            continue
+        dropped = (settlement.drop_index(right, index),)
+        name = index.name if declared else spell_names(index.columns)
+        yield Difference(right.name, "unique", name, NONE, index.definition, dropped, related=index)
+
+
+def _is_same_unique(wanted: LiveIndex, index: LiveIndex, declared: bool) -> bool:
+    if declared:
+        return index.plain and index.nulls_distinct and set(index.columns) == set(wanted.columns)
+    return (wanted.form, wanted.valid) == (index.form, index.valid)
+
+
+def _spell_unique(index: LiveIndex) -> str:
+    return "unique" if not index.name else f"{index.form}{' DEFERRABLE' if index.deferrable else ''}"
+
+
+def compare_foreign_keys(left: LiveTable, right: LiveTable, declared: bool) -> Iterator[Difference]:
+    """List how foreign keys differ."""
+    rest = list(right.foreign_keys)
+    for wanted in left.foreign_keys:
+        same = [key for key in rest if _is_same_foreign_key(wanted, key)]
+        valid = [key for key in same if key.validated or not wanted.validated]
+        if valid:
+            rest = [key for key in rest if key not in (same if declared else valid[:1])]
+            continue
+        name = ", ".join(wanted.columns)
+        if same:
+            rest = [key for key in rest if key not in same]
+            run = [settlement.validate_foreign_key(right, same[0])]
+            yield Difference(
+                right.name, "foreign key", name, wanted.definition, same[0].definition, tuple(run), related=same[0]
+            )
+            continue
+        # Whatever else these columns point with is exchanged, and told in the same line.
+        others = [key for key in rest if key.columns == wanted.columns and not _is_wanted(key, left)]
+        rest = [key for key in rest if key not in others]
+        taken = {key.name for key in right.foreign_keys if key not in others}
+        run = [settlement.drop_foreign_key(right, key) for key in others]
+        run.append(settlement.add_foreign_key(right, wanted, taken))
+        was = "; ".join(key.definition for key in others) or NONE
+        yield Difference(
+            right.name,
+            "foreign key",
+            name,
+            wanted.definition,
+            was,
+            tuple(run),
+            () if others else wanted.columns,
+            related=others[0] if others else None,
+        )
+    for key in rest:
+        run = [settlement.drop_foreign_key(right, key)]
+        name = ", ".join(key.columns)
+        yield Difference(right.name, "foreign key", name, NONE, key.definition, tuple(run), related=key)
+
+
+def _is_wanted(key: LiveForeignKey, left: LiveTable) -> bool:
+    return any(_is_same_foreign_key(wanted, key) for wanted in left.foreign_keys)
+
+
+def _is_same_foreign_key(wanted: LiveForeignKey, key: LiveForeignKey) -> bool:
+    """Tell whether two foreign keys say the same, validated or not."""
+    if wanted.plain and key.plain:
+        return (wanted.columns, wanted.parent, wanted.parent_columns) == (key.columns, key.parent, key.parent_columns)
+    ending = " NOT VALID"
+    return wanted.plain == key.plain and (wanted.definition.removesuffix(ending) == key.definition.removesuffix(ending))
+
+
+def compare_indexes(left: LiveTable, right: LiveTable, declared: bool) -> Iterator[Difference]:
+    """List how other indexes differ."""
+    rest = list(right.indexes)
+    for wanted in left.indexes:
+        same = [i for i in rest if (i.columns == wanted.columns and i.plain if declared else _is_same_index(wanted, i))]
+        rest = [index for index in rest if index not in same]
+        if same or (declared and is_served(wanted.columns, right)):
+            continue
+        name = spell_names(wanted.columns)
+        run = (settlement.add_index(right, wanted),)
+        left_text = f"index {name}" if declared else wanted.form
+        yield Difference(right.name, "index", name, left_text, NONE, run, wanted.columns)
+    for index in rest:
+        run = (settlement.drop_index(right, index),)
+        name = spell_names(index.columns)
+        yield Difference(
+            right.name, "index", name, NONE, index.form, run, undeclared=declared and index.valid, related=index
+        )
+
+
+def _is_same_index(wanted: LiveIndex, index: LiveIndex) -> bool:
+    return (wanted.form, wanted.valid) == (index.form, index.valid)

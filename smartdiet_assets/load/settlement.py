@@ -1,0 +1,275 @@
+"""The statements that bring one table to the structure of another, composed and not executed.
+
+Here: a function for each kind of change, and the order in which changes of any tables can be made. Not here: which
+changes there are to make (`load.comparison`), the statements of a run (`load.table_ddl`).
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from psycopg import sql
+
+from smartdiet_assets.load.constraints import DEFAULT_COLLATION
+from smartdiet_assets.load.naming import build_name
+from smartdiet_assets.load.structure import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
+
+
+class Phase(IntEnum):
+    """When a statement can be made: all of a phase, of whatever tables, before those of the next one."""
+
+    DROP_FOREIGN_KEY = 1
+    DROP_KEY = 2
+    DROP_COLUMN = 3
+    DROP_TABLE = 4
+    CREATE_TABLE = 5
+    ADD_COLUMN = 6
+    #: Defaults and sequences stand in the way of another type.
+    DROP_DEFAULT = 7
+    SET_TYPE = 8
+    SET_NULLABLE = 9
+    SET_DEFAULT = 10
+    ADD_KEY = 11
+    ADD_FOREIGN_KEY = 12
+    COMMENT = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement; `loses` says that it may lose what is stored, not only fail."""
+
+    phase: Phase
+    composed: sql.Composed
+    loses: bool = False
+
+    @property
+    def text(self) -> str:
+        return self.composed.as_string(None)
+
+
+_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
+_INTEGERS = _NUMBERS[:3]
+_TEXTS = ("text", "character varying", "character")
+_TIMES = ("timestamp without time zone", "timestamp with time zone")
+_TYPE = re.compile(r"(?P<base>[^(]+?)(?:\((?P<first>\d+)(?:,(?P<second>-?\d+))?\))?(?P<rest> with.*)?")
+#: Beside text, and numbers of the same or a wider kind: every value stays what it is, or the statement fails.
+_KEPT = frozenset(
+    {
+        ("smallint", "real"), ("smallint", "double precision"), ("integer", "double precision"),
+        ("real", "double precision"), ("date", _TIMES[0]), ("date", _TIMES[1]), _TIMES, _TIMES[::-1],
+        ("text", "boolean"), ("text", "uuid"), ("character varying", "boolean"), ("character varying", "uuid"),
+        *((text, number) for text in _TEXTS[:2] for number in _INTEGERS),
+    }
+)  # fmt: skip
+
+
+def keeps_values(old: str, new: str) -> bool:
+    """Tell whether values of one type survive the change to another, where it succeeds. In doubt they do not."""
+    if new.startswith(_TEXTS[:2]):
+        return True
+    (old_base, _, old_scale), (new_base, new_precision, new_scale) = _parse(old), _parse(new)
+    if old_base == new_base and old_base != "numeric":
+        return _parse(old)[1:] == _parse(new)[1:] or old_base == "character"
+    if new_base in _INTEGERS:
+        return old_base in _INTEGERS or (old_base, new_base) in _KEPT
+    if new_base == "numeric":
+        if new_precision is None:
+            return old_base in ("numeric", *_INTEGERS, "text", "character varying")
+        return old_base in _INTEGERS or (old_base == "numeric" and old_scale is not None and old_scale <= new_scale)
+    return (old_base, new_base) in _KEPT
+
+
+def _parse(type: str) -> tuple[str, int | None, int]:
+    """Take a type apart: name, precision or length, scale; a numeric of any scale has the largest."""
+    match = _TYPE.fullmatch(type)
+    if match is None:
+        return type, None, 0
+    first = int(match["first"]) if match["first"] else None
+    unlimited = match["base"] == "numeric" and first is None
+    return f"{match['base']}{match['rest'] or ''}", first, 16_383 if unlimited else int(match["second"] or 0)
+
+
+def compose_definition(column: LiveColumn, *, nullable: bool) -> sql.Composed:
+    """Compose a column as CREATE TABLE and ADD COLUMN take it, without its comment."""
+    parts: list[sql.Composable] = [sql.Identifier(column.name), sql.SQL(column.type), *_collate(column)]
+    if column.expression is not None:
+        parts.append(sql.SQL("GENERATED ALWAYS AS ({}) STORED").format(sql.SQL(column.expression)))
+    elif column.generated:
+        parts.append(sql.SQL("GENERATED {} AS IDENTITY").format(_number(column)))
+    elif column.default is not None:
+        parts.append(sql.SQL("DEFAULT {}").format(sql.SQL(column.default)))
+    if not nullable:
+        parts.append(sql.SQL("NOT NULL"))
+    return sql.SQL(" ").join(parts)
+
+
+def create_table(wanted: LiveTable, schema_name: str) -> Statement:
+    """Compose a table with its columns; what else it has are changes of it."""
+    columns = sql.SQL(",\n  ").join(
+        compose_definition(column, nullable=column.nullable) for column in wanted.columns.values()
+    )
+    target = sql.Identifier(schema_name, wanted.name)
+    return Statement(Phase.CREATE_TABLE, sql.SQL("CREATE TABLE {} (\n  {}\n)").format(target, columns))
+
+
+def drop_table(table: LiveTable) -> Statement:
+    target = sql.Identifier(table.schema, table.name)
+    return Statement(Phase.DROP_TABLE, sql.SQL("DROP TABLE {}").format(target), loses=True)
+
+
+def add_column(table: LiveTable, column: LiveColumn) -> list[Statement]:
+    """Compose a column that is to be added; where rows have no value for it, a NOT NULL comes last, and may fail."""
+    fills = column.expression is not None or column.generated or column.default is not None
+    later = not column.nullable and not fills
+    definition = compose_definition(column, nullable=column.nullable or later)
+    added = Statement(Phase.ADD_COLUMN, _alter(table, "ADD COLUMN {}", definition))
+    return [added, set_nullable(table, column)] if later else [added]
+
+
+def drop_column(table: LiveTable, column: LiveColumn) -> Statement:
+    dropped = _alter(table, "DROP COLUMN {}", sql.Identifier(column.name))
+    return Statement(Phase.DROP_COLUMN, dropped, loses=column.expression is None)
+
+
+def set_type(table: LiveTable, wanted: LiveColumn, present: LiveColumn) -> list[Statement]:
+    """Compose the change of a column's type and collation, its default taken away meanwhile."""
+    name = sql.Identifier(wanted.name)
+    target: sql.Composable = sql.SQL(" ").join([sql.SQL(wanted.type), *_collate(wanted)])
+    if not _is_assignable(present.type, wanted.type):
+        # By way of text there is always a cast; it fails where a value means nothing in the new type.
+        target = sql.SQL("{} USING {}::text::{}").format(target, name, sql.SQL(wanted.type))
+    statements = [
+        Statement(
+            Phase.SET_TYPE,
+            _alter(table, "ALTER COLUMN {} TYPE {}", name, target),
+            loses=not keeps_values(present.type, wanted.type),
+        )
+    ]
+    if present.default is not None and not present.generated:
+        statements = [*drop_default(table, present), *statements]
+        if wanted.default is not None and not wanted.generated:
+            statements.append(set_default(table, wanted))
+    return statements
+
+
+def set_nullable(table: LiveTable, wanted: LiveColumn) -> Statement:
+    action = "DROP" if wanted.nullable else "SET"
+    return Statement(
+        Phase.SET_NULLABLE, _alter(table, f"ALTER COLUMN {{}} {action} NOT NULL", sql.Identifier(wanted.name))
+    )
+
+
+def set_default(table: LiveTable, wanted: LiveColumn) -> Statement:
+    expression = sql.SQL(wanted.default or "NULL")
+    return Statement(
+        Phase.SET_DEFAULT,
+        _alter(table, "ALTER COLUMN {} SET DEFAULT {}", sql.Identifier(wanted.name), expression),
+    )
+
+
+def drop_default(table: LiveTable, present: LiveColumn) -> list[Statement]:
+    """Compose the end of a default, a sequence of either kind included."""
+    action = "DROP IDENTITY" if present.identity else "DROP DEFAULT"
+    return [Statement(Phase.DROP_DEFAULT, _alter(table, f"ALTER COLUMN {{}} {action}", sql.Identifier(present.name)))]
+
+
+def drop_expression(table: LiveTable, present: LiveColumn) -> Statement:
+    name = sql.Identifier(present.name)
+    return Statement(Phase.DROP_DEFAULT, _alter(table, "ALTER COLUMN {} DROP EXPRESSION", name))
+
+
+def add_numbering(table: LiveTable, wanted: LiveColumn) -> list[Statement]:
+    """Compose an identity column in the place of a plain one; it goes on after the largest number."""
+    name, target = sql.Identifier(wanted.name), sql.Identifier(table.schema, table.name)
+    added = _alter(table, "ALTER COLUMN {} ADD GENERATED {} AS IDENTITY", name, _number(wanted))
+    moved = sql.SQL("SELECT setval(pg_get_serial_sequence({}, {}), coalesce(max({}), 0) + 1, false) FROM {}").format(
+        sql.Literal(target.as_string(None)), sql.Literal(wanted.name), name, target
+    )
+    return [Statement(Phase.SET_DEFAULT, added), Statement(Phase.SET_DEFAULT, moved)]
+
+
+def set_numbering(table: LiveTable, wanted: LiveColumn) -> Statement:
+    action = "ALTER COLUMN {} SET GENERATED {}"
+    return Statement(Phase.SET_DEFAULT, _alter(table, action, sql.Identifier(wanted.name), _number(wanted)))
+
+
+def add_index(table: LiveTable, wanted: LiveIndex) -> Statement:
+    """Compose a key or an index; PostgreSQL names it, so that no name is taken."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, wanted.columns))
+    covering = " INCLUDE " in wanted.form
+    if wanted.primary or (wanted.constraint and wanted.plain and wanted.nulls_distinct and not covering):
+        deferrable = " DEFERRABLE" if wanted.deferrable else ""
+        kind = "PRIMARY KEY" if wanted.primary else "UNIQUE"
+        return Statement(Phase.ADD_KEY, _alter(table, f"ADD {kind} ({{}}){deferrable}", columns))
+    form = sql.SQL(wanted.form) if wanted.name else sql.SQL("btree ({})").format(columns)
+    return Statement(
+        Phase.ADD_KEY,
+        sql.SQL("CREATE {}INDEX ON {} USING {}").format(
+            sql.SQL("UNIQUE " if wanted.unique else ""), sql.Identifier(table.schema, table.name), form
+        ),
+    )
+
+
+def drop_index(table: LiveTable, index: LiveIndex) -> Statement:
+    if index.constraint:
+        return Statement(Phase.DROP_KEY, _alter(table, "DROP CONSTRAINT {}", sql.Identifier(index.name)))
+    return Statement(Phase.DROP_KEY, sql.SQL("DROP INDEX {}").format(sql.Identifier(table.schema, index.name)))
+
+
+def add_foreign_key(table: LiveTable, wanted: LiveForeignKey, taken: Collection[str] = ()) -> Statement:
+    """Compose a foreign key; `taken` are the names of the table's constraints."""
+    definition: sql.Composable = sql.SQL(wanted.definition)
+    if wanted.plain:
+        definition = sql.SQL("FOREIGN KEY ({}) REFERENCES {} ({}){}").format(
+            sql.SQL(", ").join(map(sql.Identifier, wanted.columns)),
+            sql.Identifier(table.schema, wanted.parent),
+            sql.SQL(", ").join(map(sql.Identifier, wanted.parent_columns)),
+            sql.SQL("" if wanted.validated else " NOT VALID"),
+        )
+    name = sql.Identifier(build_name([table.name, *wanted.columns], "fkey", taken))
+    return Statement(Phase.ADD_FOREIGN_KEY, _alter(table, "ADD CONSTRAINT {} {}", name, definition))
+
+
+def drop_foreign_key(table: LiveTable, present: LiveForeignKey) -> Statement:
+    return Statement(Phase.DROP_FOREIGN_KEY, _alter(table, "DROP CONSTRAINT {}", sql.Identifier(present.name)))
+
+
+def validate_foreign_key(table: LiveTable, present: LiveForeignKey) -> Statement:
+    return Statement(Phase.ADD_FOREIGN_KEY, _alter(table, "VALIDATE CONSTRAINT {}", sql.Identifier(present.name)))
+
+
+def set_comment(table: LiveTable, comment: str, column: str = "") -> Statement:
+    kind = "COLUMN" if column else "TABLE"
+    target = sql.Identifier(*(part for part in (table.schema, table.name, column) if part))
+    text = sql.Literal(comment) if comment else sql.SQL("NULL")
+    return Statement(Phase.COMMENT, sql.SQL("COMMENT ON {} {} IS {}").format(sql.SQL(kind), target, text))
+
+
+def order_statements(statements: Sequence[Statement]) -> list[Statement]:
+    """Order statements of any tables so that each can be made after those before it, each text once."""
+    return list({statement.text: statement for statement in sorted(statements, key=lambda s: s.phase)}.values())
+
+
+def _alter(table: LiveTable, action: str, *parts: sql.Composable) -> sql.Composed:
+    return sql.SQL(f"ALTER TABLE {{}} {action}").format(sql.Identifier(table.schema, table.name), *parts)
+
+
+def _number(column: LiveColumn) -> sql.SQL:
+    return sql.SQL("ALWAYS" if column.identity == "a" else "BY DEFAULT")
+
+
+def _collate(column: LiveColumn) -> list[sql.Composable]:
+    if not column.collation or column.collation == DEFAULT_COLLATION:
+        return []
+    short = column.collation[1:] if column.collation[0] == "pg_catalog" else column.collation
+    return [sql.SQL("COLLATE {}").format(sql.Identifier(*short))]
+
+
+def _is_assignable(old: str, new: str) -> bool:
+    """Tell whether PostgreSQL turns one type into the other by itself."""
+    old_base, new_base = _parse(old)[0], _parse(new)[0]
+    if new_base in _TEXTS or old_base == new_base:
+        return True
+    moments = ("date", *_TIMES)
+    return any(old_base in kinds and new_base in kinds for kinds in (_NUMBERS, moments))
