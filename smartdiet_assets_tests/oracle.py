@@ -164,11 +164,13 @@ class ExpectedTable:
     Attributes:
         rejected: encoded document id -> every (column, reason) found against it; None where it is left open.
         missing_null: (row key, column) of every reference that is NULL because its parent is not there.
+        waiting: the last good rows of documents behind another one of their key.
     """
 
     rows: list[Row]
     rejected: dict[str, set[Fault]] | None
     missing_null: set[tuple[Row, str]]
+    waiting: list[Row] = field(default_factory=list)
 
 
 def describe(table: Table, document: Document) -> Described:
@@ -233,9 +235,8 @@ class MirrorOracle:
         for table in self.schema.tables.values():
             synced = tables is None or table.name in tables
             documents = collections.get(table.mongo_collection, []) if synced else []
-            self.expected[table.name] = _Step(self, table, documents, sees_deletions(table) and synced).settle()
-            if not synced:
-                self.expected[table.name].rejected = None
+            step = _Step(self, table, documents, sees_deletions(table) and synced)
+            self.expected[table.name] = step.settle() if synced else step.wait()
         return self.expected
 
     def reconcile(self, collections: Mapping[str, Sequence[Document]]) -> None:
@@ -254,6 +255,8 @@ class MirrorOracle:
                 kept = [(*row[:mark], None, *row[mark + 1 :]) for row in kept]
                 gone = [(*row[:mark], MARKED, *row[mark + 1 :]) for row in gone]
             expected.rows = kept if table.on_delete == "delete" else kept + gone
+            if table.on_delete == "delete":
+                expected.waiting = [row for row in expected.waiting if row[position] in there]
         # What pointed at them goes too, or loses its reference.
         self.observe({}, self._choose, tables=())
 
@@ -293,10 +296,12 @@ class _Step:
         self.table = table
         self.described = [describe(table, document) for document in documents]
         self.before = oracle.expected[table.name].rows
+        self.waiting = oracle.expected[table.name].waiting
         self.document_at = _position(table, table.document_column)
         if forgets_gone:
             there = {document.value for document in self.described}
             self.before = [row for row in self.before if row[self.document_at] in there]
+            self.waiting = [row for row in self.waiting if row[self.document_at] in there]
         self.key_at = [_position(table, name) for name in table.key]
         self.faults: dict[str, set[Fault]] = {d.id_text: set(d.faults) for d in self.described}
         self.nulled: set[tuple[Row, str]] = set()
@@ -311,7 +316,16 @@ class _Step:
         settled = {"one_row": self.one_row, "items": self.items, "one_per_key": self.one_per_key}
         rows = settled[self.table.shape]()
         rejected = {id_text: faults for id_text, faults in self.faults.items() if faults}
-        return ExpectedTable(sorted(rows, key=repr), rejected, self.nulled)
+        return ExpectedTable(sorted(rows, key=repr), rejected, self.nulled, self.waiting)
+
+    def wait(self) -> ExpectedTable:
+        """The table without a sync of its own: rows whose parent went are gone, and nothing comes in their place."""
+        if self.table.shape == "one_per_key":
+            rows = [row for row in map(self.stays, self.before) if row is not None]
+            self.waiting = [row for row in map(self.stays, self.waiting) if row is not None]
+        else:
+            rows = self.settle().rows
+        return ExpectedTable(sorted(rows, key=repr), None, self.nulled, self.waiting)
 
     def key(self, row: Row) -> Row:
         return tuple(row[position] for position in self.key_at)
@@ -421,7 +435,7 @@ class _Step:
     # Several documents may describe one key; the best of them is the row.
 
     def one_per_key(self) -> list[Row]:
-        old = {row[self.document_at]: row for row in self.before}
+        old = {row[self.document_at]: row for row in [*self.waiting, *self.before]}
         contest: dict[Row, list[Row]] = {}
         known = {document.value for document in self.described}
         standing = [self.stays(row) for value, row in old.items() if value not in known]
@@ -441,7 +455,9 @@ class _Step:
                 kept = self.stays(row)
                 if kept is not None:
                     contest.setdefault(self.key(row), [kept])
-        return [self.winner(rows) for rows in contest.values()]
+        winners = [self.winner(rows) for rows in contest.values()]
+        self.waiting = [row for rows in contest.values() for row in rows if row not in winners]
+        return winners
 
     def winner(self, rows: list[Row]) -> Row:
         for order in self.table.winner:

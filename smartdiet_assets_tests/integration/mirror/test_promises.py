@@ -168,6 +168,19 @@ def test_the_next_best_document_shows_when_the_winner_is_cancelled_or_gets_worse
     assert story.rows("meals", "plates") == [0]
 
 
+def test_the_last_good_row_of_a_bad_document_shows_when_the_winner_goes(story: Story) -> None:
+    story.save("events", 0, __t="menu")
+    for number in range(2):
+        story.save("meals", number, plates=number)
+    assert not story.sync()
+    story.save("meals", 0, menu=None)
+    assert not story.sync()
+    story.save("meals", 1, cancelled=True)
+    assert not story.sync()
+    assert story.rows("meals", "plates") == [0]
+    assert story.rejected("meals") == 1
+
+
 def test_a_bad_document_keeps_its_last_good_row_and_loads_when_repaired(story: Story) -> None:
     story.save("events", 0, price=1)
     story.sync()
