@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -42,7 +43,9 @@ def dagit(configured_servers: None, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         port = probe.getsockname()[1]
     command = ["-m", "dagster", "dev", "-m", "smartdiet_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
     with (tmp_path / "dagit.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=os.environ.copy())
+        process = subprocess.Popen(
+            [sys.executable, *command], stdout=log, stderr=log, env=os.environ.copy(), preexec_fn=_take_interrupts
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         _await_answer(address, process)
@@ -62,6 +65,11 @@ def browser() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS)
         yield opened
         opened.close()
+
+
+def _take_interrupts() -> None:
+    # dagster dev ends its parts with SIGINT, which a test run started in a shell's background would have it ignore.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _await_answer(address: str, process: subprocess.Popen[bytes]) -> None:
