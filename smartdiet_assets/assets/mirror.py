@@ -69,6 +69,7 @@ def mirror_table(
     lock_timeout: float = LOCK_TIMEOUT,
     on_stage: StageListener | None = None,
     retry_limit: int = RETRY_LIMIT,
+    source_clock: datetime | None = None,
 ) -> MirrorResult:
     """Bring one table up to date with its collection, all of it or nothing.
 
@@ -84,6 +85,8 @@ def mirror_table(
         lock_timeout: seconds to wait for another run, or for anybody else's lock.
         on_stage: told the name of each stage of the load when it is over.
         retry_limit: at most how many documents that were tried before are tried again (see `load.retries`).
+        source_clock: a reading of MongoDB's clock from before, naive UTC, which the watermark will not pass; by default
+            it is read now.
 
     Raises:
         LoadConflictError: another run had the table for longer than `lock_timeout`; nothing was written.
@@ -94,7 +97,7 @@ def mirror_table(
     """
     with mongo.client.start_session() if table.capture == "change_stream" else nullcontext() as session:
         return mirror_source(
-            MongoSource(schema, table, mongo, batch_size, session),
+            MongoSource(schema, table, mongo, batch_size, session, source_clock),
             connection,
             run_id=run_id,
             request=request,
@@ -194,7 +197,7 @@ class _TableRun:
 
     def __init__(self, source: Source, load: TableLoad, *, truncate: bool) -> None:
         self.table = source.table
-        self.transform = source.transform
+        self._source = source
         self.documents_read = 0
         self.newest: datetime | None = None
         self.read_seconds = 0.0
@@ -247,7 +250,7 @@ class _TableRun:
                 return
             if self._hash:
                 self._hash.update(raw if isinstance(raw, bytes) else repr(raw).encode())
-            batch = self.transform(raw)
+            batch = self._source.transform(raw)
             self.transform_seconds += time.perf_counter() - before_transform
             self._write(batch)
             self.documents_read += batch.documents_read

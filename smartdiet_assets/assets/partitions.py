@@ -4,7 +4,8 @@ Here: the partitions definition of a schema and its translation to a `WindowRequ
 makes a run read (`extract.window`).
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 
 import dagster as dg
 
@@ -36,9 +37,9 @@ def build_window_request(
     The newest partition alone is the normal incremental run; a range that ends with it is the re-run from a
     threshold date; anything else is those partitions and nothing more.
     """
-    newest = partitions.get_last_partition_key()
     if full:
         return WindowRequest("full")
+    newest = find_newest(partitions)
     if key_range.start == newest:
         return WindowRequest("newest", since=since)
     start = partitions.time_window_for_partition_key(key_range.start).start
@@ -52,9 +53,22 @@ def build_window_request(
     )
 
 
+def find_newest(partitions: dg.TimeWindowPartitionsDefinition) -> str:
+    """Find the key of the partition that is still running."""
+    return _find_newest(partitions, datetime.now(UTC).date())
+
+
+@lru_cache(maxsize=8)
+def _find_newest(partitions: dg.TimeWindowPartitionsDefinition, _today: date) -> str:
+    # Dagster walks through all partitions, for each table of a run anew; at midnight at the earliest there is another.
+    newest = partitions.get_last_partition_key()
+    assert newest is not None, "the partition of today is there"
+    return newest
+
+
 def list_covered(partitions: dg.TimeWindowPartitionsDefinition, window: Window) -> list[str]:
     """List the partitions whose documents a window reads, all of them, as far as they are in it with both ends."""
-    last = partitions.get_last_partition_key()
+    last = find_newest(partitions)
     covered = []
     for key in partitions.get_partition_keys():
         bounds = partitions.time_window_for_partition_key(key)

@@ -6,8 +6,9 @@ Here: for each source, its reading and its transformation put together, so that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 import bson
@@ -80,7 +81,8 @@ class MongoSource:
     """The documents of a table's collection.
 
     A table captured from the change stream needs a causally consistent `session` to read all of it in: see
-    `extract.change_stream`.
+    `extract.change_stream`. `clock` is a reading of the server's clock from before, naive UTC;
+    by default it is read anew.
     """
 
     unmirrored_columns: tuple[str, ...] = ()
@@ -92,16 +94,22 @@ class MongoSource:
         database: Database[dict[str, Any]],
         batch_size: int,
         session: ClientSession | None = None,
+        clock: datetime | None = None,
     ) -> None:
         self.schema = schema
         self.table = table
-        self.transform = build_transformer(table)
         self._database = database
         self._batch_size = batch_size
         self._session = session
+        self._clock = clock
+
+    @cached_property
+    def transform(self) -> Callable[[bytes], TransformedBatch]:
+        # Generated when the first batch is there: it takes as long as asking an unchanged collection.
+        return build_transformer(self.table)
 
     def fetch_clock(self) -> datetime:
-        return documents.fetch_server_clock(self._database)
+        return self._clock or documents.fetch_server_clock(self._database)
 
     def fetch_window(self, window: Window, after_key: object) -> Iterator[bytes]:
         return documents.fetch_window(self._database, self.table, window, self._batch_size, self._session)

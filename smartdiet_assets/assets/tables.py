@@ -5,6 +5,7 @@ or what it reports (`assets.metadata`). No postponed annotations in this module:
 `context` at definition time.
 """
 
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -13,6 +14,7 @@ from typing import Any
 import dagster as dg
 from psycopg import Connection
 from pydantic import Field
+from pymongo.database import Database
 
 from smartdiet_assets.assets.failures import describe_error, translate_error
 from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure, expect_retry
@@ -22,6 +24,7 @@ from smartdiet_assets.assets.partitions import build_window_request, list_covere
 from smartdiet_assets.assets.progress import forward_progress
 from smartdiet_assets.assets.sources import MatomoSource
 from smartdiet_assets.errors import ConfigurationError, TooManyRejectsError, TransientError
+from smartdiet_assets.extract.documents import fetch_server_clock
 from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets.load.retries import RETRY_LIMIT
 from smartdiet_assets.load.session import LOCK_TIMEOUT
@@ -35,6 +38,10 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_p
 
 #: One pool per database: `config/dagster.yaml` limits how many runs write to PostgreSQL at once.
 POSTGRES_POOL = "smartdiet_postgres"
+#: Seconds for which one reading of MongoDB's clock serves the tables of a run.
+_CLOCK_AGE = 5.0
+#: By run, when it was read (monotonic) and what it said; of one run.
+_clocks: dict[str, tuple[float, datetime]] = {}
 _MATOMO_UNSET = "neither MATOMO_HOST nor MATOMO_DATABASE is set"
 #: What Dagit shows beside PostgreSQL, by the source of a table.
 _KINDS = {"mongodb": "mongodb", "matomo": "mariadb"}
@@ -119,7 +126,7 @@ def build_table_asset(
             return mirror_table(
                 schema,
                 table,
-                mongo.open_database(),
+                database := mongo.open_database(),
                 connection,
                 run_id=context.run.run_id,
                 request=request,
@@ -127,6 +134,7 @@ def build_table_asset(
                 batch_size=settings.batch_size,
                 lock_timeout=settings.lock_timeout,
                 retry_limit=settings.retry_limit,
+                source_clock=_fetch_clock(database, context.run.run_id),
             )
 
         return _run_mirror(context, config, postgres, settings, table, partitions, mirror)
@@ -211,6 +219,16 @@ def _mark_covered(
                     metadata={"window": "full"},
                 )
             )
+
+
+def _fetch_clock(database: Database[dict[str, Any]], run_id: str) -> datetime:
+    """Fetch the server's clock, as it was `_CLOCK_AGE` ago at most: what a run sees is what came before it anyway."""
+    now = time.monotonic()
+    if run_id not in _clocks or now - _clocks[run_id][0] >= _CLOCK_AGE:
+        clock = fetch_server_clock(database)
+        _clocks.clear()
+        _clocks[run_id] = (now, clock)
+    return _clocks[run_id][1]
 
 
 def _as_run_error(error: Exception, table: Table) -> Exception:
