@@ -7,6 +7,7 @@ from rich.console import Console
 
 from smartdiet_assets.commands.check import check
 from smartdiet_assets.commands.demo import demo
+from smartdiet_assets.commands.doctor import doctor
 from smartdiet_assets.commands.home import home
 from smartdiet_assets.commands.inspection import rejects, status
 from smartdiet_assets.commands.reconcile import reconcile
@@ -27,7 +28,7 @@ def cli(context: click.Context) -> None:
     context.obj = Session()
 
 
-for command in (sync, reconcile, refresh, status, rejects, home, check, demo):
+for command in (sync, reconcile, refresh, status, rejects, home, check, doctor, demo):
     cli.add_command(command)
 
 

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from smartdiet_assets.assets.checks import build_check_job, build_check_schedule, build_checks
+from smartdiet_assets.assets.doctor import build_doctor_job
 from smartdiet_assets.assets.jobs import build_domain_jobs, build_mirror_job, build_tags, choose_executor
 from smartdiet_assets.assets.partitions import build_partitions
 from smartdiet_assets.assets.reconcile import build_reconcile_job, build_reconcile_schedule
@@ -40,6 +41,7 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
             *build_domain_jobs(schema, environment),
             reconcile_job,
             check_job,
+            build_doctor_job(schema, environment),
             *build_refresh_jobs(schema),
         ],
         schedules=[

@@ -44,6 +44,7 @@ class SchemaFileError(TerminalError):
 
     def __init__(self, path: str, problems: list[SchemaProblem], others: "Sequence[SchemaFileError]" = ()) -> None:
         self.path = path
+        self.others = tuple(others)
         self.problems = sorted(problems, key=lambda problem: (problem.line, problem.table, problem.column))
         count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
         lines = [f"{path}: {count}", *(f"  {problem}" for problem in self.problems)]

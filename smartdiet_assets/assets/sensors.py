@@ -32,7 +32,12 @@ from smartdiet_assets.assets.change_decisions import (
 )
 from smartdiet_assets.assets.jobs import build_tags, find_overlapping_run
 from smartdiet_assets.errors import SmartdietError
-from smartdiet_assets.extract.change_volume import compose_create_index, count_changes, find_unindexed_fields
+from smartdiet_assets.extract.change_volume import (
+    compose_create_index,
+    count_changes,
+    find_unindexed_fields,
+    list_date_fields,
+)
 from smartdiet_assets.extract.documents import fetch_server_clock
 from smartdiet_assets.load.inspection import SyncPosition, fetch_positions
 from smartdiet_assets.resources.environment import Environment
@@ -144,7 +149,7 @@ class _Tick:
         clock = fetch_server_clock(database)
         check_all = self._started_anew
         for collection, tables in self._tables.items():
-            fields = _list_date_fields(tables)
+            fields = list_date_fields(tables)
             if check_all or collection in self._unindexed:
                 self._find_unindexed(database, collection, fields)
             memory = self._cursor.collections.get(collection, CollectionMemory())
@@ -315,10 +320,3 @@ class _Tick:
             unindexed=self._unindexed if told else self._cursor.unindexed,
             collections={name: memory for name, memory in self._memories.items() if memory != CollectionMemory()},
         ).dump()
-
-
-def _list_date_fields(tables: Collection[Table]) -> tuple[str, ...]:
-    """List the fields that tell when a document changed, those of the last change first."""
-    dated = [table for table in tables if table.incremental != "none"]
-    fields = [table.updated_field for table in dated] + [table.created_field for table in dated]
-    return tuple(dict.fromkeys(fields))

@@ -70,7 +70,7 @@ def fetch_target_facts(connection: Connection, schema: Schema, tables: Sequence[
     live = structure.tables
     for table in tables:
         if table.name in live:
-            _compare_structure(schema, table, live[table.name], facts[table.name])
+            facts[table.name] = compare_structure(schema, table, live[table.name])
     if set(_BOOKKEEPING) <= set(structure.bookkeeping):
         _fetch_states(connection, facts)
         _fetch_rejects(connection, tables, facts)
@@ -98,11 +98,11 @@ def fetch_recent_rows(
     return found
 
 
-def _compare_structure(schema: Schema, table: Table, live: LiveTable, facts: TargetFacts) -> None:
-    facts.exists = True
-    facts.differences = tuple(find_differences(schema, table, live))
+def compare_structure(schema: Schema, table: Table, live: LiveTable) -> TargetFacts:
+    """Compare a live table with its declaration: the facts of its structure, and nothing of its rows. Pure."""
+    facts = TargetFacts(exists=True, differences=tuple(find_differences(schema, table, live)))
     if live.kind != "table":
-        return
+        return facts
     missing = find_missing_columns(table, live)
     facts.pending = (
         *(f"column {column.name}" for column in missing),
@@ -111,6 +111,7 @@ def _compare_structure(schema: Schema, table: Table, live: LiveTable, facts: Tar
     facts.comparable = not missing and all(
         live.columns[column.name].type == column.type.sql for column in table.stored_columns
     )
+    return facts
 
 
 def _is_countable(table: Table, structure: Structure) -> bool:

@@ -7,7 +7,7 @@ Each query looks at no more documents than its cap: it follows one index from th
 query for each date field rather than an `$or`, as in `extract.documents`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from pymongo import timeout
 from pymongo.database import Database
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
-from smartdiet_assets.schema.model import DOCUMENT_ID
+from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
 Pipeline = list[dict[str, Any]]
 _CHANGED_AT = "changed_at"
@@ -111,6 +111,13 @@ def compose_counts(date_fields: Sequence[str], *, since: datetime, clock: dateti
     born = {DOCUMENT_ID: {"$gt": _object_id_at(since + timedelta(seconds=1))}}
     undated = {**dict.fromkeys(date_fields), **born}
     yield [{"$match": undated}, {"$limit": cap}, *_summarize(f"${DOCUMENT_ID}", _object_id_at(clock))]
+
+
+def list_date_fields(tables: Collection[Table]) -> tuple[str, ...]:
+    """List the fields that tell when a document of a collection changed, those of the last change first."""
+    dated = [table for table in tables if table.incremental != "none"]
+    fields = [table.updated_field for table in dated] + [table.created_field for table in dated]
+    return tuple(dict.fromkeys(fields))
 
 
 def find_unindexed_fields(

@@ -10,8 +10,8 @@ from dagster import DagsterInstance
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.environment import read_dagster_postgres_url
 
-#: Beside the schema file, in the project's config folder.
-_INSTANCE_FILE = "dagster.yaml"
+#: The settings of an instance in its folder, and of the project in its config folder, beside the schema file.
+INSTANCE_FILE = "dagster.yaml"
 _DEFAULT_HOME = ".dagster"
 _VARIABLE = "SMARTDIET_DAGSTER_POSTGRES_URL"
 #: The class of `operations.instance_storage`.
@@ -27,26 +27,39 @@ def choose_dagster_home(config_folder: Path) -> Path:
     Raises:
         ConfigurationError: the folder's own settings would leave SMARTDIET_DAGSTER_POSTGRES_URL unread.
     """
-    configured = os.environ.get("DAGSTER_HOME")
-    home = Path(configured).expanduser() if configured else Path.cwd() / _DEFAULT_HOME
+    home = find_dagster_home()
     home.mkdir(parents=True, exist_ok=True)
-    template = _find_template(config_folder)
-    if template.is_file() and not (home / _INSTANCE_FILE).exists():
-        shutil.copyfile(template, home / _INSTANCE_FILE)
-    settings = home / _INSTANCE_FILE
+    template = find_template(config_folder)
+    if template.is_file() and not (home / INSTANCE_FILE).exists():
+        shutil.copyfile(template, home / INSTANCE_FILE)
+    check_storage(home / INSTANCE_FILE, template)
+    os.environ["DAGSTER_HOME"] = str(home.resolve())
+    return home.resolve()
+
+
+def find_dagster_home() -> Path:
+    """Find which folder the Dagster instance has, or will have."""
+    configured = os.environ.get("DAGSTER_HOME")
+    return Path(configured).expanduser() if configured else Path.cwd() / _DEFAULT_HOME
+
+
+def check_storage(settings: Path, template: Path) -> None:
+    """Check that an instance's file reads SMARTDIET_DAGSTER_POSTGRES_URL where that is set.
+
+    Raises:
+        ConfigurationError: it does not, or the variable cannot be used.
+    """
     if read_dagster_postgres_url() and not _reads_variable(settings):
         raise ConfigurationError(
             f"{_VARIABLE} is set, but {settings} does not name the storage that reads it; copy the "
             f"block `storage:` of {template} there, or unset the variable"
         )
-    os.environ["DAGSTER_HOME"] = str(home.resolve())
-    return home.resolve()
 
 
-def _find_template(config_folder: Path) -> Path:
-    """The file beside the schema file, or else the one of the checkout this package is in."""
-    beside = Path(__file__).parents[2] / "config" / _INSTANCE_FILE
-    template = config_folder / _INSTANCE_FILE
+def find_template(config_folder: Path) -> Path:
+    """Find the project's settings: beside the schema file, or else in the checkout this package is in."""
+    beside = Path(__file__).parents[2] / "config" / INSTANCE_FILE
+    template = config_folder / INSTANCE_FILE
     return template if template.is_file() or not beside.is_file() else beside
 
 

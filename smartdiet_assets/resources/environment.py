@@ -22,6 +22,7 @@ _SCHEMAS = Path("config", "schemas.yaml")
 _MATOMO_SCHEMAS = "matomo_schemas.yaml"
 #: Which of them is `remote` is reached through the SSH server.
 _PLACES = ("TRANSFER_SOURCE", "TRANSFER_DESTINATION", "MATOMO_SOURCE")
+_NEEDED_BY_REMOTE = ("REMOTE_SERVER_URL", "REMOTE_SERVER_USER")
 
 
 class Environment(BaseModel):
@@ -166,23 +167,27 @@ def read_environment(env: Mapping[str, str] | None = None) -> Environment:
     if env is None:
         apply_env_file()
         env = os.environ
-    values: dict[str, object] = {}
-    problems: list[str] = []
-    for name, (field, convert, expected) in VARIABLES.items():
-        text = env.get(name, "")
-        if not text:
-            continue
-        try:
-            values[field] = convert(text)
-        except ValueError:
-            problems.append(f"{name} must be {expected}")
+    if problems := find_unusable_variables(env):
+        raise ConfigurationError("\n".join(problems.values()))
+    values = {field: convert(text) for name, (field, convert, _) in VARIABLES.items() if (text := env.get(name))}
     values.setdefault("schemas_path", _find_schemas())
-    remote = [name for name in _PLACES if values.get(name.lower()) == "remote"]
-    if remote and not {"remote_server_url", "remote_server_user"} <= values.keys():
-        problems.append(f"{' and '.join(remote)}=remote needs REMOTE_SERVER_URL and REMOTE_SERVER_USER")
-    if problems:
-        raise ConfigurationError("\n".join(problems))
     return Environment.model_validate(values)
+
+
+def find_unusable_variables(env: Mapping[str, str]) -> dict[str, str]:
+    """Find the variables that cannot be used as they are set, each with a sentence that does not repeat its value."""
+    problems: dict[str, str] = {}
+    for name, (_, convert, expected) in VARIABLES.items():
+        if text := env.get(name):
+            try:
+                convert(text)
+            except ValueError:
+                problems[name] = f"{name} must be {expected}"
+    missing = [name for name in _NEEDED_BY_REMOTE if not env.get(name)]
+    for name in _PLACES:
+        if env.get(name) == "remote" and missing:
+            problems[name] = f"{name}=remote needs {' and '.join(missing)}"
+    return problems
 
 
 def read_dagster_postgres_url() -> str:

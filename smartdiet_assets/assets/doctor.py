@@ -1,0 +1,116 @@
+"""The job `doctor`: the servers examined from within Dagster, with the connections that its runs have.
+
+Here: one step for each server, what it shows, and that it fails where a finding does. Not here: what is looked at
+(`checks.examination`), or settings and files, without which Dagster would not have loaded this (`smartdiet doctor`).
+No postponed annotations in this module: Dagster reads the annotation of `context`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from smartdiet_assets.assets.failures import describe_origin
+from smartdiet_assets.assets.jobs import KIND_TAG, build_tags
+from smartdiet_assets.resources.checking import Finding
+from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.schema.model import Schema
+
+DOCTOR_JOB = "doctor"
+_MARKS = {"passed": "✓", "warning": "!", "failed": "✗", "not_examined": "–"}
+#: From a step's resources (`context.resources`) to what it found.
+Examine = Callable[[Any], Iterator[Finding]]
+
+
+def build_doctor_job(schema: Schema, environment: Environment) -> dg.JobDefinition:
+    """Build the job; the steps do not wait for each other, and Matomo has one where something says where it is."""
+    sources = {table.source for table in schema.tables.values()}
+    with_matomo = "matomo" in sources and environment.matomo_configured
+
+    def examine_postgres(resources: Any) -> Iterator[Finding]:
+        from smartdiet_assets.checks.examination import examine_postgres
+
+        return examine_postgres(resources.postgres, schema, resources.matomo if with_matomo else None)
+
+    def examine_mongodb(resources: Any) -> Iterator[Finding]:
+        from smartdiet_assets.checks.examination import examine_mongodb
+
+        return examine_mongodb(resources.mongo, schema)
+
+    def examine_matomo(resources: Any) -> Iterator[Finding]:
+        from smartdiet_assets.checks.examination import examine_matomo
+
+        return examine_matomo(resources.matomo, schema)
+
+    steps = [
+        _build_step(
+            "examine_postgres", "PostgreSQL", {"postgres", *(["matomo"] if with_matomo else [])}, examine_postgres
+        )
+    ]
+    if "mongodb" in sources:
+        steps.append(_build_step("examine_mongodb", "MongoDB", {"mongo"}, examine_mongodb))
+    if with_matomo:
+        steps.append(_build_step("examine_matomo", "Matomo's database", {"matomo"}, examine_matomo))
+    examined = [name for name, table in schema.tables.items() if table.source == "mongodb" or with_matomo]
+
+    @dg.job(
+        name=DOCTOR_JOB,
+        description="Look at what runs need of every server: connection, rights, tables, indexes. Changes nothing.",
+        tags={**build_tags(schema, environment, examined), KIND_TAG: DOCTOR_JOB},
+    )
+    def job() -> None:
+        for step in steps:
+            step()
+
+    return job
+
+
+def build_findings_table(findings: Sequence[Finding]) -> str:
+    """Build the Markdown table that Dagit shows of a step."""
+    lines = ["| | check | what was found |", "|---|---|---|"]
+    for finding in findings:
+        below = [*finding.details, *(f"`{statement}`" for statement in finding.statements)]
+        text = "<br>".join(part.replace("|", "\\|") for part in (finding.sentence, *below))
+        lines.append(f"| {_MARKS[finding.status]} | {finding.check} | {text} |")
+    return "\n".join(lines)
+
+
+def _build_step(name: str, server: str, resources: set[str], examine: Examine) -> dg.OpDefinition:
+    @dg.op(
+        name=name,
+        description=f"Look at {server}; the findings are in the metadata of the step's output, or of its failure.",
+        required_resource_keys=resources,
+        out=dg.Out(dg.Nothing),
+    )
+    def step(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
+        findings = []
+        try:
+            for finding in examine(context.resources):
+                findings.append(finding)
+                _log(context, finding)
+        except Exception as error:  # noqa: BLE001 - the text of an error that is nobody's may hold a value
+            raise dg.Failure(
+                description=f"{name}: unexpected {type(error).__name__} at {describe_origin(error)}",
+                allow_retries=False,
+            ) from None
+        metadata = {
+            "findings": dg.MetadataValue.md(build_findings_table(findings)),
+            **{
+                status: dg.MetadataValue.int(sum(finding.status == status for finding in findings))
+                for status in ("failed", "warning", "not_examined")
+            },
+        }
+        if faults := [_spell(finding) for finding in findings if finding.failed]:
+            raise dg.Failure(description="\n".join(faults), metadata=metadata, allow_retries=False)
+        yield dg.Output(None, metadata=metadata)
+
+    return step
+
+
+def _log(context: dg.OpExecutionContext, finding: Finding) -> None:
+    write = {"failed": context.log.error, "warning": context.log.warning}.get(finding.status, context.log.info)
+    write("%s %s", _MARKS[finding.status], _spell(finding))
+
+
+def _spell(finding: Finding) -> str:
+    return "\n".join([f"{finding.check}: {finding.sentence}", *finding.details, *finding.statements])

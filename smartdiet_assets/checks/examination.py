@@ -1,0 +1,184 @@
+"""The examination of one server and of what the schema declares there: everything a run needs, before there is one.
+
+Here: the order of the questions on each server, and what is left out where an earlier answer makes them idle: a server
+that is away gives one complaint. Not here: the questions (`resources.*_examination`, and this package's modules), the
+settings and files (`operations`), printing, Dagster.
+
+Each function yields a finding as soon as it is known, changes nothing, and raises nothing for a server's faults.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pymysql
+from pymongo.errors import PyMongoError
+
+from smartdiet_assets.checks.collections import examine_collections, list_collections
+from smartdiet_assets.checks.leftovers import examine_leftovers
+from smartdiet_assets.checks.live_tables import examine_live_tables
+from smartdiet_assets.checks.matomo import open_source_table
+from smartdiet_assets.checks.matomo_tables import examine_matomo_tables
+from smartdiet_assets.errors import PermissionDeniedError, SmartdietError
+from smartdiet_assets.resources import mongo_examination, postgres_examination
+from smartdiet_assets.resources.checking import Finding
+from smartdiet_assets.resources.clocks import judge_clock, measure_offset
+from smartdiet_assets.resources.matomo import MatomoResource
+from smartdiet_assets.resources.matomo_errors import translate_matomo_error
+from smartdiet_assets.resources.matomo_examination import MATOMO
+from smartdiet_assets.resources.matomo_examination import fetch_facts as fetch_matomo_facts
+from smartdiet_assets.resources.mongo import MongoResource
+from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+from smartdiet_assets.resources.mongo_examination import MONGODB
+from smartdiet_assets.resources.postgres import STATE_SCHEMA, PostgresResource
+from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+from smartdiet_assets.resources.postgres_examination import POSTGRES
+from smartdiet_assets.resources.postgres_watch import WatchedConnection
+from smartdiet_assets.schema.model import Schema
+
+#: What is not asked of a server that cannot be used, or without a schema.
+_REST = "the rest"
+_AWAY = "Not examined: the server cannot be used."
+_NO_SCHEMA = "Not examined: the schema file cannot be used."
+#: Two clocks are not known to be nearer than this over a network.
+_LEAST_CLOCK_LIMIT = timedelta(seconds=5)
+
+
+def examine_mongodb(mongo: MongoResource, schema: Schema | None) -> Iterator[Finding]:
+    """Examine MongoDB and the declared collections; None where there is no schema to examine them by."""
+    try:
+        yield from _examine_mongodb(mongo, schema)
+    except (SmartdietError, PyMongoError) as error:
+        yield MONGODB.failed("connection", _spell(translate_mongo_error(error, f"reading {mongo.describe()}")))
+        yield MONGODB.skipped(_REST, _AWAY)
+
+
+def examine_matomo(matomo: MatomoResource, schema: Schema | None) -> Iterator[Finding]:
+    """Examine Matomo's database and the declared tables; None where there is no schema to examine them by."""
+    try:
+        yield from _examine_matomo(matomo, schema)
+    except (SmartdietError, pymysql.Error) as error:
+        yield MATOMO.failed("connection", _spell(translate_matomo_error(error, f"reading {matomo.describe()}")))
+        yield MATOMO.skipped(_REST, _AWAY)
+
+
+def examine_postgres(
+    postgres: PostgresResource, schema: Schema | None, matomo: MatomoResource | None = None
+) -> Iterator[Finding]:
+    """Examine PostgreSQL and the live tables.
+
+    Args:
+        schema: None where there is none to examine the tables by.
+        matomo: says which columns the tables have that mirror all of Matomo's; None leaves those out.
+    """
+    try:
+        yield from _examine_postgres(postgres, schema, matomo)
+    except (SmartdietError, psycopg.Error) as error:
+        yield POSTGRES.failed("connection", _spell(translate_postgres_error(error, f"asking {postgres.describe()}")))
+        yield POSTGRES.skipped(_REST, _AWAY)
+
+
+def find_clock_limit(schema: Schema | None) -> timedelta:
+    """Find how far a clock may be from ours: half the shortest overlap, so that no two clocks are further apart."""
+    tables = schema.tables.values() if schema else ()
+    overlaps = [table.overlap for table in tables if table.incremental == "dates"]
+    return max(min(overlaps, default=timedelta()) / 2, _LEAST_CLOCK_LIMIT)
+
+
+def _examine_mongodb(mongo: MongoResource, schema: Schema | None) -> Iterator[Finding]:
+    facts = mongo_examination.fetch_facts(mongo)
+    login = f"as the user {facts.user}" if facts.user else "without a login"
+    yield MONGODB.passed("connection", f"{mongo.describe()} answers, {login}.")
+    yield mongo_examination.judge_server(facts)
+    yield judge_clock(MONGODB, measure_offset(facts.clock, facts.asked, facts.answered), find_clock_limit(schema))
+    grant = mongo_examination.compose_grant(facts, mongo.database)
+    try:
+        collections = mongo_examination.fetch_collections(mongo)
+    except PermissionDeniedError as error:
+        yield MONGODB.failed("collections", _spell(error), statements=grant)
+        yield MONGODB.skipped(_REST, "Not examined: the database cannot be read.")
+        return
+    if not collections:
+        yield MONGODB.failed(
+            "collections",
+            f"{mongo.describe()} has no database {mongo.database}, or one without collections that the user may read:"
+            " check MONGODB_DATABASE and the user's roles.",
+            statements=grant,
+        )
+        yield MONGODB.skipped(_REST, "Not examined: there is no collection.")
+    elif schema is None:
+        yield MONGODB.skipped(_REST, _NO_SCHEMA)
+    elif list_collections(schema):
+        yield from examine_collections(
+            mongo.open_database(), schema, collections, grant, seconds=mongo.server_selection_timeout
+        )
+
+
+def _examine_matomo(matomo: MatomoResource, schema: Schema | None) -> Iterator[Finding]:
+    with matomo.connect() as connection:
+        # Questions to the catalogue: who does not answer them soon is away.
+        connection._read_timeout = matomo.connect_timeout
+        facts = fetch_matomo_facts(matomo, connection)
+        yield MATOMO.passed("connection", f"{matomo.describe()} answers: {facts.version}, as {facts.account}.")
+        yield judge_clock(MATOMO, measure_offset(facts.clock, facts.asked, facts.answered), find_clock_limit(schema))
+        if schema is None:
+            yield MATOMO.skipped(_REST, _NO_SCHEMA)
+            return
+        yield from examine_matomo_tables(
+            connection,
+            [table for table in schema.tables.values() if table.source == "matomo"],
+            prefix=matomo.table_prefix,
+            database=matomo.database,
+            account=facts.account,
+        )
+
+
+def _examine_postgres(
+    postgres: PostgresResource, schema: Schema | None, matomo: MatomoResource | None
+) -> Iterator[Finding]:
+    with postgres.connect() as connection:
+        # A question that is refused must not end those after it. Who does not answer one to the catalogue soon is away.
+        connection.autocommit = True
+        assert isinstance(connection, WatchedConnection)
+        connection.stall_timeout = postgres.connect_timeout
+        asked = datetime.now(UTC)
+        facts = postgres_examination.fetch_facts(connection, STATE_SCHEMA)
+        offset = measure_offset(facts.clock, asked, datetime.now(UTC))
+        yield POSTGRES.passed("connection", f"{postgres.describe()} answers, as the user {facts.user_name}.")
+        yield from postgres_examination.judge_server(facts, STATE_SCHEMA)
+        yield judge_clock(POSTGRES, offset, find_clock_limit(schema))
+        if facts.schema_name is None:
+            yield POSTGRES.skipped(_REST, "Not examined: no schema for the tables.")
+            return
+        if schema is None:
+            yield POSTGRES.skipped(_REST, _NO_SCHEMA)
+            return
+        whole, left_out = _extend_matomo_tables(schema, matomo)
+        if left_out:
+            names = ", ".join(left_out)
+            yield POSTGRES.skipped(
+                "tables", f"Not examined: {names}, whose columns are Matomo's, which cannot be asked."
+            )
+        tables = [table for name, table in whole.tables.items() if name not in left_out]
+        yield from examine_live_tables(connection, whole, tables, facts.user_name)
+        yield from examine_leftovers(connection, schema)
+
+
+def _extend_matomo_tables(schema: Schema, matomo: MatomoResource | None) -> tuple[Schema, list[str]]:
+    """Add the columns that only Matomo knows; also name the tables of which it could not be asked."""
+    wanted = {name: table for name, table in schema.tables.items() if table.matomo_columns == "all"}
+    extended = {}
+    if wanted and matomo is not None:
+        try:
+            with matomo.connect() as connection:
+                for name, table in wanted.items():
+                    extended[name] = open_source_table(connection, table, matomo.table_prefix)[0]
+        except (SmartdietError, pymysql.Error):
+            # Examining Matomo says so.
+            pass
+    tables = {**schema.tables, **extended}
+    return schema.model_copy(update={"tables": tables}), [name for name in wanted if name not in extended]
+
+
+def _spell(error: SmartdietError) -> str:
+    return f"{str(error).rstrip('.')}."

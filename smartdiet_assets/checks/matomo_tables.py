@@ -1,0 +1,70 @@
+"""What is looked at in Matomo's tables: there, readable, with the declared columns and an index on their time.
+
+Here: MariaDB's side of the examination of the whole set-up; only its catalogue is read. Not here: the server
+(`resources.matomo_examination`), or counting and comparing rows (`checks.matomo`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pymysql
+from pymysql.connections import Connection
+
+from smartdiet_assets.checks.matomo import open_source_table
+from smartdiet_assets.errors import (
+    PermissionDeniedError,
+    ServerUnreachableError,
+    SmartdietError,
+)
+from smartdiet_assets.extract.matomo_structure import quote_name
+from smartdiet_assets.resources.checking import Finding
+from smartdiet_assets.resources.matomo_errors import translate_matomo_error
+from smartdiet_assets.resources.matomo_examination import MATOMO
+from smartdiet_assets.schema.model import Table
+
+
+def examine_matomo_tables(
+    connection: Connection[Any], tables: Sequence[Table], *, prefix: str, database: str, account: str
+) -> Iterator[Finding]:
+    """Examine every declared table: one finding for all that are well, one for each that is not.
+
+    Args:
+        prefix: what the names of the server's tables begin with.
+        database, account: for the statements.
+
+    Raises:
+        ServerUnreachableError: the server went away meanwhile.
+    """
+    indexes: list[str] = []
+    slow: list[str] = []
+    faults = 0
+    for table in tables:
+        try:
+            _, source = open_source_table(connection, table, prefix)
+        except (SmartdietError, pymysql.Error) as error:
+            fault = translate_matomo_error(error, f"reading {table.source_table}, which {table.name} mirrors,")
+            if isinstance(fault, ServerUnreachableError):
+                raise fault from None
+            faults += 1
+            grant = [f"GRANT SELECT ON {quote_name(database)}.* TO {account};"]
+            may_not = isinstance(fault, PermissionDeniedError)
+            yield MATOMO.failed("tables", f"{fault}.", statements=grant if may_not else ())
+            continue
+        if table.time_column and source.time_index is None:
+            column = table.column(table.time_column).source_column
+            slow.append(table.name)
+            indexes.append(
+                f"CREATE INDEX {quote_name(f'index_{column}')} ON {quote_name(source.name)} ({quote_name(column)});"
+            )
+    if not faults:
+        yield MATOMO.passed("tables", f"All {len(tables)} declared tables are there, with every declared column.")
+    if indexes:
+        yield MATOMO.warned(
+            "indexes",
+            f"No index leads to the rows of {', '.join(slow)} by their time, so every run scans the table.",
+            statements=indexes,
+        )
+    elif not faults:
+        yield MATOMO.passed("indexes", "Every table is read by an index.")

@@ -1,0 +1,32 @@
+"""`smartdiet doctor`."""
+
+import json
+import sys
+import time
+
+import click
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
+def doctor(as_json: bool) -> None:
+    """Look at everything a run needs: settings, schema files, Dagster, servers, rights, indexes. Changes nothing.
+
+    A line for each thing looked at, with what to do. Exits 1 if one failed, 2 if nothing could be looked at.
+    """
+    from smartdiet_assets.operations.doctor import DoctorReport, examine_all, print_finding, print_summary
+    from smartdiet_assets.operations.reports import open_console
+
+    started = time.perf_counter()
+    console = open_console()
+    findings = []
+    for finding in examine_all():
+        findings.append(finding)
+        if not as_json:
+            print_finding(console, finding)
+    report = DoctorReport(findings, time.perf_counter() - started)
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        print_summary(console, report)
+    sys.exit(report.exit_code)

@@ -1,0 +1,152 @@
+"""`smartdiet doctor`: everything a run needs, looked at before there is one.
+
+Here: the configured servers one after the other, what is left out where a setting cannot be used, the outcome as lines
+and as JSON. Not here: what is looked at (`settings_examination`, `instance_examination`, `checks.examination`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from dagster import DagsterError
+from rich.console import Console
+from rich.text import Text
+
+from smartdiet_assets.checks.examination import examine_matomo, examine_mongodb, examine_postgres
+from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.operations.instance_examination import examine_instance
+from smartdiet_assets.operations.settings_examination import SETTINGS, SettingsExamination, without_variables
+from smartdiet_assets.resources.checking import Finding, Part
+from smartdiet_assets.resources.environment import Environment, read_environment
+from smartdiet_assets.resources.matomo import MatomoResource, build_matomo_resource
+from smartdiet_assets.resources.matomo_examination import MATOMO
+from smartdiet_assets.resources.mongo import build_mongo_resource
+from smartdiet_assets.resources.mongo_examination import MONGODB
+from smartdiet_assets.resources.postgres import build_postgres_resource
+from smartdiet_assets.resources.postgres_examination import POSTGRES
+from smartdiet_assets.schema.model import Schema
+
+_MARKS = {"passed": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "not_examined": ("–", "dim")}
+_NAMES = {
+    "settings": "Settings", "schema": "Schema", "dagster": "Dagster", "mongodb": "MongoDB", "matomo": "Matomo",
+    "postgres": "PostgreSQL",
+}  # fmt: skip
+#: As wide as the longest name of a part and a check.
+_LABEL_WIDTH = 27
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """Everything that was found, and how long it took."""
+
+    findings: Sequence[Finding]
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 where nothing failed, 1 where something did, 2 where nothing at all could be examined."""
+        if not any(finding.status in ("passed", "warning") for finding in self.findings):
+            return 2
+        return 1 if self.count("failed") else 0
+
+    def count(self, status: str) -> int:
+        return sum(finding.status == status for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object `--json` prints."""
+        return {
+            "findings": [finding.model_dump(mode="json") for finding in self.findings],
+            "failed": self.count("failed"),
+            "warnings": self.count("warning"),
+            "not_examined": self.count("not_examined"),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def examine_all() -> Iterator[Finding]:
+    """Examine settings, schema files, Dagster and every configured server; a finding as soon as it is known."""
+    settings = SettingsExamination()
+    yield from settings.examine_settings()
+    if not settings.readable:
+        yield SETTINGS.skipped("the rest", "Not examined: what the .env says is not known.")
+        return
+    with without_variables(settings.unusable):
+        environment = read_environment()
+        yield from settings.examine_schema(environment.schema_files)
+        config_folder = environment.schema_files[0].resolve().parent
+        yield from examine_instance(config_folder, environment.connect_timeout)
+        yield from _examine_servers(environment, settings)
+
+
+def print_finding(console: Console, finding: Finding) -> None:
+    """Print a finding as a line, and below it what it sums up and the statements that settle it."""
+    mark, style = _MARKS[finding.status]
+    label = f"{_NAMES.get(finding.part, finding.part)} {finding.check}"
+    line = Text.assemble((mark, style), " ", (f"{label:<{_LABEL_WIDTH}}", "bold"), " ", finding.sentence)
+    # Not wrapped: a statement is copied, and a line is found again by its beginning.
+    console.print(line, soft_wrap=True, highlight=False)
+    for below in (*finding.details, *finding.statements):
+        console.print(Text(f"    {below}"), soft_wrap=True, highlight=False)
+
+
+def print_summary(console: Console, report: DoctorReport) -> None:
+    """Print the last line: how many failed, or that nothing did."""
+    failed, warnings = report.count("failed"), report.count("warning")
+    noted = f"{warnings} warning{'s' * (warnings != 1)}"
+    text = f"{failed} failed, {noted}." if failed else f"Nothing keeps the mirror from running; {noted}."
+    console.print(Text(text, style="bold"), soft_wrap=True, highlight=False)
+
+
+def _examine_servers(environment: Environment, settings: SettingsExamination) -> Iterator[Finding]:
+    schema = settings.schema
+    if _declares(schema, "mongodb"):
+        if unusable := settings.list_unusable("MONGODB"):
+            yield _skip(MONGODB, unusable)
+        else:
+            yield from _examine(MONGODB, build_mongo_resource, lambda mongo: examine_mongodb(mongo, schema))
+    matomo_answers = False
+    unusable = settings.list_unusable("MATOMO")
+    if _declares(schema, "matomo") and (environment.matomo_configured or unusable):
+        if unusable:
+            yield _skip(MATOMO, unusable)
+        else:
+            matomo_answers = True
+            for finding in _examine(MATOMO, build_matomo_resource, lambda matomo: examine_matomo(matomo, schema)):
+                matomo_answers &= not (finding.failed and finding.check == "connection")
+                yield finding
+    elif schema is not None and _declares(schema, "matomo"):
+        yield MATOMO.skipped("connection", "Left out: neither MATOMO_HOST nor MATOMO_DATABASE is set.")
+    if unusable := settings.list_unusable("POSTGRES"):
+        yield _skip(POSTGRES, unusable)
+    elif matomo_answers:
+        with build_matomo_resource().process_config_and_initialize_cm() as matomo:
+            yield from _examine_postgres(schema, matomo)
+    else:
+        yield from _examine_postgres(schema, None)
+
+
+def _examine_postgres(schema: Schema | None, matomo: MatomoResource | None) -> Iterator[Finding]:
+    yield from _examine(POSTGRES, build_postgres_resource, lambda postgres: examine_postgres(postgres, schema, matomo))
+
+
+def _examine(part: Part, build: Callable[[], Any], examine: Callable[[Any], Iterator[Finding]]) -> Iterator[Finding]:
+    """Open a resource as a run would, and examine its server."""
+    try:
+        opened: AbstractContextManager[Any] = build().process_config_and_initialize_cm()
+        with opened as resource:
+            yield from examine(resource)
+    except SmartdietError as error:
+        yield part.failed("connection", f"{str(error).rstrip('.')}.")
+    except DagsterError as error:
+        # What Dagster says of a value quotes it.
+        yield part.failed("connection", f"Its settings cannot be used ({type(error).__name__}): see .env.example.")
+
+
+def _declares(schema: Schema | None, source: str) -> bool:
+    """Whether a table comes from a source; without a schema it may."""
+    return schema is None or any(table.source == source for table in schema.tables.values())
+
+
+def _skip(part: Part, unusable: Sequence[str]) -> Finding:
+    return part.skipped("connection", f"Not examined: {', '.join(unusable)} cannot be used.")

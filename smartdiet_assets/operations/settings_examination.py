@@ -1,0 +1,123 @@
+"""What is looked at before any server: the `.env`, the variables, and the schema files.
+
+Here: reading each as the other commands do, but going on where they would end. Not here: the servers
+(`checks.examination`), Dagster's folder and storage (`operations.instance_examination`).
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from smartdiet_assets.errors import ConfigurationError, SchemaFileError
+from smartdiet_assets.resources.checking import Finding, Part
+from smartdiet_assets.resources.environment import apply_env_file, find_unusable_variables
+from smartdiet_assets.resources.variables import VARIABLES
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets.schema.model import Schema
+
+SETTINGS = Part("settings")
+SCHEMA = Part("schema")
+#: How much a name of the `.env` may differ from one of ours to be taken for a slip of the pen.
+_ALIKE = 0.85
+#: Which variable says where a server is: reached directly, or through the SSH server.
+_PLACES = {"MONGODB": "TRANSFER_SOURCE", "POSTGRES": "TRANSFER_DESTINATION", "MATOMO": "MATOMO_SOURCE"}
+
+
+class SettingsExamination:
+    """The settings and the declared tables, as far as they can be used.
+
+    Attributes:
+        unusable: the variables that cannot be used, each with a sentence; known when `examine_settings` has ended.
+        readable: whether all that may hold a variable could be read.
+        schema: None until `examine_schema` has ended, and after it where the files cannot be used.
+    """
+
+    def __init__(self) -> None:
+        self.unusable: dict[str, str] = {}
+        self.readable = True
+        self.schema: Schema | None = None
+
+    def examine_settings(self) -> Iterator[Finding]:
+        """Examine the `.env` and the variables."""
+        try:
+            found = apply_env_file()
+        except ConfigurationError as error:
+            self.readable = False
+            yield SETTINGS.failed(".env", f"{error}.")
+            return
+        yield from _judge_env_file(found)
+        self.unusable = find_unusable_variables(os.environ)
+        for sentence in self.unusable.values():
+            yield SETTINGS.failed("variables", f"{sentence}.")
+        if not self.unusable:
+            number = sum(bool(os.environ.get(name)) for name in VARIABLES)
+            yield SETTINGS.passed("variables", f"All {number} variables that are set can be used.")
+
+    def list_unusable(self, server: str) -> list[str]:
+        """List the unusable variables that say where and how a server is reached (`MONGODB`, `POSTGRES`, `MATOMO`)."""
+        place = _PLACES[server]
+        prefixes = [f"{server}_"]
+        if os.environ.get(place) == "remote" or place in self.unusable:
+            prefixes = [f"{server}_" if server == "MATOMO" else f"REMOTE_{server}_", "REMOTE_SERVER_"]
+        return [name for name in self.unusable if name == place or name.startswith(tuple(prefixes))]
+
+    def examine_schema(self, files: tuple[Path, ...]) -> Iterator[Finding]:
+        """Examine the schema files, and load them."""
+        try:
+            self.schema = load_schema(*files)
+        except SchemaFileError as error:
+            for fault in (error, *error.others):
+                count = f"{len(fault.problems)} problem{'s' if len(fault.problems) != 1 else ''}"
+                yield SCHEMA.failed(
+                    "files", f"{fault.path} has {count}; no run can start.", details=[str(p) for p in fault.problems]
+                )
+            return
+        counts = _count_sources(self.schema)
+        yield SCHEMA.passed("files", f"{self.schema.path}: {counts}.")
+        if self.schema.warnings:
+            yield SCHEMA.warned(
+                "files", "They load, but some of it deserves a look.", details=list(self.schema.warnings)
+            )
+
+
+@contextmanager
+def without_variables(names: Mapping[str, str]) -> Iterator[None]:
+    """Let variables count as not set for a while, so that what does not need them can be read.
+
+    Raises nothing; the process environment is as before at the end.
+    """
+    kept = {name: os.environ[name] for name in names if name in os.environ}
+    # Empty rather than gone: the `.env` would put it back.
+    os.environ.update(dict.fromkeys(names, ""))
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def _judge_env_file(path: Path | None) -> Iterator[Finding]:
+    if path is None:
+        yield SETTINGS.passed(".env", f"There is none in {Path.cwd()} or above: the process environment alone counts.")
+        return
+    # Names alone are looked at.
+    names = [name for name, value in dotenv_values(path).items() if value]
+    slips = {name: close[0] for name in names if name not in VARIABLES and (close := _find_close(name))}
+    yield SETTINGS.passed(".env", f"{path} gives {len(names)} variables; what the process environment sets wins.")
+    if slips:
+        lines = [f"{name}: did you mean {meant}?" for name, meant in slips.items()]
+        yield SETTINGS.warned(".env", f"{path} gives variables that nothing reads.", details=lines)
+
+
+def _find_close(name: str) -> list[str]:
+    return get_close_matches(name, VARIABLES, n=1, cutoff=_ALIKE)
+
+
+def _count_sources(schema: Schema) -> str:
+    tables = schema.tables.values()
+    matomo = sum(table.source == "matomo" for table in tables)
+    parts = [f"{len(tables) - matomo} tables of {len(schema.collections)} collections"]
+    return ", ".join([*parts, *([f"{matomo} of Matomo"] if matomo else [])])
