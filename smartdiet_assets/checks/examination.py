@@ -20,6 +20,7 @@ from smartdiet_assets.checks.live_tables import examine_live_tables
 from smartdiet_assets.checks.matomo import open_source_table
 from smartdiet_assets.checks.matomo_tables import examine_matomo_tables
 from smartdiet_assets.errors import PermissionDeniedError, SmartdietError
+from smartdiet_assets.load.execution import Connection
 from smartdiet_assets.resources import mongo_examination, postgres_examination
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.clocks import judge_clock, measure_offset
@@ -72,7 +73,15 @@ def examine_postgres(
         matomo: says which columns the tables have that mirror all of Matomo's; None leaves those out.
     """
     try:
-        yield from _examine_postgres(postgres, schema, matomo)
+        connection = postgres.connect()
+    except SmartdietError as error:
+        statements = postgres_examination.compose_access(error, postgres.database, postgres.user)
+        yield POSTGRES.failed("connection", _spell(error), statements=statements)
+        yield POSTGRES.skipped(_REST, _AWAY)
+        return
+    try:
+        with connection:
+            yield from _examine_postgres(postgres, connection, schema, matomo)
     except (SmartdietError, psycopg.Error) as error:
         yield POSTGRES.failed("connection", _spell(translate_postgres_error(error, f"asking {postgres.describe()}")))
         yield POSTGRES.skipped(_REST, _AWAY)
@@ -134,34 +143,31 @@ def _examine_matomo(matomo: MatomoResource, schema: Schema | None) -> Iterator[F
 
 
 def _examine_postgres(
-    postgres: PostgresResource, schema: Schema | None, matomo: MatomoResource | None
+    postgres: PostgresResource, connection: Connection, schema: Schema | None, matomo: MatomoResource | None
 ) -> Iterator[Finding]:
-    with postgres.connect() as connection:
-        # A question that is refused must not end those after it. Who does not answer one to the catalogue soon is away.
-        connection.autocommit = True
-        assert isinstance(connection, WatchedConnection)
-        connection.stall_timeout = postgres.connect_timeout
-        asked = datetime.now(UTC)
-        facts = postgres_examination.fetch_facts(connection, STATE_SCHEMA)
-        offset = measure_offset(facts.clock, asked, datetime.now(UTC))
-        yield POSTGRES.passed("connection", f"{postgres.describe()} answers, as the user {facts.user_name}.")
-        yield from postgres_examination.judge_server(facts, STATE_SCHEMA)
-        yield judge_clock(POSTGRES, offset, find_clock_limit(schema))
-        if facts.schema_name is None:
-            yield POSTGRES.skipped(_REST, "Not examined: no schema for the tables.")
-            return
-        if schema is None:
-            yield POSTGRES.skipped(_REST, _NO_SCHEMA)
-            return
-        whole, left_out = _extend_matomo_tables(schema, matomo)
-        if left_out:
-            names = ", ".join(left_out)
-            yield POSTGRES.skipped(
-                "tables", f"Not examined: {names}, whose columns are Matomo's, which cannot be asked."
-            )
-        tables = [table for name, table in whole.tables.items() if name not in left_out]
-        yield from examine_live_tables(connection, whole, tables, facts.user_name)
-        yield from examine_leftovers(connection, schema)
+    # A question that is refused must not end those after it. Who does not answer one to the catalogue soon is away.
+    connection.autocommit = True
+    assert isinstance(connection, WatchedConnection)
+    connection.stall_timeout = postgres.connect_timeout
+    asked = datetime.now(UTC)
+    facts = postgres_examination.fetch_facts(connection, STATE_SCHEMA)
+    offset = measure_offset(facts.clock, asked, datetime.now(UTC))
+    yield POSTGRES.passed("connection", f"{postgres.describe()} answers, as the user {facts.user_name}.")
+    yield from postgres_examination.judge_server(facts, STATE_SCHEMA)
+    yield judge_clock(POSTGRES, offset, find_clock_limit(schema))
+    if facts.schema_name is None:
+        yield POSTGRES.skipped(_REST, "Not examined: no schema for the tables.")
+        return
+    if schema is None:
+        yield POSTGRES.skipped(_REST, _NO_SCHEMA)
+        return
+    whole, left_out = _extend_matomo_tables(schema, matomo)
+    if left_out:
+        names = ", ".join(left_out)
+        yield POSTGRES.skipped("tables", f"Not examined: {names}, whose columns are Matomo's, which cannot be asked.")
+    tables = [table for name, table in whole.tables.items() if name not in left_out]
+    yield from examine_live_tables(connection, whole, tables, facts.user_name)
+    yield from examine_leftovers(connection, schema)
 
 
 def _extend_matomo_tables(schema: Schema, matomo: MatomoResource | None) -> tuple[Schema, list[str]]:

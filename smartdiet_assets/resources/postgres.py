@@ -21,6 +21,7 @@ from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.configured import build_configured, require_local, require_read
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+from smartdiet_assets.resources.postgres_examination import fetch_facts, find_missing_rights
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
 from smartdiet_assets.resources.variables import Place
 
@@ -34,17 +35,6 @@ _FIRST_WITH_CLIENT_CHECK = 140_000
 _FIELDS_OF_VARIABLES = (
     "host", "port", "database", "user", "password", "ssl_mode", "ssl_ca", "ssl_cert", "ssl_key",
 )  # fmt: skip
-# A schema that is there needs only the right to create tables in it.
-_RIGHTS = """
-SELECT current_setting('transaction_read_only')::boolean,
-       current_schema(),
-       has_schema_privilege(current_schema(), 'CREATE'),
-       CASE
-           WHEN to_regnamespace(%(state)s) IS NULL
-           THEN has_database_privilege(current_database(), 'CREATE')
-           ELSE has_schema_privilege(%(state)s, 'CREATE')
-       END
-"""
 
 
 class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -205,21 +195,11 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
     def _find_fault(self) -> str:
         try:
             with self.connect() as connection:
-                row = connection.execute(_RIGHTS, {"state": STATE_SCHEMA}).fetchone()
+                facts = fetch_facts(connection, STATE_SCHEMA)
         except psycopg.Error as error:
             raise translate_postgres_error(error, f"checking {self.describe()}") from None
-        assert row is not None
-        read_only, schema, may_create_tables, may_create_state = row
-        user = f"the user {self.user} of the {self.describe()}"
-        if read_only:
-            return f"{user} is read only, or the server is"
-        if schema is None:
-            return f"{user} has no schema to create tables in; check its search_path"
-        if not may_create_tables:
-            return f"{user} has no right to create a table in the schema {schema}"
-        if not may_create_state:
-            return f"{user} has no right to create the schema {STATE_SCHEMA}, or tables in it"
-        return ""
+        missing = next(find_missing_rights(facts, STATE_SCHEMA), None)
+        return f"{self.describe()}: {missing.sentence.rstrip('.')}" if missing else ""
 
 
 def _apply_client_check(connection: psycopg.Connection[Any]) -> None:

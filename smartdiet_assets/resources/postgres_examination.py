@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from smartdiet_assets.errors import DatabaseNotFoundError, PermissionDeniedError, SmartdietError
 from smartdiet_assets.resources.checking import Finding, Part
 
 POSTGRES = Part("postgres")
@@ -109,7 +110,7 @@ def judge_server(facts: PostgresFacts, state_schema: str) -> Iterator[Finding]:
             "and set POSTGRES_DATABASE.",
             statements=[_spell("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0", f"{facts.database}_utf8")],
         )
-    faults = list(_find_missing_rights(facts, state_schema))
+    faults = list(find_missing_rights(facts, state_schema))
     yield from faults
     if not faults:
         yield POSTGRES.passed(
@@ -131,7 +132,8 @@ def _judge_version(facts: PostgresFacts) -> Finding:
     return POSTGRES.passed("version", f"PostgreSQL {facts.version}.")
 
 
-def _find_missing_rights(facts: PostgresFacts, state_schema: str) -> Iterator[Finding]:
+def find_missing_rights(facts: PostgresFacts, state_schema: str) -> Iterator[Finding]:
+    """Find what the user may not do that every run does, each with the statement that allows it. Pure."""
     user = f"The user {facts.user_name}"
     if facts.standby:
         yield POSTGRES.failed(
@@ -165,13 +167,13 @@ def _find_missing_rights(facts: PostgresFacts, state_schema: str) -> Iterator[Fi
     if facts.state_exists and not facts.may_use_state:
         yield POSTGRES.failed(
             "rights",
-            f"{user} has no right to create tables in the schema {state_schema}, where the mirror keeps its state.",
+            f"{user} may not use the schema {state_schema}, where the mirror keeps its state, or create tables in it.",
             statements=[_spell("GRANT USAGE, CREATE ON SCHEMA {} TO {}", state_schema, facts.user_name)],
         )
     if not facts.state_exists and not facts.may_create_schema:
         yield POSTGRES.failed(
             "rights",
-            f"{user} has no right to create the schema {state_schema}, where the mirror keeps its state.",
+            f"{user} has no right to create the schema {state_schema}, or tables in it, for the mirror's own state.",
             statements=[_spell("CREATE SCHEMA {} AUTHORIZATION {}", state_schema, facts.user_name)],
         )
     if not facts.may_create_temporary:
@@ -207,6 +209,15 @@ def _judge_connections(facts: PostgresFacts) -> Finding:
             f"multiprocess {_CONNECTIONS_NEEDED}: close some, or raise the limit.",
         )
     return POSTGRES.passed("connections", f"{free} connections are free; a run takes at most {_CONNECTIONS_NEEDED}.")
+
+
+def compose_access(error: SmartdietError, database: str, user: str) -> list[str]:
+    """Compose what lets the user connect, for an administrator to run; none where no statement can."""
+    if isinstance(error, DatabaseNotFoundError):
+        return [_spell("CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0", database, user)]
+    if isinstance(error, PermissionDeniedError):
+        return [_spell("GRANT CONNECT ON DATABASE {} TO {}", database, user)]
+    return []
 
 
 def _spell(statement: str, *names: str) -> str:

@@ -81,6 +81,26 @@ def test_a_user_without_rights_is_told_each_statement_and_they_suffice(
     assert faults() == []
 
 
+def test_a_user_that_may_not_connect_is_told_the_statement(
+    faults: Examine, reader: str, postgres: psycopg.Connection, postgres_resource: PostgresResource
+) -> None:
+    database = sql.Identifier(postgres_resource.database)
+    postgres.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database))
+    connection, rest = faults()
+    assert (connection.check, rest.status) == ("connection", "not_examined")
+    postgres.execute(connection.statements[0])
+    assert "connection" not in {one.check for one in faults()}
+
+
+def test_a_user_without_its_schema_is_told_so_and_the_rest_is_examined(
+    faults: Examine, reader: str, postgres: psycopg.Connection
+) -> None:
+    postgres.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA smartdiet TO {}").format(sql.Identifier(reader)))
+    found = faults()
+    assert "may not use the schema smartdiet" in str(found)
+    assert "connection" not in {one.check for one in found}
+
+
 def test_a_user_that_is_read_only_is_a_finding(faults: Examine, reader: str, postgres: psycopg.Connection) -> None:
     postgres.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(sql.Identifier(reader)))
     [found] = [one for one in faults() if "read only" in one.sentence]
