@@ -66,9 +66,12 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["MongoResource", None, None]:
-        """Open the client for a run and close it after, also when the run fails."""
+        """Serve a run, and close the client after it, also when the run fails.
+
+        The client is made by the first table that needs it: a URL that cannot be used fails the steps that read it,
+        not the whole run.
+        """
         try:
-            self.client()
             yield self
         finally:
             self.close()

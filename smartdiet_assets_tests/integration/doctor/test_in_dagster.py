@@ -74,6 +74,18 @@ def test_a_server_that_is_away_fails_its_step_without_its_password(
     assert SECRET not in logs + str(result.all_events)
 
 
+def test_a_url_that_cannot_be_used_fails_its_step_alone(
+    healthy: Checked, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONGODB_URL", f"mongodb://reader:{SECRET}@more@127.0.0.1/")
+    result = run(healthy, instance)
+    assert set(list_outputs(result)) == {"examine_postgres"}
+    [failure] = [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
+    assert failure is not None
+    assert "cannot be used as written" in (failure.description or "")
+    assert "s3cret" not in str(result.all_events)
+
+
 def test_matomo_has_a_step_where_it_is_configured() -> None:
     from pathlib import Path
 
