@@ -177,3 +177,7 @@ class SourceBehindError(TransientError):
 
 class ReadFailedError(TerminalError):
     """A source refused a read; carries its error code, not its text."""
+
+
+class RefreshError(TerminalError):
+    """A server refused what a refresh needs, or the target is not what it was found to be; says what state it is in."""

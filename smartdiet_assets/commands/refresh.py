@@ -17,8 +17,8 @@ from smartdiet_assets.commands.session import Session
 from smartdiet_assets.errors import SmartdietError
 
 if TYPE_CHECKING:
-    from smartdiet_assets.operations.refresh.plan import Place
     from smartdiet_assets.operations.refresh.running import Refresh
+    from smartdiet_assets.resources.variables import Place
 
 Command = Callable[..., None]
 

@@ -1,14 +1,213 @@
-"""Refreshing a MongoDB database: opening both sides. Not here yet: everything else."""
+"""Refreshing a MongoDB database from another one: both sides, the plan, and the order of what is done.
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+The documents go into new collections (`mongo_copying`), read as of one moment where the source can (`mongo_snapshot`),
+and are swapped in at the end (`mongo_swap`). The source is only read.
+"""
 
-from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.operations.refresh.plan import Place
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from pymongo.errors import AutoReconnect, PyMongoError
+
+from smartdiet_assets.errors import ConfigurationError, RefreshError, SmartdietError, TransientError
+from smartdiet_assets.operations.refresh.mongo_copying import NewCollections
+from smartdiet_assets.operations.refresh.mongo_listing import (
+    CollectionSpec,
+    fetch_collections,
+    fetch_system_collections,
+    has_same_structure,
+)
+from smartdiet_assets.operations.refresh.mongo_lock import hold_lock
+from smartdiet_assets.operations.refresh.mongo_planning import (
+    INTERRUPTED,
+    NOT_COPIED,
+    MongoOptions,
+    compose_advice,
+    plan_collections,
+)
+from smartdiet_assets.operations.refresh.mongo_references import find_references
+from smartdiet_assets.operations.refresh.mongo_side import describe_mongo_side, find_unfit_target, is_router
+from smartdiet_assets.operations.refresh.mongo_snapshot import (
+    find_snapshot_obstacle,
+)
+from smartdiet_assets.operations.refresh.mongo_swap import (
+    drop_temporaries,
+    end_swap,
+    has_swap,
+    keep_swap,
+    plan_swap,
+    try_renaming,
+)
+from smartdiet_assets.operations.refresh.mongo_transfer import copy_all, copy_sample
+from smartdiet_assets.operations.refresh.plan import CopiedItem, RefreshOutcome, RefreshPlan
+from smartdiet_assets.operations.refresh.progress import Progress
 from smartdiet_assets.operations.refresh.running import Refresh
+from smartdiet_assets.operations.refresh.target import other_place
+from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.mongo import MongoDatabase, MongoResource, build_mongo_resource
+from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+from smartdiet_assets.resources.variables import Place
 from smartdiet_assets.schema.model import Schema
 
+#: Before each further try to end a swap whose connection was lost, seconds.
+_SWAP_WAITS = (1.0, 2.0, 5.0, 10.0)
 
+
+class MongoRefresh:
+    """A refresh of one MongoDB database from another; see `running.Refresh`."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        source: MongoResource,
+        target: MongoResource,
+        *,
+        to: Place,
+        options: MongoOptions | None = None,
+        mirrored: bool = False,
+    ) -> None:
+        """Describe a refresh; no server is asked yet.
+
+        Args:
+            schema: tells a sample which documents refer to which, and what to do about the mirror afterwards.
+            to: where the target is.
+            mirrored: the target is what the mirror reads.
+        """
+        self._schema = schema
+        self._source = source
+        self._target = target
+        self._to = to
+        self._options = options or MongoOptions()
+        self._mirrored = mirrored
+        self._collections: dict[str, CollectionSpec] = {}
+        self._obstacle = ""
+
+    def plan(self) -> RefreshPlan:
+        """Compare both databases; see `running.Refresh`."""
+        with _translated(f"reading {self._source.database} of {self._source.describe()}"):
+            database = self._source.open_database()
+            source_hello = database.client.admin.command("hello")
+            self._collections = fetch_collections(database)
+            system = fetch_system_collections(database)
+            first = next((name for name, spec in self._collections.items() if spec.kind == "collection"), None)
+            if first is None:
+                raise ConfigurationError(
+                    f"the source, {self._source.describe()}, has no database {database.name}, or one without"
+                    " collections; nothing was written"
+                )
+            self._obstacle = find_snapshot_obstacle(database, first)
+        with _translated(f"reading {self._target.database} of {self._target.describe()}"):
+            database = self._target.open_database()
+            target_hello = database.client.admin.command("hello")
+            if unfit := find_unfit_target(database.name, target_hello):
+                raise ConfigurationError(unfit)
+            there = fetch_collections(database)
+            interrupted = has_swap(database)
+        notes = [NOT_COPIED]
+        notes += [f"The system collection {name} is not copied." for name in system]
+        if is_router(source_hello):
+            notes.append("The source is a sharded cluster: its documents are copied, how they are distributed is not.")
+        if self._obstacle:
+            notes.append(
+                f"The source cannot show all collections as of one moment: {self._obstacle}. What changes while it is"
+                " read is copied as it is when its turn comes."
+            )
+        if self._options.sample is not None:
+            notes.append(
+                f"Copied are {self._options.sample:g}% of each collection, and what they refer to by the foreign keys"
+                f" of {self._schema.path}."
+            )
+        if interrupted:
+            notes.append(INTERRUPTED)
+        return RefreshPlan(
+            describe_mongo_side(self._source, other_place(self._to), source_hello, self._collections.values()),
+            describe_mongo_side(self._target, self._to, target_hello, there.values()),
+            "collection",
+            "documents",
+            plan_collections(self._collections, there, self._options),
+            notes,
+        )
+
+    def run(self, plan: RefreshPlan, progress: Progress) -> RefreshOutcome:
+        """Copy, index and swap in what the plan says; see `running.Refresh`."""
+        outcome = RefreshOutcome(plan, consistent=not self._obstacle)
+        database = self._target.open_database()
+        begun = False
+        try:
+            with (
+                _translated(f"writing {database.name} of {self._target.describe()}"),
+                hold_lock(database) as lock,
+            ):
+                if end_swap(database):
+                    progress.say("the interrupted swap of an earlier refresh is ended")
+                drop_temporaries(database)
+                try:
+                    try_renaming(database)
+                    copied = {item.name: self._collections[item.name] for item in plan.items if item.copied}
+                    collections = {name: spec for name, spec in copied.items() if spec.kind == "collection"}
+                    new = NewCollections(
+                        database, collections, {item.name: item.action for item in plan.items}, progress
+                    )
+                    for name in collections:
+                        new.make(name)
+                    self._copy(new, outcome)
+                    lock.require()
+                    removed = [item.name for item in plan.items if item.action == "remove"]
+                    views = [spec for spec in copied.values() if spec.kind == "view"]
+                    there = fetch_collections(database)
+                    steps = plan_swap(new.temporaries, views, [name for name in removed if name in there], there)
+                    begun = True
+                    keep_swap(database, steps)
+                except BaseException:
+                    # A kept swap may have arrived although its answer did not.
+                    with suppress(PyMongoError):
+                        begun = has_swap(database)
+                        if not begun:
+                            drop_temporaries(database)
+                    raise
+                progress.say(f"swapping in {len(new.temporaries)} collections")
+                _end_swap_patiently(database)
+        except SmartdietError as error:
+            state = (
+                "the swap had begun: the next refresh of this database ends it first"
+                if begun
+                else "the target is as it was"
+            )
+            kind = TransientError if isinstance(error, TransientError) else RefreshError
+            raise kind(f"{error}; {state}") from None
+        outcome.notes += self._find_changed(database, collections)
+        outcome.items = [self._describe_item(item.name, plan, new) for item in plan.items if item.action != "keep"]
+        if self._mirrored:
+            written = [item.name for item in plan.items if item.copied or item.action == "remove"]
+            outcome.notes += compose_advice(self._schema, written)
+        return outcome
+
+    def _copy(self, new: NewCollections, outcome: RefreshOutcome) -> None:
+        database = self._source.open_database()
+        if self._options.sample is None or self._options.sample >= 100:
+            copy_all(database, new, outcome)
+        else:
+            copy_sample(database, new, outcome, find_references(self._schema), self._options.sample)
+
+    def _find_changed(self, database: MongoDatabase, collections: Mapping[str, CollectionSpec]) -> list[str]:
+        """Find the collections whose options or indexes the target's server did not keep, and say so."""
+        try:
+            there = fetch_collections(database)
+        except PyMongoError:
+            # All is done, and was refused nowhere.
+            return []
+        changed = [name for name, spec in collections.items() if not has_same_structure(spec, there.get(name))]
+        return [f"The target's server changed options or indexes of: {', '.join(changed)}"] if changed else []
+
+    def _describe_item(self, name: str, plan: RefreshPlan, new: NewCollections) -> CopiedItem:
+        planned = next(item for item in plan.items if item.name == name)
+        item = new.items.get(name) or CopiedItem(name, planned.action)
+        item.note = ", ".join(note for note in (planned.note, item.note) if note)
+        return item
+
+
+@contextmanager
 def open_mongo_refresh(
     schema: Schema,
     *,
@@ -16,10 +215,45 @@ def open_mongo_refresh(
     includes: Sequence[str] = (),
     excludes: Sequence[str] = (),
     sample: float | None = None,
-) -> AbstractContextManager[Refresh]:
+) -> Iterator[Refresh]:
     """Open both sides of a refresh that writes to the MongoDB database of a place.
 
     Raises:
         SmartdietError: a variable of either cannot be used.
     """
-    raise ConfigurationError(f"refresh mongo --to {to} is not there yet")
+    with (
+        build_mongo_resource(other_place(to)).process_config_and_initialize_cm() as source,
+        build_mongo_resource(to).process_config_and_initialize_cm() as target,
+    ):
+        yield MongoRefresh(
+            schema,
+            source,
+            target,
+            to=to,
+            options=MongoOptions(includes, excludes, sample),
+            mirrored=read_environment().transfer_source == to,
+        )
+
+
+def _end_swap_patiently(database: MongoDatabase) -> None:
+    """End a swap, also where the connection is lost or somebody interrupts meanwhile: it takes moments."""
+    for wait in (*_SWAP_WAITS, None):
+        try:
+            end_swap(database)
+        except AutoReconnect:
+            if wait is None:
+                raise
+            time.sleep(wait)
+        except KeyboardInterrupt:
+            end_swap(database)
+            raise
+        else:
+            return
+
+
+@contextmanager
+def _translated(action: str) -> Iterator[None]:
+    try:
+        yield
+    except PyMongoError as error:
+        raise translate_mongo_error(error, action) from None

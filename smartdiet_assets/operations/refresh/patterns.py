@@ -16,16 +16,20 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def choose_names(names: Sequence[str], includes: Sequence[str], excludes: Sequence[str], what: str) -> list[str]:
+def choose_names(
+    names: Sequence[str], includes: Sequence[str], excludes: Sequence[str], what: str, also: Sequence[str] = ()
+) -> list[str]:
     """Choose the names that are included (all, where none is) and not excluded, in their order.
 
     Args:
         what: what a name is, for the message.
+        also: further names that may be excluded, as what is only in the target is to stay.
 
     Raises:
         ConfigurationError: a name or pattern fits nothing: it was misspelled.
     """
-    unknown = [pattern for pattern in (*includes, *excludes) if not any(matches(name, [pattern]) for name in names)]
+    unknown = [pattern for pattern in includes if not any(matches(name, [pattern]) for name in names)]
+    unknown += [pattern for pattern in excludes if not any(matches(name, [pattern]) for name in (*names, *also))]
     if unknown:
-        raise ConfigurationError(f"the source has no {what} {', '.join(unknown)}")
+        raise ConfigurationError(f"there is no {what} {', '.join(unknown)}")
     return [name for name in names if (not includes or matches(name, includes)) and not matches(name, excludes)]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-Place = Literal["local", "remote"]
+from smartdiet_assets.resources.variables import Place
+
 #: The two places a database can be at.
 PLACES: tuple[Place, ...] = get_args(Place)
 #: `keep`: only in the target, stays; `remove`: only in the target, goes; `leave out`: in the source, is not copied.

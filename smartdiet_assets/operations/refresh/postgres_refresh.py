@@ -3,8 +3,8 @@
 from contextlib import AbstractContextManager
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.operations.refresh.plan import Place
 from smartdiet_assets.operations.refresh.running import Refresh
+from smartdiet_assets.resources.variables import Place
 
 
 def open_postgres_refresh(*, to: Place) -> AbstractContextManager[Refresh]:

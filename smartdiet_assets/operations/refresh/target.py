@@ -6,7 +6,8 @@ Pure. Not here: asking the servers (each database's own modules), showing the ta
 import ipaddress
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.operations.refresh.plan import PLACES, Place, RefreshPlan, Side
+from smartdiet_assets.operations.refresh.plan import PLACES, RefreshPlan, Side
+from smartdiet_assets.resources.variables import Place
 
 
 def other_place(place: Place) -> Place:

@@ -1,0 +1,122 @@
+"""One refresh of a database at a time: a document in the target says whose turn it is.
+
+The document is renewed while the refresh runs. It gives way when the process it names is gone from this machine, or
+when it was not renewed for two minutes by the server's clock.
+"""
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from smartdiet_assets.errors import RefreshError, TransientError
+from smartdiet_assets.extract.documents import fetch_server_clock
+from smartdiet_assets.operations.refresh.mongo_swap import BOOKKEEPING
+from smartdiet_assets.resources.mongo import MongoDatabase
+
+_LOCK = {"_id": "lock"}
+_SECONDS_BETWEEN_BEATS = 15.0
+_STALE = timedelta(minutes=2)
+
+
+class RefreshLock:
+    """The turn of one refresh, as held by this process."""
+
+    def __init__(self, database: MongoDatabase) -> None:
+        self._database = database
+        self._token = uuid.uuid4().hex
+        self._ended = threading.Event()
+
+    def require(self) -> None:
+        """Make sure that the turn is still ours.
+
+        Raises:
+            RefreshError: another refresh took it, as this one gave no sign of life.
+        """
+        if not self._beat():
+            raise RefreshError("another refresh of this database began meanwhile")
+
+    def take(self) -> None:
+        """Take the turn.
+
+        Raises:
+            TransientError: another refresh has it.
+        """
+        collection = self._database[BOOKKEEPING]
+        mine = {"token": self._token, "host": socket.gethostname(), "pid": os.getpid()}
+        try:
+            collection.update_one(
+                {**_LOCK, "token": self._token}, {"$set": mine, "$currentDate": {"at": True}}, upsert=True
+            )
+        except DuplicateKeyError:
+            holder = collection.find_one(_LOCK) or {}
+            if not self._is_gone(holder):
+                raise TransientError(
+                    f"another refresh of this database is running: process {holder.get('pid')} of {holder.get('host')}"
+                ) from None
+            taken = collection.update_one(
+                {**_LOCK, "token": holder.get("token")}, {"$set": mine, "$currentDate": {"at": True}}
+            )
+            if not taken.matched_count:
+                raise TransientError("another refresh of this database has just begun") from None
+
+    def renew_until_released(self) -> None:
+        """Give a sign of life now and then, until `release`."""
+        while not self._ended.wait(_SECONDS_BETWEEN_BEATS):
+            # Whether the turn was lost is asked before the swap.
+            with suppress(PyMongoError):
+                self._beat()
+
+    def release(self) -> None:
+        """Give the turn back, and leave nothing of it."""
+        self._ended.set()
+        collection = self._database[BOOKKEEPING]
+        collection.delete_one({**_LOCK, "token": self._token})
+        if collection.find_one({}, {"_id": 1}) is None:
+            collection.drop()
+
+    def _beat(self) -> bool:
+        mine = {**_LOCK, "token": self._token}
+        return self._database[BOOKKEEPING].update_one(mine, {"$currentDate": {"at": True}}).matched_count == 1
+
+    def _is_gone(self, holder: dict[str, Any]) -> bool:
+        if holder.get("host") == socket.gethostname() and not _is_running(int(holder.get("pid", 0))):
+            return True
+        at = holder.get("at")
+        return at is None or fetch_server_clock(self._database) - at > _STALE
+
+
+@contextmanager
+def hold_lock(database: MongoDatabase) -> Iterator[RefreshLock]:
+    """Hold the turn for a block.
+
+    Raises:
+        TransientError: another refresh has it.
+        pymongo.errors.PyMongoError: the server refused or was lost.
+    """
+    lock = RefreshLock(database)
+    lock.take()
+    thread = threading.Thread(target=lock.renew_until_released, name="refresh-lock", daemon=True)
+    thread.start()
+    try:
+        yield lock
+    finally:
+        # A server that is lost has its lock until it is stale.
+        with suppress(PyMongoError):
+            lock.release()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
