@@ -9,6 +9,7 @@ from smartdiet_assets.commands.check import check
 from smartdiet_assets.commands.demo import demo
 from smartdiet_assets.commands.doctor import doctor
 from smartdiet_assets.commands.home import home
+from smartdiet_assets.commands.infer import infer
 from smartdiet_assets.commands.inspection import rejects, status
 from smartdiet_assets.commands.reconcile import reconcile
 from smartdiet_assets.commands.refresh import refresh
@@ -28,7 +29,7 @@ def cli(context: click.Context) -> None:
     context.obj = Session()
 
 
-for command in (sync, reconcile, refresh, status, rejects, home, check, doctor, demo):
+for command in (sync, reconcile, refresh, status, rejects, home, check, doctor, infer, demo):
     cli.add_command(command)
 
 

@@ -143,8 +143,18 @@ def build_row(
                 raise Unfit("missing_value")
             values.append(converted)
         except Unfit as unfit:
-            faults.add((column.name, unfit.reason))
+            if column.on_invalid == "null":
+                values.append(None)
+            elif column.on_invalid == "clamp" and isinstance(value, str) and column.type.is_text:
+                values.append(clamp_text(value, column.type.length))
+            else:
+                faults.add((column.name, unfit.reason))
     return (None, faults) if faults else (tuple(values), set())
+
+
+def clamp_text(text: str, length: int | None) -> str:
+    """What `on_invalid: clamp` makes of a text: without NUL, with U+FFFD for what is no Unicode, cut."""
+    return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in text if letter != "\0")[:length]
 
 
 @dataclass

@@ -1,12 +1,14 @@
-"""Reading documents to compare them with their rows: a sample, all of them, or some again.
+"""Reading documents to look at them: a sample, the ends of a collection, all of them, or some again.
 
-Here: streaming raw BSON batches with the fields that several tables of a collection need. Not here: which documents a
-run reads (`extract.documents`), comparing (`checks.content`).
+Here: streaming raw BSON batches, of whole documents or with the fields that several tables of a collection need. Not
+here: which documents a run reads (`extract.documents`), comparing (`checks.content`), what is in them
+(`operations.infer`).
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
 from smartdiet_assets.extract.documents import IDS_PER_QUERY
@@ -46,3 +48,25 @@ def fetch_again(
         )
         with cursor:
             yield from filter(None, cursor)
+
+
+def fetch_random(database: Database[dict[str, Any]], collection: str, size: int) -> Iterator[bytes]:
+    """Stream whole documents that the server picks at random; see `fetch_sample`."""
+    with database[collection].aggregate_raw_batches([{"$sample": {"size": size}}]) as cursor:
+        yield from filter(None, cursor)
+
+
+def fetch_ends(database: Database[dict[str, Any]], collection: str, size: int) -> Iterator[bytes]:
+    """Stream the first and the last `size` documents in the order of their `_id`, whole; see `fetch_sample`.
+
+    ObjectIds are in the order of time, so these are the oldest and the newest.
+    """
+    for direction in (ASCENDING, DESCENDING):
+        with database[collection].find_raw_batches({}, sort=[(DOCUMENT_ID, direction)], limit=size) as cursor:
+            yield from filter(None, cursor)
+
+
+def fetch_every(database: Database[dict[str, Any]], collection: str, batch_size: int) -> Iterator[bytes]:
+    """Stream all documents of a collection, whole; see `fetch_sample`."""
+    with database[collection].find_raw_batches({}, batch_size=batch_size) as cursor:
+        yield from filter(None, cursor)

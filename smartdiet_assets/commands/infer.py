@@ -1,0 +1,45 @@
+"""`smartdiet infer`."""
+
+from pathlib import Path
+
+import click
+
+from smartdiet_assets.commands.session import Session
+from smartdiet_assets.errors import ConfigurationError
+
+
+@click.command()
+@click.argument("collection")
+@click.option("--sample", type=click.IntRange(1, 100_000), help="Documents to look at; 1,000 by default.")
+@click.option("--all", "everything", is_flag=True, help="Look at every document: the entry then takes each of them.")
+@click.option("--table", default="", help="The table's name; by default it is made from the collection's.")
+@click.option("--append", is_flag=True, help="Add the entry to the file of tables instead of printing it.")
+@click.pass_obj
+def infer(session: Session, collection: str, sample: int | None, everything: bool, table: str, append: bool) -> None:
+    """Print the YAML that declares the tables of COLLECTION, to be looked at and added to config/schemas.yaml.
+
+    Looks at documents picked at random, the oldest and the newest; prints names, types, shares and counts, never a
+    value. The entry was loaded with the file and tried on the documents before it is printed.
+    """
+    from smartdiet_assets.operations.infer.run import infer_collection, write_entry
+    from smartdiet_assets.operations.reports import open_console
+    from smartdiet_assets.resources.mongo import build_mongo_resource
+
+    if everything and sample is not None:
+        raise ConfigurationError("--sample and --all exclude each other")
+    files = [Path(path) for path in session.environment.schema_files]
+    with build_mongo_resource().process_config_and_initialize_cm() as mongo:
+        inferred = infer_collection(
+            mongo.open_database(), collection, files, sample=None if everything else sample or 1_000, table=table
+        )
+    errors = open_console(errors=True)
+    if append:
+        write_entry(inferred, files[0])
+        errors.print(f"Added {', '.join(inferred.tables)} to {files[0]}.", markup=False, highlight=False)
+    else:
+        click.echo(inferred.entry, nl=False)
+    for note in inferred.notes:
+        errors.print(note, markup=False, highlight=False)
+    errors.print(
+        f"Look at the comments, then: smartdiet sync {' '.join(inferred.tables)}", markup=False, highlight=False
+    )

@@ -1,0 +1,215 @@
+"""The tables of a collection: one for its documents, and one for each array whose items can be rows.
+
+Here: putting columns, keys, dates and references together. Not here: single fields (`columns`), YAML (`composing`).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from smartdiet_assets.operations.infer.column_types import decide_type, describe_shares
+from smartdiet_assets.operations.infer.columns import ArrayPlan, Fields
+from smartdiet_assets.operations.infer.date_fields import (
+    CREATED_FIELD,
+    UPDATED_FIELD,
+    DateFields,
+    find_date_fields,
+)
+from smartdiet_assets.operations.infer.naming import (
+    Names,
+    build_reference_name,
+    build_singular,
+    build_snake_case,
+)
+from smartdiet_assets.operations.infer.observation import (
+    ARRAY,
+    INT,
+    LONG,
+    OBJECT,
+    OBJECT_ID,
+    OTHER,
+    UUID,
+    Observed,
+)  # fmt: skip
+from smartdiet_assets.operations.infer.plan import Plan, PlannedColumn, PlannedTable
+from smartdiet_assets.operations.infer.references import Reference
+from smartdiet_assets.schema.model import DOCUMENT_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an entry is about.
+
+    Attributes:
+        table: the name wanted for the table of the documents.
+        tables: names that are taken.
+        read, total: documents seen, and there.
+        created_field, updated_field: what the file takes where a table does not say.
+    """
+
+    collection: str
+    table: str
+    tables: tuple[str, ...]
+    read: int
+    total: int
+    created_field: str = CREATED_FIELD
+    updated_field: str = UPDATED_FIELD
+
+    @property
+    def complete(self) -> bool:
+        """Whether every document was seen."""
+        return self.read >= self.total
+
+
+def build_table_name(collection: str) -> str:
+    """Name the table of a collection."""
+    return Names().claim(collection)
+
+
+def build_plan(root: Observed, subject: Subject, references: Mapping[str, Reference]) -> Plan:
+    """Plan the tables of a collection.
+
+    Args:
+        root: has seen its documents.
+        references: what ids turned out to be, by path as `references.list_candidates` spells them.
+    """
+    names = Names(subject.tables)
+    dates = find_date_fields(root)
+    identity, id_remarks = _decide_id(root)
+    main = PlannedTable(
+        names.claim(subject.table, own=True),
+        subject.collection,
+        f"Documents of {subject.collection}, as inferred from {subject.read:,} of {subject.total:,}.",
+        base=identity == "VARCHAR" and dates.base,
+        settings=_build_settings(dates, subject),
+        remarks=[*id_remarks, *dates.remarks],
+    )
+    column_names = Names(("id", "created_at", "updated_at"))
+    if not main.base:
+        main.columns.append(PlannedColumn("id", identity, (DOCUMENT_ID,), nullable=False, primary_key=True))
+        main.columns += _build_dates(dates)
+    fields = Fields(column_names, references, subject.complete)
+    skipped = {DOCUMENT_ID, *filter(None, (dates.created, dates.updated))}
+    fields.plan(root, skipped.__contains__)
+    main.columns += fields.columns
+    main.remarks += fields.remarks
+    plan = Plan(main)
+    for array in fields.arrays:
+        plan.links.append(_plan_link(array, main, identity, dates, subject, references, names))
+    # What is only a comment comes after what counts.
+    plan.links.sort(key=lambda link: link.left_out)
+    group = _choose_group(references.values())
+    for table in plan:
+        table.group = group
+    return plan
+
+
+def _decide_id(root: Observed) -> tuple[str, list[str]]:
+    """Decide the type of the documents' ids, and say which of them cannot be one."""
+    seen = root.fields.get(DOCUMENT_ID)
+    if seen is None:
+        return "VARCHAR", []
+    kinds = set(seen.kinds)
+    if kinds <= {INT, LONG}:
+        return "BIGINT", []
+    if kinds == {UUID}:
+        return "UUID", []
+    remarks = [] if kinds == {OBJECT_ID} else [f"_id: {describe_shares(seen.kinds)}, kept as text"]
+    odd = sum(seen.kinds[kind] for kind in (OBJECT, ARRAY, OTHER)) + seen.text.nul + seen.text.broken
+    if odd:
+        remarks.append(f"{odd:,} documents have an _id that no column can hold; they will be rejected")
+    return "VARCHAR", remarks
+
+
+def _build_settings(dates: DateFields, subject: Subject) -> dict[str, str]:
+    settings = {}
+    if dates.created and dates.created != subject.created_field:
+        settings["created_field"] = dates.created
+    if dates.updated and dates.updated != subject.updated_field:
+        settings["updated_field"] = dates.updated
+    if dates.incremental != "dates":
+        settings["incremental"] = dates.incremental
+    return settings
+
+
+def _build_dates(dates: DateFields) -> list[PlannedColumn]:
+    """The two date columns of a table that cannot have them from `include_base`: what is no date is NULL."""
+    if not dates.dated:
+        return []
+    return [
+        PlannedColumn(name, "TIMESTAMP", (name,), nullable=not dates.base, on_invalid="" if dates.base else "null")
+        for name in ("created_at", "updated_at")
+    ]
+
+
+def _plan_link(
+    array: ArrayPlan,
+    main: PlannedTable,
+    identity: str,
+    dates: DateFields,
+    subject: Subject,
+    references: Mapping[str, Reference],
+    tables: Names,
+) -> PlannedTable:
+    """Plan the table of an array's items: document, what identifies the item, the item's other fields, dates."""
+    items = array.seen.items
+    assert items is not None, "there are items"
+    columns = Names(("created_at", "updated_at"), prefix="item")
+    singular = build_singular(build_snake_case(array.path)) or "item"
+    parent = PlannedColumn(
+        columns.claim(f"{build_singular(main.name)}_id"), identity, (DOCUMENT_ID,), nullable=False,
+        foreign_key=f"{main.name}(id)",
+    )  # fmt: skip
+    prefix = f"{array.path}[]"
+    path = f"{prefix}.{array.key.field}" if array.key.field else prefix
+    key = _plan_key(array, items, references.get(path), columns, singular, subject.complete)
+    fields = Fields(columns, references, subject.complete, in_items=True, prefix=f"{prefix}.")
+    if items.kinds[OBJECT]:
+        fields.plan(items, {array.key.field}.__contains__)
+    link = PlannedTable(
+        tables.claim(f"{main.name}_{build_snake_case(array.path) or 'items'}", own=True),
+        subject.collection,
+        f"Items of {array.path} in {subject.collection}, a row for each.",
+        array=array.path,
+        settings=dict(main.settings),
+        columns=[parent, key, *fields.columns, *_build_dates(dates)],
+        unique=[parent.name, key.name],
+        remarks=list(fields.remarks),
+        left_out=bool(array.key.fault),
+    )
+    if array.key.fault:
+        link.remarks.insert(0, f"instead of the column: {array.key.fault}, and would be rejected")
+    return link
+
+
+def _plan_key(
+    array: ArrayPlan, items: Observed, reference: Reference | None, names: Names, singular: str, complete: bool
+) -> PlannedColumn:
+    seen = items.fields[array.key.field] if array.key.field else items
+    decision = decide_type(seen, complete=complete)
+    own = array.key.field in ("_id", "id")
+    wanted = singular if not array.key.field or own else array.key.field
+    if OBJECT_ID in seen.kinds or own or (reference and reference.declare):
+        wanted = build_reference_name(wanted)
+    key = PlannedColumn(
+        names.claim(wanted), decision.sql_type or "VARCHAR", array.key.paths, in_items=True, nullable=False,
+        on_invalid="clamp" if decision.on_invalid == "clamp" else "", remarks=list(array.key.remarks),
+    )  # fmt: skip
+    if reference:
+        key.remarks.insert(0, reference.remark)
+        if reference.declare and reference.whole and reference.parent:
+            key.sql_type, key.on_invalid = "VARCHAR", ""
+            key.foreign_key = f"{reference.parent.table}({reference.parent.column})"
+        elif reference.declare:
+            key.remarks.append("no foreign key, for it would reject the items of the others")
+    if array.key.field and not complete:
+        key.remarks.append("tells the items of each document in the sample apart; of two alike, the first would show")
+    return key
+
+
+def _choose_group(references: Iterable[Reference]) -> str:
+    """The group of most tables that are referred to; "" where nothing tells."""
+    groups = Counter(
+        r.parent.group for r in references if r.declare and r.parent and r.parent.group not in ("", "default")
+    )
+    return groups.most_common(1)[0][0] if groups else ""

@@ -1,0 +1,212 @@
+"""Inferring a collection's tables, from the configured servers to text that loads.
+
+Here: the order of the steps, and the file. Not here: the steps.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from smartdiet_assets.errors import ConfigurationError, SchemaFileError
+from smartdiet_assets.operations.infer.composing import compose_entry
+from smartdiet_assets.operations.infer.facts import prefer_zones
+from smartdiet_assets.operations.infer.observation import Limits, Observed, observe_document
+from smartdiet_assets.operations.infer.placing import Place, find_place
+from smartdiet_assets.operations.infer.plan import Plan
+from smartdiet_assets.operations.infer.planning import Subject, build_plan, build_table_name
+from smartdiet_assets.operations.infer.reading import (
+    MongoDatabase,
+    count_documents,
+    fetch_sample,
+    find_collection,
+    look_up,
+    stream_documents,
+)
+from smartdiet_assets.operations.infer.references import Parent, judge, list_candidates, list_parents
+from smartdiet_assets.operations.infer.verification import count_rejects, describe_rejects, mend_plan
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.transform.decode import decode_batch, decode_damaged_batch
+
+#: Ids of an array's items that are looked up, where every document is read: all, but for the largest of arrays.
+_ALL_IDS, _SAMPLED_IDS = 100_000, 1_000
+#: Collections without a table in which ids are looked up too, to say where they are.
+_MOST_OTHERS = 50
+#: A mended plan is tried again; what cannot be mended is known by then.
+_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """An entry that loads.
+
+    Attributes:
+        entry: the YAML of its tables.
+        text: the whole file with the entry in it.
+        notes: sentences for the operator.
+    """
+
+    entry: str
+    text: str
+    tables: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def infer_collection(
+    database: MongoDatabase,
+    collection: str,
+    files: Sequence[Path],
+    *,
+    sample: int | None = 1_000,
+    table: str = "",
+) -> Inferred:
+    """Infer the entry of a collection, beside the tables that files declare.
+
+    Args:
+        files: the schema file the entry is for, which need not exist, and further ones beside it.
+        sample: how many documents to look at; None looks at all.
+        table: the name of the table; by default it is made from the collection's.
+
+    Raises:
+        CollectionNotFoundError: there is no such collection.
+        ConfigurationError: the collection is empty, or the table's name is taken.
+        SchemaFileError: the files cannot be used as they are.
+    """
+    names = find_collection(database, collection)
+    schema, place = _read_file(files)
+    total = count_documents(database, collection)
+    if sample is not None and total <= sample:
+        sample = None
+    limits = Limits(_ALL_IDS if sample is None else _SAMPLED_IDS, prefer_zones(_list_zones(schema)))
+    read = _build_reader(database, collection, sample)
+    root = _observe(read(), limits)
+    if not root.count:
+        raise ConfigurationError(f"the collection {collection} is empty: there is nothing to infer from")
+    if schema and table in schema.tables:
+        raise ConfigurationError(f"{files[0]} declares {table} already: give --table another name")
+    subject = Subject(
+        collection,
+        table or build_table_name(collection),
+        tuple(schema.tables) if schema else (),
+        root.count,
+        max(total, root.count) if sample is not None else root.count,
+        place.created_field,
+        place.updated_field,
+    )
+    plan = _plan(database, root, subject, schema, names, limits.ids)
+    entry, text = _verify(plan, place, files, read)
+    return Inferred(
+        entry, text, tuple(t.name for t in plan if not t.left_out), _list_notes(subject, plan, schema, files)
+    )
+
+
+def write_entry(inferred: Inferred, path: Path) -> None:
+    """Put the entry into its file, whole or not at all."""
+    handle = NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False, encoding="utf-8")  # noqa: SIM115
+    try:
+        with handle:
+            handle.write(inferred.text)
+        if path.exists():
+            os.chmod(handle.name, path.stat().st_mode)
+        os.replace(handle.name, path)
+    except OSError as error:
+        Path(handle.name).unlink(missing_ok=True)
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _read_file(files: Sequence[Path]) -> tuple[Schema | None, Place]:
+    path = files[0]
+    if not path.exists() or not path.read_text(encoding="utf-8-sig").strip():
+        return None, find_place("")
+    schema = load_schema(*files)
+    return schema, find_place(path.read_text(encoding="utf-8-sig"))
+
+
+def _list_zones(schema: Schema | None) -> list[str]:
+    tables = schema.tables.values() if schema else ()
+    return [column.timezone for table in tables for column in table.columns if column.timezone]
+
+
+def _build_reader(database: MongoDatabase, collection: str, sample: int | None) -> Callable[[], Iterable[bytes]]:
+    """Build what reads the documents, the same ones each time but for what changed where all are read."""
+    if sample is None:
+        return lambda: stream_documents(database, collection)
+    documents = fetch_sample(database, collection, sample)
+    return lambda: documents
+
+
+def _observe(batches: Iterable[bytes], limits: Limits) -> Observed:
+    root = Observed(limits)
+    for batch in batches:
+        documents = decode_batch(batch)
+        if documents is None:
+            documents, _ = decode_damaged_batch(batch)
+        for document in documents:
+            observe_document(root, document)
+    return root
+
+
+def _plan(
+    database: MongoDatabase, root: Observed, subject: Subject, schema: Schema | None, names: Sequence[str], most: int
+) -> Plan:
+    # Planned once without references to learn the table's name and its id.
+    bare = build_plan(root, subject, {})
+    identity = bare.main.column("id")
+    own = identity is None or identity.sql_type == "VARCHAR"
+    parents = list_parents(schema, Parent(bare.main.name, "id", subject.collection) if own else None)
+    known = {parent.collection for parent in parents} | {subject.collection}
+    parents += [Parent("", "", name) for name in names if name not in known and "." not in name][:_MOST_OTHERS]
+    candidates = list_candidates(root)
+    look_up(database, candidates, parents, most)
+    judged = {candidate.path: judge(candidate) for candidate in candidates}
+    return build_plan(root, subject, {path: reference for path, reference in judged.items() if reference})
+
+
+def _verify(plan: Plan, place: Place, files: Sequence[Path], read: Callable[[], Iterable[bytes]]) -> tuple[str, str]:
+    """Load the entry with its file, and try its tables on the documents until they take all they can."""
+    for attempt in range(_TRIES):
+        entry = compose_entry(plan, place.indent)
+        text = place.insert(entry)
+        schema = _load(text, files)
+        rejects = count_rejects([schema.tables[table.name] for table in plan if not table.left_out], read())
+        if not rejects:
+            return entry, text
+        if attempt == _TRIES - 1 or not mend_plan(plan, rejects):
+            describe_rejects(plan, rejects)
+            entry = compose_entry(plan, place.indent)
+            return entry, place.insert(entry)
+    raise AssertionError("the last try returns")
+
+
+def _load(text: str, files: Sequence[Path]) -> Schema:
+    """Load the text as the file it will be.
+
+    Raises:
+        SchemaFileError: it cannot be used: a mistake of ours, or a file that is not laid out line by line.
+    """
+    with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        try:
+            return load_schema(file.name, *files[1:])
+        except SchemaFileError as error:
+            problems = [replace(problem) for problem in error.problems]
+            raise SchemaFileError(f"{files[0]} with the new entry", problems) from None
+
+
+def _list_notes(subject: Subject, plan: Plan, schema: Schema | None, files: Sequence[Path]) -> tuple[str, ...]:
+    notes = []
+    declared = [t.name for t in schema.tables.values() if t.mongo_collection == subject.collection] if schema else []
+    if declared:
+        notes.append(
+            f"{subject.collection} is mirrored by {', '.join(declared)} already; this entry would be one more."
+        )
+    if not subject.complete:
+        notes.append(
+            f"Inferred from {subject.read:,} of {subject.total:,} documents; --all reads every one, and tells more."
+        )
+    if plan.main.name != subject.table:
+        notes.append(f"The table is named {plan.main.name}, as {subject.table} is declared already.")
+    return tuple(notes)

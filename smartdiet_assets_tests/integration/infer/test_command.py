@@ -1,0 +1,166 @@
+"""`smartdiet infer` as an operator meets it: what it prints and where, what it refuses, and that it tells no value."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from bson import ObjectId
+
+from smartdiet_assets.cli import main
+from smartdiet_assets.schema.loading import load_schema
+
+TABLES = """\
+defaults:
+  owners: ["team:data"]
+
+tables:
+  users:
+    group: users
+    include_base: true
+    additional_columns:
+      - {name: name, sql_type: VARCHAR}
+
+partitions: {every: month}
+"""
+DAY = datetime(2024, 3, 6, 12, 30, 1)
+MARK = "Marked-Value"
+
+
+@dataclass
+class Printed:
+    """What a command printed, and its exit code."""
+
+    code: object
+    out: str
+    err: str
+
+
+Smartdiet = Callable[..., Printed]
+
+
+@pytest.fixture
+def smartdiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Smartdiet:
+    """`smartdiet …` in this process, from its entry point; blanks of stderr made one."""
+
+    def run(*arguments: str) -> Printed:
+        monkeypatch.setattr(sys, "argv", ["smartdiet", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return Printed(ended.value.code or 0, printed.out, " ".join(printed.err.split()))
+
+    return run
+
+
+@pytest.fixture
+def source(configured_servers: None, mongo_database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Ten users, and fifty notifications to them with a shape of every kind; their values are marked."""
+    (tmp_path / "schemas.yaml").write_text(TABLES)
+    monkeypatch.setenv("SMARTDIET_SCHEMAS", str(tmp_path / "schemas.yaml"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    users = [ObjectId() for _ in range(10)]
+    dates = {"creation_date": DAY, "update_date": DAY}
+    mongo_database.users.insert_many([{"_id": user, "name": MARK, **dates} for user in users])
+    mongo_database.notifications.insert_many(
+        {
+            "user": users[number % 10],
+            "title": f"{MARK} {number}",
+            "__t": MARK,
+            "labels": [f"{MARK} {n}" for n in range(number % 3)],
+            "readers": [{"user": user, "at": DAY} for user in users[: number % 4]],
+            "counters": {f"{ObjectId()}": 1},
+            "extra": [MARK, 1, {MARK[:3].lower(): MARK}][number % 3],
+            **dates,
+        }
+        for number in range(50)
+    )
+    mongo_database.create_collection("nothing")
+    return mongo_database
+
+
+def test_the_entry_is_printed_and_what_to_do_next_beside_it(smartdiet: Smartdiet, source: Any) -> None:
+    result = smartdiet("infer", "notifications")
+    assert result.code == 0, result.err
+    assert result.out.startswith("  notifications:\n")
+    assert "foreign_key: users(id)" in result.out
+    assert "smartdiet sync notifications notifications_labels notifications_readers" in result.err
+
+
+def test_infer_then_sync_mirrors_the_collection(
+    smartdiet: Smartdiet, source: Any, postgres: psycopg.Connection, tmp_path: Path
+) -> None:
+    added = smartdiet("infer", "notifications", "--append")
+    assert (added.code, added.out) == (0, ""), added.err
+    assert f"to {tmp_path / 'schemas.yaml'}" in added.err
+    schema = load_schema(tmp_path / "schemas.yaml")
+    assert list(schema.tables) == ["users", "notifications", "notifications_labels", "notifications_readers"]
+    assert {table.group for table in schema.tables.values()} == {"users"}
+
+    synced = smartdiet("sync")
+
+    assert synced.code == 0, synced.err
+    for table, rows in (("notifications", 50), ("notifications_labels", 49), ("notifications_readers", 73)):
+        assert postgres.execute(f"SELECT count(*) FROM {table}").fetchone() == (rows,), table
+    assert postgres.execute("SELECT count(*) FROM smartdiet.rejected_rows").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("options", [[], ["--all"], ["--sample", "7"], ["--table", "messages"]])
+def test_no_value_is_printed(smartdiet: Smartdiet, source: Any, options: list[str]) -> None:
+    result = smartdiet("infer", "notifications", *options)
+    assert result.code == 0, result.err
+    assert MARK not in result.out + result.err
+    identities = [str(document["_id"]) for document in source.notifications.find()]
+    identities += [key for document in source.notifications.find() for key in document["counters"]]
+    assert not any(identity in result.out + result.err for identity in identities)
+
+
+def test_a_sample_says_that_it_is_one(smartdiet: Smartdiet, source: Any) -> None:
+    result = smartdiet("infer", "notifications", "--sample", "7")
+    assert "as inferred from " in result.out
+    assert "of 50 documents; --all reads every one" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["notification"], "has no collection notification, or the user may not read it; did you mean notifications?"),
+        (["nothing"], "the collection nothing is empty: there is nothing to infer from"),
+        (["notifications", "--table", "users"], "declares users already: give --table another name"),
+        (["notifications", "--table", "a-b"], "a table's name may hold letters, digits and _ only"),
+        (["notifications", "--all", "--sample", "5"], "--sample and --all exclude each other"),
+    ],
+)
+def test_what_cannot_be_inferred_is_one_sentence(
+    smartdiet: Smartdiet, source: Any, arguments: list[str], sentence: str
+) -> None:
+    result = smartdiet("infer", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert sentence in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_collection_that_is_mirrored_already_is_noted(smartdiet: Smartdiet, source: Any) -> None:
+    result = smartdiet("infer", "users")
+    assert result.code == 0, result.err
+    assert result.out.startswith("  users_2:\n")
+    assert "users is mirrored by users already" in result.err
+
+
+def test_without_a_file_the_entry_begins_one(smartdiet: Smartdiet, source: Any, tmp_path: Path) -> None:
+    (tmp_path / "schemas.yaml").unlink()
+    assert smartdiet("infer", "users", "--append").code == 0
+    assert (tmp_path / "schemas.yaml").read_text().startswith("tables:\n  users:\n")
+    assert list(load_schema(tmp_path / "schemas.yaml").tables) == ["users"]
+
+
+def test_a_file_that_cannot_be_used_is_said_first(smartdiet: Smartdiet, source: Any, tmp_path: Path) -> None:
+    (tmp_path / "schemas.yaml").write_text("tables:\n  users: {colums: []}\n")
+    result = smartdiet("infer", "users")
+    assert result.code == 2
+    assert "colums" in result.err
