@@ -25,6 +25,7 @@ from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.resources.variables import VARIABLES
+from smartdiet_assets_tests.ssh_servers import InProcessSshServer, OpenSshServer, SshKeys, TunnelThreads, running
 
 #: Nothing here outlives the run, so nothing waits for a disk; no autovacuum writes while a test counts.
 FAST_POSTGRES = {
@@ -176,6 +177,45 @@ def mongo_resource(mongo_server: EmbeddedMongo, mongo_database: Database[dict[st
     resource = MongoResource(url=mongo_server.uri, database=mongo_database.name)
     yield resource
     resource.close()
+
+
+@pytest.fixture(scope="session")
+def ssh_keys(tmp_path_factory: pytest.TempPathFactory) -> SshKeys:
+    """The keys of the SSH servers and of those who log in there."""
+    return SshKeys(tmp_path_factory.mktemp("ssh_keys"))
+
+
+@pytest.fixture(scope="session")
+def _ssh_server(ssh_keys: SshKeys) -> Iterator[InProcessSshServer]:
+    with running(InProcessSshServer(ssh_keys)) as server:
+        yield server
+
+
+@pytest.fixture
+def ssh_server(_ssh_server: InProcessSshServer) -> Iterator[InProcessSshServer]:
+    """The shared SSH server of this process, its log empty; at the end nobody may be connected to it any more."""
+    _ssh_server.log.logins = _ssh_server.log.refused = 0
+    _ssh_server.log.forwarded.clear()
+    try:
+        with TunnelThreads():
+            yield _ssh_server
+        _ssh_server.wait_until_left()
+    finally:
+        # One test's failure is not the next one's.
+        _ssh_server.cut()
+
+
+@pytest.fixture(scope="session")
+def sshd(ssh_keys: SshKeys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSshServer]:
+    """The shared real sshd; the key `ed25519` logs in."""
+    server = OpenSshServer(tmp_path_factory.mktemp("sshd"), ssh_keys)
+    try:
+        server.start()
+        yield server
+    except ConfigurationError as error:
+        skip_or_fail(str(error))
+    finally:
+        server.close()
 
 
 @pytest.fixture

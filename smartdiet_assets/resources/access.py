@@ -62,6 +62,11 @@ def describe_way(access: Access) -> str:
     return f" through {access.describe()}" if isinstance(access, RemoteAccess) else ""
 
 
+def choose_prefix(access: Access) -> str:
+    """Choose what the names of the variables of a server begin with, for a message that says which to check."""
+    return "REMOTE_" if isinstance(access, RemoteAccess) else ""
+
+
 _VARIABLES = {
     "server": "REMOTE_SERVER_URL",
     "port": "REMOTE_SERVER_PORT",

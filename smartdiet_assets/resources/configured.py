@@ -71,13 +71,3 @@ def require_read(resource: Any) -> None:
     values = [value for model in (resource, access) for _, value in model]
     if any(isinstance(value, EnvVar | IntEnvVar | dict) for value in values):
         raise ConfigurationError(f"the {type(resource).__name__} is not initialized: its variables are not read")
-
-
-def require_local(resource: Any) -> None:
-    """Refuse a server that is reached through SSH.
-
-    Raises:
-        ConfigurationError: the resource's form is the remote one.
-    """
-    if resource.access.place != "local":
-        raise ConfigurationError(f"{resource.describe()}: the way through SSH is not there yet")

@@ -4,22 +4,24 @@ Here: how a connection is opened and closed. Not here: what is read through it (
 (`matomo_errors`).
 """
 
+import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pymysql
-from dagster import ConfigurableResource
-from pydantic import Field
+from dagster import ConfigurableResource, InitResourceContext
+from pydantic import Field, PrivateAttr
 from pymysql.converters import encoders
 from pymysql.cursors import SSCursor
 
 from smartdiet_assets.errors import SmartdietError
-from smartdiet_assets.resources.access import Access, LocalAccess, describe_way
+from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess, describe_way
 from smartdiet_assets.resources.checking import CheckResult
-from smartdiet_assets.resources.configured import build_configured, require_local, require_read
+from smartdiet_assets.resources.configured import build_configured, require_read
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
+from smartdiet_assets.resources.tunnel import Tunnel, Way
 from smartdiet_assets.resources.variables import Place
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TABLES, compose_source_name
 
@@ -84,6 +86,16 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
         description="Seconds to wait for one answer; a scan without an index needs long (READ_TIMEOUT).",
     )
 
+    _tunnel: Tunnel | None = PrivateAttr(default=None)
+
+    @contextmanager
+    def yield_for_execution(self, context: InitResourceContext) -> Generator["MatomoResource", None, None]:
+        """Serve a run, and close the tunnel after it."""
+        try:
+            yield self
+        finally:
+            self.close()
+
     @contextmanager
     def connect(self) -> Generator["Connection[Any]", None, None]:
         """Open a connection that gives values as the bytes the server sends; closed at the end of the block.
@@ -101,10 +113,13 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
 
     def _open(self) -> "Connection[Any]":
         require_read(self)
-        require_local(self)
         action = f"connecting to {self.describe()}"
+        way = self._open_way()
+        connection = None
         try:
             connection = pymysql.connect(
+                # Through a tunnel, the socket is ours, and the host still the one the certificate is for.
+                defer_connect=way is not None,
                 host=self.host,
                 port=self.port,
                 database=self.database,
@@ -123,15 +138,31 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
                 program_name="smartdiet",
                 **self._compose_tls(),
             )
-        except (pymysql.Error, OSError, ValueError) as error:
-            raise translate_matomo_error(error, action) from None
-        try:
+            if way is not None:
+                connection.connect(socket.create_connection(way.address, self.connect_timeout))
             _prepare_session(connection)
-        except pymysql.Error as error:
-            connection._force_close()
+        except (pymysql.Error, OSError, ValueError) as error:
+            if connection is not None:
+                connection._force_close()
+            if way is not None and way.failure is not None:
+                raise way.failure from None
             raise translate_matomo_error(error, action) from None
         connection._read_timeout = connection._write_timeout = self.read_timeout
         return connection
+
+    def _open_way(self) -> Way | None:
+        """Open the way through SSH; None where the server is reached directly."""
+        if not isinstance(self.access, RemoteAccess):
+            return None
+        if self._tunnel is None:
+            self._tunnel = Tunnel(self.access, self.connect_timeout)
+        return self._tunnel.open(self.host, self.port)
+
+    def close(self) -> None:
+        """Close the tunnel where there is one; the next connection opens another."""
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.close()
 
     def _compose_tls(self) -> dict[str, Any]:
         if not (self.ssl_ca or self.ssl_cert):

@@ -4,7 +4,6 @@ Here: how a client is made and closed. Not here: what is read through it (`extra
 (`mongo_errors`). The URL holds a password: it is never shown, only the hosts in it are.
 """
 
-import re
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,17 +16,14 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from smartdiet_assets.errors import SmartdietError
-from smartdiet_assets.resources.access import Access, LocalAccess, describe_way
+from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess, choose_prefix, describe_way
 from smartdiet_assets.resources.checking import CheckResult
-from smartdiet_assets.resources.configured import build_configured, require_local, require_read
+from smartdiet_assets.resources.configured import build_configured, require_read
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+from smartdiet_assets.resources.mongo_hosts import find_hosts, open_forwarded
+from smartdiet_assets.resources.tunnel import Tunnel, Way
 from smartdiet_assets.resources.variables import Place
-
-# The hosts stand after the only "@", their ports are numbers. Where it is otherwise, a part of a password that was
-# not encoded could pass for a host.
-_HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^@/?:,\[\]]+)(?::\d{1,5})?"
-_HOSTS = re.compile(rf"mongodb(?:\+srv)?://(?:[^@/?]*@)?({_HOST}(?:,{_HOST})*)(?:[/?][^@]*)?")
 
 Client = MongoClient[dict[str, Any]]
 MongoDatabase = Database[dict[str, Any]]
@@ -63,13 +59,15 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
     )
 
     _client: Client | None = PrivateAttr(default=None)
+    _tunnel: Tunnel | None = PrivateAttr(default=None)
+    _way: Way | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["MongoResource", None, None]:
         """Serve a run, and close the client after it, also when the run fails.
 
-        The client is made by the first table that needs it: a URL that cannot be used fails the steps that read it,
-        not the whole run.
+        The client is made by the first table that needs it: a URL that cannot be used, or an SSH server that is away,
+        fails the steps that read it, not the whole run.
         """
         try:
             yield self
@@ -77,30 +75,49 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
             self.close()
 
     def client(self) -> Client:
-        """The process's client, made at the first call. Making it does not yet reach the server.
+        """The process's client, made at the first call. Made for a server reached directly, it does not yet reach it.
+
+        Through a tunnel, each call looks whether that still leads there, and opens it again where it does not.
 
         Raises:
-            ConfigurationError: the URL cannot be used as written.
+            SmartdietError: the URL cannot be used as written, or there is no way through the tunnel.
         """
+        if self._way is not None and self._way.failure is not None:
+            # With another member of a replica set, perhaps.
+            self._forget_client()
         if self._client is None:
             require_read(self)
-            require_local(self)
-            try:
-                with warnings.catch_warnings():
-                    # They quote the URL's options, and of a password that is not percent-encoded a part passes for one.
-                    warnings.simplefilter("ignore")
-                    self._client = MongoClient(
-                        self.url,
-                        serverSelectionTimeoutMS=_milliseconds(self.server_selection_timeout),
-                        connectTimeoutMS=_milliseconds(self.connect_timeout),
-                        socketTimeoutMS=_milliseconds(self.socket_timeout),
-                        appname="smartdiet",
-                        tz_aware=False,
-                    )
-            except (PyMongoError, ValueError) as error:
-                # pymongo checks parts of the URL with plain ValueErrors, which quote them.
-                raise translate_mongo_error(_as_driver_error(error), f"opening {self.describe()}") from None
+            if isinstance(self.access, RemoteAccess):
+                self._client, self._way = self._open_remote_client(self.access)
+            else:
+                self._client = self._make_client(self.url)
+        elif self._tunnel is not None:
+            self._tunnel.ensure()
         return self._client
+
+    def _open_remote_client(self, access: RemoteAccess) -> tuple[Client, Way]:
+        """Open a client of one member: of several hosts the primary, or the first that answers where none is."""
+        if self._tunnel is None:
+            self._tunnel = Tunnel(access, self.connect_timeout)
+        return open_forwarded(self.url, self._tunnel, self._make_client, self.describe())
+
+    def _make_client(self, url: str, **options: Any) -> Client:
+        try:
+            with warnings.catch_warnings():
+                # They quote the URL's options, and of a password that is not percent-encoded a part passes for one.
+                warnings.simplefilter("ignore")
+                return MongoClient(
+                    url,
+                    serverSelectionTimeoutMS=_milliseconds(self.server_selection_timeout),
+                    connectTimeoutMS=_milliseconds(self.connect_timeout),
+                    socketTimeoutMS=_milliseconds(self.socket_timeout),
+                    appname="smartdiet",
+                    tz_aware=False,
+                    **options,
+                )
+        except (PyMongoError, ValueError) as error:
+            # pymongo checks parts of the URL with plain ValueErrors, which quote them.
+            raise self._translate(_as_driver_error(error), f"opening {self.describe()}") from None
 
     def open_database(self) -> MongoDatabase:
         """The mirrored database, through the process's client.
@@ -111,18 +128,27 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
         try:
             return self.client()[self.database]
         except PyMongoError as error:
-            raise translate_mongo_error(error, f"opening {self.describe()}") from None
+            raise self._translate(error, f"opening {self.describe()}") from None
 
     def close(self) -> None:
-        """Close the client; the next use makes another."""
-        client, self._client = self._client, None
+        """Close the client, and the tunnel where there is one; the next use makes others."""
+        self._forget_client()
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.close()
+
+    def _forget_client(self) -> None:
+        client, self._client, self._way = self._client, None, None
         if client is not None:
             client.close()
 
+    def _translate(self, error: PyMongoError, action: str) -> SmartdietError:
+        return translate_mongo_error(error, action, prefix=choose_prefix(self.access))
+
     def describe(self) -> str:
         """Name the server in a message, without user and password."""
-        match = _HOSTS.fullmatch(str(self.url))
-        name = f"MongoDB at {match.group(1)}" if match else "MongoDB"
+        span = find_hosts(str(self.url))
+        name = f"MongoDB at {str(self.url)[slice(*span)]}" if span else "MongoDB"
         return f"{name}{describe_way(self.access)}"
 
     def check(self) -> CheckResult:
@@ -143,7 +169,7 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
                 return f"{self.describe()} has no database {self.database}, or one without collections"
             database[names[0]].find_one({}, {"_id": 1})
         except PyMongoError as error:
-            raise translate_mongo_error(error, action) from None
+            raise self._translate(error, action) from None
         return ""
 
 

@@ -63,26 +63,27 @@ _INTERRUPTED = frozenset(
 )
 
 
-def translate_mongo_error(error: BaseException, action: str) -> SmartdietError:
+def translate_mongo_error(error: BaseException, action: str, *, prefix: str = "") -> SmartdietError:
     """Choose our error for one of the driver's; raise it `from None`.
 
     Args:
         error: what pymongo or bson raised; one of ours is returned as it is.
         action: what was going on, such as "reading users from MongoDB at db:27017".
+        prefix: what the names of the variables begin with that a user is told to check.
     """
     if isinstance(error, SmartdietError):
         return error
     if isinstance(error, OperationFailure):
-        return _translate_refusal(error, action)
+        return _translate_refusal(error, action, prefix)
     if isinstance(error, NetworkTimeout):
         return ServerUnreachableError(f"{action} failed: no answer came in time; check the network, or READ_TIMEOUT")
     if isinstance(error, AutoReconnect) and not isinstance(error, ServerSelectionTimeoutError):
         return ServerUnreachableError(f"{action} failed: the connection was lost")
     if isinstance(error, ConnectionFailure):
-        return ServerUnreachableError(f"{action} failed: no server answers; check it and MONGODB_URL")
+        return ServerUnreachableError(f"{action} failed: no server answers; check it and {prefix}MONGODB_URL")
     if isinstance(error, InvalidURI | DriverConfigurationError | InvalidName):
         return ConfigurationError(
-            f"{action} failed: MONGODB_URL or MONGODB_DATABASE cannot be used as written; in a URL the "
+            f"{action} failed: {prefix}MONGODB_URL or {prefix}MONGODB_DATABASE cannot be used as written; in a URL the "
             "special characters of a user and password are percent-encoded"
         )
     if isinstance(error, BSONError):
@@ -91,12 +92,16 @@ def translate_mongo_error(error: BaseException, action: str) -> SmartdietError:
     return ReadFailedError(f"{action} failed: {kind}")
 
 
-def _translate_refusal(error: OperationFailure, action: str) -> SmartdietError:
+def _translate_refusal(error: OperationFailure, action: str, prefix: str) -> SmartdietError:
     code = error.code
     if code == _AUTHENTICATION_FAILED or (code == _ATLAS_ERROR and "auth" in str(error)):
-        return AuthenticationError(f"{action} failed: the server refuses the user or the password; check MONGODB_URL")
+        return AuthenticationError(
+            f"{action} failed: the server refuses the user or the password; check {prefix}MONGODB_URL"
+        )
     if code == _UNAUTHORIZED:
-        return PermissionDeniedError(f"{action} failed: the user may not do this (or MONGODB_URL names no user)")
+        return PermissionDeniedError(
+            f"{action} failed: the user may not do this (or {prefix}MONGODB_URL names no user)"
+        )
     if code in _UNREACHABLE:
         return ServerUnreachableError(f"{action} failed: the server is not available (MongoDB error {code})")
     if code in _INTERRUPTED:

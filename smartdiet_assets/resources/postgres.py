@@ -7,6 +7,7 @@ which (`postgres_errors`).
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -16,13 +17,14 @@ from psycopg.pq import TransactionStatus
 from pydantic import Field, PrivateAttr
 
 from smartdiet_assets.errors import SmartdietError
-from smartdiet_assets.resources.access import Access, LocalAccess, describe_way
+from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess, choose_prefix, describe_way
 from smartdiet_assets.resources.checking import CheckResult
-from smartdiet_assets.resources.configured import build_configured, require_local, require_read
+from smartdiet_assets.resources.configured import build_configured, require_read
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.resources.postgres_examination import fetch_facts, find_missing_rights
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
+from smartdiet_assets.resources.tunnel import Tunnel, Way
 from smartdiet_assets.resources.variables import Place
 
 #: Where the mirror keeps its own state.
@@ -80,6 +82,7 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
     )
 
     _connections: WeakSet[psycopg.Connection] = PrivateAttr(default_factory=WeakSet)
+    _tunnel: Tunnel | None = PrivateAttr(default=None)
     #: Those that a table of this run is done with, each with the moment it came back.
     _idle: list[tuple[float, psycopg.Connection]] = PrivateAttr(default_factory=list)
 
@@ -102,16 +105,18 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
             SmartdietError: by cause: ServerUnreachableError, AuthenticationError, DatabaseNotFoundError, ...
         """
         require_read(self)
-        require_local(self)
+        way = self._open_way()
         try:
-            connection = self._open()
+            connection = self._open(way)
             self._connections.add(connection)
             _apply_client_check(connection)
         except psycopg.Error as error:
-            raise translate_postgres_error(error, f"connecting to {self.describe()}") from None
+            if way is not None and way.failure is not None:
+                raise way.failure from None
+            raise self._translate(error, f"connecting to {self.describe()}") from None
         connection.autocommit = False
         connection.stall_timeout = self.stall_timeout
-        connection.open_second = self._open
+        connection.open_second = partial(self._open, way)
         # A run that waited for another one must see what that one wrote, whatever the server's default.
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         return connection
@@ -154,15 +159,34 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
                 return connection
         return None
 
-    def _open(self) -> WatchedConnection:
+    def _open_way(self) -> Way | None:
+        """Open the way through SSH; None where the server is reached directly.
+
+        Raises:
+            SmartdietError: there is none.
+        """
+        if not isinstance(self.access, RemoteAccess):
+            return None
+        if self._tunnel is None:
+            self._tunnel = Tunnel(self.access, self.connect_timeout)
+        return self._tunnel.open(self.host, self.port)
+
+    def _open(self, way: Way | None) -> WatchedConnection:
         """Open a connection with autocommit on, that gives up an answer after the time of connecting."""
+        address, port = way.address if way is not None else (None, self.port)
         connection = WatchedConnection.connect(
+            # The server's certificate is for its name, also where the way leads elsewhere first.
             host=self.host,
-            port=self.port,
+            hostaddr=address,
+            port=port,
             dbname=self.database,
             user=self.user,
             password=self.password,
             application_name="smartdiet",
+            sslmode=self.ssl_mode or None,
+            sslrootcert=self.ssl_ca or None,
+            sslcert=self.ssl_cert or None,
+            sslkey=self.ssl_key or None,
             connect_timeout=round(self.connect_timeout),
             keepalives=1,
             keepalives_idle=round(self.keepalive_idle),
@@ -174,11 +198,17 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
         return connection
 
     def close(self) -> None:
-        """Close every connection that is still open; what they had not committed is rolled back."""
+        """Close every connection that is still open, and the tunnel; what was not committed is rolled back."""
         self._idle.clear()
         for connection in list(self._connections):
             connection.close()
         self._connections.clear()
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.close()
+
+    def _translate(self, error: BaseException, action: str) -> SmartdietError:
+        return translate_postgres_error(error, action, prefix=choose_prefix(self.access))
 
     def describe(self) -> str:
         """Name the server and database in a message."""
@@ -197,7 +227,7 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
             with self.connect() as connection:
                 facts = fetch_facts(connection, STATE_SCHEMA)
         except psycopg.Error as error:
-            raise translate_postgres_error(error, f"checking {self.describe()}") from None
+            raise self._translate(error, f"checking {self.describe()}") from None
         missing = next(find_missing_rights(facts, STATE_SCHEMA), None)
         return f"{self.describe()}: {missing.sentence.rstrip('.')}" if missing else ""
 
@@ -226,7 +256,7 @@ def build_postgres_resource(place: Place | None = None) -> PostgresResource:
     """
     settings = read_environment()
     place = place or settings.transfer_destination
-    prefix = "REMOTE_POSTGRES" if place == "remote" else "POSTGRES"
-    variables = {field: f"{prefix}_{field.upper()}" for field in _FIELDS_OF_VARIABLES}
+    prefix = "REMOTE_" if place == "remote" else ""
+    variables = {field: f"{prefix}POSTGRES_{field.upper()}" for field in _FIELDS_OF_VARIABLES}
     timeouts = {"connect_timeout": settings.connect_timeout, "stall_timeout": settings.stall_timeout}
     return build_configured(PostgresResource, variables, settings, timeouts, place)

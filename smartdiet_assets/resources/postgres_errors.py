@@ -8,6 +8,7 @@ import psycopg
 
 from smartdiet_assets.errors import (
     AuthenticationError,
+    ConfigurationError,
     DatabaseNotFoundError,
     LoadConflictError,
     LoadFailedError,
@@ -54,6 +55,12 @@ _BY_SQLSTATE: dict[str, tuple[type[SmartdietError], str]] = {
     ),
     "53100": (TerminalError, "the server's disk is full"),
 }
+_NO_TLS = "no encrypted connection could be made; check the POSTGRES_SSL variables and the server"
+_UNENCRYPTED = (
+    "the server takes no connection of this user to this database from here without encryption; check "
+    "POSTGRES_SSL_MODE, POSTGRES_USER and the server's pg_hba.conf"
+)
+_CERTIFICATE = "the server's certificate is not the authority's, or not for this host; check POSTGRES_SSL_CA"
 #: Parts of the server's English texts. A failed connection carries no SQLSTATE.
 _BY_TEXT: tuple[tuple[tuple[str, ...], type[SmartdietError], str], ...] = (
     (
@@ -61,6 +68,13 @@ _BY_TEXT: tuple[tuple[tuple[str, ...], type[SmartdietError], str], ...] = (
          "not accepting connections", "too many clients", "too many connections", "connection slots"),
         ServerUnreachableError, _NOT_NOW,
     ),
+    (("certificate verify failed", "does not match host name"), ConfigurationError, _CERTIFICATE),
+    (
+        ("server does not support SSL", "root certificate", "certificate file", "private key file", "sv1 alert",
+         "sv13 alert", "sslv3 alert"),
+        ConfigurationError, _NO_TLS,
+    ),
+    (("no encryption",), AuthenticationError, _UNENCRYPTED),
     (
         ("authentication failed", "no password supplied", "pg_hba.conf", "is not permitted to log in",
          "requires a valid client certificate"),
@@ -72,13 +86,14 @@ _BY_TEXT: tuple[tuple[tuple[str, ...], type[SmartdietError], str], ...] = (
 _NO_CONNECTION = ("connection failed", "failed to resolve")
 
 
-def translate_postgres_error(error: BaseException, action: str, table: str = "") -> SmartdietError:
+def translate_postgres_error(error: BaseException, action: str, table: str = "", *, prefix: str = "") -> SmartdietError:
     """Choose our error for one of psycopg's; raise it `from None`.
 
     Args:
         error: what psycopg raised; one of ours is returned as it is.
         action: what was going on, such as "connecting to PostgreSQL at db:5432" or "merging the rows".
         table: the table it was going on for, "" where there is none.
+        prefix: what the names of the variables begin with that a user is told to check.
     """
     if isinstance(error, SmartdietError):
         return error
@@ -90,15 +105,19 @@ def translate_postgres_error(error: BaseException, action: str, table: str = "")
         found = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2])
         if found is not None:
             kind, reason = found
-            return kind(f"{what} failed: {reason} (SQLSTATE {sqlstate})")
+            return kind(f"{what} failed: {_name_variables(reason, prefix)} (SQLSTATE {sqlstate})")
     elif isinstance(error, psycopg.OperationalError):
         kind, reason = _explain_connection_failure(error)
-        return kind(f"{what} failed: {reason}")
+        return kind(f"{what} failed: {_name_variables(reason, prefix)}")
     elif isinstance(error, psycopg.InterfaceError) and "connection is" in str(error):
         return ServerUnreachableError(f"{what} failed: {_LOST}")
     if table:
         return LoadFailedError(table, action, sqlstate)
     return TerminalError(f"{action} failed (SQLSTATE {sqlstate or 'unknown'})")
+
+
+def _name_variables(reason: str, prefix: str) -> str:
+    return reason.replace("POSTGRES_", f"{prefix}POSTGRES_")
 
 
 def _explain_connection_failure(error: psycopg.OperationalError) -> tuple[type[SmartdietError], str]:
