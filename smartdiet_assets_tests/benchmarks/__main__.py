@@ -1,7 +1,8 @@
-"""`python -m smartdiet_assets_tests.benchmarks`: arguments, progress, the printed table, the Markdown file."""
+"""`python -m smartdiet_assets_tests.benchmarks`: arguments, progress, tables, Markdown, plot."""
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -10,62 +11,107 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from smartdiet_assets_tests.benchmarks.measuring import Comparison
-from smartdiet_assets_tests.benchmarks.report import build_grid, compose_markdown
+from smartdiet_assets_tests.benchmarks.plot import can_plot, write_plot
+from smartdiet_assets_tests.benchmarks.report import build_grid, build_listings, compose_markdown
+from smartdiet_assets_tests.benchmarks.results import Result
 from smartdiet_assets_tests.benchmarks.servers import start_servers
-from smartdiet_assets_tests.benchmarks.settings import Settings
+from smartdiet_assets_tests.benchmarks.settings import REAL_DOCUMENTS, REAL_PARENTS, REAL_SCALE, Settings
 from smartdiet_assets_tests.benchmarks.suite import BENCHMARKS
 
-_WIDTH_OF_A_FILE = 180
+_WIDTH_OF_A_FILE = 200
 
 
-@click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...", type=click.Choice(list(BENCHMARKS)))
-@click.option("--documents", default=Settings.documents, show_default=True, help="Logbook documents.")
-@click.option("--parents", default=Settings.parents, show_default=True, help="Parents of 15 items (60000: full size).")
+@click.command(
+    help=f"""\
+Measure the project against the floor and against other tools, side by side on embedded servers; all parts by default.
+
+Parts: {", ".join(BENCHMARKS)}. Other tools take part where the extra `benchmark` is installed, Matomo where
+the machine has a MariaDB.
+"""
+)
+@click.argument("names", nargs=-1, metavar="[PART]...", type=click.Choice(list(BENCHMARKS)))
+@click.option("--documents", "--size", default=Settings.documents, show_default=True, help="Logbook documents.")
+@click.option("--parents", default=Settings.parents, show_default=True, help="Parents of 15 items.")
+@click.option("--scale", default=Settings.scale, show_default=True, help="Of the company; 1 is 5 million documents.")
+@click.option(
+    "--real-size",
+    is_flag=True,
+    help=f"Hours: {REAL_DOCUMENTS:,} documents, {REAL_PARENTS:,} parents, scale {REAL_SCALE:g}.",
+)
 @click.option("--pairs", default=Settings.pairs, show_default=True, help="Repetitions of each measurement.")
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the table to this file too.")
-def main(names: tuple[str, ...], documents: int, parents: int, pairs: int, markdown: Path | None) -> None:
-    """Measure the project against the floor, side by side on embedded servers; by default all benchmarks.
-
-    Names: full_load, unchanged, smart_diff, operations, idle, loading, matomo (where the machine has a MariaDB).
-    """
+@click.option(
+    "--markdown",
+    default=Path("benchmarks.md"),
+    show_default=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the tables are written; the plot is beside it, as .png.",
+)
+def main(
+    names: tuple[str, ...], documents: int, parents: int, scale: float, real_size: bool, pairs: int, markdown: Path
+) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH_OF_A_FILE)
     signal.signal(signal.SIGTERM, _interrupt)
+    if real_size:
+        documents, parents, scale = REAL_DOCUMENTS, REAL_PARENTS, REAL_SCALE
+    results: list[Result] = []
+
+    def write() -> None:
+        picture = markdown.with_suffix(".png")
+        if can_plot():
+            write_plot(results, picture)
+        settings = Settings(documents, parents, scale, pairs)
+        markdown.write_text(compose_markdown(results, settings, picture.name if can_plot() else ""))
+
     try:
-        comparisons, settings = _run(console, names or tuple(BENCHMARKS), documents, parents, pairs)
+        failed = _run(console, names or tuple(BENCHMARKS), Settings(documents, parents, scale, pairs), results, write)
     except KeyboardInterrupt:
         console.print("Interrupted; the servers are stopped.")
         sys.exit(130)
-    console.print(build_grid(comparisons))
-    if markdown is not None:
-        markdown.write_text(compose_markdown(comparisons, settings))
+    console.print(build_grid(results))
+    for listing in build_listings(results):
+        console.print(listing)
+    console.print(f"Written to {markdown}{'' if can_plot() else ', without a plot: matplotlib is not installed'}.")
+    if failed:
+        console.print(f"Failed: {', '.join(failed)}.")
+        sys.exit(1)
 
 
 def _run(
-    console: Console, names: tuple[str, ...], documents: int, parents: int, pairs: int
-) -> tuple[list[Comparison], Settings]:
+    console: Console, names: tuple[str, ...], sizes: Settings, results: list[Result], write: Callable[[], None]
+) -> list[str]:
+    """Run the parts, writing after each, for a run takes long; the names of those that failed."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    failed = []
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("Starting PostgreSQL and MongoDB", total=None)
         settings = Settings(
-            documents,
-            parents,
-            pairs,
+            sizes.documents,
+            sizes.parents,
+            sizes.scale,
+            sizes.pairs,
             lambda what, number, total: progress.update(task, description=f"{what}: {number} of {total}"),
         )
-        comparisons: list[Comparison] = []
         with start_servers() as servers:
             for name in names:
                 progress.update(task, description=f"{name}: preparing")
-                for comparison in BENCHMARKS[name](servers, settings):
-                    comparisons.append(comparison)
-                    progress.console.print(
-                        f"{name}, {comparison.case}: {comparison.ratio:.2f} x {comparison.against}", highlight=False
-                    )
+                try:
+                    for result in BENCHMARKS[name](servers, settings):
+                        results.append(result)
+                        _tell(progress.console, result)
+                except Exception:  # noqa: BLE001 - the other parts still have something to say
+                    progress.console.print_exception()
+                    failed.append(name)
+                write()
             progress.update(task, description="Stopping the servers")
-    return comparisons, settings
+    return failed
+
+
+def _tell(console: Console, result: Result) -> None:
+    if isinstance(result, Comparison):
+        found = f"{result.ratio:.2f} x" if result.ratios else f"{result.note}:"
+        console.print(f"{result.benchmark}, {result.case}: {found} {result.against}", highlight=False)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -11,7 +11,8 @@ from psycopg import sql
 
 from smartdiet_assets_tests.benchmarks.servers import Connection
 
-_TEMPLATE = "floor_template"
+#: Where the columns of a table stay when it is dropped.
+_TEMPLATES = "floor_templates"
 _CHUNK_BYTES = 1 << 20
 _KEYS = """\
 SELECT format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', conrelid::regclass, conname, pg_get_constraintdef(oid))
@@ -44,9 +45,8 @@ class ReadyTable:
         """Create the table, copy its rows and build its keys, in one transaction."""
         with connection.transaction():
             connection.execute("SELECT set_config('maintenance_work_mem', '256MB', true)")
-            connection.execute(
-                sql.SQL("CREATE TABLE {} (LIKE {})").format(sql.Identifier(self.table), sql.Identifier(_TEMPLATE))
-            )
+            template = sql.Identifier(_TEMPLATES, self.table)
+            connection.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(sql.Identifier(self.table), template))
             write_rows(connection, self.table, self.columns, self.rows)
             for statement in self.keys:
                 connection.execute(sql.SQL(statement))
@@ -55,8 +55,10 @@ class ReadyTable:
 def take_table(connection: Connection, table: str) -> ReadyTable:
     """Take a loaded table's structure and rows; a template of its columns stays behind."""
     keys = read_keys(connection, table)
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(_TEMPLATE)))
-    connection.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(sql.Identifier(_TEMPLATE), sql.Identifier(table)))
+    template = sql.Identifier(_TEMPLATES, table)
+    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(_TEMPLATES)))
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(template))
+    connection.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(template, sql.Identifier(table)))
     cursor = connection.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(sql.Identifier(table)))
     assert cursor.description is not None
     columns = [column.name for column in cursor.description]

@@ -1,7 +1,8 @@
-"""The first load of a table: from documents in memory, and from the wire.
+"""The first load of a table: from documents in memory, from the wire, and by others from the same wire.
 
 The floor copies rows that are ready in PostgreSQL's binary form into a bare table and builds the same keys, indexes
 and foreign keys. Over the wire nothing can be faster than reading the documents either: the slower of the two counts.
+The others build less: the peers no keys at all, the replaced tool no index beside those of its constraints.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,13 @@ from smartdiet_assets.extract.projection import compose_projection
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets_tests.benchmarks.floor import read_keys, take_table
 from smartdiet_assets_tests.benchmarks.loading import load_batches, read_batches, store_batches
-from smartdiet_assets_tests.benchmarks.logbooks import TABLE, build_logbooks
+from smartdiet_assets_tests.benchmarks.logbooks import OLD_FILE, OLD_TABLES, TABLE, build_logbooks
 from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, Work, measure
+from smartdiet_assets_tests.benchmarks.peers import Source, list_peers
+from smartdiet_assets_tests.benchmarks.peers.contents import FIELDS, OURS, sum_up_logbooks
+from smartdiet_assets_tests.benchmarks.peers.contents import REPLACED as REPLACED_COLUMNS
+from smartdiet_assets_tests.benchmarks.peers.entering import REPLACED, compare_with, enter_peers, enter_replaced
+from smartdiet_assets_tests.benchmarks.peers.replaced import ReplacedTool
 from smartdiet_assets_tests.benchmarks.servers import Servers, sum_up
 from smartdiet_assets_tests.benchmarks.settings import Settings
 
@@ -22,10 +28,11 @@ FLOOR = "binary COPY, then keys"
 READING = "the same query read alone"
 #: A server may be much faster where it need not pick the fields.
 READING_WHOLE = "whole documents read alone"
+FROM_MEMORY, FROM_THE_WIRE = 2.0, 1.2
 
 
 def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
-    """Compare both ways of a first load with their floors."""
+    """Compare both ways of a first load with their floors, and the one from the wire with other tools."""
     logbooks = build_logbooks(settings.documents)
     with servers.open_postgres() as connection, servers.open_mongo() as mongo:
         load_batches(connection, logbooks.schema, logbooks.parents, logbooks.users)
@@ -40,7 +47,8 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
         def check() -> Work:
             keys = read_keys(connection, TABLE)
             assert keys == ready.keys
-            return {**sum_up(connection, TABLE), "keys": len(keys)}
+            content = sum_up_logbooks(connection, "public", TABLE, OURS)
+            return {**sum_up(connection, TABLE), **content, "keys": len(keys)}
 
         floor = Contestant(FLOOR, lambda: ready.write(connection), check, prepare)
 
@@ -51,9 +59,12 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
             "full_load", "from memory", [Contestant("load", load, check, prepare), floor],
             settings.pairs, settings.on_round,
         )  # fmt: skip
-        yield rounds.compare("load", FLOOR)
+        yield rounds.compare("load", FLOOR, at_most=FROM_MEMORY)
 
         store_batches(mongo, TABLE, logbooks.batches)
+        # As the application keeps them; who reads in the order of a date is not made to sort.
+        for name in ("creation_date", "update_date"):
+            mongo[TABLE].create_index(name)
         fields = compose_projection(logbooks.table)
         bytes_read = 0
 
@@ -72,12 +83,22 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
             assert bytes_read == sum(map(len, logbooks.batches))
             return {"bytes": bytes_read}
 
+        source = Source(servers.mongo.uri, mongo.name, [TABLE])
+        create = [*OLD_TABLES, "INSERT INTO users SELECT id FROM public.users"]
         contestants = [
             Contestant("mirror", mirror, check, prepare),
             Contestant(READING, lambda: read(fields), check_read),
             Contestant(READING_WHOLE, lambda: read(None), check_read),
             floor,
-        ]
+            *enter_replaced(
+                servers, connection, source, ReplacedTool(OLD_FILE, [TABLE]), create,
+                lambda schema: sum_up_logbooks(connection, schema, TABLE, REPLACED_COLUMNS),
+            ),
+            *enter_peers(
+                servers, connection, source, lambda schema: sum_up_logbooks(connection, schema, TABLE, FIELDS)
+            ),
+        ]  # fmt: skip
         rounds = measure("full_load", "from the wire", contestants, settings.pairs, settings.on_round)
-        yield rounds.compare("mirror", READING, FLOOR)
+        yield rounds.compare("mirror", READING, FLOOR, at_most=FROM_THE_WIRE)
         yield rounds.compare("mirror", READING_WHOLE, FLOOR)
+        yield from compare_with(rounds, "mirror", [REPLACED, *(peer.name for peer in list_peers())])

@@ -38,6 +38,35 @@ tables:
     indexes: [[day]]
 """
 TABLE = "logbooks"
+#: The same table as the replaced tool's users would have declared it, and as that tool created it.
+OLD_FILE = """
+tables:
+  logbooks:
+    columns:
+      - {name: id, sql_type: VARCHAR, primary_key: true}
+      - {name: user_id, sql_type: VARCHAR, nullable: false, foreign_key: users(id)}
+      - {name: coaching_id, sql_type: VARCHAR}
+      - {name: day, sql_type: DATE, nullable: false}
+      - {name: meal, sql_type: VARCHAR(20), nullable: false}
+      - {name: mood, sql_type: SMALLINT}
+      - {name: water, sql_type: INTEGER}
+      - {name: weight, sql_type: DOUBLE PRECISION}
+      - {name: completed, sql_type: BOOLEAN}
+      - {name: comment, sql_type: VARCHAR}
+      - {name: created_at, sql_type: TIMESTAMP, nullable: false}
+      - {name: updated_at, sql_type: TIMESTAMP, nullable: false}
+    explicit_mappings:
+      {_id: id, user: user_id, coaching: coaching_id, creation_date: created_at, update_date: updated_at}
+"""
+OLD_TABLES = (
+    "CREATE TABLE users (id VARCHAR PRIMARY KEY)",
+    """\
+CREATE TABLE logbooks (
+    id VARCHAR PRIMARY KEY, user_id VARCHAR NOT NULL REFERENCES users(id), coaching_id VARCHAR, day DATE NOT NULL,
+    meal VARCHAR(20) NOT NULL, mood SMALLINT, water INTEGER, weight DOUBLE PRECISION, completed BOOLEAN,
+    comment VARCHAR, created_at TIMESTAMP NOT NULL, updated_at TIMESTAMP NOT NULL, UNIQUE (user_id, day, meal)
+)""",
+)
 _MEALS = ("breakfast", "lunch", "snack", "dinner")
 _WORDS = ("tired", "better", "hungry", "walked", "slept", "early", "quiet", "busy", "fine", "sugar", "fruit", "soup")
 _DOCUMENTS_PER_USER = 100

@@ -16,11 +16,19 @@ class Settings:
     Attributes:
         documents: logbook documents.
         parents: parents of the relationship table.
+        scale: of the generated company of 31 tables; 1 is about 5 million documents.
         pairs: how often each measurement is repeated.
         on_round: told before each repetition.
     """
 
     documents: int = 30_000
     parents: int = 6_000
+    scale: float = 0.005
     pairs: int = 5
     on_round: ProgressListener = _be_quiet
+
+
+#: As large as the real ones are known to be; the company at a tenth of the real one's 5 million documents.
+REAL_DOCUMENTS = 563_086
+REAL_PARENTS = 60_000
+REAL_SCALE = 0.1

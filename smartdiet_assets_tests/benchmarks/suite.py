@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from smartdiet_assets_tests.benchmarks.dagster_floor import run_idle, run_loading
 from smartdiet_assets_tests.benchmarks.full_load import run_full_load
 from smartdiet_assets_tests.benchmarks.matomo import run_matomo
-from smartdiet_assets_tests.benchmarks.measuring import Comparison
 from smartdiet_assets_tests.benchmarks.operations import run_operations
+from smartdiet_assets_tests.benchmarks.results import Result
 from smartdiet_assets_tests.benchmarks.servers import Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
 from smartdiet_assets_tests.benchmarks.smart_diff import run_smart_diff
 from smartdiet_assets_tests.benchmarks.unchanged import run_unchanged
 
-BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Comparison]]] = {
+BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Result]]] = {
     "full_load": run_full_load,
     "unchanged": run_unchanged,
     "smart_diff": run_smart_diff,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,13 +12,16 @@ from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets_tests.benchmarks.logbooks import build_logbooks
 from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, UnequalWorkError, measure
 from smartdiet_assets_tests.benchmarks.operations import CHANGES
+from smartdiet_assets_tests.benchmarks.peers.entering import NOT_INSTALLED
+from smartdiet_assets_tests.benchmarks.plot import write_plot
 from smartdiet_assets_tests.benchmarks.report import compose_cells, compose_markdown
+from smartdiet_assets_tests.benchmarks.results import Growth, fit_exponent
 from smartdiet_assets_tests.benchmarks.servers import Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
 from smartdiet_assets_tests.benchmarks.suite import BENCHMARKS
 from smartdiet_assets_tests.conftest import skip_or_fail
 
-TINY = Settings(documents=1_200, parents=50, pairs=2)
+TINY = Settings(documents=1_200, parents=50, scale=0.0001, pairs=2)
 
 
 @pytest.fixture
@@ -26,9 +30,9 @@ def servers(postgres_server: EmbeddedPostgres, mongo_server: EmbeddedMongo) -> S
 
 
 def run(name: str, servers: Servers) -> list[Comparison]:
-    comparisons = list(BENCHMARKS[name](servers, TINY))
+    comparisons = [result for result in BENCHMARKS[name](servers, TINY) if isinstance(result, Comparison)]
     assert all(comparison.benchmark == name for comparison in comparisons)
-    return comparisons
+    return [comparison for comparison in comparisons if comparison.note != NOT_INSTALLED]
 
 
 def test_full_load_and_its_floor_end_in_the_same_table(servers: Servers) -> None:
@@ -95,13 +99,31 @@ def test_the_contestants_take_turns() -> None:
 
 
 def test_results_are_the_median_ratio_and_its_spread() -> None:
-    comparison = Comparison("full_load", "from memory", "floor", (3.0, 1.5, 2.0), {"rows": 1200})
+    comparison = Comparison("full_load", "from memory", "floor", (3.0, 1.5, 2.0), {"rows": 1200}, (1.5, 1.4, 1.6), 1.6)
+    cells = ["full_load", "from memory", "floor", "2.00", "1.50..3.00", "1.50", "≤ 1.60 ✗", "3", "rows 1,200"]
+    assert compose_cells(comparison) == cells
+    assert f"| {' | '.join(cells)} |" in compose_markdown([comparison], TINY)
+
+
+def test_a_tool_that_is_missing_has_a_row_that_says_so() -> None:
+    comparison = Comparison("full_load", "from the wire", "Sling", (), at_most=2 / 3, note=NOT_INSTALLED)
     assert compose_cells(comparison) == [
-        "full_load", "from memory", "floor", "2.00", "1.50..3.00", "3", "rows 1,200",
+        "full_load", "from the wire", "Sling", "not installed", "", "", "≤ 0.67", "", "",
     ]  # fmt: skip
-    assert "| full_load | from memory | floor | 2.00 | 1.50..3.00 | 3 | rows 1,200 |" in compose_markdown(
-        [comparison], TINY
-    )
+
+
+def test_growth_is_an_exponent() -> None:
+    assert fit_exponent([10, 100, 1000], [1, 10, 100]) == pytest.approx(1)
+    assert fit_exponent([10, 100, 1000], [3, 3, 3]) == pytest.approx(0)
+    growth = Growth("full load", (10, 1_000), (1.0, 10.0))
+    assert "| full load | 10 | 1,000 | 10.0 | 0.50 |" in compose_markdown([growth], TINY)
+
+
+def test_the_plot_is_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="it comes with the extra `benchmark`")
+    comparison = Comparison("full_load", "from memory", "floor", (3.0, 1.5, 2.0), {}, (), 1.6)
+    write_plot([comparison, Growth("full load", (10, 1_000), (1.0, 10.0))], tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_command_names_every_benchmark() -> None:
