@@ -23,6 +23,8 @@ from smartdiet_assets.resources.mongo import MongoDatabase
 _LOCK = {"_id": "lock"}
 _SECONDS_BETWEEN_BEATS = 15.0
 _STALE = timedelta(minutes=2)
+#: Of the refreshes that run in this process. One that lost its server could not give its turn back.
+_running: set[str] = set()
 
 
 class RefreshLock:
@@ -65,6 +67,7 @@ class RefreshLock:
             )
             if not taken.matched_count:
                 raise TransientError("another refresh of this database has just begun") from None
+        _running.add(self._token)
 
     def renew_until_released(self) -> None:
         """Give a sign of life now and then, until `release`."""
@@ -76,6 +79,7 @@ class RefreshLock:
     def release(self) -> None:
         """Give the turn back, and leave nothing of it."""
         self._ended.set()
+        _running.discard(self._token)
         collection = self._database[BOOKKEEPING]
         collection.delete_one({**_LOCK, "token": self._token})
         if collection.find_one({}, {"_id": 1}) is None:
@@ -86,8 +90,10 @@ class RefreshLock:
         return self._database[BOOKKEEPING].update_one(mine, {"$currentDate": {"at": True}}).matched_count == 1
 
     def _is_gone(self, holder: dict[str, Any]) -> bool:
-        if holder.get("host") == socket.gethostname() and not _is_running(int(holder.get("pid", 0))):
-            return True
+        if holder.get("host") == socket.gethostname():
+            pid = int(holder.get("pid", 0))
+            if holder.get("token") not in _running if pid == os.getpid() else not _is_running(pid):
+                return True
         at = holder.get("at")
         return at is None or fetch_server_clock(self._database) - at > _STALE
 

@@ -42,10 +42,12 @@ def copy_all(database: MongoDatabase, new: NewCollections, outcome: RefreshOutco
         open_reading_session(database, snapshot=outcome.consistent) as snapshot,
         open_reading_session(database, snapshot=False) as plain,
     ):
-        lost = not outcome.consistent
+        lost = promised_none = not outcome.consistent
         for name, spec in new.specs.items():
             new.begin(name)
             consistent = not lost
+            if lost and not promised_none:
+                new.items[name].note = _LATER
             try:
                 new.fill(name, _read(name, fetch_batches(database, spec, plain if lost else snapshot)))
             except _SnapshotLostError as error:

@@ -1,21 +1,26 @@
 """A server that speaks just enough of MongoDB's protocol to hand out and take documents byte by byte.
 
-For what no stand-in can store: the embedded server decodes every document, and refuses what Python cannot decode.
-Here: `hello`, one `find` with one batch, and `insert`, whose documents are kept as they came.
+For what no stand-in can do: the embedded server decodes every document, refuses what Python cannot decode, and shows no
+moment but the present one. Here: `hello`, `find` with one batch, `insert`, whose documents are kept as they came, and
+refusals by error code.
 """
 
 import socketserver
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
 
 _HEADER = struct.Struct("<iiii")
 _OP_MSG = 2013
+#: The moment of every snapshot.
+NOW = Timestamp(1_700_000_000, 1)
 _HELLO = {
     "ok": 1.0, "isWritablePrimary": True, "ismaster": True, "helloOk": True, "maxBsonObjectSize": 16777216,
     "maxMessageSizeBytes": 48000000, "maxWriteBatchSize": 100000, "minWireVersion": 0, "maxWireVersion": 21,
@@ -28,9 +33,10 @@ class ByteServer(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
 
-    def __init__(self, documents: Sequence[bytes]) -> None:
+    def __init__(self, documents: Sequence[bytes], refuse: Callable[[Mapping[str, Any]], int]) -> None:
         super().__init__(("127.0.0.1", 0), _Connection)
         self.documents = documents
+        self.refuse = refuse
         self.received = b""
 
     @property
@@ -56,12 +62,14 @@ class _Connection(socketserver.StreamRequestHandler):
                 code = 1
             self.wfile.write(_HEADER.pack(_HEADER.size + len(content), 0, request, code) + content)
 
-    def _answer(self, command: dict[str, object], sections: bytes) -> bytes:
+    def _answer(self, command: dict[str, Any], sections: bytes) -> bytes:
         name = next(iter(command))
+        if code := self.server.refuse(command):
+            return bson.encode({"ok": 0.0, "code": code, "errmsg": "refused"})
         if name in ("hello", "ismaster", "isMaster"):
             return bson.encode(_HELLO)
         if name == "find":
-            return _build_first_batch(f"{command['$db']}.{command['find']}", self.server.documents)
+            return _build_first_batch(command, self.server.documents)
         if name == "insert":
             # A section of documents: its kind, its length, its name, then nothing but documents.
             documents = sections[sections.index(b"\0", 5) + 1 :]
@@ -71,20 +79,28 @@ class _Connection(socketserver.StreamRequestHandler):
         return bson.encode({"ok": 1.0})
 
 
-def _build_first_batch(namespace: str, documents: Sequence[bytes]) -> bytes:
+def _build_first_batch(command: Mapping[str, Any], documents: Sequence[bytes]) -> bytes:
     items = b"".join(b"\x03" + str(n).encode() + b"\0" + document for n, document in enumerate(documents))
     batch = struct.pack("<i", len(items) + 5) + items + b"\0"
-    rest = bson.encode({"id": bson.Int64(0), "ns": namespace})[4:-1]
-    fields = b"\x04firstBatch\0" + batch + rest
+    rest: dict[str, Any] = {"id": bson.Int64(0), "ns": f"{command['$db']}.{command['find']}"}
+    if command.get("readConcern", {}).get("level") == "snapshot":
+        rest["atClusterTime"] = NOW
+    fields = b"\x04firstBatch\0" + batch + bson.encode(rest)[4:-1]
     cursor = struct.pack("<i", len(fields) + 5) + fields + b"\0"
     fields = b"\x03cursor\0" + cursor + bson.encode({"ok": 1.0})[4:-1]
     return struct.pack("<i", len(fields) + 5) + fields + b"\0"
 
 
 @contextmanager
-def serve_bytes(documents: Sequence[bytes]) -> Iterator[ByteServer]:
-    """Serve documents for a block."""
-    with ByteServer(documents) as server:
+def serve_bytes(
+    documents: Sequence[bytes] = (), refuse: Callable[[Mapping[str, Any]], int] = lambda command: 0
+) -> Iterator[ByteServer]:
+    """Serve documents for a block.
+
+    Args:
+        refuse: gives the error code that a command is refused with, 0 for none.
+    """
+    with ByteServer(documents, refuse) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
