@@ -117,7 +117,7 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
                 )
         except (PyMongoError, ValueError) as error:
             # pymongo checks parts of the URL with plain ValueErrors, which quote them.
-            raise self._translate(_as_driver_error(error), f"opening {self.describe()}") from None
+            raise self.translate(_as_driver_error(error), f"opening {self.describe()}") from None
 
     def open_database(self) -> MongoDatabase:
         """The mirrored database, through the process's client.
@@ -128,7 +128,7 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
         try:
             return self.client()[self.database]
         except PyMongoError as error:
-            raise self._translate(error, f"opening {self.describe()}") from None
+            raise self.translate(error, f"opening {self.describe()}") from None
 
     def close(self) -> None:
         """Close the client, and the tunnel where there is one; the next use makes others."""
@@ -142,7 +142,8 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
         if client is not None:
             client.close()
 
-    def _translate(self, error: PyMongoError, action: str) -> SmartdietError:
+    def translate(self, error: PyMongoError, action: str) -> SmartdietError:
+        """Choose our error for one of the driver's (`mongo_errors`); it names this server's variables."""
         return translate_mongo_error(error, action, prefix=choose_prefix(self.access))
 
     def describe(self) -> str:
@@ -169,7 +170,7 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
                 return f"{self.describe()} has no database {self.database}, or one without collections"
             database[names[0]].find_one({}, {"_id": 1})
         except PyMongoError as error:
-            raise self._translate(error, action) from None
+            raise self.translate(error, action) from None
         return ""
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 import pymongo
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure
 
 from smartdiet_assets.errors import RefreshError, TransientError
 from smartdiet_assets.operations.refresh.mongo_documents import read_ahead, write_batch
@@ -18,7 +18,6 @@ from smartdiet_assets.operations.refresh.mongo_swap import name_temporary
 from smartdiet_assets.operations.refresh.plan import Action, CopiedItem
 from smartdiet_assets.operations.refresh.progress import Progress
 from smartdiet_assets.resources.mongo import MongoDatabase
-from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 
 #: For one command that builds indexes: an answer is waited for longer than any other.
 _LONGEST_BUILD_SECONDS = 86_400
@@ -85,7 +84,7 @@ class NewCollections:
 
         Raises:
             RefreshError: the target refused a document.
-            TransientError: the target was lost.
+            pymongo.errors.PyMongoError: the target refused or was lost.
         """
         spec, item = self.specs[name], self.items[name]
         try:
@@ -99,8 +98,6 @@ class NewCollections:
             )
         except RefreshError as error:
             raise RefreshError(f"{name}: {error}") from None
-        except PyMongoError as error:
-            raise translate_mongo_error(error, f"writing {name} to the target") from None
         item.count += written.documents
         item.size += written.size
         self._progress.advance(name, *written)

@@ -46,7 +46,6 @@ from smartdiet_assets.operations.refresh.running import Refresh
 from smartdiet_assets.operations.refresh.target import other_place
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.mongo import MongoDatabase, MongoResource, build_mongo_resource
-from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets.resources.variables import Place
 from smartdiet_assets.schema.model import Schema
 
@@ -85,7 +84,7 @@ class MongoRefresh:
 
     def plan(self) -> RefreshPlan:
         """Compare both databases; see `running.Refresh`."""
-        with _translated(f"reading {self._source.database} of {self._source.describe()}"):
+        with _translated(self._source, "reading"):
             database = self._source.open_database()
             source_hello = database.client.admin.command("hello")
             self._collections = fetch_collections(database)
@@ -97,7 +96,7 @@ class MongoRefresh:
                     " collections; nothing was written"
                 )
             self._obstacle = find_snapshot_obstacle(database, first)
-        with _translated(f"reading {self._target.database} of {self._target.describe()}"):
+        with _translated(self._target, "reading"):
             database = self._target.open_database()
             target_hello = database.client.admin.command("hello")
             if unfit := find_unfit_target(database.name, target_hello):
@@ -136,7 +135,7 @@ class MongoRefresh:
         begun = False
         try:
             with (
-                _translated(f"writing {database.name} of {self._target.describe()}"),
+                _translated(self._target, "writing"),
                 hold_lock(database) as lock,
             ):
                 if end_swap(database):
@@ -167,7 +166,7 @@ class MongoRefresh:
                             drop_temporaries(database)
                     raise
                 progress.say(f"swapping in {len(new.temporaries)} collections")
-                _end_swap_patiently(database)
+                _end_swap_patiently(self._target)
         except SmartdietError as error:
             state = (
                 "the swap had begun: the next refresh of this database ends it first"
@@ -184,11 +183,10 @@ class MongoRefresh:
         return outcome
 
     def _copy(self, new: NewCollections, outcome: RefreshOutcome) -> None:
-        database = self._source.open_database()
         if self._options.sample is None or self._options.sample >= 100:
-            copy_all(database, new, outcome)
+            copy_all(self._source, new, outcome)
         else:
-            copy_sample(database, new, outcome, find_references(self._schema), self._options.sample)
+            copy_sample(self._source, new, outcome, find_references(self._schema), self._options.sample)
 
     def _find_changed(self, database: MongoDatabase, collections: Mapping[str, CollectionSpec]) -> list[str]:
         """Find the collections whose options or indexes the target's server did not keep, and say so."""
@@ -235,25 +233,26 @@ def open_mongo_refresh(
         )
 
 
-def _end_swap_patiently(database: MongoDatabase) -> None:
+def _end_swap_patiently(target: MongoResource) -> None:
     """End a swap, also where the connection is lost or somebody interrupts meanwhile: it takes moments."""
     for wait in (*_SWAP_WAITS, None):
         try:
-            end_swap(database)
-        except AutoReconnect:
+            # Opened anew, as a tunnel may have to be.
+            end_swap(target.open_database())
+        except (AutoReconnect, TransientError):
             if wait is None:
                 raise
             time.sleep(wait)
         except KeyboardInterrupt:
-            end_swap(database)
+            end_swap(target.open_database())
             raise
         else:
             return
 
 
 @contextmanager
-def _translated(action: str) -> Iterator[None]:
+def _translated(resource: MongoResource, action: str) -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        raise translate_mongo_error(error, action) from None
+        raise resource.translate(error, f"{action} {resource.database} of {resource.describe()}") from None

@@ -19,8 +19,7 @@ from smartdiet_assets.operations.refresh.mongo_snapshot import (
     open_reading_session,
 )
 from smartdiet_assets.operations.refresh.plan import RefreshOutcome
-from smartdiet_assets.resources.mongo import MongoDatabase
-from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+from smartdiet_assets.resources.mongo import MongoResource
 
 _LOST_NOTE = (
     "The source could not show one moment for as long as the copy took: the rest was read as it was later. It keeps"
@@ -29,7 +28,7 @@ _LOST_NOTE = (
 _LATER = "read later than the others"
 
 
-def copy_all(database: MongoDatabase, new: NewCollections, outcome: RefreshOutcome) -> None:
+def copy_all(source: MongoResource, new: NewCollections, outcome: RefreshOutcome) -> None:
     """Copy and index every collection; where the moment is lost, that collection and the rest are read as of now.
 
     Args:
@@ -38,6 +37,7 @@ def copy_all(database: MongoDatabase, new: NewCollections, outcome: RefreshOutco
     Raises:
         SmartdietError: a server refused or was lost.
     """
+    database = source.open_database()
     with (
         open_reading_session(database, snapshot=outcome.consistent) as snapshot,
         open_reading_session(database, snapshot=False) as plain,
@@ -49,7 +49,7 @@ def copy_all(database: MongoDatabase, new: NewCollections, outcome: RefreshOutco
             if lost and not promised_none:
                 new.items[name].note = _LATER
             try:
-                new.fill(name, _read(name, fetch_batches(database, spec, plain if lost else snapshot)))
+                new.fill(name, _read(source, name, fetch_batches(database, spec, plain if lost else snapshot)))
             except _SnapshotLostError as error:
                 # Of a capped collection a server may show no moment but the present one.
                 lost = error.too_old or not spec.capped
@@ -58,12 +58,12 @@ def copy_all(database: MongoDatabase, new: NewCollections, outcome: RefreshOutco
                 new.items[name].note = _LATER
                 new.forget(name)
                 new.begin(name)
-                new.fill(name, _read(name, fetch_batches(database, spec, plain)))
+                new.fill(name, _read(source, name, fetch_batches(database, spec, plain)))
             new.finish(name, snapshot=consistent)
 
 
 def copy_sample(
-    database: MongoDatabase,
+    source: MongoResource,
     new: NewCollections,
     outcome: RefreshOutcome,
     references: Mapping[str, Sequence[Reference]],
@@ -75,28 +75,29 @@ def copy_sample(
         SmartdietError: a server refused or was lost.
     """
     try:
-        _copy_sample(database, new, references, percent, snapshot=outcome.consistent)
+        _copy_sample(source, new, references, percent, snapshot=outcome.consistent)
     except _SnapshotLostError:
         _tell(outcome)
         for name in new.specs:
             new.forget(name)
-        _copy_sample(database, new, references, percent, snapshot=False)
+        _copy_sample(source, new, references, percent, snapshot=False)
 
 
 def _copy_sample(
-    database: MongoDatabase,
+    source: MongoResource,
     new: NewCollections,
     references: Mapping[str, Sequence[Reference]],
     percent: float,
     *,
     snapshot: bool,
 ) -> None:
+    database = source.open_database()
     with open_reading_session(database, snapshot=snapshot) as session:
         sample = Sample(database, session, new.specs, references, percent)
         for name in new.specs:
             new.begin(name, percent / 100)
-            new.fill(name, _read(name, sample.fetch_chosen(name)), "skip")
-        with _reading("what sampled documents refer to"):
+            new.fill(name, _read(source, name, sample.fetch_chosen(name)), "skip")
+        with _reading(source, "what sampled documents refer to"):
             for name, batch in sample.fetch_missing():
                 with new.timing(name):
                     new.write(name, batch, "skip")
@@ -117,16 +118,16 @@ def _tell(outcome: RefreshOutcome) -> None:
         outcome.notes.append(_LOST_NOTE)
 
 
-def _read(name: str, batches: Iterator[bytes]) -> Iterator[bytes]:
-    with _reading(name):
+def _read(source: MongoResource, name: str, batches: Iterator[bytes]) -> Iterator[bytes]:
+    with _reading(source, name):
         yield from batches
 
 
 @contextmanager
-def _reading(name: str) -> Iterator[None]:
+def _reading(source: MongoResource, name: str) -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
         if isinstance(error, OperationFailure) and error.code in SNAPSHOT_LOST:
             raise _SnapshotLostError(too_old=error.code == SNAPSHOT_TOO_OLD) from None
-        raise translate_mongo_error(error, f"reading {name} from the source") from None
+        raise source.translate(error, f"reading {name} from the source") from None

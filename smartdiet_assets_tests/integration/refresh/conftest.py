@@ -1,13 +1,16 @@
 """Fixtures of the refresh tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
+from smartdiet_assets.resources.environment import VARIABLES
 from smartdiet_assets_tests.integration.refresh.refreshed import Mongo, Pair
+from smartdiet_assets_tests.ssh_servers import PASSWORD, USER, InProcessSshServer
 
 
 @pytest.fixture
@@ -25,3 +28,25 @@ def filled(pair: Pair) -> Pair:
     """Two databases, filled."""
     pair.fill()
     return pair
+
+
+@pytest.fixture
+def configured(filled: Pair, ssh_server: InProcessSshServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pair:
+    """Two databases, filled, and the variables that say so: the source behind an SSH server, the target here."""
+    monkeypatch.chdir(tmp_path)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "MONGODB_URL": filled.server.uri,
+        "MONGODB_DATABASE": filled.target.name,
+        "REMOTE_MONGODB_URL": filled.server.uri,
+        "REMOTE_MONGODB_DATABASE": filled.source.name,
+        "REMOTE_SERVER_URL": ssh_server.host,
+        "REMOTE_SERVER_PORT": str(ssh_server.port),
+        "REMOTE_SERVER_USER": USER,
+        "REMOTE_SERVER_PASSWORD": PASSWORD,
+        "REMOTE_SERVER_HOST_KEY": ssh_server.keys.public("host"),
+        "DAGSTER_HOME": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return filled

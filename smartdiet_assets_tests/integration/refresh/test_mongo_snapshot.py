@@ -14,8 +14,9 @@ from smartdiet_assets.operations.refresh.mongo_snapshot import find_snapshot_obs
 from smartdiet_assets.operations.refresh.mongo_transfer import copy_all, copy_sample
 from smartdiet_assets.operations.refresh.plan import RefreshOutcome, RefreshPlan, Side
 from smartdiet_assets.operations.refresh.progress import LineProgress
+from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets_tests.integration.refresh.byte_server import NOW, serve_bytes
-from smartdiet_assets_tests.integration.refresh.refreshed import Mongo, Pair
+from smartdiet_assets_tests.integration.refresh.refreshed import Pair
 
 DOCUMENTS = [bson.encode({"_id": n, "text": "x"}) for n in range(10)]
 SNAPSHOT_TOO_OLD = 239
@@ -56,7 +57,7 @@ def test_a_server_without_a_replica_set_does_not() -> None:
 @contextmanager
 def copying(
     pair: Pair, refuse: Any, names: tuple[str, ...] = ("first", "second", "third"), **options: Any
-) -> Iterator[tuple[Mongo, NewCollections, RefreshOutcome, list[dict[str, Any]]]]:
+) -> Iterator[tuple[MongoResource, NewCollections, RefreshOutcome, list[dict[str, Any]]]]:
     """A source that knows moments, and new collections on the embedded server; also every `find` that is asked."""
     asked: list[dict[str, Any]] = []
 
@@ -72,8 +73,10 @@ def copying(
     new = NewCollections(pair.target, specs, dict.fromkeys(names, "create"), LineProgress(pair.lines.append))
     for name in names:
         new.make(name)
-    with serve_bytes(DOCUMENTS, listen) as server, MongoClient[Any](server.uri) as client:
-        yield client["a"], new, outcome, asked
+    with serve_bytes(DOCUMENTS, listen) as server:
+        source = MongoResource(url=server.uri, database="a")
+        yield source, new, outcome, asked
+        source.close()
 
 
 def count(pair: Pair, new: NewCollections) -> list[int]:

@@ -1,0 +1,127 @@
+"""`smartdiet refresh mongo` as an operator meets it, and the job in Dagster: through a real SSH server."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from smartdiet_assets.assets.refresh import REFRESH_MONGO_JOB, REFRESH_POSTGRES_JOB
+from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets_tests.integration.refresh.refreshed import Pair, read_bytes
+
+
+def smartdiet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "smartdiet_assets.cli", "refresh", "mongo", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ, check=False)
+
+
+def test_the_remote_database_is_copied_into_the_local_one(configured: Pair) -> None:
+    configured.source["users"].insert_one({})
+    result = smartdiet()
+    assert result.returncode == 0, result.stderr
+    assert read_bytes(configured.target) == read_bytes(configured.source)
+    first, second = result.stdout.splitlines()[:2]
+    assert first.startswith(f"Target: database {configured.target.name} of MongoDB at 127.0.0.1")
+    assert first.endswith("(local); there now: 4 collections, 91 documents")
+    assert second.startswith(f"Source: database {configured.source.name} of MongoDB at 127.0.0.1")
+    assert "through SSH server" in second
+    assert "Will be REMOVED from the target, as the source has no such collection: own" in result.stdout
+    # Without a terminal progress is a line for each collection.
+    assert "first: 300 copied" in result.stderr
+    assert "smartdiet reconcile" in result.stdout, "the local database is the one that is mirrored"
+
+
+def test_json_is_one_object_and_the_plan_goes_to_stderr(configured: Pair) -> None:
+    result = smartdiet("--json", "--include", "first,second")
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert set(printed) == {"dry_run", "source", "target", "consistent", "collections", "notes", "seconds"}
+    assert printed["target"]["database"] == configured.target.name
+    first = printed["collections"]["first"]
+    assert (first["action"], first["documents"], first["indexes"]) == ("replace", 300, 2)
+    assert first["bytes"] == len(read_bytes(configured.source)["first"])
+    assert printed["collections"]["third"]["action"] == "keep"
+    assert result.stderr.startswith("Target: database")
+
+
+def test_writing_to_the_remote_one_asks_for_its_name(configured: Pair) -> None:
+    before = read_bytes(configured.source)
+    refused = smartdiet("--to", "remote")
+    assert refused.returncode == 2
+    assert f"type --target-name {configured.source.name}" in refused.stderr
+    assert refused.stdout.startswith(f"Target: database {configured.source.name}"), "it is shown all the same"
+    assert smartdiet("--to", "remote", "--target-name", configured.target.name).returncode == 2
+    assert read_bytes(configured.source) == before
+    dry = smartdiet("--to", "remote", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "Dry run: nothing was written." in dry.stdout
+    assert read_bytes(configured.source) == before
+    done = smartdiet("--to", "remote", "--target-name", configured.source.name)
+    assert done.returncode == 0, done.stderr
+    assert read_bytes(configured.source) == read_bytes(configured.target)
+
+
+def test_a_wrong_variable_and_a_wrong_name_exit_with_2(configured: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    misspelled = smartdiet("--include", "frist")
+    assert (misspelled.returncode, misspelled.stderr.strip()) == (2, "there is no collection frist")
+    monkeypatch.setenv("REMOTE_MONGODB_DATABASE", "nothing")
+    empty = smartdiet()
+    assert empty.returncode == 2
+    assert "without collections" in " ".join(empty.stderr.split())
+    monkeypatch.setenv("REMOTE_SERVER_PASSWORD", "wrong")
+    assert smartdiet().returncode == 2
+    assert configured.target["own"].count_documents({}) == 1
+
+
+def run_job(pair: Pair, **config: Any) -> dg.ExecuteInProcessResult:
+    job = build_definitions(pair.schema, read_environment()).resolve_job_def(REFRESH_MONGO_JOB)
+    return job.execute_in_process(run_config={"ops": {"copy_mongo": {"config": config}}}, raise_on_error=False)
+
+
+def read_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    outputs = [event.step_output_data.metadata for event in result.all_events if event.is_successful_output]
+    return {name: value.value for name, value in outputs[-1].items() if hasattr(value, "value")} | {
+        name: value for name, value in outputs[-1].items() if isinstance(value, dg.TableMetadataValue)
+    }
+
+
+def test_the_job_refreshes_and_says_what_it_copied(configured: Pair) -> None:
+    result = run_job(configured, target_name=configured.target.name, exclude=["own"])
+    assert result.success
+    assert {**read_bytes(configured.target), "own": b""} == {**read_bytes(configured.source), "own": b""}
+    metadata = read_metadata(result)
+    assert metadata["documents"] == 900
+    assert metadata["dry_run"] is False
+    records = {record.data["name"]: record.data for record in metadata["collections"].records}
+    assert (records["first"]["count"], records["first"]["action"]) == (300, "replace")
+
+
+def test_the_job_must_be_told_the_name_of_its_target(configured: Pair) -> None:
+    before = read_bytes(configured.target)
+    with pytest.raises(dg.DagsterInvalidConfigError, match="target_name"):
+        run_job(configured)
+    refused = run_job(configured, target_name="production")
+    assert not refused.success
+    failures = [event for event in refused.all_events if event.is_step_failure]
+    assert len(failures) == 1, "what a person must mend is not tried again"
+    data = failures[0].step_failure_data.user_failure_data
+    assert data is not None
+    assert f"--target-name {configured.target.name}" in str(data.description)
+    assert read_bytes(configured.target) == before
+
+
+def test_a_dry_run_of_the_job_writes_nothing(configured: Pair) -> None:
+    before = read_bytes(configured.target)
+    result = run_job(configured, target_name=configured.target.name, dry_run=True)
+    assert read_metadata(result)["dry_run"] is True
+    assert read_bytes(configured.target) == before
+
+
+def test_both_jobs_are_there(configured: Pair) -> None:
+    definitions = build_definitions(configured.schema, read_environment())
+    assert {REFRESH_MONGO_JOB, REFRESH_POSTGRES_JOB} <= {job.name for job in definitions.resolve_all_job_defs()}
