@@ -32,8 +32,8 @@ from smartdiet_assets.operations.infer.observation import (
     Observed,
 )  # fmt: skip
 from smartdiet_assets.operations.infer.plan import Plan, PlannedColumn, PlannedTable
-from smartdiet_assets.operations.infer.references import Reference
-from smartdiet_assets.schema.model import DOCUMENT_ID
+from smartdiet_assets.operations.infer.references import Reference, combine
+from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,9 @@ def _plan_link(
         foreign_key=f"{main.name}(id)",
     )  # fmt: skip
     prefix = f"{array.path}[]"
-    path = f"{prefix}.{array.key.field}" if array.key.field else prefix
-    key = _plan_key(array, items, references.get(path), columns, singular, subject.complete)
+    feeding = [prefix if path == ITEM_ITSELF else f"{prefix}.{path}" for path in array.key.paths]
+    reference = combine([references.get(path) for path in feeding])
+    key = _plan_key(array, items, reference, columns, singular, subject.complete)
     fields = Fields(columns, references, subject.complete, in_items=True, prefix=f"{prefix}.")
     if items.kinds[OBJECT]:
         fields.plan(items, {array.key.field}.__contains__)

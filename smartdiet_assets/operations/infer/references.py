@@ -4,7 +4,7 @@ Here: the tables that can be referred to, and judging what was found of the ids.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from smartdiet_assets.operations.infer.column_types import describe_share
@@ -106,6 +106,20 @@ def judge(candidate: Candidate) -> Reference | None:
     return Reference(parent, True, whole, f"{share} {parent.table}")
 
 
+def combine(references: Sequence[Reference | None]) -> Reference | None:
+    """Judge places that feed one column together: a reference of all of them, if it is one to the same table."""
+    found = [reference for reference in references if reference]
+    if not found:
+        return None
+    alike = len(found) == len(references) and len({reference.parent for reference in found}) == 1
+    return Reference(
+        found[0].parent,
+        alike and all(reference.declare for reference in found),
+        alike and all(reference.whole for reference in found),
+        "; ".join(dict.fromkeys(reference.remark for reference in found)),
+    )
+
+
 def _walk(seen: Observed, prefix: str, *, in_items: bool) -> Iterable[Candidate]:
     for name, inner in seen.fields.items():
         path = f"{prefix}.{name}" if prefix else name
@@ -122,7 +136,7 @@ def _walk(seen: Observed, prefix: str, *, in_items: bool) -> Iterable[Candidate]
 
 def _consider(seen: Observed, path: str, *, in_items: bool) -> Iterable[Candidate]:
     texts = seen.kinds[OBJECT_ID] + seen.kinds[STRING] + seen.kinds[UUID]
-    if not seen.ids or texts < ENOUGH * seen.count:
+    if not seen.ids or texts < ENOUGH * (seen.count - seen.kinds[OBJECT]):
         return
     # The text of a status or a name is looked up too: ids may be texts.
     formed = [text for text in seen.ids if _OBJECT_ID.fullmatch(text) or _UUID.fullmatch(text)]

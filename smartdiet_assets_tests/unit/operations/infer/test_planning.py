@@ -239,6 +239,15 @@ def test_items_refer_only_where_none_dangles() -> None:
     assert "no foreign key, for it would reject the items of the others" in dangling.remarks
 
 
+def test_bare_ids_and_those_of_sub_documents_refer_only_together() -> None:
+    first, second = ids(2)
+    fields = documents(events=[first, {"event": second}])
+    both = plan(fields, references={"events[]": found(), "events[].event": found()}).links[0].columns[1]
+    one = plan(fields, references={"events[].event": found()}).links[0].columns[1]
+    dangling = plan(fields, references={"events[]": found(False), "events[].event": found()}).links[0].columns[1]
+    assert (both.foreign_key, one.foreign_key, dangling.foreign_key) == ("users(id)", "", "")
+
+
 def test_names_of_other_tables_are_left_to_them() -> None:
     planned = plan(documents(tags=["a"]), tables=("things", "things_2_tags"))
     assert [table.name for table in planned] == ["things_2", "things_2_tags_2"]
