@@ -118,7 +118,8 @@ def build_rejects_grid(rejects: Sequence[RejectedRow]) -> Grid:
     """Build the table of `smartdiet rejects`."""
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("table", "document", "column", "reason", "expected", "received"):
-        grid.add_column(name, overflow="fold", no_wrap=name == "document")
+        # A script looks for these as they are.
+        grid.add_column(name, overflow="fold", no_wrap=name in ("document", "reason"))
     for name in ("items", "attempts"):
         grid.add_column(name, justify="right")
     grid.add_column("first seen (UTC)")

@@ -1,8 +1,5 @@
 """`smartdiet infer` as an operator meets it: what it prints and where, what it refuses, and that it tells no value."""
 
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +8,8 @@ import psycopg
 import pytest
 from bson import ObjectId
 
-from smartdiet_assets.cli import main
 from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets_tests.integration.conftest import Smartdiet
 
 TABLES = """\
 defaults:
@@ -29,33 +26,6 @@ partitions: {every: month}
 """
 DAY = datetime(2024, 3, 6, 12, 30, 1)
 MARK = "Marked-Value"
-
-
-@dataclass
-class Printed:
-    """What a command printed, and its exit code."""
-
-    code: object
-    out: str
-    err: str
-
-
-Smartdiet = Callable[..., Printed]
-
-
-@pytest.fixture
-def smartdiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Smartdiet:
-    """`smartdiet …` in this process, from its entry point; blanks of stderr made one."""
-
-    def run(*arguments: str) -> Printed:
-        monkeypatch.setattr(sys, "argv", ["smartdiet", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return Printed(ended.value.code or 0, printed.out, " ".join(printed.err.split()))
-
-    return run
 
 
 @pytest.fixture

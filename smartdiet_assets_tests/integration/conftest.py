@@ -1,0 +1,36 @@
+"""Fixtures of the tests that meet the product as its users do."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from smartdiet_assets.cli import main
+
+
+@dataclass
+class Printed:
+    """What a command printed, and its exit code; blanks and line ends of `err` are one blank each."""
+
+    code: object
+    out: str
+    err: str
+
+
+Smartdiet = Callable[..., Printed]
+
+
+@pytest.fixture
+def smartdiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Smartdiet:
+    """`smartdiet …` from its entry point, but in this process: starting one takes longer than most commands."""
+
+    def run(*arguments: str) -> Printed:
+        monkeypatch.setattr(sys, "argv", ["smartdiet", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return Printed(ended.value.code or 0, printed.out, " ".join(printed.err.split()))
+
+    return run
