@@ -21,6 +21,8 @@ from smartdiet_assets.resources.mongo_examination import MONGODB
 from smartdiet_assets.schema.model import DOCUMENT_ID, Schema, Table
 
 Documents = Database[dict[str, Any]]
+#: How much a name may differ from one that is there to be taken for it.
+_ALIKE = 0.7
 
 
 def list_collections(schema: Schema) -> dict[str, list[Table]]:
@@ -54,39 +56,50 @@ def examine_collections(
         )
         return
     readable: dict[str, list[Table]] = {}
+    missing: list[str] = []
+    refused: dict[str, list[str]] = {}
     for name, tables in declared.items():
         # Also where it is not listed: what the user may not read is not.
-        if sentence := _try_to_read(database, name, seconds):
-            yield MONGODB.failed("collections", sentence, statements=grant)
+        if reason := _try_to_read(database, name, seconds):
+            refused.setdefault(reason, []).append(name)
         elif name not in present:
-            yield _describe_missing(database.name, name, tables, present)
+            missing.append(name)
         else:
             readable[name] = tables
+    for reason, names in refused.items():
+        yield MONGODB.failed("collections", reason.format(", ".join(names)), statements=grant)
+    if missing:
+        yield _describe_missing(database.name, {name: declared[name] for name in missing}, present)
     if len(readable) == len(declared):
         yield MONGODB.passed("collections", f"All {len(declared)} declared collections are there and can be read.")
     yield from _examine_indexes(database, readable, seconds)
     yield from _examine_streams(database, schema, readable, seconds)
 
 
-def _describe_missing(database: str, name: str, tables: Sequence[Table], present: Collection[str]) -> Finding:
-    close = get_close_matches(name, present, n=1)
-    hint = f"did you mean {close[0]}? Give it" if close else "give its right name"
+def _describe_missing(database: str, missing: Mapping[str, list[Table]], present: Collection[str]) -> Finding:
+    """Describe what may be written otherwise on one side, or not be used yet; one line for each collection."""
+    several = len(missing) > 1
+    lines = []
+    for name, tables in missing.items():
+        close = get_close_matches(name, present, n=1, cutoff=_ALIKE)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        lines.append(f"{name}, read by {', '.join(table.name for table in tables)}{hint}")
     return MONGODB.failed(
         "collections",
-        f"{database} has no collection {name}, so {', '.join(table.name for table in tables)} would stay empty: {hint}"
-        " as mongo_collection in the schema file, or create it where the application does not use it yet.",
-        statements=[f'db.createCollection("{name}")'],
+        f"{database} has no such collection{'s' * several}, and {'their' if several else 'its'} tables would stay empty:"
+        " give the right name as mongo_collection in the schema file, or create what the application does not use yet.",
+        details=lines,
+        statements=[f'db.createCollection("{name}")' for name in missing],
     )
 
 
 def _try_to_read(database: Documents, name: str, seconds: float) -> str:
-    """Read whether there is a document; a sentence where that may not be done, "" where it may."""
-    action = f"reading the collection {name}"
+    """Read whether there is a document; a sentence with a place for names where that is refused, "" where it is not."""
     try:
         with pymongo.timeout(seconds):
             database[name].find_one({}, {DOCUMENT_ID: 1})
     except PyMongoError as error:
-        return _spell(translate_mongo_error(error, action))
+        return _spell(translate_mongo_error(error, "reading {}"))
     return ""
 
 

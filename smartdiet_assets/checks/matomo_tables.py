@@ -22,6 +22,7 @@ from smartdiet_assets.extract.matomo_structure import quote_name
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.resources.matomo_examination import MATOMO
+from smartdiet_assets.schema.matomo import compose_source_name
 from smartdiet_assets.schema.model import Table
 
 
@@ -39,6 +40,7 @@ def examine_matomo_tables(
     """
     indexes: list[str] = []
     slow: list[str] = []
+    refused: list[str] = []
     faults = 0
     for table in tables:
         try:
@@ -48,9 +50,10 @@ def examine_matomo_tables(
             if isinstance(fault, ServerUnreachableError):
                 raise fault from None
             faults += 1
-            grant = [f"GRANT SELECT ON {quote_name(database)}.* TO {account};"]
-            may_not = isinstance(fault, PermissionDeniedError)
-            yield MATOMO.failed("tables", f"{fault}.", statements=grant if may_not else ())
+            if isinstance(fault, PermissionDeniedError):
+                refused.append(compose_source_name(table.source_table, prefix))
+            else:
+                yield MATOMO.failed("tables", f"{fault}.")
             continue
         if table.time_column and source.time_index is None:
             column = table.column(table.time_column).source_column
@@ -58,6 +61,12 @@ def examine_matomo_tables(
             indexes.append(
                 f"CREATE INDEX {quote_name(f'index_{column}')} ON {quote_name(source.name)} ({quote_name(column)});"
             )
+    if refused:
+        yield MATOMO.failed(
+            "tables",
+            f"The user may not read {', '.join(refused)}.",
+            statements=[f"GRANT SELECT ON {quote_name(database)}.* TO {account};"],
+        )
     if not faults:
         yield MATOMO.passed("tables", f"All {len(tables)} declared tables are there, with every declared column.")
     if indexes:
