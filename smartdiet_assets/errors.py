@@ -88,6 +88,10 @@ class PermissionDeniedError(TerminalError):
     """The user may not do what the mirror needs."""
 
 
+class ForwardingDeniedError(PermissionDeniedError):
+    """The SSH server does not allow connections to the host and port behind it."""
+
+
 class CollectionNotFoundError(TerminalError):
     """The database has no collection of that name, which must not pass for an empty one."""
 

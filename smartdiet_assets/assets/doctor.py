@@ -28,19 +28,23 @@ def build_doctor_job(schema: Schema, environment: Environment) -> dg.JobDefiniti
     with_matomo = "matomo" in sources and environment.matomo_configured
 
     def examine_postgres(resources: Any) -> Iterator[Finding]:
-        from smartdiet_assets.checks.examination import examine_postgres
+        from smartdiet_assets.checks.examination import examine_postgres, examine_way
+        from smartdiet_assets.resources.postgres_examination import POSTGRES
 
-        return examine_postgres(resources.postgres, schema, resources.matomo if with_matomo else None)
+        matomo = resources.matomo if with_matomo else None
+        return examine_way(POSTGRES, resources.postgres, lambda: examine_postgres(resources.postgres, schema, matomo))
 
     def examine_mongodb(resources: Any) -> Iterator[Finding]:
-        from smartdiet_assets.checks.examination import examine_mongodb
+        from smartdiet_assets.checks.examination import examine_mongodb, examine_way
+        from smartdiet_assets.resources.mongo_examination import MONGODB
 
-        return examine_mongodb(resources.mongo, schema)
+        return examine_way(MONGODB, resources.mongo, lambda: examine_mongodb(resources.mongo, schema))
 
     def examine_matomo(resources: Any) -> Iterator[Finding]:
-        from smartdiet_assets.checks.examination import examine_matomo
+        from smartdiet_assets.checks.examination import examine_matomo, examine_way
+        from smartdiet_assets.resources.matomo_examination import MATOMO
 
-        return examine_matomo(resources.matomo, schema)
+        return examine_way(MATOMO, resources.matomo, lambda: examine_matomo(resources.matomo, schema))
 
     steps = [
         _build_step(
@@ -71,7 +75,7 @@ def build_findings_table(findings: Sequence[Finding]) -> str:
     for finding in findings:
         below = [*finding.details, *(f"`{statement}`" for statement in finding.statements)]
         text = "<br>".join(part.replace("|", "\\|") for part in (finding.sentence, *below))
-        lines.append(f"| {_MARKS[finding.status]} | {finding.check} | {text} |")
+        lines.append(f"| {_MARKS[finding.status]} | {_label(finding)} | {text} |")
     return "\n".join(lines)
 
 
@@ -112,5 +116,10 @@ def _log(context: dg.OpExecutionContext, finding: Finding) -> None:
     write("%s %s", _MARKS[finding.status], _spell(finding))
 
 
+def _label(finding: Finding) -> str:
+    """Name a finding within its step; the SSH server in front of the step's server has its own name."""
+    return f"SSH {finding.check}" if finding.part == "ssh" else finding.check
+
+
 def _spell(finding: Finding) -> str:
-    return "\n".join([f"{finding.check}: {finding.sentence}", *finding.details, *finding.statements])
+    return "\n".join([f"{_label(finding)}: {finding.sentence}", *finding.details, *finding.statements])

@@ -86,8 +86,8 @@ def _describe_missing(database: str, missing: Mapping[str, list[Table]], present
         lines.append(f"{name}, read by {', '.join(table.name for table in tables)}{hint}")
     return MONGODB.failed(
         "collections",
-        f"{database} has no such collection{'s' * several}, and {'their' if several else 'its'} tables would stay empty:"
-        " give the right name as mongo_collection in the schema file, or create what the application does not use yet.",
+        f"{database} has no such collection{'s' * several}, and {'their' if several else 'its'} tables would stay"
+        " empty: give the right name as mongo_collection in the schema file, or create what is not used yet.",
         details=lines,
         statements=[f'db.createCollection("{name}")' for name in missing],
     )

@@ -7,7 +7,7 @@ settings and files (`operations`), printing, Dagster.
 Each function yields a finding as soon as it is known, changes nothing, and raises nothing for a server's faults.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -22,7 +22,8 @@ from smartdiet_assets.checks.matomo_tables import examine_matomo_tables
 from smartdiet_assets.errors import PermissionDeniedError, SmartdietError
 from smartdiet_assets.load.execution import Connection
 from smartdiet_assets.resources import mongo_examination, postgres_examination
-from smartdiet_assets.resources.checking import Finding
+from smartdiet_assets.resources.access import choose_prefix
+from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.resources.clocks import judge_clock, measure_offset
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
@@ -35,8 +36,10 @@ from smartdiet_assets.resources.postgres import STATE_SCHEMA, PostgresResource
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.resources.postgres_examination import POSTGRES
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
+from smartdiet_assets.resources.ssh_examination import examine_ssh
 from smartdiet_assets.schema.model import Schema
 
+Resource = MongoResource | PostgresResource | MatomoResource
 #: What is not asked of a server that cannot be used, or without a schema.
 _REST = "the rest"
 _AWAY = "Not examined: the server cannot be used."
@@ -50,7 +53,8 @@ def examine_mongodb(mongo: MongoResource, schema: Schema | None) -> Iterator[Fin
     try:
         yield from _examine_mongodb(mongo, schema)
     except (SmartdietError, PyMongoError) as error:
-        yield MONGODB.failed("connection", _spell(translate_mongo_error(error, f"reading {mongo.describe()}")))
+        fault = translate_mongo_error(error, f"reading {mongo.describe()}", prefix=choose_prefix(mongo.access))
+        yield MONGODB.failed("connection", _spell(fault))
         yield MONGODB.skipped(_REST, _AWAY)
 
 
@@ -83,8 +87,26 @@ def examine_postgres(
         with connection:
             yield from _examine_postgres(postgres, connection, schema, matomo)
     except (SmartdietError, psycopg.Error) as error:
-        yield POSTGRES.failed("connection", _spell(translate_postgres_error(error, f"asking {postgres.describe()}")))
+        fault = translate_postgres_error(error, f"asking {postgres.describe()}", prefix=choose_prefix(postgres.access))
+        yield POSTGRES.failed("connection", _spell(fault))
         yield POSTGRES.skipped(_REST, _AWAY)
+
+
+def examine_way(part: Part, resource: Resource, examine: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Examine the SSH server first where a server is reached through one; what is behind one that fails is left out."""
+    usable = True
+    for finding in examine_ssh(resource.access, resource.connect_timeout):
+        usable &= not finding.failed
+        yield finding
+    if usable:
+        yield from examine()
+    else:
+        yield skip_behind(part)
+
+
+def skip_behind(part: Part) -> Finding:
+    """Leave out a server behind an SSH server that cannot be used."""
+    return part.skipped("connection", "Not examined: the SSH server in front of it cannot be used.")
 
 
 def find_clock_limit(schema: Schema | None) -> timedelta:

@@ -5,7 +5,7 @@ and as JSON. Not here: what is looked at (`settings_examination`, `instance_exam
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,24 +13,27 @@ from dagster import DagsterError
 from rich.console import Console
 from rich.text import Text
 
-from smartdiet_assets.checks.examination import examine_matomo, examine_mongodb, examine_postgres
+from smartdiet_assets.checks.examination import examine_matomo, examine_mongodb, examine_postgres, skip_behind
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.operations.instance_examination import examine_instance
 from smartdiet_assets.operations.settings_examination import SETTINGS, SettingsExamination, without_variables
+from smartdiet_assets.resources.access import RemoteAccess
 from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.resources.environment import Environment, read_environment
-from smartdiet_assets.resources.matomo import MatomoResource, build_matomo_resource
+from smartdiet_assets.resources.matomo import build_matomo_resource
 from smartdiet_assets.resources.matomo_examination import MATOMO
 from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.mongo_examination import MONGODB
 from smartdiet_assets.resources.postgres import build_postgres_resource
 from smartdiet_assets.resources.postgres_examination import POSTGRES
+from smartdiet_assets.resources.ssh_examination import examine_ssh
+from smartdiet_assets.resources.tunnel import keep_connections
 from smartdiet_assets.schema.model import Schema
 
 _MARKS = {"passed": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "not_examined": ("–", "dim")}
 _NAMES = {
-    "settings": "Settings", "schema": "Schema", "dagster": "Dagster", "mongodb": "MongoDB", "matomo": "Matomo",
-    "postgres": "PostgreSQL",
+    "settings": "Settings", "schema": "Schema", "dagster": "Dagster", "ssh": "SSH", "mongodb": "MongoDB",
+    "matomo": "Matomo", "postgres": "PostgreSQL",
 }  # fmt: skip
 #: As wide as the longest name of a part and a check.
 _LABEL_WIDTH = 27
@@ -76,7 +79,9 @@ def examine_all() -> Iterator[Finding]:
         yield from settings.examine_schema(environment.schema_files)
         config_folder = environment.schema_files[0].resolve().parent
         yield from examine_instance(config_folder, environment.connect_timeout)
-        yield from _examine_servers(environment, settings)
+        # One login serves all of them.
+        with keep_connections():
+            yield from _Servers(environment, settings).examine()
 
 
 def print_finding(console: Console, finding: Finding) -> None:
@@ -98,55 +103,79 @@ def print_summary(console: Console, report: DoctorReport) -> None:
     console.print(Text(text, style="bold"), soft_wrap=True, highlight=False)
 
 
-def _examine_servers(environment: Environment, settings: SettingsExamination) -> Iterator[Finding]:
-    schema = settings.schema
-    if _declares(schema, "mongodb"):
-        if unusable := settings.list_unusable("MONGODB"):
-            yield _skip(MONGODB, unusable)
-        else:
-            yield from _examine(MONGODB, build_mongo_resource, lambda mongo: examine_mongodb(mongo, schema))
-    matomo_answers = False
-    unusable = settings.list_unusable("MATOMO")
-    if _declares(schema, "matomo") and (environment.matomo_configured or unusable):
-        if unusable:
-            yield _skip(MATOMO, unusable)
-        else:
-            matomo_answers = True
-            for finding in _examine(MATOMO, build_matomo_resource, lambda matomo: examine_matomo(matomo, schema)):
-                matomo_answers &= not (finding.failed and finding.check == "connection")
+class _Servers:
+    """The configured servers, examined one after the other; the SSH server in front of several of them once."""
+
+    def __init__(self, environment: Environment, settings: SettingsExamination) -> None:
+        self._environment = environment
+        self._settings = settings
+        self._schema = settings.schema
+        #: Whether the SSH server can be used; None where nothing needed it so far.
+        self._ssh_usable: bool | None = None
+
+    def examine(self) -> Iterator[Finding]:
+        """Examine each server that a table is read from, and the one they are written to."""
+        schema = self._schema
+        if _declares(schema, "mongodb"):
+            yield from self._examine(
+                MONGODB, "MONGODB", build_mongo_resource, lambda mongo: examine_mongodb(mongo, schema)
+            )
+        matomo_answers = False
+        for finding in self._examine_matomo():
+            matomo_answers |= (finding.part, finding.check, finding.status) == (MATOMO.name, "connection", "passed")
+            yield finding
+        with ExitStack() as stack:
+            # It says which columns the tables have that mirror all of Matomo's.
+            matomo = None
+            if matomo_answers:
+                matomo = stack.enter_context(build_matomo_resource().process_config_and_initialize_cm())
+            yield from self._examine(
+                POSTGRES,
+                "POSTGRES",
+                build_postgres_resource,
+                lambda postgres: examine_postgres(postgres, schema, matomo),
+            )
+
+    def _examine_matomo(self) -> Iterator[Finding]:
+        schema = self._schema
+        if not _declares(schema, "matomo"):
+            return
+        if self._environment.matomo_configured or self._settings.list_unusable("MATOMO"):
+            yield from self._examine(
+                MATOMO, "MATOMO", build_matomo_resource, lambda matomo: examine_matomo(matomo, schema)
+            )
+        elif schema is not None:
+            yield MATOMO.skipped("connection", "Left out: neither MATOMO_HOST nor MATOMO_DATABASE is set.")
+
+    def _examine(
+        self, part: Part, server: str, build: Callable[[], Any], examine: Callable[[Any], Iterator[Finding]]
+    ) -> Iterator[Finding]:
+        """Open a resource as a run would, and examine the way to its server, and the server."""
+        if unusable := self._settings.list_unusable(server):
+            yield part.skipped("connection", f"Not examined: {', '.join(unusable)} cannot be used.")
+            return
+        try:
+            with build().process_config_and_initialize_cm() as resource:
+                yield from self._examine_way(resource)
+                if self._ssh_usable is False and isinstance(resource.access, RemoteAccess):
+                    yield skip_behind(part)
+                else:
+                    yield from examine(resource)
+        except SmartdietError as error:
+            yield part.failed("connection", f"{str(error).rstrip('.')}.")
+        except DagsterError as error:
+            # What Dagster says of a value quotes it.
+            yield part.failed("connection", f"Its settings cannot be used ({type(error).__name__}): see .env.example.")
+
+    def _examine_way(self, resource: Any) -> Iterator[Finding]:
+        if self._ssh_usable is None and isinstance(resource.access, RemoteAccess):
+            findings = []
+            for finding in examine_ssh(resource.access, resource.connect_timeout):
+                findings.append(finding)
                 yield finding
-    elif schema is not None and _declares(schema, "matomo"):
-        yield MATOMO.skipped("connection", "Left out: neither MATOMO_HOST nor MATOMO_DATABASE is set.")
-    if unusable := settings.list_unusable("POSTGRES"):
-        yield _skip(POSTGRES, unusable)
-    elif matomo_answers:
-        with build_matomo_resource().process_config_and_initialize_cm() as matomo:
-            yield from _examine_postgres(schema, matomo)
-    else:
-        yield from _examine_postgres(schema, None)
-
-
-def _examine_postgres(schema: Schema | None, matomo: MatomoResource | None) -> Iterator[Finding]:
-    yield from _examine(POSTGRES, build_postgres_resource, lambda postgres: examine_postgres(postgres, schema, matomo))
-
-
-def _examine(part: Part, build: Callable[[], Any], examine: Callable[[Any], Iterator[Finding]]) -> Iterator[Finding]:
-    """Open a resource as a run would, and examine its server."""
-    try:
-        opened: AbstractContextManager[Any] = build().process_config_and_initialize_cm()
-        with opened as resource:
-            yield from examine(resource)
-    except SmartdietError as error:
-        yield part.failed("connection", f"{str(error).rstrip('.')}.")
-    except DagsterError as error:
-        # What Dagster says of a value quotes it.
-        yield part.failed("connection", f"Its settings cannot be used ({type(error).__name__}): see .env.example.")
+            self._ssh_usable = not any(finding.failed for finding in findings)
 
 
 def _declares(schema: Schema | None, source: str) -> bool:
     """Whether a table comes from a source; without a schema it may."""
     return schema is None or any(table.source == source for table in schema.tables.values())
-
-
-def _skip(part: Part, unusable: Sequence[str]) -> Finding:
-    return part.skipped("connection", f"Not examined: {', '.join(unusable)} cannot be used.")

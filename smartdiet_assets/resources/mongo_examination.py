@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pymongo
 from pymongo.errors import PyMongoError
 
+from smartdiet_assets.resources.access import choose_prefix
 from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
@@ -55,7 +56,7 @@ def fetch_facts(mongo: MongoResource) -> MongoFacts:
             hello = admin.command("hello")
             answered = datetime.now(UTC)
     except PyMongoError as error:
-        raise translate_mongo_error(error, action) from None
+        raise translate_mongo_error(error, action, prefix=choose_prefix(mongo.access)) from None
     return MongoFacts(
         version=tuple(version[:3]),
         has_streams="setName" in hello or hello.get("msg") == "isdbgrid",
@@ -79,7 +80,7 @@ def fetch_collections(mongo: MongoResource) -> frozenset[str]:
             return frozenset(database.list_collection_names(authorizedCollections=True, nameOnly=True))
     except PyMongoError as error:
         action = f"listing the collections of the database {mongo.database} of {mongo.describe()}"
-        raise translate_mongo_error(error, action) from None
+        raise translate_mongo_error(error, action, prefix=choose_prefix(mongo.access)) from None
 
 
 def judge_server(facts: MongoFacts) -> Finding:

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from smartdiet_assets.errors import DatabaseNotFoundError, PermissionDeniedError, SmartdietError
+from smartdiet_assets.errors import DatabaseNotFoundError, ForwardingDeniedError, PermissionDeniedError, SmartdietError
 from smartdiet_assets.resources.checking import Finding, Part
 
 POSTGRES = Part("postgres")
@@ -215,7 +215,7 @@ def compose_access(error: SmartdietError, database: str, user: str) -> list[str]
     """Compose what lets the user connect, for an administrator to run; none where no statement can."""
     if isinstance(error, DatabaseNotFoundError):
         return [_spell("CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0", database, user)]
-    if isinstance(error, PermissionDeniedError):
+    if isinstance(error, PermissionDeniedError) and not isinstance(error, ForwardingDeniedError):
         return [_spell("GRANT CONNECT ON DATABASE {} TO {}", database, user)]
     return []
 

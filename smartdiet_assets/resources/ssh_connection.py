@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from smartdiet_assets.errors import (
+    ForwardingDeniedError,
     ForwardingFailedError,
-    PermissionDeniedError,
     ServerUnreachableError,
     SmartdietError,
     TerminalError,
@@ -74,7 +74,7 @@ class SshConnection:
         """Find out whether the SSH server can connect to a host and port.
 
         Raises:
-            SmartdietError: as `ensure`, ForwardingFailedError: nothing answers there, PermissionDeniedError: the SSH
+            SmartdietError: as `ensure`, ForwardingFailedError: nothing answers there, ForwardingDeniedError: the SSH
                 server does not allow it.
         """
         self._open_channel(host, port, patient=True).close()
@@ -134,7 +134,7 @@ class SshConnection:
             )
         except paramiko.ChannelException as error:
             if error.code == _PROHIBITED:
-                raise PermissionDeniedError(
+                raise ForwardingDeniedError(
                     f"the {self._access.describe()} does not allow connections to {host}:{port}; allow it there "
                     "(AllowTcpForwarding, PermitOpen, the options of the key)"
                 ) from None
