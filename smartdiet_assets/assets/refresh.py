@@ -52,6 +52,25 @@ class RefreshPostgresConfig(RefreshConfig):
     """What a refresh of PostgreSQL can be asked."""
 
     to: Literal["local", "remote"] = Field(default="remote", description="Which database is written over.")
+    include_tables: list[str] = Field(
+        default=[], description="Only these tables, names or patterns; none stands for POSTGRES_INCLUDE_TABLES."
+    )
+    exclude_tables: list[str] = Field(
+        default=[], description="Tables that stay as they are in the target (POSTGRES_EXCLUDE_TABLES)."
+    )
+    include_schemas: list[str] = Field(default=[], description="Only these schemas (POSTGRES_INCLUDE_SCHEMAS).")
+    exclude_schemas: list[str] = Field(default=[], description="Not these schemas (POSTGRES_EXCLUDE_SCHEMAS).")
+    exclude_data: list[str] = Field(
+        default=[], description="Tables that are made and left empty (POSTGRES_EXCLUDE_DATA_TABLES)."
+    )
+    sample: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Percentage of each table to copy, besides every row that a copied one refers to "
+        "(POSTGRES_DATA_SAMPLE_PERCENT).",
+    )
+    remove_extra: bool = Field(default=False, description="Remove from the target what the source does not have.")
 
 
 ConfigT = TypeVar("ConfigT", bound=RefreshConfig)
@@ -70,7 +89,7 @@ def build_refresh_jobs(schema: Schema) -> list[dg.JobDefinition]:
     def open_postgres(config: RefreshPostgresConfig) -> "AbstractContextManager[Refresh]":
         from smartdiet_assets.operations.refresh.postgres_refresh import open_postgres_refresh
 
-        return open_postgres_refresh(to=config.to)
+        return open_postgres_refresh(**config.model_dump(exclude={"target_name", "dry_run"}))
 
     @dg.op(name="copy_mongo", out=dg.Out(dg.Nothing), retry_policy=_RETRY_POLICY)
     def copy_mongo(context: dg.OpExecutionContext, config: RefreshMongoConfig) -> Iterator[dg.Output[None]]:

@@ -101,11 +101,39 @@ def mongo(
 
 @refresh.command()
 @_takes_request("remote")
-def postgres(request: Request) -> None:
-    """Copy every table of the local PostgreSQL database into the remote one."""
+@click.option("--include", multiple=True, metavar="TABLE", help="Only these tables, with what they need.")
+@click.option("--exclude", multiple=True, metavar="TABLE", help="Not these; they stay as they are in the target.")
+@click.option("--include-schema", multiple=True, metavar="SCHEMA", help="Only these schemas.")
+@click.option("--exclude-schema", multiple=True, metavar="SCHEMA", help="Not these.")
+@click.option("--exclude-data", multiple=True, metavar="TABLE", help="Make these tables, and leave them empty.")
+@click.option(
+    "--sample",
+    type=click.FloatRange(0, 100, min_open=True),
+    metavar="PERCENT",
+    help="Copy this share of each table, and every row that a copied one refers to.",
+)
+@click.option("--remove-extra", is_flag=True, help="Remove from the target what the source does not have.")
+def postgres(request: Request, sample: float | None, remove_extra: bool, **names: tuple[str, ...]) -> None:
+    """Copy every table of the local PostgreSQL database into the remote one, with all that belongs to them.
+
+    Lists are names or patterns with commas, of tables with or without their schema; without an option, the variables
+    POSTGRES_INCLUDE_TABLES, POSTGRES_EXCLUDE_TABLES, POSTGRES_INCLUDE_SCHEMAS, POSTGRES_EXCLUDE_SCHEMAS,
+    POSTGRES_EXCLUDE_DATA_TABLES and POSTGRES_DATA_SAMPLE_PERCENT hold.
+    """
+    from smartdiet_assets.operations.refresh.patterns import split_names
     from smartdiet_assets.operations.refresh.postgres_refresh import open_postgres_refresh
 
-    _carry_out(open_postgres_refresh(to=request.to), request)
+    opened = open_postgres_refresh(
+        to=request.to,
+        include_tables=split_names(names["include"]),
+        exclude_tables=split_names(names["exclude"]),
+        include_schemas=split_names(names["include_schema"]),
+        exclude_schemas=split_names(names["exclude_schema"]),
+        exclude_data=split_names(names["exclude_data"]),
+        sample=sample,
+        remove_extra=remove_extra,
+    )
+    _carry_out(opened, request)
 
 
 def _carry_out(opened: "AbstractContextManager[Refresh]", request: Request) -> None:

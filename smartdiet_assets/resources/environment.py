@@ -36,6 +36,11 @@ class Environment(BaseModel):
         transfer_destination: where the PostgreSQL is that holds the mirror, likewise.
         postgres_ssl_mode: libpq's `sslmode`; "" leaves it to libpq.
         postgres_ssl_ca: file of the certificate authority.
+        postgres_data_sample_percent: share of each table that `refresh postgres` copies.
+        postgres_include_tables: names or patterns of the tables that `refresh postgres` copies; none stands for all.
+        postgres_exclude_data_tables: tables that `refresh postgres` makes, and leaves empty.
+        max_dump_size_mb: of the replaced tool; without effect, for nothing is dumped.
+        remote_postgres_path: of the replaced tool; without effect, for no file is sent.
         remote_server_url: host name or address of the SSH server.
         remote_server_key_file: file of the private key to log in with, "" for none.
         remote_server_agent: whether keys of the SSH agent are tried; without a password and a key file they are anyway.
@@ -74,6 +79,14 @@ class Environment(BaseModel):
     postgres_ssl_ca: str = ""
     postgres_ssl_cert: str = ""
     postgres_ssl_key: str = ""
+    postgres_data_sample_percent: float = 100.0
+    postgres_include_tables: tuple[str, ...] = ()
+    postgres_exclude_tables: tuple[str, ...] = ()
+    postgres_include_schemas: tuple[str, ...] = ()
+    postgres_exclude_schemas: tuple[str, ...] = ()
+    postgres_exclude_data_tables: tuple[str, ...] = ()
+    max_dump_size_mb: str = ""
+    remote_postgres_path: str = ""
     remote_server_url: str = ""
     remote_server_port: int = 22
     remote_server_user: str = ""

@@ -53,6 +53,16 @@ def _read_positive(text: str) -> int:
     return number
 
 
+def _read_percent(text: str) -> float:
+    if not 0 < (percent := float(text)) <= 100:
+        raise ValueError
+    return percent
+
+
+def _read_names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
 def _read_connect_timeout(text: str) -> float:
     # libpq takes anything shorter for 2 seconds.
     return _read_seconds(text, 2)
@@ -140,6 +150,18 @@ VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "POSTGRES_SSL_CA": ("postgres_ssl_ca", _read_text, "a path"),
     "POSTGRES_SSL_CERT": ("postgres_ssl_cert", _read_text, "a path"),
     "POSTGRES_SSL_KEY": ("postgres_ssl_key", _read_text, "a path"),
+    "POSTGRES_DATA_SAMPLE_PERCENT": (
+        "postgres_data_sample_percent",
+        _read_percent,
+        "a number above 0, 100 at most",
+    ),
+    "POSTGRES_INCLUDE_TABLES": ("postgres_include_tables", _read_names, "names with commas between them"),
+    "POSTGRES_EXCLUDE_TABLES": ("postgres_exclude_tables", _read_names, "names with commas between them"),
+    "POSTGRES_INCLUDE_SCHEMAS": ("postgres_include_schemas", _read_names, "names with commas between them"),
+    "POSTGRES_EXCLUDE_SCHEMAS": ("postgres_exclude_schemas", _read_names, "names with commas between them"),
+    "POSTGRES_EXCLUDE_DATA_TABLES": ("postgres_exclude_data_tables", _read_names, "names with commas between them"),
+    "MAX_DUMP_SIZE_MB": ("max_dump_size_mb", _read_text, "anything"),
+    "REMOTE_POSTGRES_PATH": ("remote_postgres_path", _read_text, "anything"),
     "REMOTE_SERVER_URL": (
         "remote_server_url",
         _read_server,

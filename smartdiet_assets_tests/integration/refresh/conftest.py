@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pymongo import MongoClient
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
+from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.resources.environment import VARIABLES
+from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair, create_database, drop_database
 from smartdiet_assets_tests.integration.refresh.refreshed import Mongo, Pair
 from smartdiet_assets_tests.ssh_servers import PASSWORD, USER, InProcessSshServer
 
@@ -50,3 +53,14 @@ def configured(filled: Pair, ssh_server: InProcessSshServer, monkeypatch: pytest
     }.items():
         monkeypatch.setenv(name, value)
     return filled
+
+
+@pytest.fixture
+def postgres_pair(postgres_server: EmbeddedPostgres, postgres_database: str) -> Iterator[PostgresPair]:
+    """Two PostgreSQL databases, both empty."""
+    source = str(psycopg.conninfo.conninfo_to_dict(postgres_database)["dbname"])
+    pair = PostgresPair(postgres_server, source, f"{source}_target")
+    with psycopg.connect(postgres_server.dsn(), autocommit=True) as admin:
+        create_database(admin, pair.target_name)
+        yield pair
+        drop_database(admin, pair.target_name)

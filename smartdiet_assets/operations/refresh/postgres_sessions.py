@@ -1,0 +1,184 @@
+"""The two transactions of a PostgreSQL refresh: one that only reads the source, one that does everything in the target.
+
+Here: what they set for themselves, the locks that keep others' writes out, and the boundary where driver errors become
+ours. Not here: what is read and written.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import Connection, errors, sql
+from psycopg.rows import tuple_row
+
+from smartdiet_assets.errors import LoadConflictError, RefreshError, SmartdietError
+from smartdiet_assets.load.advisory import LOCK_CLASS, build_lock_number, try_lock_tables
+from smartdiet_assets.resources.postgres import PostgresResource
+from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+
+#: Seconds to wait for the end of another refresh, or of a run that mirrors into a table.
+LOCK_TIMEOUT = 60.0
+#: The second number of the advisory lock of a refresh; no table can have this name.
+_REFRESH_LOCK = "\0refresh"
+# A refresh takes as long as it takes, and its names are all qualified.
+_SETTINGS = """\
+SELECT set_config(name, value, true)
+FROM (
+  VALUES
+    ('search_path', ''), ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+    ('transaction_timeout', '0'), ('lock_timeout', '60s'), ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'),
+    ('extra_float_digits', '3'), ('row_security', 'off'), ('check_function_bodies', 'off'), ('jit', 'off'),
+    ('default_tablespace', ''), ('default_table_access_method', 'heap'), ('bytea_output', 'hex'), ('TimeZone', 'UTC')
+) AS wanted (name, value)
+WHERE name IN (SELECT s.name FROM pg_catalog.pg_settings AS s)"""
+_MEMORY = """\
+SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting('maintenance_work_mem')), 268435456)
+  / 1024 || 'kB', true)"""
+#: Errors of a statement that makes something: their text names objects, and no row was looked at.
+_SPEAKING_CLASSES = ("42", "0A", "2B", "58P01")
+
+
+@contextmanager
+def open_source(resource: PostgresResource) -> Iterator[Connection[Any]]:
+    """Open a transaction that sees the source as it is at its first statement, and cannot write to it."""
+    connection = resource.connect()
+    try:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        connection.execute(_SETTINGS.encode())
+        yield connection
+        connection.rollback()
+    finally:
+        connection.close()
+
+
+@contextmanager
+def open_target(resource: PostgresResource) -> Iterator[Connection[Any]]:
+    """Open the transaction that refreshes the target; left without `commit`, nothing has happened."""
+    connection = resource.connect()
+    try:
+        connection.execute(_SETTINGS.encode())
+        connection.execute(_MEMORY.encode())
+        yield connection
+    finally:
+        connection.close()
+
+
+def fetch(connection: Connection[Any], query: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+    """Run a query and return its rows."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return cursor.execute(query.encode(), parameters, prepare=False).fetchall()
+
+
+def make(connection: Connection[Any], statement: str, label: str, action: str = "making it") -> None:
+    """Run a statement that the catalogue of the source or target gave, or that names only objects.
+
+    Raises:
+        SmartdietError: it failed; the target is as it was.
+    """
+    try:
+        connection.execute(statement.encode(), prepare=False)
+    except psycopg.Error as error:
+        raise explain(error, action, label) from None
+
+
+def explain(error: psycopg.Error, action: str, label: str = "") -> SmartdietError:
+    """Choose our error for a failed step, with the server's words where these can only be names of objects."""
+    state = error.sqlstate or ""
+    primary = error.diag.message_primary
+    known = translate_postgres_error(error, action, label)
+    if primary and state.startswith(_SPEAKING_CLASSES) and state != "42501":
+        return RefreshError(f"{label}: {action} failed: {primary}; nothing was written")
+    if state == "53200":
+        return RefreshError(
+            f"{label}: {action} failed: the server has no room for so many locks or so much memory; raise "
+            "max_locks_per_transaction there, or refresh some schemas at a time; nothing was written"
+        )
+    if state == "42501" and primary:
+        return type(known)(f"{label}: {action} failed: {primary}; the user must own what is replaced and its schema")
+    return known
+
+
+def lock_source(connection: Connection[Any], tables: Sequence[str]) -> None:
+    """Keep the source's tables as they are made until the end of the transaction; writers are not held up."""
+    if tables:
+        connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
+
+
+def lock_target(connection: Connection[Any], mirrored: Sequence[str], wait: Callable[[str], None]) -> None:
+    """Keep other refreshes, and runs that mirror into the tables, out until the end of the transaction.
+
+    Args:
+        mirrored: names of tables, as the mirror locks them.
+        wait: told once what is waited for.
+
+    Raises:
+        LoadConflictError: one of them took longer than `LOCK_TIMEOUT`.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    told = False
+    number = build_lock_number(_REFRESH_LOCK)
+    while True:
+        connection.execute("SAVEPOINT locks")
+        row = connection.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCK_CLASS, number]).fetchone()
+        refreshing = not (row and row[0])
+        if not refreshing and try_lock_tables(connection, mirrored):
+            connection.execute("RELEASE SAVEPOINT locks")
+            return
+        # Locks held while waiting for others lead to deadlocks.
+        connection.execute("ROLLBACK TO SAVEPOINT locks")
+        who = "another refresh writes to the target" if refreshing else "a run mirrors into a table of the target"
+        if time.monotonic() > deadline:
+            raise LoadConflictError(
+                f"{who}, and did for longer than {LOCK_TIMEOUT:.0f} s; nothing was written, try again"
+            )
+        if not told:
+            wait(f"Waiting: {who}.")
+            told = True
+        time.sleep(0.5)
+
+
+def lock_tables_exclusively(
+    connection: Connection[Any], tables: Sequence[str], wait: Callable[[str], None], *, patience: float, attempt: float
+) -> None:
+    """Shut everybody out of tables until the end of the transaction.
+
+    Who reads one is waited for `attempt` seconds at a time, in which new readers wait too; between the attempts
+    everybody goes on.
+
+    Raises:
+        LoadConflictError: there was always a reader for `patience` seconds.
+    """
+    if not tables:
+        return
+    deadline = time.monotonic() + patience
+    told = False
+    statement = f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE"
+    while True:
+        connection.execute("SAVEPOINT swap")
+        connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{round(attempt * 1000)}ms"])
+        try:
+            connection.execute(statement.encode())
+        except (errors.LockNotAvailable, errors.DeadlockDetected):
+            connection.execute("ROLLBACK TO SAVEPOINT swap")
+        except psycopg.Error as error:
+            raise explain(error, "locking the old tables") from None
+        else:
+            connection.execute("RELEASE SAVEPOINT swap")
+            return
+        if time.monotonic() > deadline:
+            raise LoadConflictError(
+                f"somebody had a table of the target in use for {patience:.0f} s without a pause; nothing was "
+                "written, try again when the long transactions there are over"
+            )
+        if not told:
+            wait("Everything is loaded; waiting for those who read the old tables.")
+            told = True
+        time.sleep(min(1.0, attempt))
+
+
+def quote(*parts: str) -> str:
+    """Quote a name for a statement."""
+    return sql.Identifier(*parts).as_string(None)
