@@ -32,7 +32,11 @@ def build_doctor_job(schema: Schema, environment: Environment) -> dg.JobDefiniti
         from smartdiet_assets.resources.postgres_examination import POSTGRES
 
         matomo = resources.matomo if with_matomo else None
-        return examine_way(POSTGRES, resources.postgres, lambda: examine_postgres(resources.postgres, schema, matomo))
+        return examine_way(
+            POSTGRES,
+            resources.postgres,
+            lambda: examine_postgres(resources.postgres, schema, matomo, with_matomo=with_matomo),
+        )
 
     def examine_mongodb(resources: Any) -> Iterator[Finding]:
         from smartdiet_assets.checks.examination import examine_mongodb, examine_way

@@ -68,13 +68,18 @@ def examine_matomo(matomo: MatomoResource, schema: Schema | None) -> Iterator[Fi
 
 
 def examine_postgres(
-    postgres: PostgresResource, schema: Schema | None, matomo: MatomoResource | None = None
+    postgres: PostgresResource,
+    schema: Schema | None,
+    matomo: MatomoResource | None = None,
+    *,
+    with_matomo: bool = True,
 ) -> Iterator[Finding]:
     """Examine PostgreSQL and the live tables.
 
     Args:
         schema: None where there is none to examine the tables by.
         matomo: says which columns the tables have that mirror all of Matomo's; None leaves those out.
+        with_matomo: whether the tables of Matomo are mirrored here at all.
     """
     try:
         connection = postgres.connect()
@@ -85,7 +90,7 @@ def examine_postgres(
         return
     try:
         with connection:
-            yield from _examine_postgres(postgres, connection, schema, matomo)
+            yield from _examine_postgres(postgres, connection, schema, matomo, with_matomo=with_matomo)
     except (SmartdietError, psycopg.Error) as error:
         fault = translate_postgres_error(error, f"asking {postgres.describe()}", prefix=choose_prefix(postgres.access))
         yield POSTGRES.failed("connection", _spell(fault))
@@ -165,7 +170,12 @@ def _examine_matomo(matomo: MatomoResource, schema: Schema | None) -> Iterator[F
 
 
 def _examine_postgres(
-    postgres: PostgresResource, connection: Connection, schema: Schema | None, matomo: MatomoResource | None
+    postgres: PostgresResource,
+    connection: Connection,
+    schema: Schema | None,
+    matomo: MatomoResource | None,
+    *,
+    with_matomo: bool,
 ) -> Iterator[Finding]:
     # A question that is refused must not end those after it. Who does not answer one to the catalogue soon is away.
     connection.autocommit = True
@@ -184,7 +194,9 @@ def _examine_postgres(
         yield POSTGRES.skipped(_REST, _NO_SCHEMA)
         return
     whole, left_out = _extend_matomo_tables(schema, matomo)
-    if left_out:
+    if not with_matomo:
+        left_out = [name for name, table in schema.tables.items() if table.source == "matomo"]
+    elif left_out:
         names = ", ".join(left_out)
         yield POSTGRES.skipped("tables", f"Not examined: {names}, whose columns are Matomo's, which cannot be asked.")
     tables = [table for name, table in whole.tables.items() if name not in left_out]

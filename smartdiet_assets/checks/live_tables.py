@@ -131,8 +131,8 @@ def _judge_indexes(schema: Schema, live: Mapping[str, LiveTable]) -> Iterator[Fi
     if statements:
         yield POSTGRES.warned(
             "indexes",
-            f"{len(statements)} declared indexes are missing, {keys} of them on foreign keys ({', '.join(lacking)}):"
-            f" deleting a parent's row scans the table. smartdiet sync {' '.join(lacking)} builds them, or run:",
+            f"{_count(len(statements), 'declared index')} missing in {', '.join(lacking)}, {keys} on a foreign key,"
+            f" where deleting a parent's row scans the table: smartdiet sync {' '.join(lacking)}, or run",
             statements=statements,
         )
     elif live:
@@ -156,10 +156,14 @@ def _examine_invalid(connection: Connection, names: Sequence[str]) -> Iterator[F
     if statements:
         yield POSTGRES.warned(
             "invalid indexes",
-            f"{len(statements)} indexes are not valid, left by a CREATE INDEX CONCURRENTLY that failed: they slow every"
-            " write and help no read.",
+            f"{_count(len(statements), 'index')} not valid, left by a CREATE INDEX CONCURRENTLY that failed: such an"
+            " index slows every write and helps no read.",
             statements=statements,
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'es are' if number > 1 else ' is'}"
 
 
 def _spell(statement: sql.Composed) -> str:

@@ -107,11 +107,11 @@ class _Servers:
     """The configured servers, examined one after the other; the SSH server in front of several of them once."""
 
     def __init__(self, environment: Environment, settings: SettingsExamination) -> None:
-        self._environment = environment
         self._settings = settings
         self._schema = settings.schema
         #: Whether the SSH server can be used; None where nothing needed it so far.
         self._ssh_usable: bool | None = None
+        self._with_matomo = environment.matomo_configured or bool(settings.list_unusable("MATOMO"))
 
     def examine(self) -> Iterator[Finding]:
         """Examine each server that a table is read from, and the one they are written to."""
@@ -133,14 +133,14 @@ class _Servers:
                 POSTGRES,
                 "POSTGRES",
                 build_postgres_resource,
-                lambda postgres: examine_postgres(postgres, schema, matomo),
+                lambda postgres: examine_postgres(postgres, schema, matomo, with_matomo=self._with_matomo),
             )
 
     def _examine_matomo(self) -> Iterator[Finding]:
         schema = self._schema
         if not _declares(schema, "matomo"):
             return
-        if self._environment.matomo_configured or self._settings.list_unusable("MATOMO"):
+        if self._with_matomo:
             yield from self._examine(
                 MATOMO, "MATOMO", build_matomo_resource, lambda matomo: examine_matomo(matomo, schema)
             )

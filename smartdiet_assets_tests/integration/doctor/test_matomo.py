@@ -115,6 +115,8 @@ def test_where_nothing_says_where_matomo_is_it_is_left_out(configured: Matomo, m
     [found] = faults()
     assert (found.part, found.status) == ("matomo", "not_examined")
     assert "neither MATOMO_HOST nor MATOMO_DATABASE is set" in found.sentence
+    configured.postgres.execute("DROP TABLE matomo_log_link_visit_action")
+    assert faults() == [found], "its tables are not missed"
 
 
 def test_tables_with_every_column_of_matomo_need_matomo_to_be_compared(

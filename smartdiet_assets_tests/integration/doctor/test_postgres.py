@@ -131,7 +131,7 @@ def test_an_index_of_a_foreign_key_that_was_dropped_is_a_finding(faults: Examine
     [found] = faults()
     assert (found.check, found.status) == ("indexes", "warning")
     assert found.statements == ('CREATE INDEX "people_team_id_idx" ON "public"."people" ("team_id");',)
-    assert "1 of them on foreign keys (people)" in found.sentence
+    assert "1 declared index is missing in people, 1 on a foreign key" in found.sentence
     postgres.execute(found.statements[0])
     assert faults() == []
 
