@@ -1,11 +1,14 @@
 """`smartdiet infer`."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from smartdiet_assets.commands.session import Session
-from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.errors import ConfigurationError, SmartdietError
+
+_SAMPLE = 1_000
 
 
 @click.command()
@@ -21,6 +24,7 @@ def infer(session: Session, collection: str, sample: int | None, everything: boo
     Looks at documents picked at random, the oldest and the newest; prints names, types, shares and counts, never a
     value. The entry was loaded with the file and tried on the documents before it is printed.
     """
+    from smartdiet_assets.operations.connections import connect_postgres
     from smartdiet_assets.operations.infer.run import infer_collection, write_entry
     from smartdiet_assets.operations.reports import open_console
     from smartdiet_assets.resources.mongo import build_mongo_resource
@@ -28,11 +32,22 @@ def infer(session: Session, collection: str, sample: int | None, everything: boo
     if everything and sample is not None:
         raise ConfigurationError("--sample and --all exclude each other")
     files = [Path(path) for path in session.environment.schema_files]
-    with build_mongo_resource().process_config_and_initialize_cm() as mongo:
-        inferred = infer_collection(
-            mongo.open_database(), collection, files, sample=None if everything else sample or 1_000, table=table
-        )
     errors = open_console(errors=True)
+    with ExitStack() as stack:
+        mongo = stack.enter_context(build_mongo_resource().process_config_and_initialize_cm())
+        try:
+            target = stack.enter_context(connect_postgres())
+        except SmartdietError:
+            errors.print("PostgreSQL cannot be asked which documents are rows; their collections tell instead.")
+            target = None
+        inferred = infer_collection(
+            mongo.open_database(),
+            collection,
+            files,
+            sample=None if everything else sample or _SAMPLE,
+            table=table,
+            target=target,
+        )
     if append:
         write_entry(inferred, files[0])
         errors.print(f"Added {', '.join(inferred.tables)} to {files[0]}.", markup=False, highlight=False)

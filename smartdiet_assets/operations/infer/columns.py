@@ -7,7 +7,7 @@ Not here: the tables (`planning`), types (`column_types`), names (`naming`).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from smartdiet_assets.operations.infer.column_types import decide_type, describe_shares
+from smartdiet_assets.operations.infer.column_types import decide_type, describe_share, describe_shares
 from smartdiet_assets.operations.infer.item_keys import ItemKey, find_item_key
 from smartdiet_assets.operations.infer.naming import (
     Names,
@@ -27,6 +27,8 @@ _MOST_NAMED = 40
 _FEW_NAMES, _SPARSE = 12, 0.25
 #: From so many columns on, sub-documents stay whole.
 _MOST_COLUMNS = 400
+#: A field that fewer documents have is worth a word.
+_RARE = 0.02
 _DISCRIMINATORS = ("__t", "_t", "_cls", "_class")
 _VERSION_KEY = "__v"
 
@@ -49,6 +51,7 @@ class Fields:
         references: what the ids of each path turned out to be.
         complete: every document was read.
         prefix: what the paths of `references` begin with, for items.
+        total: documents (or items) seen.
     """
 
     names: Names
@@ -56,6 +59,7 @@ class Fields:
     complete: bool
     in_items: bool = False
     prefix: str = ""
+    total: int = 0
     columns: list[PlannedColumn] = field(default_factory=list)
     arrays: list[ArrayPlan] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
@@ -64,7 +68,7 @@ class Fields:
 
     def plan(self, seen: Observed, skip: Callable[[str], bool]) -> None:
         """Plan all fields seen, but those skipped by name; remarks about fields come last."""
-        values = 0
+        values, self.total = 0, seen.kinds[OBJECT]
         for name, inner in seen.fields.items():
             if skip(name):
                 continue
@@ -133,7 +137,17 @@ class Fields:
 
     def _plan_column(self, path: str, seen: Observed) -> None:
         decision = decide_type(seen, complete=self.complete)
-        column = PlannedColumn("", decision.sql_type, on_invalid=decision.on_invalid, remarks=list(decision.remarks))
+        column = PlannedColumn(
+            "",
+            decision.sql_type,
+            presence=seen.count / self.total,
+            on_invalid=decision.on_invalid,
+            remarks=list(decision.remarks),
+        )
+        if seen.count <= _RARE * self.total:
+            column.remarks.append(
+                f"in {describe_share(seen.count, self.total)} of the {'items' if self.in_items else 'documents'}"
+            )
         if OBJECT in seen.kinds and decision.sql_type == "JSONB" and len(seen.kinds) == 1:
             column.remarks = ["a map whose keys are data, or too many: kept as it is"]
         reference = self.references.get(self.prefix + path)

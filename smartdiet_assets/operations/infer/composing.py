@@ -13,7 +13,7 @@ from smartdiet_assets.operations.infer.plan import Plan, PlannedColumn, PlannedT
 from smartdiet_assets.schema.model import DOCUMENT_ID
 
 _WIDTH = 120
-_PLAIN = re.compile(r"\w+(\(\w+\))?( \w+)*")
+_PLAIN = re.compile(r"\w+(\(\w+\))?([ .]\w+)*")
 
 
 def compose_entry(plan: Plan, indent: int = 2) -> str:

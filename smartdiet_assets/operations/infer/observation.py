@@ -7,7 +7,7 @@ over a whole collection. Not here: reading documents (`reading`), what follows (
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -41,9 +41,13 @@ _LONGEST_ID = 64
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is kept while observing: different ids of one path, and the zones to look for midnights in."""
+    """How much is kept while observing: different ids of one path, and the zones to look for midnights in.
+
+    `item_ids` is for the items of arrays: only where each of them is known to be found, a foreign key rejects none.
+    """
 
     ids: int = 1_000
+    item_ids: int = 1_000
     zones: tuple[str, ...] = ZONES
 
 
@@ -145,7 +149,7 @@ class Observed:
 
     def _add_items(self, array: list[Any]) -> None:
         if self.items is None:
-            self.items = Observed(self.limits, self.level + 1)
+            self.items = Observed(replace(self.limits, ids=self.limits.item_ids), self.level + 1)
         for item in array:
             self.items.add(item)
         if len(array) > 1 and _has_repeats(array):

@@ -14,6 +14,7 @@ class PlannedColumn:
 
     Attributes:
         foreign_key: as the file spells it, `table(column)`; "" for none.
+        presence: share of the documents seen that have a value here, where that is known.
         remarks: sentences for a comment.
         left_out: written as a comment only.
     """
@@ -27,6 +28,7 @@ class PlannedColumn:
     foreign_key: str = ""
     on_missing_parent: str = ""
     on_invalid: str = ""
+    presence: float | None = None
     remarks: list[str] = field(default_factory=list)
     left_out: bool = False
 

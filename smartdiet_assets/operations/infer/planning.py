@@ -92,6 +92,8 @@ def build_plan(root: Observed, subject: Subject, references: Mapping[str, Refere
     skipped = {DOCUMENT_ID, *filter(None, (dates.created, dates.updated))}
     fields.plan(root, skipped.__contains__)
     main.columns += fields.columns
+    if always := [c.name for c in fields.columns if c.presence == 1 and not c.left_out]:
+        main.remarks.append(f"in every document seen, which is no promise, so may be NULL: {', '.join(always)}")
     main.remarks += fields.remarks
     plan = Plan(main)
     for array in fields.arrays:
@@ -202,7 +204,7 @@ def _plan_key(
             key.sql_type, key.on_invalid = "VARCHAR", ""
             key.foreign_key = f"{reference.parent.table}({reference.parent.column})"
         elif reference.declare:
-            key.remarks.append("no foreign key, for it would reject the items of the others")
+            key.remarks.append("no foreign key, which would reject the items whose parent is missing")
     if array.key.field and not complete:
         key.remarks.append("tells the items of each document in the sample apart; of two alike, the first would show")
     return key

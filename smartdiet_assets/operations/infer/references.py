@@ -38,6 +38,7 @@ class Candidate:
     Attributes:
         found: by parent, how many of the ids looked up there were found.
         asked: how many were looked up there.
+        rows: of the ids of items looked up, how many are rows of the table chosen; None where nothing tells.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Candidate:
     plain_text: bool = False
     found: dict[Parent, int] = field(default_factory=dict)
     asked: dict[Parent, int] = field(default_factory=dict)
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Reference:
     Attributes:
         parent: where most of them are; None where they are nowhere.
         declare: whether that is enough for a foreign key.
-        whole: whether each id of the place was looked up and found.
+        whole: whether no id is known to dangle and, where every document was read, each was looked up.
     """
 
     parent: Parent | None
@@ -87,13 +89,18 @@ def nominate(candidate: Candidate) -> Parent | None:
     return min(found, key=lambda parent: _rank(candidate, parent), default=None)
 
 
-def judge(candidate: Candidate) -> Reference | None:
-    """Judge what was found; None where nothing speaks for a reference."""
+def judge(candidate: Candidate, *, complete: bool) -> Reference | None:
+    """Judge what was found; None where nothing speaks for a reference.
+
+    Args:
+        complete: every document was read, so that an array's items are asked for without a doubt.
+    """
     parent = nominate(candidate)
     if parent is None:
         return None
     found, asked = candidate.found[parent], candidate.asked[parent]
-    whole = found == asked == len(candidate.ids) and not candidate.ids_dropped
+    all_asked = asked == len(candidate.ids) and not candidate.ids_dropped
+    whole = found == asked and (all_asked or not complete) and candidate.rows in (None, found)
     if candidate.plain_text and (found < asked or asked < _FEW):
         return None
     share = f"{describe_share(found, asked)} of {asked:,} id{'s' if asked > 1 else ''} are in"
@@ -103,7 +110,9 @@ def judge(candidate: Candidate) -> Reference | None:
         return Reference(parent, False, whole, f"{share} {parent.collection}, which no table mirrors")
     if found < ENOUGH * asked:
         return Reference(parent, False, whole, f"{share} {parent.table}: too few for a foreign key")
-    return Reference(parent, True, whole, f"{share} {parent.table}")
+    lacking = candidate.rows is not None and candidate.rows < found
+    rows = f", {candidate.rows:,} of them as rows" if lacking else ""
+    return Reference(parent, True, whole, f"{share} {parent.table}{rows}")
 
 
 def combine(references: Sequence[Reference | None]) -> Reference | None:

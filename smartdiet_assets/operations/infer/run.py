@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
+
+from psycopg import Connection
 
 from smartdiet_assets.errors import ConfigurationError, SchemaFileError
 from smartdiet_assets.operations.infer.composing import compose_entry
@@ -25,6 +28,7 @@ from smartdiet_assets.operations.infer.reading import (
     stream_documents,
 )
 from smartdiet_assets.operations.infer.references import Parent, judge, list_candidates, list_parents
+from smartdiet_assets.operations.infer.rows import count_parent_rows
 from smartdiet_assets.operations.infer.verification import count_rejects, describe_rejects, mend_plan
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
@@ -61,6 +65,7 @@ def infer_collection(
     *,
     sample: int | None = 1_000,
     table: str = "",
+    target: Connection[Any] | None = None,
 ) -> Inferred:
     """Infer the entry of a collection, beside the tables that files declare.
 
@@ -68,6 +73,7 @@ def infer_collection(
         files: the schema file the entry is for, which need not exist, and further ones beside it.
         sample: how many documents to look at; None looks at all.
         table: the name of the table; by default it is made from the collection's.
+        target: where the tables are; without it, documents that are there are taken for rows.
 
     Raises:
         CollectionNotFoundError: there is no such collection.
@@ -79,7 +85,8 @@ def infer_collection(
     total = count_documents(database, collection)
     if sample is not None and total <= sample:
         sample = None
-    limits = Limits(_ALL_IDS if sample is None else _SAMPLED_IDS, prefer_zones(_list_zones(schema)))
+    item_ids = _ALL_IDS if sample is None else _SAMPLED_IDS
+    limits = Limits(item_ids=item_ids, zones=prefer_zones(_list_zones(schema)))
     read = _build_reader(database, collection, sample)
     root = _observe(read(), limits)
     if not root.count:
@@ -95,7 +102,7 @@ def infer_collection(
         place.created_field,
         place.updated_field,
     )
-    plan = _plan(database, root, subject, schema, names, limits.ids)
+    plan = _plan(database, root, subject, schema, names, item_ids, target)
     entry, text = _verify(plan, place, files, read)
     return Inferred(
         entry, text, tuple(t.name for t in plan if not t.left_out), _list_notes(subject, plan, schema, files)
@@ -149,7 +156,13 @@ def _observe(batches: Iterable[bytes], limits: Limits) -> Observed:
 
 
 def _plan(
-    database: MongoDatabase, root: Observed, subject: Subject, schema: Schema | None, names: Sequence[str], most: int
+    database: MongoDatabase,
+    root: Observed,
+    subject: Subject,
+    schema: Schema | None,
+    names: Sequence[str],
+    most: int,
+    target: Connection[Any] | None,
 ) -> Plan:
     # Planned once without references to learn the table's name and its id.
     bare = build_plan(root, subject, {})
@@ -160,7 +173,9 @@ def _plan(
     parents += [Parent("", "", name) for name in names if name not in known and "." not in name][:_MOST_OTHERS]
     candidates = list_candidates(root)
     look_up(database, candidates, parents, most)
-    judged = {candidate.path: judge(candidate) for candidate in candidates}
+    if target is not None:
+        count_parent_rows(target, candidates)
+    judged = {candidate.path: judge(candidate, complete=subject.complete) for candidate in candidates}
     return build_plan(root, subject, {path: reference for path, reference in judged.items() if reference})
 
 

@@ -90,6 +90,27 @@ def test_no_value_is_printed(smartdiet: Smartdiet, source: Any, options: list[st
     assert not any(identity in result.out + result.err for identity in identities)
 
 
+def test_items_whose_parent_has_no_row_are_not_kept_out_by_a_foreign_key(
+    smartdiet: Smartdiet, source: Any, postgres: psycopg.Connection
+) -> None:
+    assert smartdiet("sync").code == 0
+    assert "foreign_key: users(id), item_field: user" in smartdiet("infer", "notifications").out
+    postgres.execute("DELETE FROM users WHERE id = (SELECT min(id) FROM users)")
+    result = smartdiet("infer", "notifications")
+    assert "100% of 3 ids are in users, 2 of them as rows; no foreign key" in result.out
+    assert "nullable: false, item_field: user}" in result.out
+
+
+def test_without_postgresql_the_collections_tell(
+    smartdiet: Smartdiet, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTGRES_PORT", "1")
+    result = smartdiet("infer", "notifications")
+    assert result.code == 0
+    assert "PostgreSQL cannot be asked" in result.err
+    assert "foreign_key: users(id), item_field: user" in result.out
+
+
 def test_a_sample_says_that_it_is_one(smartdiet: Smartdiet, source: Any) -> None:
     result = smartdiet("infer", "notifications", "--sample", "7")
     assert "as inferred from " in result.out

@@ -107,6 +107,8 @@ def test_any_collection(
             continue
     assume(stored)
 
+    sampled = infer_collection(mongo_database, "things", [path], sample=1)
+    assert sampled.tables[0] == "things", "loaded with the file, or it would have raised"
     inferred = infer_collection(mongo_database, "things", [path], sample=None)
     write_entry(inferred, path)
     schema = load_schema(path)

@@ -19,6 +19,7 @@ CONFIG = Path(__file__).parents[4] / "config" / "schemas.yaml"
 ENTRY = "  added:\n    include_base: true\n"
 EXPECTED = """\
 notifications:
+  # in every document seen, which is no promise, so may be NULL: user_id, title, order_value
   # __v is left out: it counts versions for mongoose
   description: "Documents of notifications, as inferred from 2 of 2."
   group: users
@@ -65,6 +66,7 @@ def test_a_whole_entry() -> None:
     [
         "name", "a b", ".", "12", "1.5", "0x1F", "1_000", "yes", "null", "~", "#", "a: b", "a, b", "{}", "[a]", "'",
         '"', "\\", "\n", "\u2028", "é", "-", "2024-01-01", "!x", "&x", "*x", "%x", "@x", "users(id)", "NUMERIC(7,2)",
+        "a.b", "1.e5", "a b.c",
         "\x07", "😀", "",
     ],
 )  # fmt: skip

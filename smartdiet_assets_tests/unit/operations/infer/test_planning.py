@@ -78,6 +78,12 @@ def test_a_secret_is_a_comment() -> None:
     assert planned.links == []
 
 
+def test_a_rare_field_says_how_rare_it_is() -> None:
+    planned = plan([*documents(name="a") * 100, {"_id": ids(3)[2], "name": "b", "note": "x", **DATES}])
+    assert column(planned, "note").remarks == ["in 0.5% of the documents"]
+    assert "in every document seen, which is no promise, so may be NULL: name" in planned.main.remarks
+
+
 def test_a_discriminator_is_a_column_and_its_use_a_comment() -> None:
     kind = column(plan(documents(__t="webinar")), "__t")
     assert kind.name == "type"
@@ -236,7 +242,7 @@ def test_items_refer_only_where_none_dangles() -> None:
     whole = plan(documents(users=ids(2)), references={"users[]": found()}).links[0].columns[1]
     dangling = plan(documents(users=ids(2)), references={"users[]": found(False)}).links[0].columns[1]
     assert (whole.foreign_key, dangling.foreign_key) == ("users(id)", "")
-    assert "no foreign key, for it would reject the items of the others" in dangling.remarks
+    assert "no foreign key, which would reject the items whose parent is missing" in dangling.remarks
 
 
 def test_bare_ids_and_those_of_sub_documents_refer_only_together() -> None:
