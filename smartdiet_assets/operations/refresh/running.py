@@ -9,7 +9,7 @@ from typing import Protocol
 
 from smartdiet_assets.operations.refresh.plan import RefreshOutcome, RefreshPlan
 from smartdiet_assets.operations.refresh.progress import Progress
-from smartdiet_assets.operations.refresh.target import check_target
+from smartdiet_assets.operations.refresh.target import check_sides, check_target
 
 
 class Refresh(Protocol):
@@ -45,6 +45,7 @@ def prepare_refresh(
     """
     plan = refresh.plan()
     show(plan)
+    check_sides(plan)
     if not dry_run or target_name is not None:
         check_target(plan, target_name)
     return plan

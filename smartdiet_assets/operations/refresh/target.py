@@ -34,20 +34,28 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
+def check_sides(plan: RefreshPlan) -> None:
+    """Refuse a plan whose target is its own source.
+
+    Raises:
+        ConfigurationError: says so.
+    """
+    if plan.target.identities & plan.source.identities:
+        raise ConfigurationError(
+            f"the source and the target are the same database ({plan.target.database}); nothing was written"
+        )
+
+
 def check_target(plan: RefreshPlan, target_name: str | None) -> None:
-    """Refuse a plan whose target is not the one that was named, or is its own source.
+    """Refuse a plan whose target is not the one that was named.
 
     Args:
         target_name: what was typed; it may be left out for a database on this machine, but is never ignored.
 
     Raises:
-        ConfigurationError: says what to type, or what is wrong.
+        ConfigurationError: says what to type.
     """
     target = plan.target
-    if target.identities & plan.source.identities:
-        raise ConfigurationError(
-            f"the source and the target are the same database ({target.database}); nothing was written"
-        )
     if target_name is None:
         if needs_name(target):
             raise ConfigurationError(

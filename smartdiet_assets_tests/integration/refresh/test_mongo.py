@@ -231,8 +231,9 @@ def test_a_remote_target_that_is_named_is_written_to(filled: Pair) -> None:
 def test_a_database_is_not_refreshed_from_itself(filled: Pair) -> None:
     before = read_bytes(filled.source)
     same = Pair(filled.server, filled.source, filled.source)
-    with pytest.raises(ConfigurationError, match="are the same database"):
-        same.refresh(target_name=filled.source.name)
+    for dry_run in (True, False):
+        with pytest.raises(ConfigurationError, match="are the same database"):
+            same.refresh(target_name=filled.source.name, dry_run=dry_run)
     assert read_bytes(filled.source) == before
 
 

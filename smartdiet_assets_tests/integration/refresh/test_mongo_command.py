@@ -11,6 +11,7 @@ import pytest
 
 from smartdiet_assets.assets.refresh import REFRESH_MONGO_JOB, REFRESH_POSTGRES_JOB
 from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets.operations.refresh.mongo_lock import hold_lock
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets_tests.integration.refresh.refreshed import Pair, read_bytes
 
@@ -76,6 +77,15 @@ def test_a_wrong_variable_and_a_wrong_name_exit_with_2(configured: Pair, monkeyp
     monkeypatch.setenv("REMOTE_SERVER_PASSWORD", "wrong")
     assert smartdiet().returncode == 2
     assert configured.target["own"].count_documents({}) == 1
+
+
+def test_a_refresh_that_fails_exits_with_1(configured: Pair) -> None:
+    with hold_lock(configured.target):
+        result = smartdiet("--json")
+    assert result.returncode == 1
+    error = json.loads(result.stdout)["error"]
+    assert "another refresh of this database is running" in error
+    assert error.endswith("the target is as it was")
 
 
 def run_job(pair: Pair, **config: Any) -> dg.ExecuteInProcessResult:

@@ -1,5 +1,6 @@
 """An interrupted refresh leaves the old data whole, or a swap that the next refresh ends."""
 
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -19,8 +20,8 @@ COPYING = [("create", 1), ("create", 4), ("insert", 1), ("insert", 3), ("createI
 SWAPPING = [("renameCollection", 2), ("renameCollection", 3), ("renameCollection", 4), ("drop", 5), ("delete", 1)]
 
 
-def kill_refresh(pair: Pair, command: str, number: int) -> None:
-    """Run a refresh in a process of its own, and kill it before it sends a command."""
+def kill_refresh(pair: Pair, command: str, number: int, with_signal: signal.Signals = signal.SIGKILL) -> None:
+    """Run a refresh in a process of its own, and end it before it sends a command."""
     process = subprocess.Popen(
         [
             sys.executable,
@@ -38,6 +39,8 @@ def kill_refresh(pair: Pair, command: str, number: int) -> None:
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "there\n"
+        process.send_signal(with_signal)
+        process.wait(60)
     finally:
         process.kill()
         process.wait()
@@ -125,13 +128,15 @@ def test_a_refresh_that_lost_its_turn_does_not_swap(filled: Pair, monkeypatch: p
     assert read_all(filled) == before
 
 
-def test_ctrl_c_leaves_the_old_data_and_no_leftovers(filled: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("command", "number"), [("insert", 2), ("createIndexes", 5)])
+def test_ctrl_c_while_it_copies_leaves_the_old_data_and_no_leftovers(filled: Pair, command: str, number: int) -> None:
     before = read_bytes(filled.target)
-
-    def interrupt(*arguments: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(mongo_refresh, "copy_all", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        filled.refresh()
+    kill_refresh(filled, command, number, signal.SIGINT)
     assert read_bytes(filled.target) == before
+    assert find_leftovers(filled.target) == []
+
+
+def test_ctrl_c_while_it_swaps_ends_the_swap(filled: Pair) -> None:
+    kill_refresh(filled, "renameCollection", 3, signal.SIGINT)
+    assert read_bytes(filled.target) == read_bytes(filled.source)
+    assert find_leftovers(filled.target) == []

@@ -8,7 +8,13 @@ from smartdiet_assets.operations.refresh.mongo_side import build_identities, fin
 from smartdiet_assets.operations.refresh.patterns import choose_names, split_names
 from smartdiet_assets.operations.refresh.plan import PlannedItem, RefreshPlan, Side
 from smartdiet_assets.operations.refresh.printing import describe_plan
-from smartdiet_assets.operations.refresh.target import check_target, is_this_machine, needs_name, other_place
+from smartdiet_assets.operations.refresh.target import (
+    check_sides,
+    check_target,
+    is_this_machine,
+    needs_name,
+    other_place,
+)
 
 
 def describe(place: str = "local", host: str = "localhost", database: str = "dev", identity: str = "") -> Side:
@@ -59,7 +65,8 @@ def test_the_name_must_be_the_targets() -> None:
 def test_one_database_is_not_both_sides() -> None:
     plan = RefreshPlan(describe("remote", identity="x"), describe("local", identity="x"), "table", "rows", ())
     with pytest.raises(ConfigurationError, match="same database"):
-        check_target(plan, "dev")
+        check_sides(plan)
+    check_sides(build_plan(describe("local")))
 
 
 def test_the_target_is_shown_first_with_what_is_there_what_comes_and_what_goes() -> None:
