@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from smartdiet_assets.commands.check import check
+from smartdiet_assets.commands.compare import compare
 from smartdiet_assets.commands.demo import demo
 from smartdiet_assets.commands.doctor import doctor
 from smartdiet_assets.commands.home import home
@@ -29,7 +30,7 @@ def cli(context: click.Context) -> None:
     context.obj = Session()
 
 
-for command in (sync, reconcile, refresh, status, rejects, home, check, doctor, infer, demo):
+for command in (sync, reconcile, refresh, status, rejects, home, check, compare, doctor, infer, demo):
     cli.add_command(command)
 
 

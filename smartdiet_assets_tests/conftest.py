@@ -6,6 +6,7 @@ CI=true it fails it.
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -130,15 +131,22 @@ def mongo_client(mongo_server: EmbeddedMongo) -> Iterator[MongoClient[dict[str, 
         yield client
 
 
-@pytest.fixture
-def postgres_database(postgres_server: EmbeddedPostgres, _postgres_admin: psycopg.Connection) -> Iterator[str]:
-    """The URL of an empty database that is this test's own."""
+@contextmanager
+def create_database(server: EmbeddedPostgres, admin: psycopg.Connection) -> Iterator[str]:
+    """Create an empty database of the shared server for the time of the block; gives its URL."""
     name = f"test_{next(_numbers)}"
     # template0 is a database nobody can have written to; copying its files is the fastest way.
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy")
-    _postgres_admin.execute(statement.format(sql.Identifier(name)))
-    yield postgres_server.dsn(name)
-    _postgres_admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    admin.execute(statement.format(sql.Identifier(name)))
+    yield server.dsn(name)
+    admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def postgres_database(postgres_server: EmbeddedPostgres, _postgres_admin: psycopg.Connection) -> Iterator[str]:
+    """The URL of an empty database that is this test's own."""
+    with create_database(postgres_server, _postgres_admin) as url:
+        yield url
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ neither an edit nor a run at the same time is taken for a fault.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import bson
 from bson.errors import InvalidBSON
@@ -41,6 +41,10 @@ class SourceDocument:
     fields: Mapping[str, Any]
 
 
+#: Why a document is not compared: it could not be loaded, changed since the last run, or is from before a date limit.
+LeftOut = Literal["rejected", "changed since", "before the limit", "unreadable"]
+
+
 class Transform(Protocol):
     """Turns documents into rows and rejects."""
 
@@ -56,10 +60,22 @@ class Comparison:
     identities: Mapping[str, str]
     #: Documents that should be rejected and are not among the rejects.
     unrecorded: set[str]
+    #: Rows that the documents describe.
+    rows: int = 0
 
     @property
     def documents(self) -> set[str]:
         return {self.identities.get(found.document, "") for found in self.differences} | self.unrecorded
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedBatch:
+    """Documents of one batch that should be rows of a table, what differs, and how many were left out, by cause."""
+
+    table: Table
+    documents: Sequence[SourceDocument]
+    left_out: Counter[LeftOut]
+    found: Comparison
 
 
 def compare_collections(
@@ -71,15 +87,36 @@ def compare_collections(
     sample: int | None,
     global_date_threshold: date | None = None,
 ) -> dict[str, ContentFacts]:
-    """Compare documents of tables with their rows; one query for each collection, one statement for each table.
+    """Compare documents of tables with their rows, and add up; see `stream_comparisons`."""
+    facts = {table.name: ContentFacts() for table in tables}
+    for batch in stream_comparisons(
+        connection, database, tables, target, sample=sample, global_date_threshold=global_date_threshold
+    ):
+        found = facts[batch.table.name]
+        found.left_out += batch.left_out.total()
+        found.compared += len(batch.documents)
+        count(found, batch.found)
+    return facts
+
+
+def stream_comparisons(
+    connection: Connection,
+    database: Database[dict[str, Any]],
+    tables: Sequence[Table],
+    target: Mapping[str, TargetFacts],
+    *,
+    sample: int | None,
+    global_date_threshold: date | None = None,
+) -> Iterator[ComparedBatch]:
+    """Compare documents of tables with their rows, batch by batch: one query for each collection, one statement for
+    each table and batch.
 
     Args:
-        sample: how many documents of each collection; None compares all of them, batch by batch.
+        sample: how many documents of each collection; None compares all of them.
 
     Raises:
         pymongo.errors.PyMongoError, psycopg.Error: a server refused or was lost.
     """
-    facts = {table.name: ContentFacts() for table in tables}
     for group in group_tables(tables):
         transforms = {table.name: _build_transform(table) for table in group}
         batches = fetch_whole(database, group, _BATCH) if sample is None else fetch_sample(database, group, sample)
@@ -87,18 +124,18 @@ def compare_collections(
             documents = list(_split(raw))
             rejected = fetch_rejected(connection, group, [document.document_id for document in documents])
             for table in group:
-                wanted = _choose(table, documents, rejected, target[table.name], global_date_threshold)
-                found = facts[table.name]
-                found.left_out += len(documents) - len(wanted)
-                found.compared += len(wanted)
+                wanted, left_out = _choose(table, documents, rejected, target[table.name], global_date_threshold)
                 first = compare_documents(connection, table, transforms[table.name], wanted)
+                found = Comparison([], {}, set(), rows=first.rows)
                 if first.documents:
                     again = _read_again(database, group, wanted, first.documents)
                     # The table's run may have been at work: what it rejected meanwhile is no difference.
                     rejected_now = fetch_rejected(connection, [table], [document.document_id for document in again])
                     again = [d for d in again if (table.name, d.document_id) not in rejected_now]
-                    count(found, compare_documents(connection, table, transforms[table.name], again))
-    return facts
+                    found = replace(
+                        compare_documents(connection, table, transforms[table.name], again), rows=first.rows
+                    )
+                yield ComparedBatch(table, wanted, left_out, found)
 
 
 def compare_documents(
@@ -115,7 +152,7 @@ def compare_documents(
     identities = {_spell(value): document_id for value, document_id in _pair(documents, understood, batch.rejects)}
     # Of a document with a reject that is not recorded, nothing more needs to be said.
     kept = [found for found in differences if identities.get(found.document, "") not in rejected]
-    return Comparison(kept, identities, rejected)
+    return Comparison(kept, identities, rejected, len(batch.rows))
 
 
 def count(facts: ContentFacts, found: Comparison) -> None:
@@ -151,18 +188,24 @@ def _choose(
     rejected: set[tuple[str, str]],
     target: TargetFacts,
     global_date_threshold: date | None,
-) -> list[SourceDocument]:
+) -> tuple[list[SourceDocument], Counter[LeftOut]]:
     """Choose the documents whose rows should be right: mirrored since they changed, and not rejected."""
     start = find_start(table, target)
     threshold = find_threshold(table, global_date_threshold)
-    return [
-        document
-        for document in documents
-        if document.fields
-        and (table.name, document.document_id) not in rejected
-        and not is_recent(table, document.fields, start)
-        and (threshold is None or (find_date(table, document.fields) or datetime.min) >= threshold)
-    ]
+    chosen: list[SourceDocument] = []
+    left_out: Counter[LeftOut] = Counter()
+    for document in documents:
+        if (table.name, document.document_id) in rejected:
+            left_out["rejected"] += 1
+        elif not document.fields:
+            left_out["unreadable"] += 1
+        elif is_recent(table, document.fields, start):
+            left_out["changed since"] += 1
+        elif threshold is not None and (find_date(table, document.fields) or datetime.min) < threshold:
+            left_out["before the limit"] += 1
+        else:
+            chosen.append(document)
+    return chosen, left_out
 
 
 def _read_again(

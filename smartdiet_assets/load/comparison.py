@@ -62,7 +62,7 @@ def find_missing_table(left: LiveTable, schema_name: str) -> Difference:
 
 def find_extra_table(right: LiveTable) -> Difference:
     """Describe a table that is not on the left."""
-    dropped = (settlement.drop_table(right),)
+    dropped = (settlement.drop_tables(right),)
     return Difference(right.name, "table", "", NONE, f"{len(right.columns)} columns", dropped, undeclared=True)
 
 

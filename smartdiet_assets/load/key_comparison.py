@@ -10,7 +10,11 @@ from smartdiet_assets.load.structure_difference import NONE, Difference, spell_n
 def is_served(columns: Sequence[str], live: LiveTable) -> bool:
     """Tell whether a live key or index begins with the columns."""
     indexes = [*live.indexes, *live.uniques, *([live.primary_key] if live.primary_key else [])]
-    return any(index.plain and index.columns[: len(columns)] == tuple(columns) for index in indexes)
+    return any(_serves(index, columns) for index in indexes)
+
+
+def _serves(index: LiveIndex, columns: Sequence[str]) -> bool:
+    return index.plain and index.columns[: len(columns)] == tuple(columns)
 
 
 def compare_primary_key(left: LiveTable, right: LiveTable, declared: bool) -> Iterator[Difference]:
@@ -131,12 +135,18 @@ def _is_same_foreign_key(wanted: LiveForeignKey, key: LiveForeignKey) -> bool:
 
 
 def compare_indexes(left: LiveTable, right: LiveTable, declared: bool) -> Iterator[Difference]:
-    """List how other indexes differ."""
+    """List how other indexes differ. A declared one may be served by another that stays."""
+    # An index over a column that nothing declares goes with it.
+    staying = [index for index in right.indexes if set(index.columns) <= set(left.columns)]
+    serving = [*staying, *_list_kept_keys(left, right)] if declared else []
     rest = list(right.indexes)
     for wanted in left.indexes:
-        same = [i for i in rest if (i.columns == wanted.columns and i.plain if declared else _is_same_index(wanted, i))]
+        if declared:
+            same = [index for index in staying if _serves(index, wanted.columns)]
+        else:
+            same = [index for index in rest if _is_same_index(wanted, index)]
         rest = [index for index in rest if index not in same]
-        if same or (declared and is_served(wanted.columns, right)):
+        if same or any(_serves(index, wanted.columns) for index in serving):
             continue
         name = spell_names(wanted.columns)
         run = (settlement.add_index(right, wanted),)
@@ -148,6 +158,14 @@ def compare_indexes(left: LiveTable, right: LiveTable, declared: bool) -> Iterat
         yield Difference(
             right.name, "index", name, NONE, index.form, run, undeclared=declared and index.valid, related=index
         )
+
+
+def _list_kept_keys(left: LiveTable, right: LiveTable) -> list[LiveIndex]:
+    """List the keys of a live table that a declaration has too."""
+    keys = [*left.uniques, *([left.primary_key] if left.primary_key else [])]
+    kept = [index for index in right.uniques if any(_is_same_unique(key, index, True) for key in keys)]
+    same = right.primary_key and _is_same_key(left.primary_key, right.primary_key, True)
+    return [*kept, right.primary_key] if right.primary_key and same else kept
 
 
 def _is_same_index(wanted: LiveIndex, index: LiveIndex) -> bool:

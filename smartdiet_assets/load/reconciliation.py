@@ -155,6 +155,27 @@ def reconcile_rows(
     return result
 
 
+def fetch_gone(
+    connection: Connection, table: Table, source_ids: SourceIds, ask_again: AskAgain, *, limit: int | None
+) -> tuple[int, list[str]]:
+    """Fetch how many rows of a table are of documents that are gone, and changes nothing; marked ones do not count.
+
+    Args:
+        connection: outside of a transaction; the one the ids were stored through.
+        limit: how many of the documents are named; None is all.
+
+    Returns:
+        The number of rows, and document column values as text.
+    """
+    with connection.transaction():
+        _find_gone(connection, table, source_ids, ask_again)
+        rows = _count_gone(connection, table)
+        named = sql.SQL("SELECT {document}::text FROM {gone} ORDER BY {document} LIMIT {limit}").format(
+            document=name(table.document_column), gone=DELETED, limit=sql.Literal(limit)
+        )
+        return rows, [text for (text,) in fetch_all(connection, named)]
+
+
 def _apply(
     connection: Connection,
     schema: Schema,

@@ -32,7 +32,8 @@ class Phase(IntEnum):
     SET_DEFAULT = 10
     ADD_KEY = 11
     ADD_FOREIGN_KEY = 12
-    COMMENT = 13
+    VALIDATE = 13
+    COMMENT = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,10 @@ def create_table(wanted: LiveTable, schema_name: str) -> Statement:
     return Statement(Phase.CREATE_TABLE, sql.SQL("CREATE TABLE {} (\n  {}\n)").format(target, columns))
 
 
-def drop_table(table: LiveTable) -> Statement:
-    target = sql.Identifier(table.schema, table.name)
-    return Statement(Phase.DROP_TABLE, sql.SQL("DROP TABLE {}").format(target), loses=True)
+def drop_tables(*tables: LiveTable) -> Statement:
+    """Compose the end of tables: in one statement, their foreign keys to each other do not matter."""
+    targets = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
+    return Statement(Phase.DROP_TABLE, sql.SQL("DROP TABLE {}").format(targets), loses=True)
 
 
 def add_column(table: LiveTable, column: LiveColumn) -> list[Statement]:
@@ -231,12 +233,18 @@ def add_foreign_key(table: LiveTable, wanted: LiveForeignKey, taken: Collection[
     return Statement(Phase.ADD_FOREIGN_KEY, _alter(table, "ADD CONSTRAINT {} {}", name, definition))
 
 
+def restore_foreign_key(table: LiveTable, dropped: LiveForeignKey) -> Statement:
+    """Compose a foreign key again that something else made way for."""
+    added = _alter(table, "ADD CONSTRAINT {} {}", sql.Identifier(dropped.name), sql.SQL(dropped.definition))
+    return Statement(Phase.ADD_FOREIGN_KEY, added)
+
+
 def drop_foreign_key(table: LiveTable, present: LiveForeignKey) -> Statement:
     return Statement(Phase.DROP_FOREIGN_KEY, _alter(table, "DROP CONSTRAINT {}", sql.Identifier(present.name)))
 
 
 def validate_foreign_key(table: LiveTable, present: LiveForeignKey) -> Statement:
-    return Statement(Phase.ADD_FOREIGN_KEY, _alter(table, "VALIDATE CONSTRAINT {}", sql.Identifier(present.name)))
+    return Statement(Phase.VALIDATE, _alter(table, "VALIDATE CONSTRAINT {}", sql.Identifier(present.name)))
 
 
 def set_comment(table: LiveTable, comment: str, column: str = "") -> Statement:

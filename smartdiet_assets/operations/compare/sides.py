@@ -1,0 +1,175 @@
+"""What a side of a comparison is: how it is named on the command line, and opening it.
+
+Here: reading the name, and a connection whose values look the same on every server. A message names the variable or
+the server, never what a URL holds beside that. Not here: what is read through it.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from smartdiet_assets.checks.target import open_snapshot
+from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.load.execution import Connection, execute
+from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.mongo import MongoResource, build_mongo_resource
+from smartdiet_assets.resources.postgres import build_postgres_resource
+from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+from smartdiet_assets.resources.variables import Place
+
+EXPECTED = "schema, local, remote, mongo, mongo:local, mongo:remote, env:VARIABLE or postgresql://…"
+_URL_SCHEMES = ("postgresql://", "postgres://")
+#: Values as text are then the same, whatever the version and the settings of a server.
+_SPELLING = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "xmlbinary": "base64",
+    # A full scan may take longer than a server allows an analyst.
+    "statement_timeout": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side; `label` is what messages call it. `conninfo` and `place` are of those kinds that have one."""
+
+    kind: Literal["schema", "postgres", "mongo"]
+    label: str
+    place: Place | None = None
+    conninfo: str = ""
+
+    def __repr__(self) -> str:
+        return f"Side({self.label})"
+
+
+def parse_side(text: str) -> Side:
+    """Read a side as it is written on the command line.
+
+    Raises:
+        ConfigurationError: it is none of the forms, or its variable is not set.
+    """
+    match text:
+        case "schema":
+            return Side("schema", text)
+        case "local" | "remote":
+            return Side("postgres", text, place=text)
+        case "mongo":
+            return Side("mongo", text)
+        case "mongo:local" | "mongo:remote":
+            return Side("mongo", text, place="local" if text == "mongo:local" else "remote")
+    if text.startswith("env:"):
+        variable = text.removeprefix("env:")
+        # A .env counts too.
+        read_environment()
+        if not os.environ.get(variable):
+            raise ConfigurationError(f"the variable {variable} is not set; it should hold postgresql://…")
+        return Side("postgres", text, conninfo=_check_conninfo(os.environ[variable], f"the variable {variable}"))
+    if text.startswith(_URL_SCHEMES):
+        conninfo = _check_conninfo(text, "the URL")
+        return Side("postgres", _describe(conninfo), conninfo=conninfo)
+    raise ConfigurationError(f"a side of a comparison is one of {EXPECTED}")
+
+
+def parse_pair(left: str, right: str) -> tuple[Side, Side]:
+    """Read both sides.
+
+    Raises:
+        ConfigurationError: one cannot be read, or they are the same.
+    """
+    sides = parse_side(left), parse_side(right)
+    if sides[0] == sides[1]:
+        raise ConfigurationError(f"{sides[0].label} is compared with itself; name another side")
+    if all(side.kind == "mongo" for side in sides):
+        raise ConfigurationError("two MongoDB databases cannot be compared; one side must be local, remote or a URL")
+    return sides
+
+
+def _check_conninfo(text: str, what: str) -> str:
+    if not text.startswith(_URL_SCHEMES):
+        raise ConfigurationError(f"{what} should hold postgresql://user:password@host:port/database")
+    try:
+        conninfo_to_dict(text)
+    except psycopg.Error:
+        raise ConfigurationError(
+            f"{what} is no URL that PostgreSQL understands; percent-encode special characters of the password"
+        ) from None
+    return text
+
+
+def _describe(conninfo: str) -> str:
+    parts = conninfo_to_dict(conninfo)
+    return f"{parts.get('dbname') or 'database'} at {parts.get('host') or 'localhost'}:{parts.get('port') or 5432}"
+
+
+@contextmanager
+def open_side(side: Side, namespace: str | None = None) -> Iterator[Connection]:
+    """Open a snapshot of a PostgreSQL side, read only, with values spelled as on every other.
+
+    Args:
+        namespace: the PostgreSQL schema to look at; None is the first of the search path.
+
+    Raises:
+        SmartdietError: it cannot be reached or refuses.
+    """
+    with _connect(side) as connection, _translating(side), open_snapshot(connection):
+        settings = dict(_SPELLING)
+        if namespace is not None:
+            settings["search_path"] = sql.Identifier(namespace).as_string(None)
+        applied = sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, true)").format(sql.Literal(key), sql.Literal(value))
+            for key, value in settings.items()
+        )
+        execute(connection, sql.SQL("SELECT {}").format(applied))
+        yield connection
+
+
+@contextmanager
+def open_mirror(side: Side) -> Iterator[Connection]:
+    """Open a plain connection to a PostgreSQL side, which sees what is written meanwhile."""
+    with _connect(side) as connection, _translating(side):
+        yield connection
+
+
+@contextmanager
+def open_mongo(side: Side) -> Iterator[MongoResource]:
+    """Open a MongoDB side."""
+    with build_mongo_resource(side.place).process_config_and_initialize_cm() as mongo:
+        yield mongo
+
+
+@contextmanager
+def _connect(side: Side) -> Iterator[psycopg.Connection[Any]]:
+    if side.conninfo:
+        settings = read_environment()
+        try:
+            connection = psycopg.connect(
+                side.conninfo, application_name="smartdiet", connect_timeout=round(settings.connect_timeout)
+            )
+        except psycopg.Error as error:
+            raise translate_postgres_error(error, f"connecting to {side.label}") from None
+        with connection:
+            yield connection
+        return
+    with (
+        build_postgres_resource(side.place).process_config_and_initialize_cm() as postgres,
+        postgres.connect() as connection,
+    ):
+        yield connection
+
+
+@contextmanager
+def _translating(side: Side) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate_postgres_error(error, f"reading {side.label}") from None

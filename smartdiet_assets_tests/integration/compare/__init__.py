@@ -1,0 +1,1 @@
+"""Tests of `smartdiet compare` on real servers."""

@@ -1,0 +1,91 @@
+"""Two databases to compare. Here: what tests say about them. Not here: what is in them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from smartdiet_assets.load.constraints import build_collations
+from smartdiet_assets.load.table_ddl import compose_comments, compose_create_table, compose_keys
+from smartdiet_assets.operations.compare.reconciling import compose_script
+from smartdiet_assets.operations.compare.running import Outcome, compare_structure_sides
+from smartdiet_assets.operations.compare.sides import parse_pair
+from smartdiet_assets.schema.model import Schema
+
+Found = set[tuple[str, str, str]]
+
+
+@dataclass
+class Database:
+    """One of the two: its URL and an open connection with autocommit."""
+
+    url: str
+    connection: psycopg.Connection[Any]
+
+    def run(self, statements: str, values: Any = None) -> int:
+        return self.connection.execute(statements, values).rowcount
+
+    def run_script(self, script: str) -> None:
+        """Run a script that begins and commits by itself; where it fails, nothing of it stays."""
+        try:
+            self.connection.execute(script.encode())
+        finally:
+            self.connection.rollback()
+
+    def create(self, schema: Schema) -> None:
+        """Create all declared tables with the statements of the mirror's runs."""
+        statements: list[sql.Composed] = []
+        for table in schema.tables.values():
+            statements.append(compose_create_table("public", table, build_collations(schema, table, {})))
+            statements += compose_comments("public", table)
+        for table in schema.tables.values():
+            statements += compose_keys("public", schema, table)
+        self.connection.execute(sql.SQL(";\n").join(sorted(statements, key=_is_foreign_key)))
+
+    def forget(self) -> None:
+        self.connection.execute("DROP SCHEMA IF EXISTS public, smartdiet, own CASCADE; CREATE SCHEMA public")
+
+
+@dataclass
+class Pair:
+    """Both of them, the left one being how it should be."""
+
+    left: Database
+    right: Database
+
+    def turn(self) -> "Pair":
+        return Pair(self.right, self.left)
+
+    def create(self, schema: Schema) -> None:
+        for side in (self.left, self.right):
+            side.create(schema)
+
+    def run(self, statements: str, values: Any = None) -> None:
+        for side in (self.left, self.right):
+            side.run(statements, values)
+
+    def compare(self, *tables: str, **options: Any) -> Outcome:
+        sides = parse_pair(self.left.url, self.right.url)
+        return compare_structure_sides(*sides, None, tables or None, **options)
+
+    def find(self, *tables: str) -> Found:
+        """The differences of structure, as (table, aspect, name)."""
+        return list_differences(self.compare(*tables))
+
+    def reconcile(self, *tables: str, drop: bool = True) -> str:
+        """Run the script for the right side, and give it."""
+        structure = self.compare(*tables).structure
+        assert structure is not None
+        script = compose_script(structure, drop=drop)
+        self.right.run_script(script)
+        return script
+
+
+def list_differences(outcome: Outcome) -> Found:
+    assert outcome.structure is not None
+    return {(found.table, found.aspect, found.name) for found in outcome.structure.differences}
+
+
+def _is_foreign_key(statement: sql.Composed) -> bool:
+    return " FOREIGN KEY (" in statement.as_string(None)
