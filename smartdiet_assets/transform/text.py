@@ -68,10 +68,11 @@ def build_text(column_type: ColumnType, expect_object_id: bool) -> Conversion:
             raise Rejection(Reason.INVALID_TYPE, expected, value)
         return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\0", ""))[:limit]
 
-    if expect_object_id and (limit is None or limit >= _HEX_LENGTH):
-        return Conversion(convert, fast=(FastPath("type(value) is ObjectId", _HEX),), clamp=clamp)
     length = "" if limit is None else f" and len(value) <= {limit}"
-    return Conversion(convert, fast=(FastPath(f"type(value) is str{length} and '\\0' not in value"),), clamp=clamp)
+    fast = [FastPath(f"type(value) is str{length} and '\\0' not in value")]
+    if limit is None or limit >= _HEX_LENGTH:
+        fast.insert(0 if expect_object_id else 1, FastPath("type(value) is ObjectId", _HEX))
+    return Conversion(convert, fast=tuple(fast), clamp=clamp)
 
 
 def _spell(value: Any) -> str | None:
