@@ -247,6 +247,7 @@ class _TableRun:
             before_transform = time.perf_counter()
             self.read_seconds += before_transform - before_read
             if raw is None:
+                self._load.flush()
                 return
             if self._hash:
                 self._hash.update(raw if isinstance(raw, bytes) else repr(raw).encode())

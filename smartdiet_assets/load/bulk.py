@@ -60,8 +60,8 @@ def drop_keys(connection: Connection, schema: Schema, table: Table) -> list[sql.
     return None
 
 
-def build_keys(connection: Connection, statements: Sequence[sql.Composed], drop_duplicates: Callable[[], None]) -> None:
-    """Build keys, indexes and foreign keys over the rows.
+def try_build_keys(connection: Connection, statements: Sequence[sql.Composed]) -> bool:
+    """Build keys, indexes and foreign keys over the rows; False, with nothing built, where rows share a unique value.
 
     Duplicates are so rare that looking for them first is not worth its time: the unique index finds them.
     """
@@ -70,6 +70,15 @@ def build_keys(connection: Connection, statements: Sequence[sql.Composed], drop_
             for statement in statements:
                 execute(connection, statement)
     except errors.UniqueViolation:
+        return False
+    return True
+
+
+def build_keys(
+    connection: Connection, statements: Sequence[sql.Composed], drop_duplicates: Callable[[], object]
+) -> None:
+    """Build keys, indexes and foreign keys over the rows, if need be without the duplicates among them."""
+    if not try_build_keys(connection, statements):
         drop_duplicates()
         for statement in statements:
             execute(connection, statement)

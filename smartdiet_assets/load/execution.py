@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 Connection = psycopg.Connection[Any]
@@ -18,14 +19,24 @@ Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 
 def execute(connection: Connection, statement: Statement, parameters: Parameters = None) -> int:
-    """Execute a statement and return how many rows it touched."""
+    """Execute a statement and return how many rows it touched.
+
+    Raises:
+        RuntimeError: a COPY is still open (see `load.staging`), behind which the statement would wait for ever.
+    """
+    _check_free(connection)
     with connection.cursor(row_factory=tuple_row) as cursor:
         touched: int = cursor.execute(statement, parameters, prepare=False).rowcount
         return touched
 
 
 def fetch_all(connection: Connection, statement: Statement, parameters: Parameters = None) -> list[tuple[Any, ...]]:
-    """Execute a query and return its rows."""
+    """Execute a query and return its rows.
+
+    Raises:
+        RuntimeError: a COPY is still open.
+    """
+    _check_free(connection)
     with connection.cursor(row_factory=tuple_row) as cursor:
         rows: list[tuple[Any, ...]] = cursor.execute(statement, parameters, prepare=False).fetchall()
         return rows
@@ -35,3 +46,8 @@ def fetch_value(connection: Connection, statement: Statement, parameters: Parame
     """Execute a query and return the first column of its first row, None when there is no row."""
     rows = fetch_all(connection, statement, parameters)
     return rows[0][0] if rows else None
+
+
+def _check_free(connection: Connection) -> None:
+    if connection.info.transaction_status == TransactionStatus.ACTIVE:
+        raise RuntimeError("the connection is busy: a COPY was not ended")

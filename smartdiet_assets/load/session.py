@@ -93,6 +93,7 @@ def open_load(
         load = TableLoad(
             connection, schema, table, run_id, changes, standing, bulk_from, on_stage or (lambda stage: None)
         )
+        transaction.push(load.writer)
         yield load
         if not load.finished:
             raise RuntimeError(f"{table.name}: the load was not finished")
@@ -104,6 +105,7 @@ class TableLoad:
     Attributes:
         state: where the table stood before the run, with the reason for a full read where there is one.
         changed: the documents a change stream named, kept for the caller.
+        writer: what writes the batches.
         finished: whether `finish` has returned.
     """
 
@@ -127,16 +129,18 @@ class TableLoad:
         self._standing = standing
         self._not_null_pending = changes.not_null_pending
         self._keys: list[sql.Composed] = list(changes.keys)
+        self._keys_built = False
         self._bulk_from = bulk_from
         self._on_stage = on_stage
         self._strategy = get_strategy(table.import_strategy)
-        self._writer = StagingWriter(connection, table)
+        self.writer = StagingWriter(connection, table)
         self.changed = ChangedDocuments(connection)
         self._deletions = Removal()
         self._retry: Literal["not asked", "asked", "read"] = "not asked"
         #: Whether there was anything to read again (`mirror_retries`), and all of it was read.
         self._retries_read = False
         self._seconds: dict[str, float] = {}
+        self._inner_seconds = 0.0
         #: Whether the table holds no row but the run's, and needs no comparison.
         self._empty = changes.created
         if standing.known and not changes.created:
@@ -158,8 +162,11 @@ class TableLoad:
             self._retry = "read"
             return
         self._retry = "asked"
-        read = self._writer.rows if self._writer.rows_written else None
-        yield from stream_retry_ids(self._connection, self._table, read, limit)
+        self.flush()
+        read = self.writer.rows if self.writer.rows_written else None
+        for chunk in stream_retry_ids(self._connection, self._table, read, limit):
+            yield chunk
+            self.flush()
         self._retries_read = True
         self._retry = "read"
 
@@ -190,25 +197,30 @@ class TableLoad:
             truncate_table(self._connection, self._schema, self._table)
             self.state = replace(self.state, watermark=None)
         self._empty = self._created or self._is_empty()
-        self._writer.create()
+        self.writer.create()
         if self._created and self._table.shape != "one_per_key":
-            self._writer.rows = target_of(self._table)
+            self.writer.rows = target_of(self._table)
         self._on_stage("begun")
 
     def write(self, batch: Batch) -> None:
-        """Take one batch.
+        """Take one batch. PostgreSQL may still be taking its rows in afterwards: see `flush`.
 
         Raises:
             ValueError: some of its documents are neither understood nor rejected.
         """
         with self._timed("copy"):
             # The first batch tells how large the load is: the source is asked for full ones.
-            first = self._writer.rows_written == 0 and len(batch.rows) >= self._bulk_from
+            first = self.writer.rows_written == 0 and len(batch.rows) >= self._bulk_from
             large = first and self._empty and not self._created and self._table.shape != "one_per_key"
             if large and self._drop_keys():
-                self._writer.rows = target_of(self._table)
-            self._writer.write(batch)
+                self.writer.rows = target_of(self._table)
+            self.writer.write(batch)
         self._on_stage("copied")
+
+    def flush(self) -> None:
+        """Wait for the rows written so far; needed after `write` before anybody else uses the connection."""
+        with self._timed("copy"):
+            self.writer.flush()
 
     def is_repetition(self, window_digest: str) -> bool:
         """Tell whether a run that read what the digest stands for may end with `finish_repetition`.
@@ -265,18 +277,23 @@ class TableLoad:
             TooManyRejectsError: more documents are rejected than the table allows.
             LoadConflictError: somebody else changed the table meanwhile.
         """
-        if documents_read is not None and documents_read != self._writer.documents_read:
-            raise RowsLostError(self._table.name, documents_read, self._writer.documents_read)
+        self.flush()
+        if documents_read is not None and documents_read != self.writer.documents_read:
+            raise RowsLostError(self._table.name, documents_read, self.writer.documents_read)
         if full is None:
             full = self._retry == "not asked"
-        settlement = Settlement(self._connection, self._table, self._writer.rows)
-        settlement.has_rejects = self._writer.rejects_written > 0
+        settlement = Settlement(self._connection, self._table, self.writer.rows)
+        settlement.has_rejects = self.writer.rejects_written > 0
         filling = self._choose_filling()
         if source_keys is not None or (full and self._changes_for_all()):
             lock_reach(self._connection, self._schema, self._table.name)
         with self._timed("settle"):
             staged = settle_rows(
-                settlement, written=self._writer.rows_written, filling=filling, deletes=self._strategy.deletes
+                settlement,
+                written=self.writer.rows_written,
+                filling=filling,
+                deletes=self._strategy.deletes,
+                build_keys=(lambda: self._try_build_keys(settlement)) if self._direct else None,
             )
         self._on_stage("settled")
         with self._timed("compare"):
@@ -324,7 +341,7 @@ class TableLoad:
                 for child in {**merge.cascaded, **removal.cascaded, **self._deletions.cascaded}
             },
             rows=rows,
-            documents_read=self._writer.documents_read,
+            documents_read=self.writer.documents_read,
             watermark=state.watermark,
             seconds=self._seconds,
         )
@@ -342,13 +359,21 @@ class TableLoad:
         """Whether the rows fill an empty table, rather than being compared with what it holds."""
         if self._created or self._direct:
             return True
-        large = self._writer.rows_written >= self._bulk_from
+        large = self.writer.rows_written >= self._bulk_from
         return self._empty and large and self._table.shape == "one_per_key"
 
     @property
     def _direct(self) -> bool:
         """Whether the rows are in the target already."""
-        return self._writer.rows is not STAGING
+        return self.writer.rows is not STAGING
+
+    def _try_build_keys(self, settlement: Settlement) -> bool:
+        """Build the keys over the last read of each document; False where rows want the same unique value."""
+        with self._timed("index"):
+            self._keys_built = bulk.try_build_keys(self._connection, self._keys)
+            if not self._keys_built and drop_duplicates(settlement):
+                self._keys_built = bulk.try_build_keys(self._connection, self._keys)
+        return self._keys_built
 
     def _plan(self, filling: bool, staged: int) -> Merge:
         if not filling:
@@ -363,8 +388,9 @@ class TableLoad:
                     self._drop_keys()
                 staged = fill_empty_table(self._connection, self._table)
         superseded = settlement.superseded
-        with self._timed("index"):
-            bulk.build_keys(self._connection, self._keys, lambda: drop_duplicates(settlement))
+        if not self._keys_built:
+            with self._timed("index"):
+                bulk.build_keys(self._connection, self._keys, lambda: drop_duplicates(settlement))
         return staged - (settlement.superseded - superseded)
 
     def _store_rejects(self, settlement: Settlement, merge: Merge, staged: int, full: bool) -> int:
@@ -380,7 +406,7 @@ class TableLoad:
         )
         if rejected and table.max_rejects:
             rows = staged if self._empty else count_rows(connection, table) + counts.inserted - counts.deleted
-            check_max_rejects(connection, table, before=before, rows=rows, documents_read=self._writer.documents_read)
+            check_max_rejects(connection, table, before=before, rows=rows, documents_read=self.writer.documents_read)
         return rejected
 
     def _note_parents(self, settlement: Settlement, full: bool) -> None:
@@ -422,8 +448,11 @@ class TableLoad:
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
+        """Add to the seconds of a stage, without those of stages within it."""
+        started, before = time.perf_counter(), self._inner_seconds
         try:
             yield
         finally:
-            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - started
+            elapsed = time.perf_counter() - started
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + elapsed - (self._inner_seconds - before)
+            self._inner_seconds = before + elapsed

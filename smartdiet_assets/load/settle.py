@@ -175,9 +175,9 @@ def settle_duplicates(settlement: Settlement) -> None:
         execute(settlement.connection, statement)
 
 
-def drop_duplicates(settlement: Settlement) -> None:
-    """Of rows that share what identifies them, keep the one read last."""
-    settlement.superseded += execute(
+def drop_duplicates(settlement: Settlement) -> int:
+    """Of rows that share what identifies them, keep the one read last; return how many went."""
+    dropped = execute(
         settlement.connection,
         sql.SQL("""\
 DELETE FROM {rows} AS r
@@ -188,3 +188,5 @@ USING (
 WHERE r.ctid = n.place
   AND n.number > 1""").format(rows=settlement.rows, key=names(identity_of(settlement.table)), command=COMMAND),
     )
+    settlement.superseded += dropped
+    return dropped

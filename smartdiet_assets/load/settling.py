@@ -4,6 +4,8 @@ Here: the order, and checking that no row was lost. Not here: the steps (`load.s
 `load.winners`).
 """
 
+from collections.abc import Callable
+
 from psycopg import sql
 
 from smartdiet_assets.load.clashes import compose_replaced, settle_clashes
@@ -16,13 +18,17 @@ from smartdiet_assets.load.winners import add_pool, collect_keys, compose_key_sc
 from smartdiet_assets.schema.model import Table
 
 
-def settle_rows(settlement: Settlement, *, written: int, filling: bool, deletes: bool) -> int:
+def settle_rows(
+    settlement: Settlement, *, written: int, filling: bool, deletes: bool, build_keys: Callable[[], bool] | None = None
+) -> int:
     """Settle the rows of a run; return how many there are to be shown by the table.
 
     Args:
         written: how many rows were copied.
         filling: whether the rows fill an empty table, rather than being compared with what it holds.
         deletes: whether the table's strategy deletes rows of the documents that were read.
+        build_keys: builds the table's keys over rows that are in it already; False where that fails, with nothing
+            built. Rows rarely clash, and keys that could be built are the cheapest proof that none do.
 
     Raises:
         RowsLostError: the rows that are left are not those copied but for those known to have gone.
@@ -42,7 +48,9 @@ def settle_rows(settlement: Settlement, *, written: int, filling: bool, deletes:
         if pooled:
             # The world may have changed since a waiting document was last looked at.
             settle_parents(settlement)
-    shown = _settle_values(settlement, filling, deletes) if several or secondary_uniques(table) else None
+    shown = None
+    if several or (secondary_uniques(table) and not (build_keys and build_keys())):
+        shown = _settle_values(settlement, filling, deletes)
     remaining = written + pooled - settlement.superseded - settlement.rejected
     found = fetch_value(connection, sql.SQL("SELECT count(*) FROM {}").format(settlement.rows))
     if found != remaining:

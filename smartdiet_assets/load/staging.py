@@ -9,6 +9,8 @@ command that wrote it. Rejects and documents of a batch are therefore written be
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
 from typing import Protocol
 
 from psycopg import sql
@@ -91,6 +93,9 @@ CREATE TEMPORARY TABLE {} (
 class StagingWriter:
     """Writes the batches of a run and counts them.
 
+    The COPY of a batch's rows stays open until the next batch comes, or `flush`: so PostgreSQL takes rows in while the
+    next ones are read and transformed, on a core of its own.
+
     Attributes:
         rows: the relation that receives the rows; the target itself, the bulk way.
         rows_written, documents_read, documents_rejected: totals so far; a document rejected as a whole by the
@@ -106,9 +111,23 @@ class StagingWriter:
         self._connection = connection
         self._table = table
         self._batches = 0
+        self._copying = ExitStack()
         self._types = [copy_type(column) for column in table.stored_columns]
         place = stored(table).index(table.document_column)
         self._document_types = [self._types[place], "int4"]
+
+    def __enter__(self) -> "StagingWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an error PostgreSQL is told to forget the rows; else the connection would still wait for some.
+        self._copying.__exit__(kind, error, trace)
+
+    def flush(self) -> None:
+        """Wait until PostgreSQL has all that was written; anything else on the connection has to wait for this."""
+        self._copying.close()
 
     def create(self) -> None:
         """Create the temporary tables."""
@@ -151,6 +170,7 @@ class StagingWriter:
                     for reject in batch.rejects
                 ],
             )
+            self.flush()
             self.rejects_written += len(batch.rejects)
         if tracks_documents(self._table) and batch.documents:
             number = self._batches
@@ -160,6 +180,7 @@ class StagingWriter:
                 self._document_types,
                 [(document, number) for document in batch.documents],
             )
+            self.flush()
         if batch.rows:
             self._copy(self.rows, stored(self._table), self._types, batch.rows)
             self.rows_written += len(batch.rows)
@@ -171,12 +192,14 @@ class StagingWriter:
         types: Sequence[str],
         rows: Sequence[tuple[object, ...]],
     ) -> None:
+        self.flush()
         statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(relation, names(columns))
-        with self._connection.cursor(row_factory=tuple_row) as cursor, cursor.copy(statement) as copy:
-            copy.set_types(types)
-            write_row = copy.write_row
-            for row in rows:
-                write_row(row)
+        cursor = self._copying.enter_context(self._connection.cursor(row_factory=tuple_row))
+        copy = self._copying.enter_context(cursor.copy(statement))
+        copy.set_types(types)
+        write_row = copy.write_row
+        for row in rows:
+            write_row(row)
 
 
 def _spell(document_id: str) -> str:

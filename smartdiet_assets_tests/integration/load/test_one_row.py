@@ -224,6 +224,22 @@ def test_newcomers_with_one_unique_value_leave_it_to_the_smallest_id(postgres: C
     assert rejects_of(postgres, "members") == [(SECOND, "email", "duplicate_key", 1, 1)]
 
 
+def test_a_document_read_twice_does_not_clash_with_itself(postgres: Connection, bulk_from: int) -> None:
+    make_existing(postgres, "members")
+
+    result = load(
+        postgres,
+        club(),
+        "members",
+        read(member(1, "x"), member(3, "z"), member(4, "z")),
+        read(member(1, "x")),
+        bulk_from=bulk_from,
+    )
+
+    assert (result.inserted, result.superseded, result.rejected) == (2, 1, 1)
+    assert rows_of(postgres, "members", "id, email") == [(FIRST, "x"), (THIRD, "z")]
+
+
 def test_who_has_a_unique_value_keeps_it(postgres: Connection) -> None:
     load(postgres, club(), "members", read(member(2, "x")))
 

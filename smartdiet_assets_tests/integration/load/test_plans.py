@@ -63,6 +63,7 @@ def test_one_changed_document_is_found_by_index(postgres: Connection, analysed: 
     with open_load(postgres, club(), table, "run") as run:
         run.begin()
         run.write(described((oid(7), [(oid(7), "new", None, EARLY, EARLY)])))
+        run.flush()
         postgres.execute("ANALYZE pg_temp.mirror_documents, pg_temp.mirror_staging")
         delta = compose_delta(table, scope=compose_read_scope(table))
         plans = [explain(postgres, delta.as_string(postgres).split(" AS\n", 1)[1])]
