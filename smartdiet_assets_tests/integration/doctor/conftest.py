@@ -1,6 +1,7 @@
 """The set-up that the doctor's tests spoil, one fault at a time: the compact application, mirrored and indexed."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def healthy(
     mongo_database: Database[Any],
     postgres: psycopg.Connection[Any],
     monkeypatch: pytest.MonkeyPatch,
-) -> Checked:
+) -> Iterator[Checked]:
     """A set-up in which nothing is to be found, configured by variables; its schema file is `compact.yaml`."""
     path = tmp_path / "compact.yaml"
     # Of the strategy `array`, the loading itself warns.
@@ -40,7 +41,11 @@ def healthy(
     for name, tables in list_collections(checked.mirrored.schema).items():
         for field in list_date_fields(tables):
             mongo_database[name].create_index(field)
-    return checked
+    before = dict(os.environ)
+    yield checked
+    # What a `.env` gave stays in the process; the next test is to have none of it.
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
