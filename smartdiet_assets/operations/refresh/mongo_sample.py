@@ -12,6 +12,7 @@ from typing import Any
 
 import bson
 from bson.errors import BSONError
+from bson.objectid import ObjectId
 from pymongo.client_session import ClientSession
 
 from smartdiet_assets.extract.documents import ID_OPTIONS
@@ -22,6 +23,8 @@ from smartdiet_assets.schema.model import DOCUMENT_ID
 
 #: Asked for at once: few enough for one message whatever the ids are, enough to hide the way to a remote server.
 _IDS_PER_QUERY = 500
+#: Read at once: of a document only its `_id`.
+_IDS_PER_BATCH = 20_000
 _HASH_BYTES = 8
 
 
@@ -60,7 +63,7 @@ class Sample:
             yield from self._read(name, {})
             return
         chosen: list[object] = []
-        for batch in self._find(name, {}, {DOCUMENT_ID: 1}):
+        for batch in self._find(name, {}, _IDS_PER_BATCH, {DOCUMENT_ID: 1}):
             for raw in bson.decode_all(batch, ID_OPTIONS):
                 if self._is_chosen(raw[DOCUMENT_ID]):
                     chosen.append(raw[DOCUMENT_ID])
@@ -83,15 +86,15 @@ class Sample:
                     yield name, batch
 
     def _read(self, name: str, query: Mapping[str, Any]) -> Iterator[bytes]:
-        for batch in self._find(name, query):
+        for batch in self._find(name, query, _IDS_PER_QUERY):
             self._take_down(name, batch)
             yield batch
 
     def _find(
-        self, name: str, query: Mapping[str, Any], projection: Mapping[str, Any] | None = None
+        self, name: str, query: Mapping[str, Any], batch_size: int, projection: Mapping[str, Any] | None = None
     ) -> Iterator[bytes]:
         with self._database[name].find_raw_batches(
-            query, projection=projection, batch_size=_IDS_PER_QUERY, session=self._session
+            query, projection=projection, batch_size=batch_size, session=self._session
         ) as cursor:
             batch: bytes
             for batch in cursor:  # type: ignore[assignment]  # pymongo types it as the cursor it derives from
@@ -109,8 +112,12 @@ class Sample:
                 for value in read_references(document, reference):
                     if value not in known:
                         known.add(value)
-                        if reference.field != DOCUMENT_ID or not self._is_chosen(value):
+                        if not (reference.field == DOCUMENT_ID and self._will_come(value)):
                             self._missing.setdefault(key, set()).add(value)
+
+    def _will_come(self, document_id: object) -> bool:
+        # Of a number there may be another spelling, whose hash is another one.
+        return isinstance(document_id, ObjectId | str) and self._is_chosen(document_id)
 
     def _is_chosen(self, document_id: object) -> bool:
         try:

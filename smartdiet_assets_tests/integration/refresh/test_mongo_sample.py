@@ -86,3 +86,13 @@ def test_files_keep_all_their_chunks(pair: Pair) -> None:
     pair.source["fs.chunks"].insert_many([{"files_id": n % 5, "n": n // 5} for n in range(50)])
     pair.refresh(sample=1)
     assert read_bytes(pair.target) == read_bytes(pair.source)
+
+
+def test_a_number_that_refers_to_another_spelling_of_it_is_followed(pair: Pair) -> None:
+    pair.source["companies"].insert_many([{"_id": float(n)} for n in range(200)])
+    pair.source["users"].insert_many([{"_id": n, "company": n} for n in range(200)])
+    pair.refresh(sample=30)
+    companies = {document["_id"] for document in pair.target["companies"].find()}
+    users = [document["company"] for document in pair.target["users"].find()]
+    assert 30 < len(users) < 90
+    assert set(users) <= companies
