@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, LiteralString, NoReturn, TypeVar
 
 import psycopg
 import pytest
@@ -119,7 +119,7 @@ def matomo_resource(mariadb_server: EmbeddedMariaDB, matomo_database: str) -> Ma
 
 
 @pytest.fixture(scope="session")
-def _postgres_admin(postgres_server: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
+def postgres_admin(postgres_server: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
     with psycopg.connect(postgres_server.dsn(), autocommit=True) as connection:
         yield connection
 
@@ -132,20 +132,20 @@ def mongo_client(mongo_server: EmbeddedMongo) -> Iterator[MongoClient[dict[str, 
 
 
 @contextmanager
-def create_database(server: EmbeddedPostgres, admin: psycopg.Connection) -> Iterator[str]:
+def create_database(server: EmbeddedPostgres, admin: psycopg.Connection, options: LiteralString = "") -> Iterator[str]:
     """Create an empty database of the shared server for the time of the block; gives its URL."""
     name = f"test_{next(_numbers)}"
     # template0 is a database nobody can have written to; copying its files is the fastest way.
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy")
-    admin.execute(statement.format(sql.Identifier(name)))
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy {}")
+    admin.execute(statement.format(sql.Identifier(name), sql.SQL(options)))
     yield server.dsn(name)
     admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
-def postgres_database(postgres_server: EmbeddedPostgres, _postgres_admin: psycopg.Connection) -> Iterator[str]:
+def postgres_database(postgres_server: EmbeddedPostgres, postgres_admin: psycopg.Connection) -> Iterator[str]:
     """The URL of an empty database that is this test's own."""
-    with create_database(postgres_server, _postgres_admin) as url:
+    with create_database(postgres_server, postgres_admin) as url:
         yield url
 
 

@@ -42,7 +42,7 @@ class SourceDocument:
 
 
 #: Why a document is not compared: it could not be loaded, changed since the last run, or is from before a date limit.
-LeftOut = Literal["rejected", "changed since", "before the limit", "unreadable"]
+LeftOut = Literal["rejected", "changed since the last run or undated", "before the limit", "unreadable"]
 
 
 class Transform(Protocol):
@@ -200,7 +200,7 @@ def _choose(
         elif not document.fields:
             left_out["unreadable"] += 1
         elif is_recent(table, document.fields, start):
-            left_out["changed since"] += 1
+            left_out["changed since the last run or undated"] += 1
         elif threshold is not None and (find_date(table, document.fields) or datetime.min) < threshold:
             left_out["before the limit"] += 1
         else:

@@ -26,13 +26,11 @@ def _compare_column(table: LiveTable, wanted: LiveColumn, present: LiveColumn, d
     def found(aspect: Aspect, left: str, right: str, statements: Sequence[Statement]) -> Difference:
         return Difference(table.name, aspect, wanted.name, left, right, tuple(statements), related=present)
 
-    if wanted.expression != present.expression:
+    if (wanted.expression, wanted.virtual) != (present.expression, present.virtual):
         run = [settlement.drop_column(table, present), *settlement.add_column(table, wanted)]
-        if wanted.expression is None:
+        if wanted.expression is None and not present.virtual:
             run = [settlement.drop_expression(table, present)]
-        left = f"GENERATED ALWAYS AS ({wanted.expression})" if wanted.expression else "a column that is written"
-        right = f"GENERATED ALWAYS AS ({present.expression})" if present.expression else "a column that is written"
-        yield found("expression", left, right, run)
+        yield found("expression", _spell_expression(wanted), _spell_expression(present), run)
         return
     if wanted.type != present.type:
         yield found("type", wanted.type, present.type, settlement.set_type(table, wanted, present))
@@ -59,6 +57,12 @@ def _compare_column(table: LiveTable, wanted: LiveColumn, present: LiveColumn, d
         if wanted.default is not None:
             run = [settlement.set_default(table, wanted)]
         yield found("default", _spell_default(wanted), _spell_default(present), run)
+
+
+def _spell_expression(column: LiveColumn) -> str:
+    if column.expression is None:
+        return "a column that is written"
+    return f"GENERATED ALWAYS AS ({column.expression}){' VIRTUAL' if column.virtual else ''}"
 
 
 def _spell_default(column: LiveColumn) -> str:

@@ -61,6 +61,7 @@ def _build_column(table: Table, column: Column, collation: tuple[str, ...]) -> L
         default=default,
         identity="d" if column.generated else "",
         expression=None,
+        virtual=False,
         collation=collation,
         not_null_pending=False,
         comment=column.description.strip(),

@@ -95,7 +95,8 @@ def compose_definition(column: LiveColumn, *, nullable: bool) -> sql.Composed:
     """Compose a column as CREATE TABLE and ADD COLUMN take it, without its comment."""
     parts: list[sql.Composable] = [sql.Identifier(column.name), sql.SQL(column.type), *_collate(column)]
     if column.expression is not None:
-        parts.append(sql.SQL("GENERATED ALWAYS AS ({}) STORED").format(sql.SQL(column.expression)))
+        kept = "VIRTUAL" if column.virtual else "STORED"
+        parts.append(sql.SQL(f"GENERATED ALWAYS AS ({{}}) {kept}").format(sql.SQL(column.expression)))
     elif column.generated:
         parts.append(sql.SQL("GENERATED {} AS IDENTITY").format(_number(column)))
     elif column.default is not None:

@@ -26,7 +26,8 @@ _INDEX_DEFINITION = re.compile(rf"CREATE (?:UNIQUE )?INDEX {_NAME} ON (?:ONLY )?
 class LiveColumn:
     """One column; `type` is spelled as `format_type` does, `collation` is (schema, name) or empty.
 
-    `identity` is PostgreSQL's letter: `d` BY DEFAULT, `a` ALWAYS, or empty. `expression` is that of a computed column.
+    `identity` is PostgreSQL's letter: `d` BY DEFAULT, `a` ALWAYS, or empty. `expression` is that of a computed column,
+    which is `virtual` where it is computed when read.
     `not_null_pending` says that a NOT NULL waits for older rows to be filled (see `ddl.apply_not_null`).
     """
 
@@ -36,6 +37,7 @@ class LiveColumn:
     default: str | None
     identity: str
     expression: str | None
+    virtual: bool
     collation: tuple[str, ...]
     not_null_pending: bool
     comment: str
@@ -133,6 +135,7 @@ LEFT JOIN (
         'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
         'identity', a.attidentity,
         'expression', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+        'virtual', a.attgenerated = 'v',
         'collation', CASE WHEN l.oid IS NULL THEN '[]' ELSE jsonb_build_array(ln.nspname, l.collname) END,
         'not_null_pending', EXISTS (
           SELECT FROM pg_catalog.pg_constraint AS k

@@ -11,10 +11,10 @@ from smartdiet_assets_tests.integration.compare.pair import Database, Pair
 
 
 @pytest.fixture(scope="module")
-def _databases(postgres_server: EmbeddedPostgres, _postgres_admin: psycopg.Connection) -> Iterator[Pair]:
+def _databases(postgres_server: EmbeddedPostgres, postgres_admin: psycopg.Connection) -> Iterator[Pair]:
     with (
-        create_database(postgres_server, _postgres_admin) as left,
-        create_database(postgres_server, _postgres_admin) as right,
+        create_database(postgres_server, postgres_admin) as left,
+        create_database(postgres_server, postgres_admin) as right,
         psycopg.connect(left, autocommit=True) as one,
         psycopg.connect(right, autocommit=True) as other,
     ):

@@ -11,6 +11,8 @@ from smartdiet_assets_tests.integration.checks.checked import Checked, now
 from smartdiet_assets_tests.integration.checks.conftest import checked, empty, unlimited  # noqa: F401
 from smartdiet_assets_tests.integration.mirror.application import reference
 
+#: Of a document without dates nobody can tell.
+CHANGED = "changed since the last run or undated"
 Found = dict[str, RowComparison]
 
 
@@ -95,9 +97,9 @@ def test_what_changed_since_the_last_run_is_no_difference(checked: Checked) -> N
     checked.source.teams.insert_one({"name": "undated"})
     found = compare(checked)
     assert differing(found) == {}
-    assert found["people"].notes["changed since"] == 1
-    assert found["person_events"].notes["changed since"] == 1
-    assert found["teams"].notes["changed since"] == 2
+    assert found["people"].notes[CHANGED] == 1
+    assert found["person_events"].notes[CHANGED] == 1
+    assert found["teams"].notes[CHANGED] == 2
 
 
 def test_an_edit_that_did_not_move_its_date_is_a_difference(checked: Checked) -> None:  # noqa: F811

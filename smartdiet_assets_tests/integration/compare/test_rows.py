@@ -1,13 +1,16 @@
 """Rows of two servers: what differs is found with few statements and few rows, whatever the servers' settings."""
 
+import tracemalloc
 from typing import Any
 
 import psycopg
 import pytest
 
+from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.operations.compare import sides
 from smartdiet_assets.operations.compare.row_differences import RowComparison
-from smartdiet_assets_tests.integration.compare.pair import Pair
+from smartdiet_assets_tests.conftest import create_database
+from smartdiet_assets_tests.integration.compare.pair import Database, Pair
 
 ROWS = 100_000
 PEOPLE = """
@@ -239,3 +242,32 @@ def test_tables_of_any_size(pair: Pair, size: int) -> None:
     pair.right.run("UPDATE t SET a = 0 WHERE id % 100 = 1")
     found = compare(pair)["t"]
     assert counts(found) == (0, 0, len(range(1, size + 1, 100)))
+
+
+def test_servers_of_another_encoding_agree(
+    pair: Pair, postgres_server: EmbeddedPostgres, postgres_admin: psycopg.Connection
+) -> None:
+    pair.run("CREATE TABLE t (id text PRIMARY KEY, a text); INSERT INTO t VALUES ('é', 'ÿ'), ('e', 'ß')")
+    with (
+        create_database(postgres_server, postgres_admin, "ENCODING 'LATIN1' LOCALE 'C'") as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        other = Pair(pair.left, Database(url, connection))
+        other.right.run("CREATE TABLE t (id text PRIMARY KEY, a text); INSERT INTO t VALUES ('é', 'ÿ'), ('e', 'ß')")
+        assert counts(compare(other)["t"]) == (0, 0, 0)
+        other.right.run("UPDATE t SET a = 's' WHERE id = 'e'")
+        assert counts(compare(other)["t"]) == (0, 0, 1)
+
+
+def test_memory_is_that_of_the_buckets_however_many_rows_differ(pair: Pair, record_property: Any) -> None:
+    pair.run("CREATE TABLE t (id integer PRIMARY KEY, a text)")
+    peaks = []
+    for rows in (10_000, 60_000):
+        for side, value in ((pair.left, "x"), (pair.right, "y")):
+            side.run(f"TRUNCATE t; INSERT INTO t SELECT n, '{value}' FROM generate_series(1, {rows}) AS n")
+        tracemalloc.start()
+        assert counts(compare(pair, limit=10)["t"]) == (0, 0, rows)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    record_property("figures", f"peaks of {peaks[0] / 1e6:.1f} and {peaks[1] / 1e6:.1f} MB for 10,000 and 60,000 rows")
+    assert peaks[1] < peaks[0] + 2e6

@@ -71,6 +71,10 @@ CHANGES: list[tuple[str, Found]] = [
         "ALTER TABLE clinics DROP doubled, ADD doubled integer GENERATED ALWAYS AS (beds * 3) STORED",
         {("clinics", "expression", "doubled")},
     ),
+    (
+        "ALTER TABLE clinics DROP doubled, ADD doubled integer GENERATED ALWAYS AS (beds * 2) VIRTUAL",
+        {("clinics", "expression", "doubled")},
+    ),
     ("ALTER TABLE diary DROP CONSTRAINT diary_pkey", {("diary", "primary key", "")}),
     (
         "ALTER TABLE diary DROP CONSTRAINT diary_pkey, ADD PRIMARY KEY (id, day)",

@@ -58,7 +58,9 @@ def table(
         return LiveIndex("i", tuple(columns), True, False, True, False, True, True, True, "")
 
     columns = {
-        name: LiveColumn(name, type_, name in nullable, None, "d" if name in numbered else "", None, (), False, "")
+        name: LiveColumn(
+            name, type_, name in nullable, None, "d" if name in numbered else "", None, False, (), False, ""
+        )
         for name, type_ in types.items()
     }
     return LiveTable(
