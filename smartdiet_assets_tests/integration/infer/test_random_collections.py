@@ -18,6 +18,7 @@ from smartdiet_assets.assets.mirror import mirror_table
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.operations.infer.run import infer_collection, write_entry
 from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets_tests.integration.values.bson_source import fetch_versions
 from smartdiet_assets_tests.unit.transform.test_random_documents import moments, values
 
 #: More for a longer search: `SMARTDIET_INFER_EXAMPLES=1000 pytest …`.
@@ -114,12 +115,15 @@ def test_any_collection(
     schema = load_schema(path)
 
     assert set(schema.tables) == {"parents", "others", *inferred.tables}
+    versions = []
     for run in ("first", "second"):
         for table in schema.tables.values():
             if table.mongo_collection != "others":
                 mirror_table(
                     schema, table, mongo_database, postgres, run_id=run, request=WindowRequest("full"), batch_size=3
                 )
+        versions.append({name: fetch_versions(postgres, name) for name in inferred.tables})
+    assert versions[0] == versions[1]
     lost = sum(holds_no_column(document["_id"]) for document in stored)
     assert postgres.execute("SELECT count(*) FROM things").fetchone() == (len(stored) - lost,), inferred.entry
     rejected = postgres.execute(

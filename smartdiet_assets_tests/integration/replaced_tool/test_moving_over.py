@@ -79,6 +79,14 @@ def test_the_checklist(mirror: OldMirror, left: Left, smartdiet: Smartdiet) -> N
     status = smartdiet("status")
     assert status.code == 0
     assert all(name in status.out for name in TABLES)
+    compared = smartdiet("compare", "schema", "local")
+    differences = [line.strip() for line in compared.out.splitlines() if line.startswith("  ")]
+    assert compared.code == 1
+    assert {line.split()[1] for line in differences} == {"index", "comment", "column"}
+    assert all(line.startswith("+ ") for line in differences), "what the first run adds, and nothing that stops it"
+    assert [line for line in differences if "column" in line.split()[:2]] == [
+        "+ column document_id: only in schema: character varying"
+    ]
     assert fetch_versions(mirror) == before
 
     # What changed since that tool's last run.
@@ -136,6 +144,7 @@ def test_the_checklist(mirror: OldMirror, left: Left, smartdiet: Smartdiet) -> N
         for check in kinds.values()
         if not check["passed"] and check["severity"] == "ERROR"
     ]
+    assert smartdiet("compare", "schema", "local").code == 0
     untouched = fetch_versions(mirror)
     assert smartdiet("sync").code == 0
     assert fetch_versions(mirror) == untouched
