@@ -5,7 +5,7 @@ Here: the order of the steps, and the file. Not here: the steps.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -207,8 +207,7 @@ def _load(text: str, files: Sequence[Path]) -> Schema:
         try:
             return load_schema(file.name, *files[1:])
         except SchemaFileError as error:
-            problems = [replace(problem) for problem in error.problems]
-            raise SchemaFileError(f"{files[0]} with the new entry", problems) from None
+            raise SchemaFileError(f"{files[0]} with the new entry", error.problems) from None
 
 
 def _list_notes(subject: Subject, plan: Plan, schema: Schema | None, files: Sequence[Path]) -> tuple[str, ...]:

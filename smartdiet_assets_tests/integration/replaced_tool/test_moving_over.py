@@ -211,29 +211,54 @@ def find_statements(mirror: OldMirror, table: str) -> list[str]:
     return []
 
 
-def test_our_file_on_its_database_takes_the_statements_that_the_errors_give(mirror: OldMirror) -> None:
-    """From its YAML to ours, in place: four tables differ, new columns fill themselves, one table has a new name."""
+@pytest.fixture
+def ours(mirror: OldMirror, configured_servers: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OldMirror:
+    """Its database, in good order, and our file; `days.completed` holds a text that is no boolean."""
     mirror.declare()
+    monkeypatch.setenv("SMARTDIET_SCHEMAS", str(mirror.path))
     write_company(mirror.source, SEED, SCALE, defects=False)
     leave_database(mirror)
     # It held whatever text the application wrote.
     mirror.target.execute("UPDATE days SET completed = 'oui' WHERE id = (SELECT min(id) FROM days)")
     mirror.declare(text=OURS.read_text())
-    needed: dict[str, int] = {}
-    for name in mirror.schema.tables:
-        if statements := find_statements(mirror, name):
-            needed[name] = len(statements)
-            if name == "days":
-                mirror.target.execute("ALTER TABLE days ALTER COLUMN completed DROP NOT NULL")
-                mirror.target.execute("UPDATE days SET completed = NULL WHERE completed NOT IN ('true', 'false')")
-            for statement in statements:
-                mirror.target.execute(statement)  # type: ignore[call-overload]
-            assert not find_statements(mirror, name)
-    assert needed == {"categories": 1, "events": 2, "appointments": 3, "days": 2}
+    return mirror
 
+
+def prepare_days(mirror: OldMirror) -> None:
+    """What the README has before the statements of `days`."""
+    mirror.target.execute("ALTER TABLE days ALTER COLUMN completed DROP NOT NULL")
+    mirror.target.execute("UPDATE days SET completed = NULL WHERE completed NOT IN ('true', 'false')")
+
+
+def check_all(mirror: OldMirror) -> None:
+    """One full read, and every table is as our file says."""
     mirror.sync(FULL)
     oracle = MirrorOracle(mirror.schema)
     oracle.observe(read_collections(mirror.source, mirror.schema))
     assert compare(mirror.target, oracle) == []
-    (logbooks,) = mirror.rows("users_logbook", "id")[:1]
-    assert logbooks, "its users_logbooks has another name here, and is filled anew"
+    assert mirror.rows("users_logbook", "id"), "its users_logbooks has another name here, and is filled anew"
+
+
+def test_our_file_on_its_database_takes_the_statements_that_the_errors_give(ours: OldMirror) -> None:
+    """From its YAML to ours, in place: four tables differ, new columns fill themselves, one table has a new name."""
+    needed: dict[str, int] = {}
+    for name in ours.schema.tables:
+        if statements := find_statements(ours, name):
+            needed[name] = len(statements)
+            if name == "days":
+                prepare_days(ours)
+            for statement in statements:
+                ours.target.execute(statement)  # type: ignore[call-overload]
+            assert not find_statements(ours, name)
+    assert needed == {"categories": 1, "events": 2, "appointments": 3, "days": 2}
+    check_all(ours)
+
+
+def test_our_file_on_its_database_takes_the_statements_of_compare(ours: OldMirror, smartdiet: Smartdiet) -> None:
+    """The same from one script, which also makes what the first run would make."""
+    prepare_days(ours)
+    script = smartdiet("compare", "schema", "local", "--sql")
+    assert script.code == 1, script.err
+    ours.target.execute(script.out)  # type: ignore[call-overload]
+    assert smartdiet("compare", "schema", "local").code == 0
+    check_all(ours)
