@@ -7,9 +7,6 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-import psycopg
-from pymongo.errors import PyMongoError
-
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.operations.compare.documents import compare_documents, turn
 from smartdiet_assets.operations.compare.row_differences import RowComparison
@@ -23,8 +20,6 @@ from smartdiet_assets.operations.compare.structures import (
     read_side,
 )
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.resources.mongo_errors import translate_mongo_error
-from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.model import Schema
 
 
@@ -119,22 +114,17 @@ def compare_with_documents(
     source, mirror = (left, right) if left.kind == "mongo" else (right, left)
     if foreign := [name for name in selection if schema.tables[name].source != "mongodb"]:
         raise ConfigurationError(f"{', '.join(foreign)}: mirrored from Matomo; `smartdiet check --all` compares those")
-    try:
-        with open_mongo(source) as mongo, open_mirror(mirror) as connection:
-            connection.autocommit = True
-            rows = list(
-                compare_documents(
-                    connection,
-                    mongo.open_database(),
-                    schema,
-                    selection,
-                    limit=limit,
-                    global_date_threshold=environment.global_date_threshold,
-                    report=report,
-                )
+    with open_mongo(source) as database, open_mirror(mirror) as connection:
+        connection.autocommit = True
+        rows = list(
+            compare_documents(
+                connection,
+                database,
+                schema,
+                selection,
+                limit=limit,
+                global_date_threshold=environment.global_date_threshold,
+                report=report,
             )
-    except PyMongoError as error:
-        raise translate_mongo_error(error, "reading MongoDB") from None
-    except psycopg.Error as error:
-        raise translate_postgres_error(error, f"reading {mirror.label}") from None
+        )
     return Outcome(left, right, None, rows if source is left else list(map(turn, rows)))

@@ -5,6 +5,7 @@ the server, never what a URL holds beside that. Not here: what is read through i
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,18 +14,21 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from pymongo.errors import PyMongoError
 
 from smartdiet_assets.checks.target import open_snapshot
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.load.execution import Connection, execute
+from smartdiet_assets.resources.access import choose_prefix
 from smartdiet_assets.resources.environment import read_environment
-from smartdiet_assets.resources.mongo import MongoResource, build_mongo_resource
+from smartdiet_assets.resources.mongo import MongoDatabase, build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.resources.variables import Place
 
 EXPECTED = "schema, local, remote, mongo, mongo:local, mongo:remote, env:VARIABLE or postgresql://…"
 _URL_SCHEMES = ("postgresql://", "postgres://")
+_OUR_VARIABLES = re.compile(r"POSTGRES_\w+( and POSTGRES_\w+)?")
 #: Values as text are then the same, whatever the version and the settings of a server.
 _SPELLING = {
     "TimeZone": "UTC",
@@ -121,7 +125,7 @@ def open_side(side: Side, namespace: str | None = None) -> Iterator[Connection]:
     Raises:
         SmartdietError: it cannot be reached or refuses.
     """
-    with _connect(side) as connection, _translating(side), open_snapshot(connection):
+    with open_mirror(side) as connection, open_snapshot(connection):
         settings = dict(_SPELLING)
         if namespace is not None:
             settings["search_path"] = sql.Identifier(namespace).as_string(None)
@@ -135,41 +139,50 @@ def open_side(side: Side, namespace: str | None = None) -> Iterator[Connection]:
 
 @contextmanager
 def open_mirror(side: Side) -> Iterator[Connection]:
-    """Open a plain connection to a PostgreSQL side, which sees what is written meanwhile."""
-    with _connect(side) as connection, _translating(side):
-        yield connection
+    """Open a plain connection to a PostgreSQL side, which sees what is written meanwhile.
 
-
-@contextmanager
-def open_mongo(side: Side) -> Iterator[MongoResource]:
-    """Open a MongoDB side."""
-    with build_mongo_resource(side.place).process_config_and_initialize_cm() as mongo:
-        yield mongo
-
-
-@contextmanager
-def _connect(side: Side) -> Iterator[psycopg.Connection[Any]]:
+    Raises:
+        SmartdietError: it cannot be reached, refuses or is lost, now or in the block.
+    """
     if side.conninfo:
-        settings = read_environment()
-        try:
-            connection = psycopg.connect(
-                side.conninfo, application_name="smartdiet", connect_timeout=round(settings.connect_timeout)
+        with _translating(side, "connecting to"):
+            connection: psycopg.Connection[Any] = psycopg.connect(
+                side.conninfo,
+                application_name="smartdiet",
+                connect_timeout=round(read_environment().connect_timeout),
             )
-        except psycopg.Error as error:
-            raise translate_postgres_error(error, f"connecting to {side.label}") from None
-        with connection:
+        with _translating(side, "reading"), connection:
             yield connection
         return
     with (
         build_postgres_resource(side.place).process_config_and_initialize_cm() as postgres,
+        _translating(side, "reading", choose_prefix(postgres.access)),
         postgres.connect() as connection,
     ):
         yield connection
 
 
 @contextmanager
-def _translating(side: Side) -> Iterator[None]:
+def open_mongo(side: Side) -> Iterator[MongoDatabase]:
+    """Open the database of a MongoDB side.
+
+    Raises:
+        SmartdietError: it cannot be reached, refuses or is lost, now or in the block.
+    """
+    with build_mongo_resource(side.place).process_config_and_initialize_cm() as mongo:
+        try:
+            yield mongo.open_database()
+        except PyMongoError as error:
+            raise mongo.translate(error, f"reading {mongo.describe()}") from None
+
+
+@contextmanager
+def _translating(side: Side, action: str, prefix: str = "") -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise translate_postgres_error(error, f"reading {side.label}") from None
+        translated = translate_postgres_error(error, f"{action} {side.label}", prefix=prefix)
+        if side.conninfo:
+            # No variables of ours say where it is.
+            raise type(translated)(_OUR_VARIABLES.sub("its URL", str(translated))) from None
+        raise translated from None

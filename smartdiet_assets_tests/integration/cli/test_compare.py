@@ -17,6 +17,7 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.cli import test_commands
 from smartdiet_assets_tests.integration.cli.test_commands import source  # noqa: F401
 from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.ssh_servers import PASSWORD, USER, InProcessSshServer
 
 MARK = "MARK"
 
@@ -142,6 +143,36 @@ def test_documents_and_rows(synced: Any, postgres: psycopg.Connection) -> None:
     assert "smartdiet sync users" in result.stdout
 
 
+def test_a_remote_server_is_reached_through_ssh(
+    synced: Any,
+    postgres: psycopg.Connection,
+    postgres_resource: PostgresResource,
+    ssh_server: InProcessSshServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "REMOTE_POSTGRES_HOST": postgres_resource.host,
+        "REMOTE_POSTGRES_PORT": str(postgres_resource.port),
+        "REMOTE_POSTGRES_DATABASE": postgres_resource.database,
+        "REMOTE_POSTGRES_USER": postgres_resource.user,
+        "REMOTE_POSTGRES_PASSWORD": postgres_resource.password,
+        "REMOTE_SERVER_URL": ssh_server.host,
+        "REMOTE_SERVER_PORT": str(ssh_server.port),
+        "REMOTE_SERVER_USER": USER,
+        "REMOTE_SERVER_PASSWORD": PASSWORD,
+        "REMOTE_SERVER_HOST_KEY": ssh_server.keys.public("host"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    result = smartdiet("compare", "local", "remote", "--data")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "structures are equal, rows are equal" in result.stdout
+    assert len(ssh_server.log.forwarded) == 1
+    monkeypatch.setenv("REMOTE_POSTGRES_DATABASE", "no_such_database")
+    result = smartdiet("compare", "schema", "remote")
+    assert result.returncode == 2
+    assert "REMOTE_POSTGRES_DATABASE" in result.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -178,6 +209,7 @@ def test_the_password_of_a_url_is_never_repeated(synced: Any, url: str) -> None:
         result = smartdiet("compare", "local", side, **variables)
         assert result.returncode == 2
         assert MARK not in result.stdout + result.stderr
+        assert "POSTGRES_" not in result.stderr, "our variables have nothing to do with it"
 
 
 def test_the_url_of_a_server_shows_without_its_user(
