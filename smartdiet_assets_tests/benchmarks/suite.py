@@ -6,6 +6,7 @@ from smartdiet_assets_tests.benchmarks.dagster_floor import run_idle, run_loadin
 from smartdiet_assets_tests.benchmarks.full_load import run_full_load
 from smartdiet_assets_tests.benchmarks.matomo import run_matomo
 from smartdiet_assets_tests.benchmarks.operations import run_operations
+from smartdiet_assets_tests.benchmarks.refresh_postgres import run_refresh_postgres
 from smartdiet_assets_tests.benchmarks.results import Result
 from smartdiet_assets_tests.benchmarks.servers import Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
@@ -20,4 +21,5 @@ BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Result]]] = {
     "idle": run_idle,
     "loading": run_loading,
     "matomo": run_matomo,
+    "refresh_postgres": run_refresh_postgres,
 }

@@ -70,6 +70,12 @@ def test_matomo_and_its_floor_end_in_the_same_table(servers: Servers) -> None:
     assert (visits.work["rows"], views.work["rows"]) == (TINY.documents, 2 * TINY.documents)
 
 
+def test_a_refreshed_database_is_the_one_that_its_client_programs_make(servers: Servers) -> None:
+    for comparison in run("refresh_postgres", servers):
+        assert comparison.work["rows"] == TINY.documents
+        assert comparison.work["keys"] == 5
+
+
 def test_an_idle_run_and_loading_have_as_many_assets_as_their_floor(servers: Servers) -> None:
     assert [comparison.work["assets"] for comparison in run("idle", servers)] == [31]
     assert [comparison.work["assets"] for comparison in run("loading", servers)] == [34]

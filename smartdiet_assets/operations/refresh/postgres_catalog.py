@@ -155,7 +155,11 @@ SELECT 'pg_rewrite'::regclass::oid::bigint, r.oid::bigint, 'pg_class'::regclass:
   CASE WHEN r.rulename = '_RETURN' THEN 'column' ELSE 'rule' END
 FROM pg_rewrite AS r
 UNION ALL
-SELECT 'pg_trigger'::regclass::oid::bigint, t.oid::bigint, 'pg_class'::regclass::oid::bigint, t.tgrelid::bigint,
+SELECT 'pg_trigger'::regclass::oid::bigint, t.oid::bigint,
+  -- Those of a foreign key are on the parent too, and go with the child's constraint.
+  CASE WHEN t.tgisinternal AND t.tgconstraint <> 0 THEN 'pg_constraint'::regclass ELSE 'pg_class'::regclass END
+    ::oid::bigint,
+  CASE WHEN t.tgisinternal AND t.tgconstraint <> 0 THEN t.tgconstraint ELSE t.tgrelid END::bigint,
   'trigger'
 FROM pg_trigger AS t
 UNION ALL

@@ -1,0 +1,89 @@
+"""The mirror's own records go along with the tables they are about, and no others."""
+
+import pytest
+from psycopg import Connection
+
+from smartdiet_assets.load.bookkeeping_ddl import apply_bookkeeping
+from smartdiet_assets_tests.integration.load.loads import EARLY, LATE, club, described, load, oid, reject, rows_of
+from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair, assert_same
+
+STATES = "SELECT table_name, run_id FROM smartdiet.sync_state ORDER BY 1"
+REJECTS = "SELECT table_name, document_id FROM smartdiet.rejected_rows ORDER BY 1, 2"
+
+
+def note(connection: Connection, run: str, *tables: str) -> None:
+    """Leave records as a run of some tables would."""
+    apply_bookkeeping(connection)
+    for table in tables:
+        connection.execute(b"INSERT INTO smartdiet.sync_state (table_name, run_id) VALUES (%s, %s)", [table, run])
+        connection.execute(
+            b"INSERT INTO smartdiet.rejected_rows (table_name, document_id, column_name, reason, expected, received)"
+            b" VALUES (%s, %s, '', '', '', '')",
+            [table, run],
+        )
+
+
+@pytest.fixture
+def mirrors(postgres_pair: PostgresPair) -> PostgresPair:
+    """Two tables on both sides with records of each, and a third in the target only."""
+    for name, run, tables in (
+        (postgres_pair.source_name, "new", ("users", "items")),
+        (postgres_pair.target_name, "old", ("users", "items", "own")),
+    ):
+        with postgres_pair.open(name) as connection:
+            for table in tables:
+                connection.execute(f"CREATE TABLE {table} (id int PRIMARY KEY)".encode())
+            note(connection, run, *tables)
+    return postgres_pair
+
+
+def test_records_go_along_with_their_tables_and_those_of_other_tables_stay(mirrors: PostgresPair) -> None:
+    mirrors.refresh()
+    assert mirrors.target(STATES) == [("items", "new"), ("own", "old"), ("users", "new")]
+    assert mirrors.target(REJECTS) == [("items", "new"), ("own", "old"), ("users", "new")]
+
+
+@pytest.mark.parametrize(
+    "filters", [{"include_tables": ["items"]}, {"exclude_tables": ["users"]}, {"include_tables": ["public.items"]}]
+)
+def test_filters_choose_the_records_with_the_tables(mirrors: PostgresPair, filters: dict[str, list[str]]) -> None:
+    mirrors.refresh(**filters)
+    assert mirrors.target(STATES) == [("items", "new"), ("own", "old"), ("users", "old")]
+
+
+def test_records_of_a_replaced_table_are_not_left_behind_where_the_source_has_none(mirrors: PostgresPair) -> None:
+    mirrors.source("DROP SCHEMA smartdiet CASCADE")
+    mirrors.refresh()
+    assert mirrors.target(STATES) == [("own", "old")]
+    assert mirrors.target(REJECTS) == [("own", "old")]
+
+
+def test_a_table_without_its_data_has_no_watermark(mirrors: PostgresPair) -> None:
+    mirrors.refresh(exclude_data=["items"])
+    assert mirrors.target(STATES) == [("own", "old"), ("users", "new")]
+
+
+def test_records_of_an_older_form_are_kept_in_the_new_one(mirrors: PostgresPair) -> None:
+    mirrors.target("ALTER TABLE smartdiet.sync_state DROP COLUMN change_position")
+    mirrors.refresh()
+    assert mirrors.target(STATES) == [("items", "new"), ("own", "old"), ("users", "new")]
+    assert mirrors.target("SELECT count(change_position) FROM smartdiet.sync_state") == [(0,)]
+
+
+def test_the_mirror_goes_on_in_the_copy(postgres_pair: PostgresPair) -> None:
+    with postgres_pair.open(postgres_pair.source_name) as source:
+        batch = described((oid(1), [(oid(1), "a")]), (oid(2), [(oid(2), "b")]), rejects=[reject(oid(3))])
+        load(source, club(), "guests", batch, watermark=EARLY)
+    postgres_pair.refresh()
+    assert_same(postgres_pair)
+    with postgres_pair.open(postgres_pair.target_name) as target:
+        target.execute("SET search_path = public")
+        result = load(
+            target,
+            club(),
+            "guests",
+            described((oid(2), [(oid(2), "changed")]), (oid(3), [(oid(3), "c")])),
+            watermark=LATE,
+        )
+        assert (result.inserted, result.updated, result.unchanged) == (1, 1, 0)
+        assert rows_of(target, "guests") == [(oid(1), "a"), (oid(2), "changed"), (oid(3), "c")]
