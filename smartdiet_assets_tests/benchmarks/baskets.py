@@ -25,6 +25,7 @@ tables:
   basket_items:
     mongo_collection: baskets
     import_strategy: smart_diff
+    diff_threshold: {threshold}
     arrays: [{field: items}]
     columns:
       - {name: basket_id, sql_type: VARCHAR, nullable: false, mongo_field: _id, foreign_key: baskets(id)}
@@ -42,16 +43,20 @@ _START = datetime(2024, 1, 1)
 
 @dataclass(frozen=True)
 class Baskets:
-    """Parents of `items` items each; `replaced` and `ranked` say how many of them an edition changes."""
+    """Parents of `items` items each; `replaced` and `ranked` say how many of them an edition changes.
+
+    `threshold` is the table's `diff_threshold`: 0 replaces the rows of changed parents always, 1 never.
+    """
 
     parents: int
     items: int
     replaced: int = 1
     ranked: int = 0
+    threshold: float = 0.3
 
     @property
     def schema(self) -> Schema:
-        return declare(DECLARATION)
+        return declare(DECLARATION.replace("{threshold}", str(self.threshold)))
 
     def encode_products(self) -> list[bytes]:
         """Encode the documents the items point at."""

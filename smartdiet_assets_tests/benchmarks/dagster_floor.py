@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import dagster as dg
+from pymongo.database import Database
 
 from smartdiet_assets.assets.partitions import build_partitions
 from smartdiet_assets.definitions import build_definitions
@@ -24,7 +26,9 @@ from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, Work, measure
-from smartdiet_assets_tests.benchmarks.servers import Servers
+from smartdiet_assets_tests.benchmarks.results import Result
+from smartdiet_assets_tests.benchmarks.sampling import compose_shares, sample
+from smartdiet_assets_tests.benchmarks.servers import Connection, Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -37,21 +41,10 @@ _EMPTY_JOB = "empty"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def run_idle(servers: Servers, settings: Settings) -> Iterator[Comparison]:
-    """Compare an incremental run over all tables with nothing to do with Dagster's own floor."""
+def run_idle(servers: Servers, settings: Settings) -> Iterator[Result]:
+    """Compare an incremental run over all tables with nothing to do with Dagster's own floor, and where both go."""
     with servers.open_postgres() as connection, servers.open_mongo() as mongo, TemporaryDirectory() as home:
-        variables = {
-            "MONGODB_URL": servers.mongo.uri,
-            "MONGODB_DATABASE": mongo.name,
-            "POSTGRES_HOST": servers.postgres.host,
-            "POSTGRES_PORT": str(servers.postgres.port),
-            "POSTGRES_DATABASE": connection.info.dbname,
-            "POSTGRES_USER": servers.postgres.user,
-            "POSTGRES_PASSWORD": servers.postgres.password,
-            "SMARTDIET_SCHEMAS": str(CONFIG / "schemas.yaml"),
-            "DAGSTER_HOME": home,
-            "SMARTDIET_MARK_PARTITIONS": "false",
-        }
+        variables = compose_variables(servers, connection, mongo, CONFIG / "schemas.yaml", home)
         with set_environment(variables), open_instance(CONFIG) as instance:
             write_company(mongo, 1, _SCALE)
             environment = read_environment()
@@ -89,6 +82,14 @@ def run_idle(servers: Servers, settings: Settings) -> Iterator[Comparison]:
             ]
             rounds = measure("idle", "nothing to do", contestants, settings.pairs, settings.on_round)
             yield rounds.compare("sync", EMPTY_RUN, at_most=AT_MOST)
+            times = max(1, settings.pairs // 2)
+            samples = {
+                EMPTY_RUN: sample(run_empty, times),
+                "a run with nothing to do": sample(sync, times),
+            }
+            yield compose_shares(
+                "Where a run with nothing to do spends its time, of an empty one's", samples, EMPTY_RUN
+            )
 
 
 def run_loading(servers: Servers, settings: Settings) -> Iterator[Comparison]:
@@ -114,6 +115,24 @@ def run_loading(servers: Servers, settings: Settings) -> Iterator[Comparison]:
         ]
         rounds = measure("loading", "the code location", contestants, settings.pairs, settings.on_round)
         yield rounds.compare("location", EMPTY_LOCATION)
+
+
+def compose_variables(
+    servers: Servers, connection: Connection, mongo: Database[Any], schemas: Path, home: str
+) -> dict[str, str]:
+    """Compose the environment of a run from one database into another, with a Dagster instance of its own."""
+    return {
+        "MONGODB_URL": servers.mongo.uri,
+        "MONGODB_DATABASE": mongo.name,
+        "POSTGRES_HOST": servers.postgres.host,
+        "POSTGRES_PORT": str(servers.postgres.port),
+        "POSTGRES_DATABASE": connection.info.dbname,
+        "POSTGRES_USER": servers.postgres.user,
+        "POSTGRES_PASSWORD": servers.postgres.password,
+        "SMARTDIET_SCHEMAS": str(schemas),
+        "DAGSTER_HOME": home,
+        "SMARTDIET_MARK_PARTITIONS": "false",
+    }
 
 
 @contextmanager

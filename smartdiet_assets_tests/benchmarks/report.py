@@ -12,7 +12,7 @@ from smartdiet_assets_tests.benchmarks.settings import Settings
 
 HEADERS = ("benchmark", "case", "compared with", "ratio", "spread", "CPU", "aim", "pairs", "equal work")
 _NUMBERS = ("ratio", "spread", "CPU", "aim", "pairs")
-GROWTH_HEADERS = ("growth of", "from rows", "to rows", "times as long", "exponent")
+GROWTH_HEADERS = ("growth of", "from rows", "to rows", "times as long", "exponent", "at the largest")
 
 
 def build_grid(results: Sequence[Result]) -> Grid:
@@ -68,6 +68,7 @@ def list_listings(results: Sequence[Result]) -> list[Listing]:
                 f"{growth.rows[-1]:,}",
                 f"{growth.times[-1] / growth.times[0]:.1f}",
                 f"{growth.exponent:.2f}",
+                f"{growth.last_exponent:.2f}",
             )
             for growth in growths
         ]

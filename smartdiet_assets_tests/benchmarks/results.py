@@ -32,6 +32,11 @@ class Growth:
         """The slope of the straight line through the logarithms, by least squares: 1 is in proportion."""
         return fit_exponent(self.rows, self.times)
 
+    @property
+    def last_exponent(self) -> float:
+        """The exponent between the two largest sizes, where what is paid once weighs least."""
+        return fit_exponent(self.rows[-2:], self.times[-2:])
+
 
 Result = Comparison | Listing | Growth
 

@@ -2,9 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
+from smartdiet_assets_tests.benchmarks.company import run_company
+from smartdiet_assets_tests.benchmarks.cores import run_cores
 from smartdiet_assets_tests.benchmarks.dagster_floor import run_idle, run_loading
 from smartdiet_assets_tests.benchmarks.full_load import run_full_load
+from smartdiet_assets_tests.benchmarks.growth import run_growth
+from smartdiet_assets_tests.benchmarks.incremental import run_incremental
 from smartdiet_assets_tests.benchmarks.matomo import run_matomo
+from smartdiet_assets_tests.benchmarks.memory import run_memory
 from smartdiet_assets_tests.benchmarks.operations import run_operations
 from smartdiet_assets_tests.benchmarks.refresh_postgres import run_refresh_postgres
 from smartdiet_assets_tests.benchmarks.results import Result
@@ -15,11 +20,16 @@ from smartdiet_assets_tests.benchmarks.unchanged import run_unchanged
 
 BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Result]]] = {
     "full_load": run_full_load,
+    "company": run_company,
+    "incremental": run_incremental,
     "unchanged": run_unchanged,
     "smart_diff": run_smart_diff,
     "operations": run_operations,
     "idle": run_idle,
     "loading": run_loading,
+    "cores": run_cores,
+    "memory": run_memory,
+    "growth": run_growth,
     "matomo": run_matomo,
     "refresh_postgres": run_refresh_postgres,
 }

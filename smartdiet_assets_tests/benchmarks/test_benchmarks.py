@@ -1,7 +1,9 @@
 """The benchmarks at a tiny size: that everybody does the same work. Never how long it takes."""
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,13 +11,15 @@ import pytest
 from smartdiet_assets.demo.mariadb_server import has_mariadb
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
+from smartdiet_assets_tests.benchmarks.cores import ONE_AFTER_ANOTHER
 from smartdiet_assets_tests.benchmarks.logbooks import build_logbooks
 from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, UnequalWorkError, measure
 from smartdiet_assets_tests.benchmarks.operations import CHANGES
 from smartdiet_assets_tests.benchmarks.peers.entering import NOT_INSTALLED
 from smartdiet_assets_tests.benchmarks.plot import write_plot
 from smartdiet_assets_tests.benchmarks.report import compose_cells, compose_markdown
-from smartdiet_assets_tests.benchmarks.results import Growth, fit_exponent
+from smartdiet_assets_tests.benchmarks.results import Growth, Listing, fit_exponent
+from smartdiet_assets_tests.benchmarks.sampling import name_part
 from smartdiet_assets_tests.benchmarks.servers import Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
 from smartdiet_assets_tests.benchmarks.suite import BENCHMARKS
@@ -43,6 +47,52 @@ def test_full_load_and_its_floor_end_in_the_same_table(servers: Servers) -> None
         assert len(comparison.ratios) == TINY.pairs
 
 
+def test_every_way_of_loading_a_company_ends_with_the_same_documents(servers: Servers) -> None:
+    for comparison in BENCHMARKS["company"](servers, replace(TINY, pairs=1)):
+        assert isinstance(comparison, Comparison)
+        if comparison.case == "from the wire" and comparison.ratios:
+            assert comparison.work["tables"] == 31
+            assert comparison.work["documents"]
+            assert comparison.work["items"]
+
+
+def test_incremental_runs_read_and_update_what_changed_and_nothing_else(servers: Servers) -> None:
+    found = run("incremental", servers)
+    changed = {comparison.case: comparison.work["changed"] for comparison in found if "table" in comparison.case}
+    assert changed["0.1% changed, table 1x"] == 1
+    assert changed["1.0% changed, table 8x"] == 24
+    assert changed["10.0% changed, table 8x"] == 240
+
+
+def test_growth_is_measured_over_three_decades(servers: Servers) -> None:
+    growths = list(BENCHMARKS["growth"](servers, replace(TINY, pairs=1)))
+    assert len(growths) == 3
+    for growth in growths:
+        assert isinstance(growth, Growth)
+        assert growth.rows == (10, 100, 1_000, 10_000)
+
+
+def test_memory_is_that_of_a_sync_in_a_process_of_its_own(servers: Servers) -> None:
+    for comparison in run("memory", servers):
+        assert isinstance(comparison.work["MB"], int)
+        assert 50 < comparison.work["MB"] < 500
+
+
+def test_every_way_of_using_the_cores_ends_in_the_same_tables(servers: Servers) -> None:
+    comparison, listing = BENCHMARKS["cores"](servers, replace(TINY, pairs=1))
+    assert isinstance(comparison, Comparison)
+    assert comparison.work["tables"] == 31
+    assert isinstance(listing, Listing)
+    assert [row[0] for row in listing.rows] == [ONE_AFTER_ANOTHER, "smartdiet sync"]
+
+
+def test_a_moment_belongs_to_the_innermost_known_part() -> None:
+    assert name_part(sys._getframe()) == "everything else"
+    frames = []
+    json.loads("[1]", parse_int=lambda text: frames.append(sys._getframe()))
+    assert name_part(frames[0]) == "Dagster: turning events into JSON"
+
+
 def test_an_unchanged_reimport_writes_nothing(servers: Servers) -> None:
     for comparison in run("unchanged", servers):
         assert comparison.work["documents"] == comparison.work["rows"] == TINY.documents
@@ -50,12 +100,19 @@ def test_an_unchanged_reimport_writes_nothing(servers: Servers) -> None:
 
 
 def test_smart_diff_touches_the_true_delta_and_nothing_else(servers: Servers) -> None:
-    for comparison in run("smart_diff", servers):
+    found = run("smart_diff", servers)
+    assert {comparison.case.partition(" ")[0] for comparison in found} == {"0%", "2%", "30%", "100%", "all"}
+    for comparison in found:
         parents = comparison.work["parents"]
         assert isinstance(parents, int)
-        assert comparison.work["touched"] == 2 * parents
         assert comparison.work["items"] == 15 * parents
-        assert comparison.work["touched by the replaced way"] == 2 * 15 * parents
+        if comparison.case.startswith("all"):
+            assert comparison.work["touched"] == 2 * 15 * parents
+            assert comparison.work["mode"] == "replace"
+        else:
+            assert comparison.work["touched"] == (0 if comparison.case.startswith("0%") else 2 * parents)
+            assert comparison.work["touched by the replaced way"] == 2 * 15 * parents
+            assert comparison.work["mode"] == "delta"
 
 
 def test_operations_are_the_delta_up_to_the_threshold_and_a_replacement_above(servers: Servers) -> None:
@@ -122,7 +179,7 @@ def test_growth_is_an_exponent() -> None:
     assert fit_exponent([10, 100, 1000], [1, 10, 100]) == pytest.approx(1)
     assert fit_exponent([10, 100, 1000], [3, 3, 3]) == pytest.approx(0)
     growth = Growth("full load", (10, 1_000), (1.0, 10.0))
-    assert "| full load | 10 | 1,000 | 10.0 | 0.50 |" in compose_markdown([growth], TINY)
+    assert "| full load | 10 | 1,000 | 10.0 | 0.50 | 0.50 |" in compose_markdown([growth], TINY)
 
 
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:

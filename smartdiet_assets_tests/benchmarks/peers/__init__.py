@@ -29,11 +29,13 @@ class Peer:
     Attributes:
         modules: what must be installed; all of it comes with the `benchmark` extra.
         load: loads collections; their tables have the collections' names.
+        loads_arrays: whether it can load documents that hold arrays.
     """
 
     name: str
     modules: Sequence[str]
     load: Load
+    loads_arrays: bool = True
 
     @property
     def is_installed(self) -> bool:
@@ -47,6 +49,6 @@ def list_peers() -> list[Peer]:
 
     return [
         Peer("dlt, dictionaries", ("dlt", "psycopg2"), load_dictionaries),
-        Peer("dlt, arrow", ("dlt", "psycopg2", "pymongoarrow", "pyarrow"), load_arrow),
+        Peer("dlt, arrow", ("dlt", "psycopg2", "pymongoarrow", "pyarrow"), load_arrow, loads_arrays=False),
         Peer("Sling", ("sling_linux_amd64",), load_with_sling),
     ]

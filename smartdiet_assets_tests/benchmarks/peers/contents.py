@@ -48,7 +48,7 @@ def sum_up_source(source: Database[Any], arrays: Mapping[str, Sequence[str]]) ->
         for document in source[collection].find({}, dict.fromkeys(fields, 1)):
             documents += 1
             ids = (ids + _hash(str(document["_id"]))) % 2**64
-            items += sum(len(document.get(field) or ()) for field in fields)
+            items += sum(len(value) for field in fields if isinstance(value := document.get(field), list))
     return {"documents": documents, "items": items, "ids": f"{ids:016x}"}
 
 
@@ -66,20 +66,25 @@ def sum_up_collections(connection: Connection, schema: str, arrays: Mapping[str,
 
 
 def _count_items(connection: Connection, schema: str, collection: str, field: str) -> int:
-    """Count the items of an array: rows of a table of their own, or those inside a JSON column."""
+    """Count the items of an array: rows of a table of their own, or those in a column of JSON or its text."""
     apart = f"{collection}__{field}"
-    if connection.execute("SELECT to_regclass(format('%%I.%%I', %s::text, %s::text))", [schema, apart]).fetchone() != (
-        None,
-    ):
+    if _has_column(connection, schema, apart, "value") or _has_column(connection, schema, apart, "_id"):
         query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, apart))
-    else:
+    elif _has_column(connection, schema, collection, field):
         query = sql.SQL(
-            "SELECT coalesce(sum(CASE jsonb_typeof(a::jsonb) WHEN 'array' THEN jsonb_array_length(a::jsonb) END), 0)"
-            " FROM (SELECT {} AS a FROM {}) AS t"
+            "SELECT coalesce(sum(CASE WHEN a LIKE '[%%' THEN jsonb_array_length(a::jsonb) END), 0)"
+            " FROM (SELECT {}::text AS a FROM {}) AS t"
         ).format(sql.Identifier(field), sql.Identifier(schema, collection))
-    row = connection.execute(query).fetchone()
+    else:
+        return 0
+    row = connection.execute(query, []).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def _has_column(connection: Connection, schema: str, table: str, column: str) -> bool:
+    query = "SELECT FROM information_schema.columns WHERE (table_schema, table_name, column_name) = (%s, %s, %s)"
+    return connection.execute(query, [schema, table, column]).fetchone() is not None
 
 
 def sum_up_old_tables(connection: Connection, schema: str, tables: Sequence[OldTable]) -> Work:

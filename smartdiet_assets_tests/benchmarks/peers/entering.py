@@ -19,13 +19,14 @@ REPLACED = "the replaced tool's way"
 #: What a first load may take of the time of each: a fifth, a quarter, two thirds.
 AIMS = {REPLACED: 1 / 5, "dlt, dictionaries": 1 / 4, "Sling": 1 / 1.5}
 NOT_INSTALLED = "not installed"
+CANNOT_LOAD_ARRAYS = "cannot load arrays"
 REPLACED_SCHEMA = "replaced"
 
 
 def enter_peers(
-    servers: Servers, connection: Connection, source: Source, check: Callable[[str], Work]
+    servers: Servers, connection: Connection, source: Source, check: Callable[[str], Work], *, arrays: bool = False
 ) -> list[Contestant]:
-    """Enter the peers that are installed; `check` is given the schema of one."""
+    """Enter the peers that are installed; `check` is given the schema of one, `arrays` whether documents hold some."""
 
     def enter(number: int, name: str, load: Callable[[Source, str, str], None]) -> Contestant:
         schema = f"peer_{number}"
@@ -36,7 +37,7 @@ def enter_peers(
             lambda: clear_schema(connection, schema),
         )
 
-    installed = [peer for peer in list_peers() if peer.is_installed]
+    installed = [peer for peer in list_peers() if peer.is_installed and (peer.loads_arrays or not arrays)]
     for module in {module for peer in installed for module in peer.modules}:
         # Nobody is timed while importing.
         with warnings.catch_warnings():
@@ -80,9 +81,11 @@ def clear_schema(connection: Connection, schema: str) -> None:
 
 
 def compare_with(rounds: Rounds, subject: str, names: Sequence[str], work: Work | None = None) -> Iterator[Comparison]:
-    """Compare the subject with each of these that took part; say of the others that they are not installed."""
+    """Compare the subject with each of these that took part; say why the others did not."""
+    unable = {peer.name for peer in list_peers() if peer.is_installed and not peer.loads_arrays}
     for name in names:
         if name in rounds.seconds:
             yield rounds.compare(subject, name, at_most=AIMS.get(name), work=work)
         else:
-            yield Comparison(rounds.benchmark, rounds.case, name, (), at_most=AIMS.get(name), note=NOT_INSTALLED)
+            note = CANNOT_LOAD_ARRAYS if name in unable else NOT_INSTALLED
+            yield Comparison(rounds.benchmark, rounds.case, name, (), at_most=AIMS.get(name), note=note)

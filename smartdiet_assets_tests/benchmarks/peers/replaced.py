@@ -41,7 +41,10 @@ _LINKS = {
         [("targets", "basic"), ("specificity_targets", "specificity"), ("health_targets", "health")],
         dated_by_parent=False,
     ),
-    "coaching_reasons": Link([("reasons", "reason"), ("health_reason", "health_reason")], dated_by_parent=False),
+    "coaching_reasons": Link(
+        [("reasons", "reason"), ("health_reason", "health_reason"), ("health_reasons", "health_reason")],
+        dated_by_parent=False,
+    ),
     "users_contents_reads": Link([("viewed_by", None)], "user"),
     "quizzs_links_questions": Link([("questions", None)], "question"),
     "users_quizzs_links_questions": Link([("questions", None)], "question"),
@@ -128,15 +131,11 @@ class ReplacedTool:
                 execute_values(cursor, statement, unique, page_size=ROWS_PER_STATEMENT)
             except IntegrityError:
                 connection.rollback()
-                for row in unique:
-                    cursor.execute("SAVEPOINT one_row")
-                    try:
-                        execute_values(cursor, statement, [row])
-                    except IntegrityError:
-                        cursor.execute("ROLLBACK TO SAVEPOINT one_row")
+                _insert_singly(cursor, statement, unique)
         connection.commit()
 
     def _replace_links(self, connection: Any, table: OldTable, link: Link, collection: Collection[Any]) -> None:
+        from psycopg2 import IntegrityError
         from psycopg2.extras import execute_values
 
         parent_column, item_column = table.columns[:2]
@@ -151,11 +150,32 @@ class ReplacedTool:
         insert = f'INSERT INTO "{table.name}" ({_quote(columns)}) VALUES %s'
         conditions = [{name: {"$exists": True, "$ne": []}} for name, _ in link.arrays]
         for page in read_pages(collection, conditions[0] if len(conditions) == 1 else {"$or": conditions}):
+            items = {str(document["_id"]): _list_items(document, link) for document in page}
             with connection.cursor() as cursor:
-                for document in page:
-                    cursor.execute(delete, [str(document["_id"])])
-                    execute_values(cursor, insert, _list_items(document, link), page_size=ROWS_PER_STATEMENT)
+                try:
+                    for parent, rows in items.items():
+                        cursor.execute(delete, [parent])
+                        execute_values(cursor, insert, rows, page_size=ROWS_PER_STATEMENT)
+                except IntegrityError:
+                    connection.rollback()
+                    for parent, rows in items.items():
+                        cursor.execute(delete, [parent])
+                        _insert_singly(cursor, insert, rows)
             connection.commit()
+
+
+def _insert_singly(cursor: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert row by row, leaving out those that break a constraint."""
+    from psycopg2 import IntegrityError
+    from psycopg2.extras import execute_values
+
+    for row in rows:
+        cursor.execute("SAVEPOINT one_row")
+        try:
+            execute_values(cursor, statement, [row])
+        except IntegrityError:
+            cursor.execute("ROLLBACK TO SAVEPOINT one_row")
+        cursor.execute("RELEASE SAVEPOINT one_row")
 
 
 def compose_upsert(table: OldTable) -> str:
@@ -182,8 +202,13 @@ def _list_items(document: Mapping[str, Any], link: Link) -> list[tuple[Any, ...]
     return [
         (parent, item, *([constant] if constant else []), *dates)
         for name, constant in link.arrays
-        for item in {_identify(item, link.item_key): None for item in document.get(name) or ()}
+        for item in {_identify(item, link.item_key): None for item in _as_list(document.get(name))}
     ]
+
+
+def _as_list(value: Any) -> list[Any]:
+    # That tool stopped at a single id where it expected an array.
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _identify(item: Any, key: str) -> str:
