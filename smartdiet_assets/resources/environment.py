@@ -40,7 +40,7 @@ class Environment(BaseModel):
         postgres_include_tables: names or patterns of the tables that `refresh postgres` copies; none stands for all.
         postgres_exclude_data_tables: tables that `refresh postgres` makes, and leaves empty.
         max_dump_size_mb: of the replaced tool; without effect, for nothing is dumped.
-        remote_postgres_path: of the replaced tool; without effect, for no file is sent.
+        remote_postgres_path, remote_mongodb_path: of the replaced tool; without effect, for no file is sent.
         remote_server_url: host name or address of the SSH server.
         remote_server_key_file: file of the private key to log in with, "" for none.
         remote_server_agent: whether keys of the SSH agent are tried; without a password and a key file they are anyway.
@@ -87,6 +87,7 @@ class Environment(BaseModel):
     postgres_exclude_data_tables: tuple[str, ...] = ()
     max_dump_size_mb: str = ""
     remote_postgres_path: str = ""
+    remote_mongodb_path: str = ""
     remote_server_url: str = ""
     remote_server_port: int = 22
     remote_server_user: str = ""

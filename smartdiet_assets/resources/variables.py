@@ -162,6 +162,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "POSTGRES_EXCLUDE_DATA_TABLES": ("postgres_exclude_data_tables", _read_names, "names with commas between them"),
     "MAX_DUMP_SIZE_MB": ("max_dump_size_mb", _read_text, "anything"),
     "REMOTE_POSTGRES_PATH": ("remote_postgres_path", _read_text, "anything"),
+    "REMOTE_MONGODB_PATH": ("remote_mongodb_path", _read_text, "anything"),
     "REMOTE_SERVER_URL": (
         "remote_server_url",
         _read_server,

@@ -17,6 +17,7 @@ from psycopg.rows import tuple_row
 
 from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.errors import SchemaMismatchError
+from smartdiet_assets.resources.variables import VARIABLES
 from smartdiet_assets_tests.integration.conftest import Smartdiet
 from smartdiet_assets_tests.integration.replaced_tool.old_file import TABLES
 from smartdiet_assets_tests.integration.replaced_tool.old_mirror import FULL, OldMirror
@@ -27,6 +28,16 @@ SEED, SCALE = 5, 0.0005
 OURS = Path(__file__).parents[3] / "config" / "schemas.yaml"
 #: After everything the generator dates.
 LATER = datetime(2025, 12, 1)
+ITS_VARIABLES = (
+    "TRANSFER_SOURCE", "TRANSFER_DESTINATION", "MONGODB_URL", "MONGODB_DATABASE", "POSTGRES_HOST", "POSTGRES_PORT",
+    "POSTGRES_DATABASE", "POSTGRES_USER", "POSTGRES_PASSWORD", "REMOTE_SERVER_URL", "REMOTE_SERVER_USER",
+    "REMOTE_SERVER_PASSWORD", "REMOTE_MONGODB_URL", "REMOTE_MONGODB_DATABASE", "REMOTE_MONGODB_PATH",
+    "REMOTE_POSTGRES_DATABASE", "REMOTE_POSTGRES_USER", "REMOTE_POSTGRES_PASSWORD", "REMOTE_POSTGRES_PORT",
+    "REMOTE_POSTGRES_PATH", "GLOBAL_DATE_THRESHOLD", "BATCH_SIZE", "MATOMO_SOURCE", "MATOMO_HOST", "MATOMO_PORT",
+    "MATOMO_DATABASE", "MATOMO_USER", "MATOMO_PASSWORD", "MAX_DUMP_SIZE_MB", "POSTGRES_DATA_SAMPLE_PERCENT",
+    "POSTGRES_INCLUDE_TABLES", "POSTGRES_EXCLUDE_TABLES", "POSTGRES_INCLUDE_SCHEMAS", "POSTGRES_EXCLUDE_SCHEMAS",
+    "POSTGRES_EXCLUDE_DATA_TABLES",
+)  # fmt: skip
 #: Tables that get a column for the document's id, which only a read of all documents can fill.
 READ_WHOLE = {"menu_recipes", "coaching_reasons"}
 _STATEMENT = re.compile(r"; run (ALTER TABLE .*?) or declare")
@@ -57,6 +68,19 @@ def left(mirror: OldMirror, configured_servers: None, tmp_path: Path, monkeypatc
     message = ObjectId(mirror.rows("messages", "id")[0])
     mirror.source.messages.delete_one({"_id": message})
     return Left(ObjectId(user), links, message)
+
+
+def test_its_env_file_is_read_whole(
+    configured_servers: None, smartdiet: Smartdiet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No variable it had is unknown here, though three have nothing left to say."""
+    assert set(ITS_VARIABLES) <= set(VARIABLES)
+    env = dict.fromkeys(ITS_VARIABLES, "") | {"MAX_DUMP_SIZE_MB": "100", "REMOTE_MONGODB_PATH": "/tmp"}
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in env.items()))
+    (tmp_path / "schemas.yaml").write_text("tables: {users: {include_base: true}}\n")
+    monkeypatch.setenv("SMARTDIET_SCHEMAS", str(tmp_path / "schemas.yaml"))
+    assert "that nothing reads" not in smartdiet("doctor").out
+    assert smartdiet("status").code == 0
 
 
 def fetch_versions(mirror: OldMirror) -> dict[str, set[tuple[Any, ...]]]:
