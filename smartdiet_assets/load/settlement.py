@@ -4,7 +4,6 @@ Here: a function for each kind of change, and the order in which changes of any 
 changes there are to make (`load.comparison`), the statements of a run (`load.table_ddl`).
 """
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,6 +13,7 @@ from psycopg import sql
 from smartdiet_assets.load.constraints import DEFAULT_COLLATION
 from smartdiet_assets.load.naming import build_name
 from smartdiet_assets.load.structure import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
+from smartdiet_assets.load.type_changes import is_assignable, keeps_values
 
 
 class Phase(IntEnum):
@@ -47,48 +47,6 @@ class Statement:
     @property
     def text(self) -> str:
         return self.composed.as_string(None)
-
-
-_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
-_INTEGERS = _NUMBERS[:3]
-_TEXTS = ("text", "character varying", "character")
-_TIMES = ("timestamp without time zone", "timestamp with time zone")
-_TYPE = re.compile(r"(?P<base>[^(]+?)(?:\((?P<first>\d+)(?:,(?P<second>-?\d+))?\))?(?P<rest> with.*)?")
-#: Beside text, and numbers of the same or a wider kind: every value stays what it is, or the statement fails.
-_KEPT = frozenset(
-    {
-        ("smallint", "real"), ("smallint", "double precision"), ("integer", "double precision"),
-        ("real", "double precision"), ("date", _TIMES[0]), ("date", _TIMES[1]), _TIMES, _TIMES[::-1],
-        ("text", "boolean"), ("text", "uuid"), ("character varying", "boolean"), ("character varying", "uuid"),
-        *((text, number) for text in _TEXTS[:2] for number in _INTEGERS),
-    }
-)  # fmt: skip
-
-
-def keeps_values(old: str, new: str) -> bool:
-    """Tell whether values of one type survive the change to another, where it succeeds. In doubt they do not."""
-    if new.startswith(_TEXTS[:2]):
-        return True
-    (old_base, _, old_scale), (new_base, new_precision, new_scale) = _parse(old), _parse(new)
-    if old_base == new_base and old_base != "numeric":
-        return _parse(old)[1:] == _parse(new)[1:] or old_base == "character"
-    if new_base in _INTEGERS:
-        return old_base in _INTEGERS or (old_base, new_base) in _KEPT
-    if new_base == "numeric":
-        if new_precision is None:
-            return old_base in ("numeric", *_INTEGERS, "text", "character varying")
-        return old_base in _INTEGERS or (old_base == "numeric" and old_scale is not None and old_scale <= new_scale)
-    return (old_base, new_base) in _KEPT
-
-
-def _parse(type: str) -> tuple[str, int | None, int]:
-    """Take a type apart: name, precision or length, scale; a numeric of any scale has the largest."""
-    match = _TYPE.fullmatch(type)
-    if match is None:
-        return type, None, 0
-    first = int(match["first"]) if match["first"] else None
-    unlimited = match["base"] == "numeric" and first is None
-    return f"{match['base']}{match['rest'] or ''}", first, 16_383 if unlimited else int(match["second"] or 0)
 
 
 def compose_definition(column: LiveColumn, *, nullable: bool) -> sql.Composed:
@@ -139,7 +97,7 @@ def set_type(table: LiveTable, wanted: LiveColumn, present: LiveColumn) -> list[
     """Compose the change of a column's type and collation, its default taken away meanwhile."""
     name = sql.Identifier(wanted.name)
     target: sql.Composable = sql.SQL(" ").join([sql.SQL(wanted.type), *_collate(wanted)])
-    if not _is_assignable(present.type, wanted.type):
+    if not is_assignable(present.type, wanted.type):
         # By way of text there is always a cast; it fails where a value means nothing in the new type.
         target = sql.SQL("{} USING {}::text::{}").format(target, name, sql.SQL(wanted.type))
     statements = [
@@ -273,12 +231,3 @@ def _collate(column: LiveColumn) -> list[sql.Composable]:
         return []
     short = column.collation[1:] if column.collation[0] == "pg_catalog" else column.collation
     return [sql.SQL("COLLATE {}").format(sql.Identifier(*short))]
-
-
-def _is_assignable(old: str, new: str) -> bool:
-    """Tell whether PostgreSQL turns one type into the other by itself."""
-    old_base, new_base = _parse(old)[0], _parse(new)[0]
-    if new_base in _TEXTS or old_base == new_base:
-        return True
-    moments = ("date", *_TIMES)
-    return any(old_base in kinds and new_base in kinds for kinds in (_NUMBERS, moments))
