@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 from bson.decimal128 import Decimal128
 
+from smartdiet_assets.transform.text import is_valid_unicode
+
 #: Zones a local midnight is looked for in, after those that the declared tables use already. One for each pair of
 #: offset and summer time that people live in; a comment only names a candidate.
 ZONES = (
@@ -49,7 +51,7 @@ class TextFacts:
         self.longest = max(self.longest, size)
         if "\0" in value:
             self.nul += 1
-        if not value.isascii() and not _is_unicode(value):
+        if not is_valid_unicode(value):
             self.broken += 1
         if size <= 40:
             if size >= 10 and value[4:5] == "-":
@@ -137,11 +139,3 @@ def _is_midnight(value: datetime, zone: str) -> bool:
     except OverflowError:
         return False
     return local.hour == 0 and local.minute == 0
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

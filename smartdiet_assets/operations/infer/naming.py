@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from smartdiet_assets.schema.columns import MAX_IDENTIFIER
 from smartdiet_assets.schema.reading import quote
+from smartdiet_assets.transform.text import is_valid_unicode
 
 #: Names that mean something to the mirror or to PostgreSQL in every table.
 _TAKEN = (
@@ -99,7 +100,7 @@ def is_secret(path: str) -> bool:
 
 def is_value(name: str) -> bool:
     """Tell whether a field's name is rather a value (an id, a number, a date, an address), and must not be shown."""
-    return len(name) > _LONGEST_NAME or bool(_VALUE.fullmatch(name)) or not _is_printable(name)
+    return len(name) > _LONGEST_NAME or bool(_VALUE.fullmatch(name)) or not is_valid_unicode(name)
 
 
 def find_path_fault(name: str) -> str:
@@ -111,11 +112,3 @@ def find_path_fault(name: str) -> str:
     if "." in name:
         return f"{quote(name)} has a dot in its name: a path would mean a field below another"
     return ""
-
-
-def _is_printable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
