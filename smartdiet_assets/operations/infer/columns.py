@@ -16,7 +16,14 @@ from smartdiet_assets.operations.infer.naming import (
     is_secret,
     is_value,
 )
-from smartdiet_assets.operations.infer.observation import ARRAY, OBJECT, OBJECT_ID, STRING, Observed
+from smartdiet_assets.operations.infer.observation import (
+    ARRAY,
+    OBJECT,
+    OBJECT_ID,
+    STRING,
+    Observed,
+    count_singles_as_items,
+)
 from smartdiet_assets.operations.infer.plan import PlannedColumn
 from smartdiet_assets.operations.infer.references import Reference
 from smartdiet_assets.schema.reading import quote
@@ -29,17 +36,23 @@ _FEW_NAMES, _SPARSE = 12, 0.25
 _MOST_COLUMNS = 400
 #: A field that fewer documents have is worth a word.
 _RARE = 0.02
+#: What may stand for an array of one beside arrays of the same.
+_LIKE_ITEMS = frozenset({ARRAY, OBJECT_ID, STRING})
 _DISCRIMINATORS = ("__t", "_t", "_cls", "_class")
 _VERSION_KEY = "__v"
 
 
 @dataclass(slots=True)
 class ArrayPlan:
-    """An array whose items can be rows of a table; with a fault, some of them cannot."""
+    """An array whose items can be rows of a table; with a fault, some of them cannot.
+
+    `singles` has the shares where a value may stand without an array, for an array of one.
+    """
 
     path: str
     seen: Observed
     key: ItemKey
+    singles: str = ""
 
 
 @dataclass(slots=True)
@@ -118,16 +131,18 @@ class Fields:
             self.empty_arrays.append(quote(path))
         elif is_secret(path):
             self._add(path, PlannedColumn("", "JSONB", remarks=["looks like a secret: left out"], left_out=True))
-        elif kinds != {ARRAY}:
+        elif kinds != {ARRAY} and not (items and kinds | set(items.kinds) <= _LIKE_ITEMS):
             self.add_json(path, f"{describe_shares(seen.kinds)}: kept as it is")
         elif items is None or ARRAY in items.kinds:
             self.add_json(path, "arrays in arrays: kept as they are")
         elif self.in_items:
             self.add_json(path, "an array of an item: kept as it is")
         else:
+            singles = describe_shares(seen.kinds) if len(kinds) > 1 else ""
+            seen = count_singles_as_items(seen) if singles else seen
             key = find_item_key(path, seen)
             if key.paths:
-                self.arrays.append(ArrayPlan(path, seen, key))
+                self.arrays.append(ArrayPlan(path, seen, key, singles))
             if key.fault:
                 self.add_json(path, f"an array: {key.fault}")
 

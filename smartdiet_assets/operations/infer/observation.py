@@ -178,6 +178,21 @@ class Observed:
             facts.conflicts += conflict
 
 
+def count_singles_as_items(seen: Observed) -> Observed:
+    """Take values beside arrays for arrays of one, as the mirror does; only for texts and ids among such items."""
+    items = seen.items
+    assert items is not None, "there are arrays"
+    singles = Counter({kind: number for kind, number in seen.kinds.items() if kind != ARRAY})
+    text = TextFacts(
+        items.text.count + seen.text.count,
+        max(items.text.longest, seen.text.longest),
+        items.text.nul + seen.text.nul,
+        items.text.broken + seen.text.broken,
+    )
+    both = replace(items, kinds=items.kinds + singles, text=text)
+    return replace(seen, kinds=Counter({ARRAY: seen.count}), items=both)
+
+
 def observe_documents(documents: Iterable[Mapping[str, Any]], limits: Limits | None = None) -> Observed:
     """Note whole documents; the result's `kinds` counts them."""
     root = Observed(limits or Limits())

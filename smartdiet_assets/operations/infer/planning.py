@@ -164,8 +164,11 @@ def _plan_link(
     )  # fmt: skip
     prefix = f"{array.path}[]"
     feeding = [prefix if path == ITEM_ITSELF else f"{prefix}.{path}" for path in array.key.paths]
+    feeding += [array.path] if array.singles else []
     reference = combine([references.get(path) for path in feeding])
     key = _plan_key(array, items, reference, columns, singular, subject.complete)
+    if array.singles:
+        key.remarks.append(f"{array.singles}: a value without an array is an array of one")
     fields = Fields(columns, references, subject.complete, in_items=True, prefix=f"{prefix}.")
     if items.kinds[OBJECT]:
         fields.plan(items, {array.key.field}.__contains__)

@@ -145,7 +145,7 @@ def _walk(seen: Observed, prefix: str, *, in_items: bool) -> Iterable[Candidate]
 
 def _consider(seen: Observed, path: str, *, in_items: bool) -> Iterable[Candidate]:
     texts = seen.kinds[OBJECT_ID] + seen.kinds[STRING] + seen.kinds[UUID]
-    if not seen.ids or texts < ENOUGH * (seen.count - seen.kinds[OBJECT]):
+    if not seen.ids or texts < ENOUGH * (seen.count - seen.kinds[OBJECT] - seen.kinds[ARRAY]):
         return
     # The text of a status or a name is looked up too: ids may be texts.
     formed = [text for text in seen.ids if _OBJECT_ID.fullmatch(text) or _UUID.fullmatch(text)]

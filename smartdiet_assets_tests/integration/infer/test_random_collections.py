@@ -41,6 +41,7 @@ items = st.one_of(
     st.lists(plain, max_size=3),
     st.lists(documents_below | references, max_size=3),
 )
+singles = references | st.lists(references, max_size=3)
 fields = st.one_of(plain, items, documents_below, st.dictionaries(st.text(max_size=3), plain, max_size=3))
 
 
@@ -62,7 +63,8 @@ def collections(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Documents with some fields in common, of the same kind or not."""
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=6, unique=True))
     kinds = {
-        name: draw(st.sampled_from([fields, items, references, moments, plain, documents_below])) for name in names
+        name: draw(st.sampled_from([fields, items, singles, references, moments, plain, documents_below]))
+        for name in names
     }
     usual = draw(st.integers(0, 9))
     found = []

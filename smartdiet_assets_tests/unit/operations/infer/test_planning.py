@@ -178,6 +178,17 @@ def test_an_array_of_sub_documents_is_keyed_by_the_reference_that_tells_them_apa
     ]  # fmt: skip
 
 
+def test_a_value_beside_arrays_of_the_same_is_an_array_of_one() -> None:
+    first, second = ids(2)
+    several = [{"_id": first, "reasons": [first, second], **DATES}, {"_id": second, "reasons": second, **DATES}]
+    (link,) = plan(several, references={"reasons[]": found(), "reasons": found()}).links
+    (other,) = plan(several, references={"reasons[]": found(), "reasons": found(False)}).links
+    assert (link.columns[1].foreign_key, other.columns[1].foreign_key) == ("users(id)", "")
+    assert "50% array, 50% objectId: a value without an array is an array of one" in link.columns[1].remarks
+    mixed = plan([{"_id": first, "reasons": [first]}, {"_id": second, "reasons": 1}])
+    assert column(mixed, "reasons").sql_type == "JSONB"
+
+
 def test_bare_ids_among_sub_documents_are_taken_for_their_reference() -> None:
     first, second = ids(2)
     (link,) = plan(documents(events=[first, {"event": second, "date": DAY}])).links
