@@ -27,12 +27,18 @@ class UnequalWorkError(Exception):
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way of doing the work. Only `run` is timed; `prepare` and `check` are called before and after it."""
+    """One way of doing the work. Only `run` is timed; `prepare` and `check` are called before and after it.
+
+    `attempts` is how often it may try in a round when `run` raises something, only the last one timed. One that never
+    succeeds, or does other work than the others, is left out of the other rounds too; but with a single attempt,
+    what it raises ends the measurement.
+    """
 
     name: str
     run: Callable[[], None]
     check: Callable[[], Work]
     prepare: Callable[[], None] = lambda: None
+    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ class Rounds:
     seconds: Mapping[str, Sequence[float]]
     work: Work
     cpu_seconds: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    #: Who was left out, with what it raised.
+    failures: Mapping[str, Exception] = field(default_factory=dict)
 
     def compare(
         self,
@@ -132,20 +140,53 @@ def measure(
     seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     cpu_seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     work: dict[str, int | str] = {}
+    failures: dict[str, Exception] = {}
     for number in range(1, pairs + 1):
         on_round(f"{benchmark}, {case}", number, pairs)
         for contestant in contestants:
-            contestant.prepare()
-            # Nobody pays for the garbage of the one before.
-            gc.collect()
-            cpu_started = read_cpu_seconds()
-            started = time.perf_counter()
+            if contestant.name in failures:
+                continue
+            try:
+                wall, cpu = _time(contestant)
+                _compare_work(work, contestant, f"{benchmark}, {case}")
+            except Exception as error:
+                if contestant.attempts == 1:
+                    raise
+                failures[contestant.name] = error
+                continue
+            seconds[contestant.name].append(wall)
+            cpu_seconds[contestant.name].append(cpu)
+    return Rounds(
+        benchmark,
+        case,
+        {name: times for name, times in seconds.items() if name not in failures},
+        work,
+        cpu_seconds,
+        failures,
+    )
+
+
+def _compare_work(work: dict[str, int | str], contestant: Contestant, what: str) -> None:
+    """Compare what a contestant did with what is known of the others, and add what is not known yet."""
+    for name, value in contestant.check().items():
+        if work.setdefault(name, value) != value:
+            raise UnequalWorkError(f"{what}: {contestant.name} has {name} {value}, others have {work[name]}")
+
+
+def _time(contestant: Contestant) -> tuple[float, float]:
+    """Let a contestant work once; return its wall time and the CPU time of all processes."""
+    for attempt in range(1, contestant.attempts + 1):
+        contestant.prepare()
+        # Nobody pays for the garbage of the one before.
+        gc.collect()
+        cpu_started = read_cpu_seconds()
+        started = time.perf_counter()
+        try:
             contestant.run()
-            seconds[contestant.name].append(time.perf_counter() - started)
-            cpu_seconds[contestant.name].append(read_cpu_seconds() - cpu_started)
-            for what, value in contestant.check().items():
-                if work.setdefault(what, value) != value:
-                    raise UnequalWorkError(
-                        f"{benchmark}, {case}: {contestant.name} has {what} {value}, others have {work[what]}"
-                    )
-    return Rounds(benchmark, case, seconds, work, cpu_seconds)
+        except Exception:
+            if attempt == contestant.attempts:
+                raise
+            continue
+        wall = time.perf_counter() - started
+        return wall, read_cpu_seconds() - cpu_started
+    raise AssertionError("every attempt returns or raises")

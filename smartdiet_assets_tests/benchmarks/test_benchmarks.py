@@ -161,6 +161,24 @@ def test_the_contestants_take_turns() -> None:
     assert turns == ["subject", "floor"] * 3
 
 
+def test_who_fails_tries_again_and_is_left_out_at_last() -> None:
+    calls: list[str] = []
+
+    def fail(name: str, *successes: int) -> None:
+        calls.append(name)
+        if calls.count(name) not in successes:
+            raise OSError
+
+    contestants = [
+        Contestant("never", lambda: fail("never"), dict, attempts=2),
+        Contestant("late", lambda: fail("late", 2, 4), dict, attempts=2),
+    ]
+    rounds = measure("any", "case", contestants, 2, lambda what, number, total: None)
+    assert (list(rounds.failures), calls.count("never")) == (["never"], 2)
+    assert len(rounds.seconds["late"]) == 2
+    assert "never" not in rounds.seconds
+
+
 def test_results_are_the_median_ratio_and_its_spread() -> None:
     comparison = Comparison("full_load", "from memory", "floor", (3.0, 1.5, 2.0), {"rows": 1200}, (1.5, 1.4, 1.6), 1.6)
     cells = ["full_load", "from memory", "floor", "2.00", "1.50..3.00", "1.50", "≤ 1.60 ✗", "3", "rows 1,200"]

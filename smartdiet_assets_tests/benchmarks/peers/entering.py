@@ -18,6 +18,8 @@ from smartdiet_assets_tests.benchmarks.servers import Connection, Servers
 REPLACED = "the replaced tool's way"
 #: What a first load may take of the time of each: a fifth, a quarter, two thirds.
 AIMS = {REPLACED: 1 / 5, "dlt, dictionaries": 1 / 4, "Sling": 1 / 1.5}
+#: Sling gives up where the server does not answer within five seconds, as it may on a busy machine.
+_ATTEMPTS = 3
 NOT_INSTALLED = "not installed"
 CANNOT_LOAD_ARRAYS = "cannot load arrays"
 REPLACED_SCHEMA = "replaced"
@@ -35,6 +37,7 @@ def enter_peers(
             lambda: load(source, servers.postgres.dsn(connection.info.dbname), schema),
             lambda: check(schema),
             lambda: clear_schema(connection, schema),
+            _ATTEMPTS,
         )
 
     installed = [peer for peer in list_peers() if peer.is_installed and (peer.loads_arrays or not arrays)]
@@ -88,4 +91,6 @@ def compare_with(rounds: Rounds, subject: str, names: Sequence[str], work: Work 
             yield rounds.compare(subject, name, at_most=AIMS.get(name), work=work)
         else:
             note = CANNOT_LOAD_ARRAYS if name in unable else NOT_INSTALLED
+            if name in rounds.failures:
+                note = f"failed: {type(rounds.failures[name]).__name__}"
             yield Comparison(rounds.benchmark, rounds.case, name, (), at_most=AIMS.get(name), note=note)
