@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from psycopg import Connection
 from pymongo.database import Database
 
 from smartdiet_assets.assets.capture import Capture, capture_changes
+from smartdiet_assets.assets.read_ahead import read_ahead
 from smartdiet_assets.assets.sources import MongoSource, Source
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
 from smartdiet_assets.load.retries import RETRY_LIMIT
@@ -142,7 +143,8 @@ def mirror_source(
         run = _TableRun(source, load, truncate=table.truncate_before_import and window.reads_everything)
         if window.kind in ("incremental", "change_stream") and not (capture and capture.deleted):
             run.hold(f"{window} {after_key}")
-        run.copy(source.fetch_window(window, after_key))
+        with closing(read_ahead(source.fetch_window(window, after_key))) as batches:
+            run.copy(batches)
         for chunk in load.changed.stream_ids("changed"):
             run.copy(source.fetch_by_ids(chunk))
         if not window.reads_everything:

@@ -6,7 +6,7 @@ Here: for each source, its reading and its transformation put together, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
@@ -49,7 +49,7 @@ class Source(Protocol):
     def fetch_clock(self) -> datetime:
         """Fetch the source's own time, naive UTC."""
 
-    def fetch_window(self, window: Window, after_key: object) -> Iterator[Any]:
+    def fetch_window(self, window: Window, after_key: object) -> Generator[Any]:
         """Stream the batches of a window; `after_key` is the newest mirrored key, for a window by key."""
 
     def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[Any]:
@@ -111,7 +111,7 @@ class MongoSource:
     def fetch_clock(self) -> datetime:
         return self._clock or documents.fetch_server_clock(self._database)
 
-    def fetch_window(self, window: Window, after_key: object) -> Iterator[bytes]:
+    def fetch_window(self, window: Window, after_key: object) -> Generator[bytes]:
         return documents.fetch_window(self._database, self.table, window, self._batch_size, self._session)
 
     def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[bytes]:
@@ -187,7 +187,7 @@ class MatomoSource:
     def fetch_clock(self) -> datetime:
         return matomo.fetch_server_clock(self._connection)
 
-    def fetch_window(self, window: Window, after_key: object) -> Iterator[list[matomo.Row]]:
+    def fetch_window(self, window: Window, after_key: object) -> Generator[list[matomo.Row]]:
         return matomo.fetch_window(self._connection, self.table, self._found, window, after_key, self._batch_size)
 
     def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[list[matomo.Row]]:

@@ -4,7 +4,7 @@ Here: composing the filters of a window and streaming what they find; documents 
 Not here: decoding (`transform`), which window to read (`extract.window`), connections (`resources`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,7 +64,7 @@ def fetch_window(
     window: Window,
     batch_size: int,
     session: ClientSession | None = None,
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     """Stream the documents of a window as raw BSON batches of at most `batch_size` documents.
 
     Raises:

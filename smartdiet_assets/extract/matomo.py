@@ -11,7 +11,7 @@ has no index on the time alone, but one on the site and the time: the sites are 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -35,7 +35,7 @@ _FIRST_TIME = "1000-01-01"
 
 def fetch_window(
     connection: Connection[Any], table: Table, source: SourceTable, window: Window, after_key: object, page_size: int
-) -> Iterator[list[Row]]:
+) -> Generator[list[Row]]:
     """Stream the rows of a window in pages of at most `page_size` rows.
 
     A row that changes while the window is read may come twice, in two versions: the later one counts.

@@ -1,0 +1,66 @@
+"""Reading one batch ahead: the source prepares the next one while this one is transformed and copied.
+
+Here: a thread around any stream of batches. Not here: what a stream reads (`extract`), or what becomes of its batches
+(`assets.mirror`).
+"""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Generator
+from typing import Generic, TypeVar
+
+_Batch = TypeVar("_Batch")
+
+
+def read_ahead(batches: Generator[_Batch]) -> Generator[_Batch]:
+    """Pass a stream's batches on, each read while the one before is in use; an error comes where its batch would.
+
+    The first batch is read without a thread, so that a stream of none costs nothing. One batch more than without is in
+    memory. Whoever closes this early does not wait for the source: the thread ends after the batch it reads.
+    """
+    if (first := next(batches, None)) is None:
+        return
+    stream = _Stream(batches)
+    threading.Thread(target=stream.read, name="read ahead", daemon=True).start()
+    try:
+        yield first
+        while (batch := stream.take()) is not None:
+            yield batch
+    finally:
+        stream.close()
+
+
+class _Stream(Generic[_Batch]):
+    """Batches on their way from the thread that reads them to the one that takes them."""
+
+    def __init__(self, batches: Generator[_Batch]) -> None:
+        self._batches = batches
+        self._read: queue.SimpleQueue[_Batch | Exception | None] = queue.SimpleQueue()
+        #: How many batches may be read: one more than were taken.
+        self._wanted = threading.Semaphore(1)
+        self._closed = False
+
+    def read(self) -> None:
+        """Read until the end, an error, or until nobody takes batches any more."""
+        try:
+            while self._wanted.acquire() and not self._closed and (batch := next(self._batches, None)) is not None:
+                self._read.put(batch)
+            self._read.put(None)
+        except Exception as error:  # noqa: BLE001 - it is for the thread that takes the batches
+            self._read.put(error)
+        # The driver may have been closed meanwhile.
+        with contextlib.suppress(Exception):
+            self._batches.close()
+
+    def take(self) -> _Batch | None:
+        """Wait for the next batch; None at the end."""
+        batch = self._read.get()
+        if isinstance(batch, Exception):
+            raise batch
+        self._wanted.release()
+        return batch
+
+    def close(self) -> None:
+        self._closed = True
+        self._wanted.release()
