@@ -17,6 +17,7 @@ from smartdiet_assets.commands.refresh import refresh
 from smartdiet_assets.commands.session import Session
 from smartdiet_assets.commands.sync import sync
 from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.resources.tunnel import keep_connections
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,6 +29,8 @@ def cli(context: click.Context) -> None:
     Servers come from the environment or a .env file, tables from config/schemas.yaml (SMARTDIET_SCHEMAS).
     """
     context.obj = Session()
+    # A command looks at the servers before it works with them.
+    context.with_resource(keep_connections())
 
 
 for command in (sync, reconcile, refresh, status, rejects, home, check, compare, doctor, infer, demo):

@@ -93,7 +93,7 @@ class _Session(asyncssh.SSHServer):
         return self._owner.takes_passwords
 
     def validate_password(self, username: str, password: str) -> bool:
-        accepted = (username, password) == (USER, PASSWORD)
+        accepted = self._owner.validates and (username, password) == (USER, PASSWORD)
         self._owner.log.refused += not accepted
         return accepted
 
@@ -111,12 +111,14 @@ class InProcessSshServer:
         log: what it saw.
         takes_passwords: whether a password may log in.
         forwards: whether it connects clients to other servers.
+        validates: whether the right password is taken for the right one.
     """
 
     def __init__(self, keys: SshKeys, *, host_keys: tuple[str, ...] = ("host",), port: int = 0) -> None:
         self.log = SshLog()
         self.takes_passwords = True
         self.forwards = True
+        self.validates = True
         self.connections: set[asyncssh.SSHServerConnection | None] = set()
         self.keys = keys
         self.host = HOST

@@ -26,6 +26,9 @@ KIND_TAG = "smartdiet/kind"
 SOURCE_TAG = "smartdiet/source"
 SOURCE_DATABASE_TAG = "smartdiet/source_database"
 TARGET_DATABASE_TAG = "smartdiet/target_database"
+#: Where they are: `local` or `remote` (through SSH); of a run that reads both sources where they differ, both.
+SOURCE_PLACE_TAG = "smartdiet/source_place"
+TARGET_PLACE_TAG = "smartdiet/target_place"
 #: The job of the runs that are started by picking assets in Dagit.
 _PICKED_ASSETS_JOB = "__ASSET_JOB"
 #: A run whose process was killed may stay "started" for ever where no daemon watches it.
@@ -67,14 +70,27 @@ def build_domain_jobs(schema: Schema, environment: Environment) -> list[Unresolv
 
 
 def build_tags(schema: Schema, environment: Environment, tables: Collection[str]) -> dict[str, str]:
-    """Build the tags of a run of some tables: kind, source, names of the databases. No host, user or password."""
+    """Build the tags of a run of some tables: kind, source, names of the databases and where they are.
+
+    They follow the environment; a run configuration that names other servers does not change them. No host, user or
+    password is in them.
+    """
     sources = {schema.tables[name].source for name in tables}
-    databases = {"mongodb": environment.mongodb_database, "matomo": environment.matomo_database}
+    far_source, far_target = (
+        place == "remote" for place in (environment.transfer_source, environment.transfer_destination)
+    )
+    databases = {
+        "mongodb": environment.remote_mongodb_database if far_source else environment.mongodb_database,
+        "matomo": environment.matomo_database,
+    }
+    places = {"mongodb": environment.transfer_source, "matomo": environment.matomo_source}
     return {
         KIND_TAG: "mirror",
         SOURCE_TAG: sources.copy().pop() if len(sources) == 1 else "all",
         SOURCE_DATABASE_TAG: ", ".join(name for source, name in databases.items() if source in sources),
-        TARGET_DATABASE_TAG: environment.postgres_database,
+        TARGET_DATABASE_TAG: environment.remote_postgres_database if far_target else environment.postgres_database,
+        SOURCE_PLACE_TAG: ", ".join(dict.fromkeys(place for source, place in places.items() if source in sources)),
+        TARGET_PLACE_TAG: environment.transfer_destination,
     }
 
 

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from smartdiet_assets.assets.jobs import KIND_TAG, SOURCE_DATABASE_TAG, SOURCE_TAG, TARGET_DATABASE_TAG, build_tags
+from smartdiet_assets.assets.jobs import (
+    KIND_TAG,
+    SOURCE_DATABASE_TAG,
+    SOURCE_PLACE_TAG,
+    SOURCE_TAG,
+    TARGET_DATABASE_TAG,
+    TARGET_PLACE_TAG,
+    build_tags,
+)
 from smartdiet_assets.assets.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.model import Schema
@@ -117,5 +125,5 @@ def build_metadata(result: TableReconciliation, *, dry_run: bool) -> dict[str, d
 
 def _build_tags(schema: Schema, environment: Environment, tables: list[str]) -> dict[str, str]:
     tags = build_tags(schema, environment, tables) if tables else {}
-    kept = (SOURCE_TAG, SOURCE_DATABASE_TAG, TARGET_DATABASE_TAG)
+    kept = (SOURCE_TAG, SOURCE_DATABASE_TAG, TARGET_DATABASE_TAG, SOURCE_PLACE_TAG, TARGET_PLACE_TAG)
     return {KIND_TAG: RECONCILE_JOB, **{tag: tags[tag] for tag in kept if tag in tags}}

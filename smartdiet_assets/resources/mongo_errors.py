@@ -48,6 +48,8 @@ _UNREACHABLE = frozenset(
         13436,  # NotPrimaryOrSecondary
     }
 )
+#: What OpenSSL says where one side wants no encryption, or not the certificate that is shown.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "ALERT_UNKNOWN_CA")
 #: The read was stopped, not refused.
 _INTERRUPTED = frozenset(
     {
@@ -77,6 +79,16 @@ def translate_mongo_error(error: BaseException, action: str, *, prefix: str = ""
         return _translate_refusal(error, action, prefix)
     if isinstance(error, NetworkTimeout):
         return ServerUnreachableError(f"{action} failed: no answer came in time; check the network, or READ_TIMEOUT")
+    if isinstance(error, ConnectionFailure) and "certificate verify failed" in str(error):
+        return ConfigurationError(
+            f"{action} failed: the server's certificate is not the authority's, or not for this host; check tlsCAFile "
+            f"in {prefix}MONGODB_URL"
+        )
+    if isinstance(error, ConnectionFailure) and any(text in str(error) for text in _NO_TLS):
+        return ConfigurationError(
+            f"{action} failed: no encrypted connection could be made; check the tls options of {prefix}MONGODB_URL and "
+            "the server"
+        )
     if isinstance(error, AutoReconnect) and not isinstance(error, ServerSelectionTimeoutError):
         return ServerUnreachableError(f"{action} failed: the connection was lost")
     if isinstance(error, ConnectionFailure):

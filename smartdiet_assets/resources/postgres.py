@@ -117,6 +117,7 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
         connection.autocommit = False
         connection.stall_timeout = self.stall_timeout
         connection.open_second = partial(self._open, way)
+        connection.tunnelled_backend = connection.info.backend_pid if way is not None else 0
         # A run that waited for another one must see what that one wrote, whatever the server's default.
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         return connection
@@ -174,6 +175,8 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
     def _open(self, way: Way | None) -> WatchedConnection:
         """Open a connection with autocommit on, that gives up an answer after the time of connecting."""
         address, port = way.address if way is not None else (None, self.port)
+        # A tunnel that turns out to be dead is opened anew meanwhile.
+        timeout = self.connect_timeout * (1 if way is None else 2)
         connection = WatchedConnection.connect(
             # The server's certificate is for its name, also where the way leads elsewhere first.
             host=self.host,
@@ -187,13 +190,14 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
             sslrootcert=self.ssl_ca or None,
             sslcert=self.ssl_cert or None,
             sslkey=self.ssl_key or None,
-            connect_timeout=round(self.connect_timeout),
+            connect_timeout=round(timeout),
             keepalives=1,
             keepalives_idle=round(self.keepalive_idle),
             keepalives_interval=10,
             keepalives_count=3,
             autocommit=True,
         )
+        connection.opened_at = time.monotonic()
         connection.stall_timeout = self.connect_timeout
         return connection
 

@@ -29,6 +29,11 @@ SELECT
   jsonb_build_array(activity.state_change, {copied})::text
 FROM (SELECT %(pid)s::integer AS pid) AS asked
 LEFT JOIN pg_stat_activity AS activity ON activity.pid = asked.pid AND activity.usename = current_user""")
+# Not one that has been given the number since.
+_END = """\
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = %(pid)s AND usename = current_user
+  AND backend_start < clock_timestamp() - make_interval(secs => %(age)s) + interval '1 second'"""
 _COPIED = sql.SQL("(SELECT bytes_processed FROM pg_stat_progress_copy AS copy WHERE copy.pid = asked.pid)")
 _FIRST_WITH_COPY_PROGRESS = 140_000
 
@@ -57,12 +62,28 @@ class WatchedConnection(psycopg.Connection[Any]):
 
     Attributes:
         stall_timeout: seconds without a byte before the server is asked; a stall is noticed after about twice that.
+        opened_at: when it was opened, as `time.monotonic` tells it.
+        tunnelled_backend: the backend's process, where the way leads through SSH: its two ends are then lost apart from
+            each other. A connection that was lost does not tell it any more.
         open_second: opens the connection over which the server is asked, with autocommit on. None asks nobody: the
             first `stall_timeout` of silence ends the wait.
     """
 
     stall_timeout: float = 30.0
+    opened_at: float = 0.0
+    tunnelled_backend: int = 0
     open_second: "Callable[[], WatchedConnection] | None" = None
+
+    def close(self) -> None:
+        """Close it; where it was lost on its way through SSH, have the server drop our transaction, and its locks.
+
+        The SSH server may not hear for long that we are gone, and keeps its side open until then.
+        """
+        backend, self.tunnelled_backend = self.tunnelled_backend, 0
+        lost = self.closed
+        super().close()
+        if backend and lost:
+            self._end_backend(backend)
 
     def wait(self, gen: PQGen[ResultT], *arguments: Any, **options: Any) -> ResultT:
         """Wait as psycopg does, and watch meanwhile.
@@ -84,10 +105,10 @@ class WatchedConnection(psycopg.Connection[Any]):
             except StopIteration as end:
                 result: ResultT = end.value
                 return result
-            ready = yield wanted
             if ready:
                 heard, suspected = monotonic(), None
-            elif monotonic() - heard >= self.stall_timeout:
+            ready = yield wanted
+            if not ready and monotonic() - heard >= self.stall_timeout:
                 report = self._ask_server()
                 if report is not None and not report.works and (report == suspected or self.open_second is None):
                     self._give_up(report)
@@ -114,16 +135,17 @@ class WatchedConnection(psycopg.Connection[Any]):
 
     def _give_up(self, report: BackendReport) -> None:
         if report.found:
-            self._end_backend()
+            self._end_backend(self.info.backend_pid)
+            self.tunnelled_backend = 0
         self.pgconn.finish()
         raise StalledConnectionError(f"no byte came for {self.stall_timeout:g} s and the server waits")
 
-    def _end_backend(self) -> None:
+    def _end_backend(self, pid: int) -> None:
         """Have the server drop our transaction, whose locks the next try needs; where it cannot be told, TCP will."""
         if self.open_second is None:
             return
         try:
             with self.open_second() as second:
-                second.execute("SELECT pg_terminate_backend(%s)", [self.info.backend_pid])
+                second.execute(_END, {"pid": pid, "age": monotonic() - self.opened_at})
         except psycopg.Error:
             return

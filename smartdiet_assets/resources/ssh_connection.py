@@ -124,30 +124,46 @@ class SshConnection:
             raise type(error)(str(error))
 
     def _open_channel(self, host: str, port: int, *, patient: bool) -> "paramiko.Channel":
+        """Open a channel; on a connection that turns out to be dead, once more on a new one.
+
+        A connection that stood already gets half of the time: whoever waits for the channel has then enough left.
+        """
+        with self._lock:
+            standing = self._transport
+        transport = self._get_transport(patient=patient)
+        timeout = self._timeout / 2 if transport is standing else self._timeout
+        try:
+            return self._open_channel_of(transport, host, port, timeout)
+        except ServerUnreachableError:
+            with self._lock:
+                if self._transport is transport:
+                    self._drop()
+            if transport is not standing:
+                raise
+        return self._open_channel_of(self._get_transport(patient=patient), host, port, self._timeout)
+
+    def _open_channel_of(
+        self, transport: "paramiko.Transport", host: str, port: int, timeout: float
+    ) -> "paramiko.Channel":
         import paramiko
 
-        way = f"{host}:{port} as seen from the {self._access.describe()}"
-        transport = self._get_transport(patient=patient)
+        server = self._access.describe()
         try:
             return transport.open_channel(
-                "direct-tcpip", (host, port), ("127.0.0.1", 0), window_size=_WINDOW, timeout=self._timeout
+                "direct-tcpip", (host, port), ("127.0.0.1", 0), window_size=_WINDOW, timeout=timeout
             )
         except paramiko.ChannelException as error:
             if error.code == _PROHIBITED:
                 raise ForwardingDeniedError(
-                    f"the {self._access.describe()} does not allow connections to {host}:{port}; allow it there "
-                    "(AllowTcpForwarding, PermitOpen, the options of the key)"
+                    f"the {server} does not allow connections to {host}:{port}; allow it there (AllowTcpForwarding, "
+                    "PermitOpen, the options of the key)"
                 ) from None
             raise ForwardingFailedError(
-                f"no server answers at {way}; check its host and port, and the server"
+                f"no server answers at {host}:{port} as seen from the {server}; check its host and port, and the server"
             ) from None
         except (paramiko.SSHException, OSError, EOFError):
-            # Also where the server stopped answering on a connection that looks whole.
-            with self._lock:
-                if self._transport is transport:
-                    self._drop()
             raise ServerUnreachableError(
-                f"the connection to the {self._access.describe()} was lost on the way to {host}:{port}"
+                f"the connection to the {server} was lost on the way to {host}:{port}"
             ) from None
 
     def _drop(self) -> "paramiko.Transport | None":

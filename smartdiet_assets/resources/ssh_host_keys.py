@@ -10,6 +10,7 @@ import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from smartdiet_assets.errors import ConfigurationError, HostKeyError
@@ -56,8 +57,8 @@ def read_public_key(text: str) -> PublicKey:
     Raises:
         ValueError: there is no public key in it, or more than one line.
     """
-    words = text.split()
-    for kind, encoded in ((words[:2], words[1:3])) if len(text.splitlines()) == 1 and len(words) > 1 else ():
+    words = text.split() if len(text.splitlines()) == 1 else []
+    for kind, encoded in pairwise(words[:3]):
         if (key := _decode(kind, encoded)) is not None:
             return key
     raise ValueError

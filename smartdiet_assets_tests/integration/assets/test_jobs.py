@@ -65,11 +65,30 @@ def test_a_run_is_tagged_with_what_it_reads_and_writes_and_with_no_secret() -> N
         "smartdiet/source": "mongodb",
         "smartdiet/source_database": "diet",
         "smartdiet/target_database": "analytics",
+        "smartdiet/source_place": "local",
+        "smartdiet/target_place": "local",
     }
     for job in definitions.get_repository_def().get_all_jobs():
         assert secret not in str(job.tags)
     assert definitions.resolve_job_def("mirror").tags["smartdiet/source"] == "all"
     assert definitions.resolve_job_def(MATOMO_JOB).tags["smartdiet/source"] == "matomo"
+
+
+def test_the_tags_say_which_databases_are_remote_and_name_those() -> None:
+    environment = read_environment(
+        {
+            "TRANSFER_SOURCE": "remote",
+            "TRANSFER_DESTINATION": "remote",
+            "REMOTE_SERVER_URL": "gate.example.org",
+            "REMOTE_SERVER_USER": "tunnel",
+            "REMOTE_MONGODB_DATABASE": "diet",
+            "REMOTE_POSTGRES_DATABASE": "analytics",
+        }
+    )
+    tags = build_tags(SCHEMA, environment, list(SCHEMA.tables))
+    assert (tags["smartdiet/source_database"], tags["smartdiet/target_database"]) == ("diet, matomo", "analytics")
+    assert (tags["smartdiet/source_place"], tags["smartdiet/target_place"]) == ("remote, local", "remote")
+    assert "gate.example.org" not in str(tags)
 
 
 def test_sensor_and_schedule_are_off_until_somebody_starts_one() -> None:

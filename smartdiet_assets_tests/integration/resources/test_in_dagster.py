@@ -1,5 +1,7 @@
 """The resources as Dagster runs and shows them: from variables, overridable in a run, without a secret in sight."""
 
+import subprocess
+import sys
 from typing import Any
 
 import dagster as dg
@@ -9,6 +11,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 from pymongo.database import Database
 
+from smartdiet_assets.errors import ServerUnreachableError
 from smartdiet_assets.resources.mongo import MongoResource, build_mongo_resource
 from smartdiet_assets.resources.postgres import PostgresResource, build_postgres_resource
 
@@ -81,6 +84,72 @@ def test_the_launchpad_offers_the_variable_and_no_mask_in_its_place(configured_s
         found = resource.get_resource_definition().config_schema.config_type.fields[field]
         assert not found.is_secret
         assert list(found.default_value) == ["env"]
+
+
+REMOTE = {
+    "REMOTE_SERVER_URL": "127.0.0.1",
+    "REMOTE_SERVER_USER": "tunnel",
+    "REMOTE_SERVER_PASSWORD": "s3cret-ssh",
+    "REMOTE_SERVER_PORT": "1",
+}
+
+
+@pytest.fixture
+def remote_settings(configured_servers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An SSH server that does not answer."""
+    for name, value in REMOTE.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("remote_settings")
+@pytest.mark.parametrize("place", ["local", "remote"])
+def test_dagit_shows_both_forms_of_access_and_the_names_of_their_variables(
+    monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv("TRANSFER_SOURCE", place)
+    shown = serialize_value(RepositorySnap.from_def(build_repository()))
+    assert "s3cret-ssh" not in shown
+    assert set(REMOTE) <= {name for name in REMOTE if name in shown}
+    fields = build_mongo_resource().get_resource_definition().config_schema.config_type.fields
+    assert set(fields["access"].config_type.fields) == {"local", "remote"}
+    assert list(fields["access"].default_value) == [place]
+
+
+@pytest.mark.usefixtures("remote_settings")
+def test_a_run_config_chooses_the_form_and_the_environment_fills_it() -> None:
+    with pytest.raises(ServerUnreachableError, match=r"SSH server 127.0.0.1:1 does not answer"):
+        run_probe({"resources": {"postgres": {"config": {"access": {"remote": {}}}}}})
+    with pytest.raises(ServerUnreachableError, match=r"SSH server 127.0.0.1:2 does not answer"):
+        run_probe({"resources": {"postgres": {"config": {"access": {"remote": {"port": 2}}}}}})
+
+
+@pytest.mark.usefixtures("remote_settings")
+def test_a_run_config_chooses_the_local_form_where_the_environment_says_remote(
+    postgres_resource: PostgresResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSFER_DESTINATION", "remote")
+    local = {name: getattr(postgres_resource, name) for name in ("host", "port", "database", "user", "password")}
+    found = run_probe({"resources": {"postgres": {"config": {**local, "access": {"local": {}}}}}})
+    assert found["postgres"] == postgres_resource.database
+
+
+@pytest.mark.parametrize(
+    ("access", "sentence"),
+    [
+        ({"local": {"server": "gate"}}, 'Received unexpected config entry "server"'),
+        ({"remote": {}}, "Missing required config entr"),
+        ({"local": {}, "remote": {}}, "You can only specify a single field"),
+    ],
+)
+def test_a_wrong_mix_is_refused(configured_servers: None, access: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(dg.DagsterInvalidConfigError, match=sentence):
+        run_probe({"resources": {"postgres": {"config": {"access": access}}}})
+
+
+def test_loading_the_code_location_does_not_load_what_opens_tunnels() -> None:
+    code = "import sys, smartdiet_assets.definitions; print('paramiko' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_a_failed_run_keeps_the_password_out_of_its_events(

@@ -10,10 +10,11 @@ from smartdiet_assets_tests.integration.tunnels.remote import AnySshServer, thro
 
 
 @pytest.fixture(params=["ssh_server", "sshd"])
-def either_server(request: pytest.FixtureRequest) -> AnySshServer:
-    """The SSH server of this process, then the real sshd."""
+def either_server(request: pytest.FixtureRequest) -> Iterator[AnySshServer]:
+    """The SSH server of this process, then the real sshd; at the end nobody may be connected to it any more."""
     server: AnySshServer = request.getfixturevalue(request.param)
-    return server
+    yield server
+    server.wait_until_left()
 
 
 @pytest.fixture

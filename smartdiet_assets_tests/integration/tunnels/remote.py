@@ -1,6 +1,9 @@
 """Resources of a test's databases that lead through a test's SSH server."""
 
+import os
 from typing import Any, TypeVar
+
+import pytest
 
 from smartdiet_assets.resources.access import RemoteAccess
 from smartdiet_assets.resources.matomo import MatomoResource
@@ -26,3 +29,22 @@ def through(resource: ResourceT, access: RemoteAccess, **changes: Any) -> Resour
     """Build the same resource, reached through SSH."""
     fields = {name: getattr(resource, name) for name in type(resource).model_fields if not name.startswith("_")}
     return type(resource)(**{**fields, "access": access, **changes})
+
+
+def set_ssh_variables(monkeypatch: pytest.MonkeyPatch, access: RemoteAccess) -> None:
+    """Set the variables of the SSH server."""
+    names = {"server": "URL"}
+    for field, value in access:
+        if field != "place" and value:
+            text = "true" if value is True else str(value)
+            monkeypatch.setenv(f"REMOTE_SERVER_{names.get(field, field.upper())}", text)
+
+
+def move_behind_ssh(monkeypatch: pytest.MonkeyPatch, *, source: bool = False, destination: bool = False) -> None:
+    """Turn a test's local databases into remote ones; the local variables then lead nowhere."""
+    moved = {"TRANSFER_SOURCE": ("MONGODB_", source), "TRANSFER_DESTINATION": ("POSTGRES_", destination)}
+    for variable, (prefix, far) in moved.items():
+        monkeypatch.setenv(variable, "remote" if far else "local")
+        for name in [name for name in os.environ if name.startswith(prefix)] if far else ():
+            monkeypatch.setenv(f"REMOTE_{name}", os.environ[name])
+            monkeypatch.setenv(name, "mongodb://nowhere.invalid" if name == "MONGODB_URL" else "1")

@@ -65,6 +65,19 @@ def test_matomo_is_configured_where_something_says_where_it_is() -> None:
     assert SECRET not in repr(read_environment({"MATOMO_PASSWORD": SECRET}))
 
 
+@pytest.mark.parametrize("name", ["TRANSFER_SOURCE", "TRANSFER_DESTINATION", "MATOMO_SOURCE"])
+def test_a_remote_server_needs_an_ssh_server_and_a_user(name: str) -> None:
+    remote = {name: "remote", "REMOTE_SERVER_URL": "203.0.113.5"}
+    with pytest.raises(ConfigurationError) as caught:
+        read_environment(remote)
+    assert str(caught.value) == f"{name}=remote needs REMOTE_SERVER_USER"
+    settings = read_environment({**remote, "REMOTE_SERVER_USER": "tunnel", "REMOTE_SERVER_PASSWORD": SECRET})
+    assert getattr(settings, name.lower()) == "remote"
+    assert (settings.remote_server_port, settings.remote_mongodb_url) == (22, "mongodb://localhost:27017")
+    assert (settings.remote_postgres_host, settings.remote_postgres_user) == ("localhost", "postgres")
+    assert SECRET not in repr(settings)
+
+
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
     assert read_environment(dict.fromkeys(VARIABLES, "")) == read_environment({})
 
@@ -84,6 +97,12 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
         ("MATOMO_SOURCE", "elsewhere"),
         ("MATOMO_TABLE_PREFIX", "`; DROP"),
         ("MATOMO_SSL_VERIFY", "perhaps"),
+        ("TRANSFER_SOURCE", "elsewhere"),
+        ("POSTGRES_SSL_MODE", "always"),
+        ("REMOTE_SERVER_URL", f"ssh://tunnel:{SECRET}@gate.example.org"),
+        ("REMOTE_SERVER_PORT", "0"),
+        ("REMOTE_SERVER_AGENT", "perhaps"),
+        ("REMOTE_MONGODB_URL", f"mongodb+srv://reader:{SECRET}@cluster.example.org"),
     ],
 )
 def test_a_bad_value_is_an_error_that_names_the_variable_and_not_the_value(name: str, bad: str) -> None:
