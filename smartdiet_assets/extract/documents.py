@@ -11,6 +11,7 @@ from typing import Any
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from smartdiet_assets.extract.projection import compose_projection
@@ -18,8 +19,12 @@ from smartdiet_assets.extract.window import Window
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
 Query = dict[str, Any]
+RawCollection = Collection[dict[str, Any]]
 #: Ids in one `$in`. The embedded server's cost per id grows with the list, and 100 already hide the round trip.
 IDS_PER_QUERY = 100
+#: Documents that are looked at before a collection is read whole, and the share of their bytes that is "most".
+_LOOKED_AT = 100
+_MOST = 0.75
 #: For reading ids, whatever else a document holds.
 ID_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=False,
@@ -70,8 +75,11 @@ def fetch_window(
     Raises:
         pymongo.errors.PyMongoError: the server refused or was lost.
     """
+    collection = database[table.mongo_collection]
+    needed = compose_projection(table)
+    projection = None if window.reads_everything and _needs_most(collection, needed, session) else needed
     for query in compose_window_queries(table, window):
-        yield from _fetch(database, table, query, batch_size, session)
+        yield from _fetch(collection, query, projection, batch_size, session)
 
 
 def fetch_by_ids(
@@ -85,9 +93,10 @@ def fetch_by_ids(
     Raises:
         pymongo.errors.PyMongoError: the server refused or was lost.
     """
+    collection, projection = database[table.mongo_collection], compose_projection(table)
     for offset in range(0, len(document_ids), IDS_PER_QUERY):
         chunk = list(document_ids[offset : offset + IDS_PER_QUERY])
-        yield from _fetch(database, table, {DOCUMENT_ID: {"$in": chunk}}, IDS_PER_QUERY, session)
+        yield from _fetch(collection, {DOCUMENT_ID: {"$in": chunk}}, projection, IDS_PER_QUERY, session)
 
 
 def fetch_present_ids(
@@ -112,12 +121,25 @@ def fetch_server_clock(database: Database[dict[str, Any]]) -> datetime:
     return clock.astimezone(UTC).replace(tzinfo=None) if clock.tzinfo else clock
 
 
+def _needs_most(collection: RawCollection, projection: dict[str, int], session: ClientSession | None) -> bool:
+    """Tell whether the fields of a projection are most of a collection, by the size of some documents with and without.
+
+    A server copies a document to leave fields out of it: where it leaves out little, that costs more than to send all.
+    """
+    some = {"limit": _LOOKED_AT, "batch_size": _LOOKED_AT, "session": session}
+    whole = sum(map(len, collection.find_raw_batches({}, **some)))
+    needed = sum(map(len, collection.find_raw_batches({}, projection=projection, **some)))
+    return needed >= _MOST * whole
+
+
 def _fetch(
-    database: Database[dict[str, Any]], table: Table, query: Query, batch_size: int, session: ClientSession | None
+    collection: RawCollection,
+    query: Query,
+    projection: dict[str, int] | None,
+    batch_size: int,
+    session: ClientSession | None,
 ) -> Iterator[bytes]:
-    cursor = database[table.mongo_collection].find_raw_batches(
-        query, projection=compose_projection(table), batch_size=batch_size, session=session
-    )
+    cursor = collection.find_raw_batches(query, projection=projection, batch_size=batch_size, session=session)
     with cursor:
         batch: bytes
         for batch in cursor:  # type: ignore[assignment]  # pymongo types it as the cursor of documents it derives from

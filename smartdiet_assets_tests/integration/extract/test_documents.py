@@ -104,6 +104,16 @@ def test_only_the_mapped_fields_are_fetched(users: Any) -> None:
     assert decode_all(batch) == [{"_id": 1, "contact": {"email": "e"}, "creation_date": APRIL}]
 
 
+@pytest.mark.parametrize(("comment", "whole"), [("x" * 10, True), ("x" * 1000, False)])
+def test_a_whole_read_cuts_fields_out_only_where_they_are_much(users: Any, comment: str, whole: bool) -> None:
+    contact = {"email": "a@example.org " * 10}
+    users.insert_one({"contact": contact, "creation_date": MARCH, "update_date": MARCH, "comment": comment})
+    [everything] = fetch_window(users.database, TABLE, Window("full", None, None), 10)
+    [newest] = fetch_window(users.database, TABLE, Window("incremental", MARCH, None), 10)
+    assert (b"comment" in everything) == whole
+    assert b"comment" not in newest
+
+
 def test_documents_are_fetched_by_id_whatever_their_dates_and_type(users: Any) -> None:
     ids = [ObjectId(), "abc", 7, *(ObjectId() for _ in range(250))]
     users.insert_many([{"_id": identity} for identity in ids])
