@@ -23,7 +23,7 @@ class Settings:
 
     documents: int = 30_000
     parents: int = 6_000
-    scale: float = 0.005
+    scale: float = 0.01
     pairs: int = 5
     on_round: ProgressListener = _be_quiet
 
