@@ -30,9 +30,10 @@ def is_empty(connection: Connection, relation: sql.Composable) -> bool:
 def drop_keys(connection: Connection, schema: Schema, table: Table) -> list[sql.Composed] | None:
     """Drop the keys, indexes and foreign keys around an empty table; return the statements that build them again.
 
-    None where a run of a child, or anybody who reads a table concerned, is in the way: dropping a foreign key shuts
-    out the parent's readers too, and a run that waited for them would keep out everybody who comes after it, and
-    could wait for a run that waits for it.
+    None where a unique key has to stay, at which a duplicate would end the COPY: such rows are settled first. And where
+    a run of a child, or anybody who reads a table concerned, is in the way: dropping a foreign key shuts out the
+    parent's readers too, and a run that waited for them would keep out everybody who comes after it, and could wait for
+    a run that waits for it.
     """
     below = [name for name in list_reach(schema, table.name) if name != table.name]
     for attempt in range(_ATTEMPTS):
@@ -43,6 +44,8 @@ def drop_keys(connection: Connection, schema: Schema, table: Table) -> list[sql.
                 if not try_lock_tables(connection, below):
                     raise errors.LockNotAvailable
                 plan = read_rebuild_plan(connection, table.name)
+                if not plan.frees:
+                    return None
                 if plan.locked:
                     execute(
                         connection,

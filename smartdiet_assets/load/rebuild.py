@@ -16,11 +16,17 @@ from psycopg.rows import class_row
 
 @dataclass(frozen=True, slots=True)
 class RebuildPlan:
-    """Statements for before and after the COPY, each list in the order to run it; `locked` are the tables they lock."""
+    """Statements for before and after the COPY, each list in the order to run it.
+
+    Attributes:
+        locked: the tables they lock.
+        frees: whether no unique key is left in place, at which the first duplicate would end the COPY.
+    """
 
     drops: tuple[sql.Composed, ...]
     restores: tuple[sql.Composed, ...]
     locked: tuple[sql.Composable, ...] = ()
+    frees: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,13 @@ def compose_rebuild(obstacles: list[Obstacle]) -> RebuildPlan:
         drops=tuple(map(_compose_drop, [*foreign_keys, *others])),
         restores=tuple(map(_compose_restore, ranked)),
         locked=_list_locked(loose),
+        # Of partitioned and inheriting tables nothing is known.
+        frees=bool(obstacles) and not any(map(_is_unique, set(obstacles) - set(loose))),
     )
+
+
+def _is_unique(obstacle: Obstacle) -> bool:
+    return obstacle.kind == "key" or obstacle.definition.startswith("CREATE UNIQUE")
 
 
 def _list_locked(obstacles: list[Obstacle]) -> tuple[sql.Composable, ...]:

@@ -240,6 +240,31 @@ def test_a_document_read_twice_does_not_clash_with_itself(postgres: Connection, 
     assert rows_of(postgres, "members", "id, email") == [(FIRST, "x"), (THIRD, "z")]
 
 
+@pytest.mark.parametrize(
+    "pin",
+    [
+        "CREATE VIEW counted AS SELECT id, email, count(*) FROM members GROUP BY id",
+        "COMMENT ON INDEX members_email_key IS 'ours'",
+        "CREATE TABLE more () INHERITS (members)",
+    ],
+)
+def test_keys_that_have_to_stay_do_not_stop_a_first_load(postgres: Connection, pin: str) -> None:
+    make_existing(postgres, "members")
+    postgres.execute(pin.encode())
+
+    result = load(
+        postgres,
+        club(),
+        "members",
+        read(member(1, "x"), member(2, "y"), member(3, "y")),
+        read(member(1, "z")),
+        bulk_from=1,
+    )
+
+    assert (result.inserted, result.superseded, result.rejected) == (2, 1, 1)
+    assert rows_of(postgres, "members", "id, email") == [(FIRST, "z"), (SECOND, "y")]
+
+
 def test_who_has_a_unique_value_keeps_it(postgres: Connection) -> None:
     load(postgres, club(), "members", read(member(2, "x")))
 
