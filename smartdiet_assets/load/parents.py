@@ -7,8 +7,8 @@ rejects and of the parents that are awaited (`load.rejects`), rows that lose a p
 from psycopg import sql
 
 from smartdiet_assets.load.execution import execute, fetch_value
-from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, encode, name
-from smartdiet_assets.load.settle import Settlement
+from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, STAGING, encode, name
+from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.staging import tracks_documents
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.reasons import Reason
@@ -31,13 +31,17 @@ def settle_parents(settlement: Settlement) -> int:
 
 def _settle_parents_once(settlement: Settlement, columns: list[Column]) -> int:
     connection, table = settlement.connection, settlement.table
-    found = sum(execute(connection, compose_find_orphans(table, settlement.rows, column)) for column in columns)
-    if not found:
-        return 0
-    execute(connection, sql.SQL("ANALYZE {}").format(ORPHANS))
     nullable = [
         column.name for column in columns if column.foreign_key and column.foreign_key.on_missing_parent == "null"
     ]
+    found = _find_orphans(settlement, columns)
+    # Of a row that was set to NULL in place nothing tells any more which of its document's reads it was.
+    if found and nullable and settlement.rows is not STAGING and drop_duplicates(settlement):
+        execute(connection, sql.SQL("DELETE FROM {} WHERE place IS NOT NULL").format(ORPHANS))
+        found = _find_orphans(settlement, columns)
+    if not found:
+        return 0
+    execute(connection, sql.SQL("ANALYZE {}").format(ORPHANS))
     if nullable:
         settlement.missing_parents_null += fetch_value(connection, compose_count_nulled())
         execute(connection, compose_null_orphans(settlement.rows, nullable))
@@ -58,6 +62,11 @@ WHERE d.document::text = o.document
     # What stays in the table is what the run waits for; the places are no longer good.
     execute(connection, sql.SQL("UPDATE {} SET place = NULL WHERE place IS NOT NULL").format(ORPHANS))
     return rejected
+
+
+def _find_orphans(settlement: Settlement, columns: list[Column]) -> int:
+    table, rows = settlement.table, settlement.rows
+    return sum(execute(settlement.connection, compose_find_orphans(table, rows, column)) for column in columns)
 
 
 def compose_find_orphans(table: Table, rows: sql.Composable, column: Column) -> sql.Composed:

@@ -79,6 +79,18 @@ def test_of_a_document_read_twice_the_last_read_counts(postgres: Connection, bul
     assert [row[2] for row in rows_of(postgres, "groups")] == ["new", "b"]
 
 
+def test_the_last_read_counts_whatever_became_of_the_parent_of_the_first(postgres: Connection, bulk_from: int) -> None:
+    make_existing(postgres, "groups")
+
+    result = load(
+        postgres, club(), "groups", read(group(1, "old", parent=9), group(2, "b")), read(group(1, "new")),
+        bulk_from=bulk_from,
+    )  # fmt: skip
+
+    assert (result.inserted, result.superseded, result.missing_parents_null) == (2, 1, 0)
+    assert rows_of(postgres, "groups", "parent_id, name") == [(None, "new"), (None, "b")]
+
+
 def test_a_document_whose_last_read_was_rejected_keeps_the_row_it_had(postgres: Connection, bulk_from: int) -> None:
     make_existing(postgres, "groups")
 
