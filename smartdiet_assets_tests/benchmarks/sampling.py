@@ -15,9 +15,13 @@ from smartdiet_assets_tests.benchmarks.results import Listing
 _INTERVAL_SECONDS = 0.001
 #: A thread that computes gives way no faster than this; much less than the interval, or waiting would count for more.
 _SWITCH_SECONDS = 0.0001
-#: Of a module's name, the first that fits counts.
+_DRIVER = "sqlalchemy.engine.default"
+#: The first that fits counts: a module, all below it, or a function of it after a colon.
 PARTS = (
-    ("SQLite, through SQLAlchemy", ("sqlalchemy", "sqlite3", "alembic")),
+    ("SQLite: commits", (f"{_DRIVER}:do_commit", f"{_DRIVER}:do_rollback")),
+    ("SQLite: statements", (f"{_DRIVER}:do_execute", f"{_DRIVER}:do_executemany")),
+    ("SQLite: opening and closing its files", (f"{_DRIVER}:connect", f"{_DRIVER}:do_close", f"{_DRIVER}:do_terminate")),
+    ("SQLAlchemy: engines, pools, composing statements", ("sqlalchemy", "sqlite3", "alembic")),
     ("Dagster: event log and run records", (
         "dagster._core.storage", "dagster._core.instance", "dagster._core.event_api",
     )),
@@ -64,8 +68,9 @@ def name_part(frame: FrameType | None) -> str:
     """Name the part that the innermost call of a known module belongs to."""
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
+        function = f"{module}:{frame.f_code.co_name}"
         for name, prefixes in PARTS:
-            if any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes):
+            if any(prefix in (module, function) or module.startswith(f"{prefix}.") for prefix in prefixes):
                 return name
         frame = frame.f_back
     return _OTHER
