@@ -27,6 +27,11 @@ _LONGEST_LIST = 12
 _IDENTITY = """\
 SELECT (SELECT d.oid::bigint FROM pg_database AS d WHERE d.datname = current_database()),
   pg_postmaster_start_time()::text, current_setting('server_version_num')::integer"""
+_OWNED_BY_OTHERS = """\
+SELECT c.oid::regclass::text
+FROM pg_class AS c
+WHERE c.oid = ANY(%s::bigint[]) AND NOT pg_has_role(c.relowner, 'USAGE')
+ORDER BY 1"""
 _SYSTEM = "SELECT system_identifier::text FROM pg_control_system()"
 
 
@@ -38,9 +43,13 @@ def read_side(connection: Connection[Any], resource: PostgresResource, place: Pl
             system = fetch(connection, _SYSTEM)[0][0]
     except psycopg.errors.InsufficientPrivilege:
         system = ""
-    return Side(
-        place, resource.describe(), (resource.host,), resource.database, frozenset({f"{system}/{started}/{database}"})
-    )
+    return build_side(resource, place, frozenset({f"{system}/{started}/{database}"}))
+
+
+def build_side(resource: PostgresResource, place: Place, identities: frozenset[str] = frozenset()) -> Side:
+    """Describe a database as far as its settings do."""
+    server = resource.describe().replace(f" database {resource.database}", "", 1)
+    return Side(place, server, (resource.host,), resource.database, identities)
 
 
 def build_items(source: Catalog, target: Catalog, selection: Selection) -> list[PlannedItem]:
@@ -124,6 +133,13 @@ def check_target_fits(
         raise PermissionDeniedError(
             f"the target's user does not own the schemas {_list(foreign)}, which a refresh puts aside while it works; "
             "ALTER SCHEMA ... OWNER TO the user, or refresh as their owner"
+        )
+    others = [oid for catalogue, oid in selection.dropped | selection.remade if catalogue == target.class_catalogue]
+    owned_by_others = [row[0] for row in fetch(connection, _OWNED_BY_OTHERS, [others])]
+    if owned_by_others:
+        raise PermissionDeniedError(
+            f"the target's user must own what is replaced, and does not own {_list(owned_by_others)}; ALTER TABLE ... "
+            "OWNER TO the user, or refresh as their owner"
         )
     problems = []
     available = {row[0] for row in fetch(connection, "SELECT name FROM pg_available_extensions")}

@@ -17,8 +17,8 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
-from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.operations.refresh.plan import CopiedItem, RefreshOutcome, RefreshPlan, Side
+from smartdiet_assets.errors import ConfigurationError, SmartdietError
+from smartdiet_assets.operations.refresh.plan import CopiedItem, RefreshOutcome, RefreshPlan
 from smartdiet_assets.operations.refresh.postgres_build import (
     Work,
     check_remade,
@@ -32,11 +32,17 @@ from smartdiet_assets.operations.refresh.postgres_database import create_databas
 from smartdiet_assets.operations.refresh.postgres_plan import (
     build_items,
     build_notes,
+    build_side,
     check_target_fits,
     read_side,
 )
 from smartdiet_assets.operations.refresh.postgres_sample import compose_queries
-from smartdiet_assets.operations.refresh.postgres_selection import RefreshFilters, Selection, choose_objects
+from smartdiet_assets.operations.refresh.postgres_selection import (
+    RefreshFilters,
+    Selection,
+    choose_mirrored,
+    choose_objects,
+)
 from smartdiet_assets.operations.refresh.postgres_sessions import (
     explain,
     lock_source,
@@ -52,6 +58,7 @@ from smartdiet_assets.resources.environment import Environment, read_environment
 from smartdiet_assets.resources.postgres import PostgresResource, build_postgres_resource
 from smartdiet_assets.resources.variables import Place
 
+_UNKNOWN = "the target is as it was, or wholly new: look there, or refresh it again"
 #: Told when a step is over: built, copied, completed, swapped.
 StepListener = Callable[[str], None]
 
@@ -131,9 +138,7 @@ class PostgresRefresh:
                 theirs = Catalog(ours.class_catalogue, ours.type_catalogue, ours.proc_catalogue, {"public": True})
                 selection, _ = choose_objects(ours, theirs, self._filters)
                 compose_queries(source, ours, selection, self._filters.sample)
-                to_side = Side(
-                    self._to, self._target.describe(), (self._target.host,), self._target.database, frozenset()
-                )
+                to_side = build_side(self._target, self._to)
                 version = source.info.server_version
                 notes = [
                     f"The target has no database {self._target.database}: it will be created.",
@@ -170,8 +175,7 @@ class PostgresRefresh:
             if not exists(self._target):
                 create_database(self._target, source.info.parameter_status("server_encoding") or "UTF8")
             target = stack.enter_context(open_target(self._target))
-            names = choose_objects(ours, read_catalog(target), self._filters)[0].mirrored
-            lock_target(target, names, progress.say)
+            lock_target(target, choose_mirrored(ours, self._filters), progress.say)
             theirs = read_catalog(target)
             selection = self._choose(source, target, ours, theirs)
             lock_source(source, [table.identity for table in _tables(ours, selection)])
@@ -207,7 +211,7 @@ class PostgresRefresh:
         work.progress.say("Swapping the new tables in")
         swap(work, standing)
         self._on_step("swapped")
-        work.target.commit()
+        _commit(work.target)
         for key, item in work.copied.items():
             item.indexes = sum(
                 attached.statement.startswith(("CREATE INDEX", "CREATE UNIQUE INDEX"))
@@ -220,9 +224,35 @@ def _tables(catalog: Catalog, selection: Selection) -> list[CatalogObject]:
     return [found for key, found in catalog.objects.items() if key in selection.created and found.kind == "table"]
 
 
+def _commit(target: Connection[Any]) -> None:
+    """Let everybody see the new tables.
+
+    Raises:
+        ServerUnreachableError: the connection was lost with the answer.
+    """
+    try:
+        target.commit()
+    except psycopg.OperationalError as error:
+        known = explain(error, "committing the swap", "the target")
+        known.args = (f"{known}; {_UNKNOWN}",)
+        raise known from None
+
+
 @contextmanager
 def _translated(action: str) -> Iterator[None]:
+    """Let every error be one of ours that says in what state the target is."""
     try:
         yield
     except psycopg.Error as error:
-        raise explain(error, action, "refresh") from None
+        known = explain(error, action, "refresh")
+        raise _say_state(known) from None
+    except SmartdietError as error:
+        _say_state(error)
+        raise
+
+
+def _say_state(error: SmartdietError) -> SmartdietError:
+    text = str(error)
+    if not text.endswith(("nothing was written", _UNKNOWN)) and "nothing was written" not in text:
+        error.args = (f"{text}; the target is as it was",)
+    return error

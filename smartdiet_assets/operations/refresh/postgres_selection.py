@@ -114,6 +114,13 @@ def choose_objects(source: Catalog, target: Catalog, filters: RefreshFilters) ->
     return selection, obstacles
 
 
+def choose_mirrored(source: Catalog, filters: RefreshFilters) -> list[str]:
+    """Choose the tables whose runs a refresh excludes while it works: those that are copied, by name."""
+    selection = Selection()
+    _choose_of_source(source, filters, selection)
+    return selection.mirrored
+
+
 def is_record(found: CatalogObject) -> bool:
     """Whether a table is one of the mirror's own that has lines about every table."""
     return found.schema == BOOKKEEPING_SCHEMA and found.name in RECORDS

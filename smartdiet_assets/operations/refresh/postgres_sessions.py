@@ -88,16 +88,18 @@ def explain(error: psycopg.Error, action: str, label: str = "") -> SmartdietErro
     """Choose our error for a failed step, with the server's words where these can only be names of objects."""
     state = error.sqlstate or ""
     primary = error.diag.message_primary
+    what = f"{label}: {action}" if label else action
     known = translate_postgres_error(error, action, label)
     if primary and state.startswith(_SPEAKING_CLASSES) and state != "42501":
-        return RefreshError(f"{label}: {action} failed: {primary}; nothing was written")
+        return RefreshError(f"{what} failed: {primary}; nothing was written")
     if state == "53200":
         return RefreshError(
-            f"{label}: {action} failed: the server has no room for so many locks or so much memory; raise "
+            f"{what} failed: the server has no room for so many locks or so much memory; raise "
             "max_locks_per_transaction there, or refresh some schemas at a time; nothing was written"
         )
     if state == "42501" and primary:
-        return type(known)(f"{label}: {action} failed: {primary}; the user must own what is replaced and its schema")
+        owner = "; the user must own what is replaced and its schema" if "must be owner" in primary else ""
+        return type(known)(f"{what} failed: {primary}{owner}; nothing was written")
     return known
 
 

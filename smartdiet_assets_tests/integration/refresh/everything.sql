@@ -84,6 +84,8 @@ CREATE TABLE app.derived (extra text, CONSTRAINT only_here CHECK (extra <> '')) 
 ALTER TABLE app.derived ALTER COLUMN label SET DEFAULT 'child';
 CREATE TABLE "Odd Schema"."Odd Table" ("select" int PRIMARY KEY, "a.b" text);
 CREATE TABLE app.nothing ();
+CREATE TABLE app.in_binary (v public.vector(2), m public.mood, p app.percent, r app.floatrange, i integer[]);
+INSERT INTO app.in_binary SELECT '[1,2.5]', 'meh', g / 10, app.floatrange(g, g + 1), ARRAY[g, NULL] FROM generate_series(1, 50) g;
 CREATE VIEW app.happy AS SELECT id, "Weird ""Name" AS w FROM public.users WHERE feeling = 'happy';
 CREATE VIEW app.happy2 WITH (security_barrier = true) AS SELECT * FROM app.happy WHERE id <> 'z' WITH LOCAL CHECK OPTION;
 CREATE VIEW app.grouped AS SELECT u.id, u.email, count(*) FROM public.users u JOIN app.tree t ON t.owner = u.id GROUP BY u.id;

@@ -1,8 +1,13 @@
 """A refreshed PostgreSQL database is the source's, in structure and contents, and nothing of its own is lost unseen."""
 
+import tracemalloc
+
 import pytest
 
-from smartdiet_assets.errors import ConfigurationError, RefreshError, SmartdietError
+from smartdiet_assets.errors import ConfigurationError, PermissionDeniedError, RefreshError, SmartdietError
+from smartdiet_assets.operations.refresh.postgres_catalog import read_catalog
+from smartdiet_assets.operations.refresh.postgres_refresh import PostgresRefresh
+from smartdiet_assets.operations.refresh.progress import LineProgress
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import (
     PostgresPair,
     assert_same,
@@ -225,6 +230,7 @@ def test_who_may_not_replace_the_tables_is_told_at_once(small: PostgresPair) -> 
         small.target(f"ALTER DATABASE {small.target_name} OWNER TO {role}")
         with pytest.raises(SmartdietError, match="must own what is replaced"):
             small.refresh(user=role, password="pw")
+        assert small.steps == []
         assert small.target("SELECT min(id) FROM parents") == [(101,)]
         small.target(*(f"ALTER TABLE {name} OWNER TO {role}" for name in ("parents", "children")))
         small.refresh(user=role, password="pw")
@@ -240,6 +246,56 @@ def test_an_extension_that_the_target_cannot_have_is_named(small: PostgresPair) 
     small.target("CREATE SCHEMA elsewhere", "CREATE EXTENSION vector SCHEMA elsewhere")
     with pytest.raises(ConfigurationError, match="extension vector is in its schema elsewhere"):
         small.refresh()
+
+
+def test_rows_go_in_binary_unless_they_hold_numbers_of_types_that_differ(everything: PostgresPair) -> None:
+    with everything.open(everything.source_name) as source:
+        source.execute("SET search_path = ''")
+        catalog = read_catalog(source)
+    text = {table.label for table in catalog.objects.values() if table.kind == "table"} - {
+        catalog.objects[catalog.class_catalogue, oid].label for oid in catalog.binary
+    }
+    # An array of an enumeration names that type's number; a table without columns has nothing to be read.
+    assert text == {"public.users", "app.nothing"}
+
+
+def test_memory_does_not_grow_with_the_tables(postgres_pair: PostgresPair) -> None:
+    postgres_pair.source(
+        "CREATE TABLE wide (id int PRIMARY KEY, t text)",
+        "INSERT INTO wide SELECT g, repeat('x', 1000) FROM generate_series(1, 60000) g",
+        "INSERT INTO wide VALUES (0, repeat('y', 3000000))",
+    )
+    refresh = postgres_pair.build_refresh()
+    plan = refresh.plan()
+    tracemalloc.start()
+    try:
+        outcome = refresh.run(plan, LineProgress(postgres_pair.say))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert outcome.items[0].size > 60_000_000
+    # The longest row, some times over, and what the catalogues hold.
+    assert peak < 16_000_000
+
+
+def test_the_source_may_not_hide_rows(small: PostgresPair) -> None:
+    role = f"reader_{small.target_name}"
+    small.source(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'pw'",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+        f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}",
+        "ALTER TABLE children ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY few ON children USING (id < 10)",
+    )
+    try:
+        refresh = PostgresRefresh(
+            small.build_resource(small.source_name, role, "pw"), small.build_resource(small.target_name), "local"
+        )
+        with pytest.raises(PermissionDeniedError, match="row-level security policy for table"):
+            refresh.run(refresh.plan(), LineProgress(small.say))
+        assert small.target("SELECT min(id) FROM parents") == [(101,)]
+    finally:
+        small.source(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
 def test_no_value_of_a_row_is_in_an_error(small: PostgresPair) -> None:

@@ -66,9 +66,22 @@ def test_a_server_that_ends_the_refresh_is_a_reason_to_try_again(tables: Postgre
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
 
-    with pytest.raises(TransientError):
+    with pytest.raises(TransientError, match="the target is as it was"):
         tables.refresh(on_step=end)
     assert tables.target(COUNTED) == OLD
+
+
+def test_a_connection_lost_with_the_answer_to_the_commit_is_told_as_unknown(tables: PostgresPair) -> None:
+    def end(step: str) -> None:
+        if step == "swapped":
+            tables.target(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    with pytest.raises(TransientError, match="as it was, or wholly new"):
+        tables.refresh(on_step=end)
+    assert tables.target(COUNTED) in (OLD, NEW)
 
 
 def test_others_read_and_write_the_old_tables_until_the_swap(tables: PostgresPair) -> None:
