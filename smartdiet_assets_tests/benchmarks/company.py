@@ -130,7 +130,7 @@ def _compare_from_the_wire(
         company = CompanyLoad(connection, schema, mongo)
         company.mirror()
         arrays = _find_arrays(schema)
-        source = Source(servers.mongo.uri, mongo.name, company.collections)
+        source = Source(servers.mongo.uri, mongo.name, company.collections, has_arrays=True)
         expected = sum_up_source(mongo, arrays)
 
         def check() -> Work:
@@ -156,7 +156,6 @@ def _compare_from_the_wire(
                 connection,
                 source,
                 lambda schema: sum_up_collections(connection, schema, arrays),
-                arrays=True,
             ),
         ]
         rounds = measure("company", "from the wire", contestants, settings.pairs, settings.on_round)

@@ -11,11 +11,12 @@ from importlib.util import find_spec
 
 @dataclass(frozen=True)
 class Source:
-    """Collections of a MongoDB database, whole."""
+    """Collections of a MongoDB database, whole; `has_arrays` where documents hold some."""
 
     uri: str
     database: str
     collections: Sequence[str]
+    has_arrays: bool = False
 
 
 #: Given the source, the URL of the target database and the schema to write to.

@@ -20,15 +20,16 @@ REPLACED = "the replaced tool's way"
 AIMS = {REPLACED: 1 / 5, "dlt, dictionaries": 1 / 4, "Sling": 1 / 1.5}
 #: Sling gives up where the server does not answer within five seconds, as it may on a busy machine.
 _ATTEMPTS = 3
+_NOTE_LENGTH = 70
 NOT_INSTALLED = "not installed"
 CANNOT_LOAD_ARRAYS = "cannot load arrays"
 REPLACED_SCHEMA = "replaced"
 
 
 def enter_peers(
-    servers: Servers, connection: Connection, source: Source, check: Callable[[str], Work], *, arrays: bool = False
+    servers: Servers, connection: Connection, source: Source, check: Callable[[str], Work]
 ) -> list[Contestant]:
-    """Enter the peers that are installed; `check` is given the schema of one, `arrays` whether documents hold some."""
+    """Enter the peers that are installed; `check` is given the schema of one."""
 
     def enter(number: int, name: str, load: Callable[[Source, str, str], None]) -> Contestant:
         schema = f"peer_{number}"
@@ -40,7 +41,7 @@ def enter_peers(
             _ATTEMPTS,
         )
 
-    installed = [peer for peer in list_peers() if peer.is_installed and (peer.loads_arrays or not arrays)]
+    installed = [peer for peer in list_peers() if peer.is_installed and (peer.loads_arrays or not source.has_arrays)]
     for module in {module for peer in installed for module in peer.modules}:
         # Nobody is timed while importing.
         with warnings.catch_warnings():
@@ -92,5 +93,5 @@ def compare_with(rounds: Rounds, subject: str, names: Sequence[str], work: Work 
         else:
             note = CANNOT_LOAD_ARRAYS if name in unable else NOT_INSTALLED
             if name in rounds.failures:
-                note = f"failed: {type(rounds.failures[name]).__name__}"
+                note = f"failed: {str(rounds.failures[name]).partition(chr(10))[0][:_NOTE_LENGTH]}"
             yield Comparison(rounds.benchmark, rounds.case, name, (), at_most=AIMS.get(name), note=note)
