@@ -9,6 +9,7 @@ import contextlib
 import io
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from paramiko.auth_handler import AuthOnlyHandler
 
 from smartdiet_assets.errors import AuthenticationError, ConfigurationError, ServerUnreachableError
 from smartdiet_assets.resources.access import RemoteAccess
@@ -39,6 +41,34 @@ _KEY_CLASSES: tuple[tuple[type[Any], type[Any]], ...] = (
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
+class _AuthHandler(AuthOnlyHandler):  # type: ignore[misc]
+    """Asks for a login, ready for the answer before the request is sent.
+
+    paramiko's own gets ready after it, and waits in vain for an answer that came before that.
+    """
+
+    _answered: threading.Event | None = None
+
+    @property
+    def auth_event(self) -> threading.Event | None:
+        return self._answered
+
+    @auth_event.setter
+    def auth_event(self, event: threading.Event | None) -> None:
+        """Keep the event of the request that was sent."""
+
+    def send_auth_request(self, *arguments: Any, **named: Any) -> Any:
+        self._answered = threading.Event()
+        return super().send_auth_request(*arguments, **named)
+
+
+class _Transport(paramiko.ServiceRequestingTransport):  # type: ignore[misc]
+    """A transport that begins the login once for all methods: not every server takes a new beginning with each."""
+
+    def get_auth_handler(self) -> _AuthHandler:
+        return _AuthHandler(self)
+
+
 def open_transport(access: RemoteAccess, timeout: float) -> paramiko.Transport:
     """Connect to an SSH server, check its key and log in.
 
@@ -56,8 +86,7 @@ def open_transport(access: RemoteAccess, timeout: float) -> paramiko.Transport:
     known = find_known_keys(access.server, access.port, host_key=access.host_key, known_hosts=access.known_hosts)
     stream = _connect(access, timeout)
     try:
-        # The other class of paramiko begins the login anew with each method, which not every server takes.
-        transport = paramiko.ServiceRequestingTransport(stream)
+        transport = _Transport(stream)
         try:
             _prefer(transport, known.kinds)
             offered = _negotiate(transport, access, timeout)
