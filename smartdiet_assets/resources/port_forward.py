@@ -11,6 +11,7 @@ follow.
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -71,20 +72,28 @@ class PortForward:
         self._listener.close()
         for link in links:
             link.close()
-        for thread in list(self._threads):
-            if thread is not threading.current_thread():
-                thread.join(_SECONDS_TO_JOIN)
+        deadline = time.monotonic() + _SECONDS_TO_JOIN
+        # A connection that came at the last moment may start another one yet.
+        while (thread := self._find_other_thread()) and (left := deadline - time.monotonic()) > 0:
+            thread.join(left)
+
+    def _find_other_thread(self) -> threading.Thread | None:
+        with self._lock:
+            return next(iter(self._threads - {threading.current_thread()}), None)
 
     def _start(self, run: Callable[..., None], *arguments: object) -> None:
         def run_and_leave() -> None:
             try:
                 run(*arguments)
             finally:
-                self._threads.discard(thread)
+                with self._lock:
+                    self._threads.discard(thread)
 
         thread = threading.Thread(target=run_and_leave, name=self._name, daemon=True)
-        self._threads.add(thread)
-        thread.start()
+        with self._lock:
+            # Together: only a thread that runs can be waited for.
+            self._threads.add(thread)
+            thread.start()
 
     def _accept(self) -> None:
         while not self._closed:
