@@ -107,4 +107,5 @@ def _compose_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
 
 
 def _compose_line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    # A pipe in a cell would end it.
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -194,6 +194,11 @@ def test_a_tool_that_is_missing_has_a_row_that_says_so() -> None:
     ]  # fmt: skip
 
 
+def test_a_pipe_in_a_name_does_not_end_its_cell() -> None:
+    comparison = Comparison("refresh", "all", "pg_dump | pg_restore", (1.0,))
+    assert r"| pg_dump \| pg_restore |" in compose_markdown([comparison], TINY)
+
+
 def test_growth_is_an_exponent() -> None:
     assert fit_exponent([10, 100, 1000], [1, 10, 100]) == pytest.approx(1)
     assert fit_exponent([10, 100, 1000], [3, 3, 3]) == pytest.approx(0)
