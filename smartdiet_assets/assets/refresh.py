@@ -80,14 +80,14 @@ def build_refresh_jobs(schema: Schema) -> list[dg.JobDefinition]:
     """Build both jobs: one step each, which is tried again after what may pass by itself."""
 
     def open_mongo(config: RefreshMongoConfig) -> "AbstractContextManager[Refresh]":
-        from smartdiet_assets.operations.refresh.mongo_refresh import open_mongo_refresh
+        from smartdiet_assets.operations.refresh.mongo.refresh import open_mongo_refresh
 
         return open_mongo_refresh(
             schema, to=config.to, includes=config.include, excludes=config.exclude, sample=config.sample
         )
 
     def open_postgres(config: RefreshPostgresConfig) -> "AbstractContextManager[Refresh]":
-        from smartdiet_assets.operations.refresh.postgres_refresh import open_postgres_refresh
+        from smartdiet_assets.operations.refresh.postgres.refresh import open_postgres_refresh
 
         return open_postgres_refresh(**config.model_dump(exclude={"target_name", "dry_run"}))
 

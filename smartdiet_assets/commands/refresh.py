@@ -86,7 +86,7 @@ def mongo(
     session: Session, request: Request, include: tuple[str, ...], exclude: tuple[str, ...], sample: float | None
 ) -> None:
     """Copy every collection of the remote MongoDB database into the local one, its indexes and options included."""
-    from smartdiet_assets.operations.refresh.mongo_refresh import open_mongo_refresh
+    from smartdiet_assets.operations.refresh.mongo.refresh import open_mongo_refresh
     from smartdiet_assets.operations.refresh.patterns import split_names
 
     opened = open_mongo_refresh(
@@ -121,7 +121,7 @@ def postgres(request: Request, sample: float | None, remove_extra: bool, **names
     POSTGRES_EXCLUDE_DATA_TABLES and POSTGRES_DATA_SAMPLE_PERCENT hold.
     """
     from smartdiet_assets.operations.refresh.patterns import split_names
-    from smartdiet_assets.operations.refresh.postgres_refresh import open_postgres_refresh
+    from smartdiet_assets.operations.refresh.postgres.refresh import open_postgres_refresh
 
     opened = open_postgres_refresh(
         to=request.to,

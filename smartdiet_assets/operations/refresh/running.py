@@ -1,6 +1,6 @@
 """The steps of every refresh, whatever the database: plan, show, guard the target, run.
 
-Not here: the steps' contents, which are each database's own (`mongo_refresh`, `postgres_refresh`).
+Not here: the steps' contents, which are each database's own (`mongo.refresh`, `postgres.refresh`).
 """
 
 import time

@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo import monitoring
 
-from smartdiet_assets.operations.refresh.mongo_refresh import MongoRefresh
+from smartdiet_assets.operations.refresh.mongo.refresh import MongoRefresh
 from smartdiet_assets.operations.refresh.progress import LineProgress
 from smartdiet_assets.operations.refresh.running import prepare_refresh, run_refresh
 from smartdiet_assets.resources.mongo import MongoResource

@@ -16,8 +16,8 @@ from psycopg import sql
 from smartdiet_assets.demo.postgres_placement import find_binaries
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.operations.refresh.plan import RefreshOutcome
-from smartdiet_assets.operations.refresh.postgres_refresh import PostgresRefresh
-from smartdiet_assets.operations.refresh.postgres_selection import RefreshFilters
+from smartdiet_assets.operations.refresh.postgres.refresh import PostgresRefresh
+from smartdiet_assets.operations.refresh.postgres.selection import RefreshFilters
 from smartdiet_assets.operations.refresh.progress import LineProgress
 from smartdiet_assets.operations.refresh.running import prepare_refresh, run_refresh
 from smartdiet_assets.resources.postgres import PostgresResource

@@ -11,9 +11,9 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
-from smartdiet_assets.operations.refresh.mongo_listing import OWN_PREFIX, fetch_collections
-from smartdiet_assets.operations.refresh.mongo_planning import MongoOptions
-from smartdiet_assets.operations.refresh.mongo_refresh import MongoRefresh
+from smartdiet_assets.operations.refresh.mongo.listing import OWN_PREFIX, fetch_collections
+from smartdiet_assets.operations.refresh.mongo.planning import MongoOptions
+from smartdiet_assets.operations.refresh.mongo.refresh import MongoRefresh
 from smartdiet_assets.operations.refresh.plan import RefreshOutcome
 from smartdiet_assets.operations.refresh.progress import LineProgress
 from smartdiet_assets.operations.refresh.running import prepare_refresh, run_refresh

@@ -11,7 +11,7 @@ import pytest
 
 from smartdiet_assets.assets.refresh import REFRESH_MONGO_JOB, REFRESH_POSTGRES_JOB
 from smartdiet_assets.definitions import build_definitions
-from smartdiet_assets.operations.refresh.mongo_lock import hold_lock
+from smartdiet_assets.operations.refresh.mongo.lock import hold_lock
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets_tests.integration.refresh.refreshed import Pair, read_bytes
 

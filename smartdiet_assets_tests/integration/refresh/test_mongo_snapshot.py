@@ -8,10 +8,10 @@ import bson
 from bson.timestamp import Timestamp
 from pymongo import MongoClient
 
-from smartdiet_assets.operations.refresh.mongo_copying import NewCollections
-from smartdiet_assets.operations.refresh.mongo_listing import CollectionSpec
-from smartdiet_assets.operations.refresh.mongo_snapshot import find_snapshot_obstacle
-from smartdiet_assets.operations.refresh.mongo_transfer import copy_all, copy_sample
+from smartdiet_assets.operations.refresh.mongo.copying import NewCollections
+from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec
+from smartdiet_assets.operations.refresh.mongo.snapshot import find_snapshot_obstacle
+from smartdiet_assets.operations.refresh.mongo.transfer import copy_all, copy_sample
 from smartdiet_assets.operations.refresh.plan import RefreshOutcome, RefreshPlan, Side
 from smartdiet_assets.operations.refresh.progress import LineProgress
 from smartdiet_assets.resources.mongo import MongoResource

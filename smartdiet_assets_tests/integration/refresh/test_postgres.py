@@ -5,8 +5,8 @@ import tracemalloc
 import pytest
 
 from smartdiet_assets.errors import ConfigurationError, PermissionDeniedError, RefreshError, SmartdietError
-from smartdiet_assets.operations.refresh.postgres_catalog import read_catalog
-from smartdiet_assets.operations.refresh.postgres_refresh import PostgresRefresh
+from smartdiet_assets.operations.refresh.postgres.catalog import read_catalog
+from smartdiet_assets.operations.refresh.postgres.refresh import PostgresRefresh
 from smartdiet_assets.operations.refresh.progress import LineProgress
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import (
     PostgresPair,

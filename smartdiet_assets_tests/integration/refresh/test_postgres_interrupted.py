@@ -8,7 +8,7 @@ import pytest
 
 from smartdiet_assets.errors import LoadConflictError, TransientError
 from smartdiet_assets.load.advisory import lock_tables
-from smartdiet_assets.operations.refresh import postgres_sessions, postgres_swap
+from smartdiet_assets.operations.refresh.postgres import sessions, swap
 from smartdiet_assets_tests.integration.refresh import killed_postgres_refresh
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair, assert_same, dump_structure
 
@@ -111,7 +111,7 @@ def test_a_reader_of_an_older_moment_sees_whole_tables(tables: PostgresPair) -> 
 
 
 def test_it_waits_for_readers_and_lets_them_go_on(tables: PostgresPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_swap, "ATTEMPT", 0.2)
+    monkeypatch.setattr(swap, "ATTEMPT", 0.2)
     with psycopg.connect(tables.server.dsn(tables.target_name)) as reader:
         assert reader.execute(COUNTED).fetchall() == OLD
         say = tables.say
@@ -129,8 +129,8 @@ def test_it_waits_for_readers_and_lets_them_go_on(tables: PostgresPair, monkeypa
 
 
 def test_readers_without_a_pause_keep_the_old_tables(tables: PostgresPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_swap, "ATTEMPT", 0.2)
-    monkeypatch.setattr(postgres_swap, "PATIENCE", 0.5)
+    monkeypatch.setattr(swap, "ATTEMPT", 0.2)
+    monkeypatch.setattr(swap, "PATIENCE", 0.5)
     with psycopg.connect(tables.server.dsn(tables.target_name)) as reader:
         reader.execute("SELECT 1 FROM children LIMIT 1")
         with pytest.raises(LoadConflictError, match="in use for"):
@@ -151,7 +151,7 @@ def test_what_somebody_adds_to_the_old_tables_meanwhile_is_not_lost(tables: Post
 
 
 def test_two_refreshes_do_not_run_at_once(tables: PostgresPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_sessions, "LOCK_TIMEOUT", 0.5)
+    monkeypatch.setattr(sessions, "LOCK_TIMEOUT", 0.5)
     refused: list[BaseException] = []
 
     def start_another(step: str) -> None:
@@ -167,7 +167,7 @@ def test_two_refreshes_do_not_run_at_once(tables: PostgresPair, monkeypatch: pyt
 
 
 def test_it_waits_for_a_run_that_mirrors_into_a_table(tables: PostgresPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_sessions, "LOCK_TIMEOUT", 0.5)
+    monkeypatch.setattr(sessions, "LOCK_TIMEOUT", 0.5)
     with psycopg.connect(tables.server.dsn(tables.target_name)) as run:
         lock_tables(run, ["children"])
         with pytest.raises(LoadConflictError, match="a run mirrors into"):

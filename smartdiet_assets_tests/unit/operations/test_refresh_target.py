@@ -3,8 +3,8 @@
 import pytest
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.operations.refresh.mongo_listing import CollectionSpec
-from smartdiet_assets.operations.refresh.mongo_side import build_identities, find_unfit_target
+from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec
+from smartdiet_assets.operations.refresh.mongo.side import build_identities, find_unfit_target
 from smartdiet_assets.operations.refresh.patterns import choose_names, split_names
 from smartdiet_assets.operations.refresh.plan import PlannedItem, RefreshPlan, Side
 from smartdiet_assets.operations.refresh.printing import describe_plan

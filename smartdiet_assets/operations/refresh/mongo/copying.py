@@ -1,6 +1,6 @@
 """Filling the new collections of a refresh: made with their options, filled, indexed, not yet swapped in.
 
-Not here: reading and writing a batch (`mongo_documents`), which documents a sample has (`mongo_sample`), the swap.
+Not here: reading and writing a batch (`documents`), which documents a sample has (`sample`), the swap.
 """
 
 import time
@@ -12,9 +12,9 @@ import pymongo
 from pymongo.errors import OperationFailure
 
 from smartdiet_assets.errors import RefreshError, TransientError
-from smartdiet_assets.operations.refresh.mongo_documents import read_ahead, write_batch
-from smartdiet_assets.operations.refresh.mongo_listing import CollectionSpec, compose_create, compose_indexes
-from smartdiet_assets.operations.refresh.mongo_swap import name_temporary
+from smartdiet_assets.operations.refresh.mongo.documents import read_ahead, write_batch
+from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec, compose_create, compose_indexes
+from smartdiet_assets.operations.refresh.mongo.swap import name_temporary
 from smartdiet_assets.operations.refresh.plan import Action, CopiedItem
 from smartdiet_assets.operations.refresh.progress import Progress
 from smartdiet_assets.resources.mongo import MongoDatabase

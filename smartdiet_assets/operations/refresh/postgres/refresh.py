@@ -1,7 +1,7 @@
 """Refreshing a PostgreSQL database from another one: the plan that is shown, and the steps of the refresh.
 
-Here: both ends opened, and the order of the steps. Not here: deciding (`postgres_selection`), wording
-(`postgres_plan`), making and copying (`postgres_build`), replacing (`postgres_swap`).
+Here: both ends opened, and the order of the steps. Not here: deciding (`selection`), wording
+(`plan`), making and copying (`build`), replacing (`swap`).
 
 What is copied, of all schemas or those the filters choose: tables with columns, defaults, generated and identity
 columns, storage settings, partitions and inheritance, unlogged ones too; sequences and their values; keys, checks,
@@ -19,7 +19,7 @@ from psycopg import Connection
 
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
 from smartdiet_assets.operations.refresh.plan import CopiedItem, RefreshOutcome, RefreshPlan
-from smartdiet_assets.operations.refresh.postgres_build import (
+from smartdiet_assets.operations.refresh.postgres.build import (
     Work,
     check_remade,
     complete_tables,
@@ -27,31 +27,31 @@ from smartdiet_assets.operations.refresh.postgres_build import (
     make_tables,
     open_schemas,
 )
-from smartdiet_assets.operations.refresh.postgres_catalog import Catalog, CatalogObject, read_catalog
-from smartdiet_assets.operations.refresh.postgres_database import create_database, exists
-from smartdiet_assets.operations.refresh.postgres_plan import (
+from smartdiet_assets.operations.refresh.postgres.catalog import Catalog, CatalogObject, read_catalog
+from smartdiet_assets.operations.refresh.postgres.database import create_database, exists
+from smartdiet_assets.operations.refresh.postgres.plan import (
     build_items,
     build_notes,
     build_side,
     check_target_fits,
     read_side,
 )
-from smartdiet_assets.operations.refresh.postgres_sample import compose_queries
-from smartdiet_assets.operations.refresh.postgres_selection import (
+from smartdiet_assets.operations.refresh.postgres.sample import compose_queries
+from smartdiet_assets.operations.refresh.postgres.selection import (
     RefreshFilters,
     Selection,
     choose_mirrored,
     choose_objects,
 )
-from smartdiet_assets.operations.refresh.postgres_sessions import (
+from smartdiet_assets.operations.refresh.postgres.sessions import (
     explain,
     lock_source,
     lock_target,
     open_source,
     open_target,
 )
-from smartdiet_assets.operations.refresh.postgres_standing import read_standing
-from smartdiet_assets.operations.refresh.postgres_swap import swap
+from smartdiet_assets.operations.refresh.postgres.standing import read_standing
+from smartdiet_assets.operations.refresh.postgres.swap import swap
 from smartdiet_assets.operations.refresh.progress import Progress
 from smartdiet_assets.operations.refresh.target import other_place
 from smartdiet_assets.resources.environment import Environment, read_environment

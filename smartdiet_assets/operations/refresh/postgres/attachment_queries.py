@@ -4,7 +4,7 @@ Here: queries without parameters, for a session whose search_path is empty. Each
 owner, the statement, the number of another relation it needs or NULL); the queries of a phase are run in their order.
 """
 
-from smartdiet_assets.operations.refresh.postgres_relation_queries import USER_SCHEMA
+from smartdiet_assets.operations.refresh.postgres.relation_queries import USER_SCHEMA
 
 _CLASS = "'pg_class'::regclass::oid::bigint"
 _OF_RELATION = f"""\

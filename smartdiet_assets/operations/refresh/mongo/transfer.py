@@ -1,7 +1,7 @@
 """Copying the documents of a refresh, all or a sample, as of one moment where the source can show it.
 
-Here: what happens when it cannot, or can no longer. Not here: a single batch (`mongo_documents`), making and indexing
-the new collections (`mongo_copying`).
+Here: what happens when it cannot, or can no longer. Not here: a single batch (`documents`), making and indexing
+the new collections (`copying`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from smartdiet_assets.operations.refresh.mongo_copying import NewCollections
-from smartdiet_assets.operations.refresh.mongo_documents import fetch_batches
-from smartdiet_assets.operations.refresh.mongo_references import Reference
-from smartdiet_assets.operations.refresh.mongo_sample import Sample
-from smartdiet_assets.operations.refresh.mongo_snapshot import (
+from smartdiet_assets.operations.refresh.mongo.copying import NewCollections
+from smartdiet_assets.operations.refresh.mongo.documents import fetch_batches
+from smartdiet_assets.operations.refresh.mongo.references import Reference
+from smartdiet_assets.operations.refresh.mongo.sample import Sample
+from smartdiet_assets.operations.refresh.mongo.snapshot import (
     SNAPSHOT_LOST,
     SNAPSHOT_TOO_OLD,
     open_reading_session,

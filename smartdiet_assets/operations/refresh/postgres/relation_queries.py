@@ -1,7 +1,7 @@
 """What reads the relations of a PostgreSQL database: each with the statement that creates it, bare.
 
 Here: queries without parameters, for a session whose search_path is empty, so that every name they give is qualified.
-What belongs to a relation and is made after it (defaults, keys, triggers) is in `postgres_attachment_queries`.
+What belongs to a relation and is made after it (defaults, keys, triggers) is in `attachment_queries`.
 Columns of the catalogues that not every version has are read through `to_jsonb`.
 """
 

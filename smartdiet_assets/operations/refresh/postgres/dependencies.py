@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from smartdiet_assets.operations.refresh.postgres_catalog import VIEWS, Catalog, Dependency, Key
+from smartdiet_assets.operations.refresh.postgres.catalog import VIEWS, Catalog, Dependency, Key
 
 #: By what an object needs another before it can be made; the others (defaults, triggers) are made afterwards.
 _NEEDED_AT_ONCE = frozenset({"column"})

@@ -3,7 +3,7 @@
 The old schemas are renamed within the transaction, and new ones of the same names made: the statements of the source
 then mean the new objects, without a change. Nobody else sees either before the commit, nor is anybody held up.
 
-Here: everything up to complete new tables. Not here: what becomes of the old ones (`postgres_swap`).
+Here: everything up to complete new tables. Not here: what becomes of the old ones (`swap`).
 """
 
 import time
@@ -16,7 +16,7 @@ from psycopg import Connection, errors, sql
 
 from smartdiet_assets.load.naming import build_name
 from smartdiet_assets.operations.refresh.plan import CopiedItem
-from smartdiet_assets.operations.refresh.postgres_catalog import (
+from smartdiet_assets.operations.refresh.postgres.catalog import (
     TABLES,
     VIEWS,
     Attachment,
@@ -24,10 +24,10 @@ from smartdiet_assets.operations.refresh.postgres_catalog import (
     CatalogObject,
     Key,
 )
-from smartdiet_assets.operations.refresh.postgres_copy import compose_copy_in, compose_copy_out, copy_rows
-from smartdiet_assets.operations.refresh.postgres_dependencies import find_dependents, sort_objects
-from smartdiet_assets.operations.refresh.postgres_selection import Selection
-from smartdiet_assets.operations.refresh.postgres_sessions import explain, fetch, make, quote
+from smartdiet_assets.operations.refresh.postgres.copy import compose_copy_in, compose_copy_out, copy_rows
+from smartdiet_assets.operations.refresh.postgres.dependencies import find_dependents, sort_objects
+from smartdiet_assets.operations.refresh.postgres.selection import Selection
+from smartdiet_assets.operations.refresh.postgres.sessions import explain, fetch, make, quote
 from smartdiet_assets.operations.refresh.progress import Progress
 
 

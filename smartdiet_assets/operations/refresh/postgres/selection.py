@@ -1,7 +1,7 @@
 """Which objects of a PostgreSQL database a refresh copies, and what becomes of those of the target. Pure.
 
-Here: filters, and everything that follows from them. Not here: reading the catalogues (`postgres_catalog`), what is
-shown of the decisions (`postgres_plan`), carrying them out (`postgres_build`, `postgres_swap`).
+Here: filters, and everything that follows from them. Not here: reading the catalogues (`catalog`), what is
+shown of the decisions (`plan`), carrying them out (`build`, `swap`).
 """
 
 from collections.abc import Collection, Sequence
@@ -11,8 +11,8 @@ from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.load.naming import build_name
 from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA
 from smartdiet_assets.operations.refresh.patterns import matches
-from smartdiet_assets.operations.refresh.postgres_catalog import RELATIONS, TABLES, Catalog, CatalogObject, Key
-from smartdiet_assets.operations.refresh.postgres_dependencies import find_affected, find_dependents, find_needed
+from smartdiet_assets.operations.refresh.postgres.catalog import RELATIONS, TABLES, Catalog, CatalogObject, Key
+from smartdiet_assets.operations.refresh.postgres.dependencies import find_affected, find_dependents, find_needed
 
 #: The mirror's own tables, whose lines go along with the tables they are about, whatever the filters.
 RECORDS = ("sync_state", "rejected_rows", "awaited_parents", "missing_parents")

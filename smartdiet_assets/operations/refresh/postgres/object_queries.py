@@ -1,10 +1,10 @@
 """What reads the types, functions, collations and extensions of a PostgreSQL database, and what cannot be copied.
 
 Here: queries without parameters, for a session whose search_path is empty. Relations are in
-`postgres_relation_queries`.
+`relation_queries`.
 """
 
-from smartdiet_assets.operations.refresh.postgres_relation_queries import USER_SCHEMA, not_of_extension
+from smartdiet_assets.operations.refresh.postgres.relation_queries import USER_SCHEMA, not_of_extension
 
 _ENUM = """\
 format(

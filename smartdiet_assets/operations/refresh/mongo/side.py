@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from smartdiet_assets.operations.refresh.mongo_listing import CollectionSpec
+from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec
 from smartdiet_assets.operations.refresh.plan import Side
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.variables import Place

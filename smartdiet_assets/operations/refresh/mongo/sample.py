@@ -1,7 +1,7 @@
 """A share of every collection, and every document that a copied one refers to.
 
 A document is chosen by a hash of its `_id`: the same ones each time, wherever the sample is taken. First the chosen
-documents of all collections are copied, then, until none is missing, those referred to (`mongo_references`). Memory
+documents of all collections are copied, then, until none is missing, those referred to (`references`). Memory
 grows with the ids referred to, not with the documents. Not here: what is swapped in.
 """
 
@@ -16,8 +16,8 @@ from bson.objectid import ObjectId
 from pymongo.client_session import ClientSession
 
 from smartdiet_assets.extract.documents import ID_OPTIONS
-from smartdiet_assets.operations.refresh.mongo_listing import CollectionSpec
-from smartdiet_assets.operations.refresh.mongo_references import Reference, read_references
+from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec
+from smartdiet_assets.operations.refresh.mongo.references import Reference, read_references
 from smartdiet_assets.resources.mongo import MongoDatabase
 from smartdiet_assets.schema.model import DOCUMENT_ID
 

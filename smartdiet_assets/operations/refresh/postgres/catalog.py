@@ -2,7 +2,7 @@
 what depends on what.
 
 Here: reading both sides' catalogues into the same form, so that they can be compared. Not here: the queries (modules
-`postgres_*_queries`), what is chosen of it (`postgres_selection`).
+`postgres_*_queries`), what is chosen of it (`selection`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,9 +12,8 @@ from typing import Any, Literal
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from smartdiet_assets.operations.refresh import postgres_object_queries as object_queries
-from smartdiet_assets.operations.refresh import postgres_relation_queries as relation_queries
-from smartdiet_assets.operations.refresh.postgres_attachment_queries import ATTACHMENTS
+from smartdiet_assets.operations.refresh.postgres import object_queries, relation_queries
+from smartdiet_assets.operations.refresh.postgres.attachment_queries import ATTACHMENTS
 
 #: An object: the number of its catalogue and its own.
 Key = tuple[int, int]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from smartdiet_assets.operations.refresh.mongo_listing import CollectionSpec
+from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec
 from smartdiet_assets.operations.refresh.patterns import choose_names, matches
 from smartdiet_assets.operations.refresh.plan import PlannedItem
 from smartdiet_assets.schema.model import Schema

@@ -1,7 +1,7 @@
 """What a PostgreSQL refresh will do, in words: a line for each table, and what concerns none.
 
 Here: wording decisions for the plan, and refusing where the target cannot take what is copied. Not here: deciding
-(`postgres_selection`).
+(`selection`).
 """
 
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ from psycopg import Connection
 
 from smartdiet_assets.errors import ConfigurationError, PermissionDeniedError
 from smartdiet_assets.operations.refresh.plan import PlannedItem, Side
-from smartdiet_assets.operations.refresh.postgres_catalog import TABLES, Catalog, CatalogObject, Key
-from smartdiet_assets.operations.refresh.postgres_selection import (
+from smartdiet_assets.operations.refresh.postgres.catalog import TABLES, Catalog, CatalogObject, Key
+from smartdiet_assets.operations.refresh.postgres.selection import (
     Obstacle,
     RefreshFilters,
     Selection,
     is_record,
 )
-from smartdiet_assets.operations.refresh.postgres_sessions import fetch
+from smartdiet_assets.operations.refresh.postgres.sessions import fetch
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.resources.variables import Place
 

@@ -17,7 +17,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from smartdiet_assets.errors import RefreshError, TransientError
 from smartdiet_assets.extract.documents import fetch_server_clock
-from smartdiet_assets.operations.refresh.mongo_swap import BOOKKEEPING
+from smartdiet_assets.operations.refresh.mongo.swap import BOOKKEEPING
 from smartdiet_assets.resources.mongo import MongoDatabase
 
 _LOCK = {"_id": "lock"}

@@ -8,8 +8,8 @@ from typing import Any
 
 from psycopg import Connection
 
-from smartdiet_assets.operations.refresh.postgres_catalog import Key
-from smartdiet_assets.operations.refresh.postgres_sessions import fetch
+from smartdiet_assets.operations.refresh.postgres.catalog import Key
+from smartdiet_assets.operations.refresh.postgres.sessions import fetch
 
 _GRANT = """\
 format(

@@ -4,7 +4,7 @@ A sample of P percent holds of each table the rows whose key hashes below P perc
 refers to through a foreign key, however far, cycles included. It is the same each time, and a smaller sample is part
 of a larger one. Rows are told by their place (`ctid`), which cannot change while the snapshot is open.
 
-Here: the queries. Not here: running them (`postgres_build`).
+Here: the queries. Not here: running them (`build`).
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -15,9 +15,9 @@ from psycopg import Connection, sql
 
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA
-from smartdiet_assets.operations.refresh.postgres_catalog import Catalog, CatalogObject, Key
-from smartdiet_assets.operations.refresh.postgres_selection import Selection, is_record
-from smartdiet_assets.operations.refresh.postgres_sessions import fetch, quote
+from smartdiet_assets.operations.refresh.postgres.catalog import Catalog, CatalogObject, Key
+from smartdiet_assets.operations.refresh.postgres.selection import Selection, is_record
+from smartdiet_assets.operations.refresh.postgres.sessions import fetch, quote
 
 #: The steps a percentage is counted in.
 _STEPS = 1_000_000

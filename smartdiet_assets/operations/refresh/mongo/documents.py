@@ -1,7 +1,7 @@
 """Streaming documents from one collection into another as raw BSON: they are never decoded.
 
 Here: reading batches, reading ahead, writing a batch. Memory holds a few batches whatever the collection's size.
-Not here: which collections (`mongo_refresh`), which documents of a sample (`mongo_sample`).
+Not here: which collections (`refresh`), which documents of a sample (`sample`).
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 
 from smartdiet_assets.errors import RefreshError
-from smartdiet_assets.operations.refresh.mongo_listing import CollectionSpec
+from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec
 from smartdiet_assets.resources.mongo import MongoDatabase
 
 #: What a batch is to hold. The server ends one at 16 MB, so that a message of it stays below the 48 MB MongoDB takes.

@@ -14,7 +14,7 @@ from bson.binary import Binary
 from pymongo.errors import OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from smartdiet_assets.operations.refresh.mongo_listing import (
+from smartdiet_assets.operations.refresh.mongo.listing import (
     OWN_PREFIX,
     CollectionSpec,
     compose_create,

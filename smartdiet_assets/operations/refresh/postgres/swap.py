@@ -8,16 +8,16 @@ from psycopg import errors
 
 from smartdiet_assets.errors import LoadConflictError, RefreshError
 from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA
-from smartdiet_assets.operations.refresh.postgres_build import Work, apply_schema_comment, make_views, move, waits
-from smartdiet_assets.operations.refresh.postgres_catalog import (
+from smartdiet_assets.operations.refresh.postgres.build import Work, apply_schema_comment, make_views, move, waits
+from smartdiet_assets.operations.refresh.postgres.catalog import (
     STATEMENT_KINDS,
     TABLES,
     Key,
     read_dependencies,
 )
-from smartdiet_assets.operations.refresh.postgres_dependencies import find_affected, sort_objects
-from smartdiet_assets.operations.refresh.postgres_selection import RECORDS
-from smartdiet_assets.operations.refresh.postgres_sessions import (
+from smartdiet_assets.operations.refresh.postgres.dependencies import find_affected, sort_objects
+from smartdiet_assets.operations.refresh.postgres.selection import RECORDS
+from smartdiet_assets.operations.refresh.postgres.sessions import (
     explain,
     lock_tables_exclusively,
     make,

@@ -1,7 +1,7 @@
 """Refreshing a MongoDB database from another one: both sides, the plan, and the order of what is done.
 
-The documents go into new collections (`mongo_copying`), read as of one moment where the source can (`mongo_snapshot`),
-and are swapped in at the end (`mongo_swap`). The source is only read.
+The documents go into new collections (`copying`), read as of one moment where the source can (`snapshot`),
+and are swapped in at the end (`swap`). The source is only read.
 """
 
 import time
@@ -11,27 +11,27 @@ from contextlib import contextmanager, suppress
 from pymongo.errors import AutoReconnect, PyMongoError
 
 from smartdiet_assets.errors import ConfigurationError, RefreshError, SmartdietError, TransientError
-from smartdiet_assets.operations.refresh.mongo_copying import NewCollections
-from smartdiet_assets.operations.refresh.mongo_listing import (
+from smartdiet_assets.operations.refresh.mongo.copying import NewCollections
+from smartdiet_assets.operations.refresh.mongo.listing import (
     CollectionSpec,
     fetch_collections,
     fetch_system_collections,
     has_same_structure,
 )
-from smartdiet_assets.operations.refresh.mongo_lock import hold_lock
-from smartdiet_assets.operations.refresh.mongo_planning import (
+from smartdiet_assets.operations.refresh.mongo.lock import hold_lock
+from smartdiet_assets.operations.refresh.mongo.planning import (
     INTERRUPTED,
     NOT_COPIED,
     MongoOptions,
     compose_advice,
     plan_collections,
 )
-from smartdiet_assets.operations.refresh.mongo_references import find_references
-from smartdiet_assets.operations.refresh.mongo_side import describe_mongo_side, find_unfit_target, is_router
-from smartdiet_assets.operations.refresh.mongo_snapshot import (
+from smartdiet_assets.operations.refresh.mongo.references import find_references
+from smartdiet_assets.operations.refresh.mongo.side import describe_mongo_side, find_unfit_target, is_router
+from smartdiet_assets.operations.refresh.mongo.snapshot import (
     find_snapshot_obstacle,
 )
-from smartdiet_assets.operations.refresh.mongo_swap import (
+from smartdiet_assets.operations.refresh.mongo.swap import (
     drop_temporaries,
     end_swap,
     has_swap,
@@ -39,7 +39,7 @@ from smartdiet_assets.operations.refresh.mongo_swap import (
     plan_swap,
     try_renaming,
 )
-from smartdiet_assets.operations.refresh.mongo_transfer import copy_all, copy_sample
+from smartdiet_assets.operations.refresh.mongo.transfer import copy_all, copy_sample
 from smartdiet_assets.operations.refresh.plan import CopiedItem, RefreshOutcome, RefreshPlan
 from smartdiet_assets.operations.refresh.progress import Progress
 from smartdiet_assets.operations.refresh.running import Refresh

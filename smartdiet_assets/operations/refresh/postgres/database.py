@@ -3,7 +3,7 @@
 import psycopg
 
 from smartdiet_assets.errors import DatabaseNotFoundError
-from smartdiet_assets.operations.refresh.postgres_sessions import explain, quote
+from smartdiet_assets.operations.refresh.postgres.sessions import explain, quote
 from smartdiet_assets.resources.postgres import PostgresResource
 
 #: The database every server has, for connecting to it when the wanted one is not there.

@@ -1,0 +1,1 @@
+"""`smartdiet refresh mongo`: one MongoDB database copied over another."""

@@ -1,0 +1,1 @@
+"""`smartdiet refresh postgres`: one PostgreSQL database copied over another."""
