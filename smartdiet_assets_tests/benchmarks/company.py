@@ -19,7 +19,7 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.benchmarks.dagster_floor import CONFIG
 from smartdiet_assets_tests.benchmarks.floor import read_keys, take_table
-from smartdiet_assets_tests.benchmarks.full_load import FLOOR, FROM_MEMORY, FROM_THE_WIRE, READING, READING_WHOLE
+from smartdiet_assets_tests.benchmarks.full_load import FLOOR, FROM_MEMORY, FROM_THE_WIRE, READING
 from smartdiet_assets_tests.benchmarks.loading import BATCH_SIZE, declare, load_batches, read_batches
 from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, Work, measure
 from smartdiet_assets_tests.benchmarks.peers import Source, list_peers
@@ -36,6 +36,8 @@ from smartdiet_assets_tests.benchmarks.servers import Connection, Servers, sum_u
 from smartdiet_assets_tests.benchmarks.settings import Settings
 from smartdiet_assets_tests.integration.replaced_tool.old_file import compose_old_database, compose_old_file
 
+#: Each collection once, however many tables are made of it.
+READING_WHOLE = "whole documents read alone"
 SEED = 1
 _BOOKKEEPING = "smartdiet"
 

@@ -5,15 +5,15 @@ and foreign keys. Over the wire nothing can be faster than reading the documents
 The others build less: the peers no keys at all, the replaced tool no index beside those of its constraints.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from psycopg import sql
 
 from smartdiet_assets.assets.mirror import mirror_table
-from smartdiet_assets.extract.projection import compose_projection
-from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.extract.documents import fetch_window
+from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets_tests.benchmarks.floor import read_keys, take_table
-from smartdiet_assets_tests.benchmarks.loading import load_batches, read_batches, store_batches
+from smartdiet_assets_tests.benchmarks.loading import BATCH_SIZE, load_batches, store_batches
 from smartdiet_assets_tests.benchmarks.logbooks import OLD_FILE, OLD_TABLES, TABLE, build_logbooks
 from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, Work, measure
 from smartdiet_assets_tests.benchmarks.peers import Source, list_peers
@@ -26,8 +26,6 @@ from smartdiet_assets_tests.benchmarks.settings import Settings
 
 FLOOR = "binary COPY, then keys"
 READING = "the same query read alone"
-#: A server may be much faster where it need not pick the fields.
-READING_WHOLE = "whole documents read alone"
 FROM_MEMORY, FROM_THE_WIRE = 2.0, 1.2
 
 
@@ -65,7 +63,6 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
         # As the application keeps them; who reads in the order of a date is not made to sort.
         for name in ("creation_date", "update_date"):
             mongo[TABLE].create_index(name)
-        fields = compose_projection(logbooks.table)
         bytes_read = 0
 
         def mirror() -> None:
@@ -74,12 +71,12 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
                 run_id="benchmark", request=WindowRequest("full"),
             )  # fmt: skip
 
-        def read(fields: Mapping[str, int] | None) -> None:
+        def read() -> None:
             nonlocal bytes_read
-            bytes_read = sum(map(len, read_batches(mongo, TABLE, fields)))
+            bytes_read = sum(map(len, fetch_window(mongo, logbooks.table, Window("full"), BATCH_SIZE)))
 
         def check_read() -> Work:
-            # Every field of the documents is a column, so both readings bring the same.
+            # Every field of the documents is a column, so whole documents are asked for.
             assert bytes_read == sum(map(len, logbooks.batches))
             return {"bytes": bytes_read}
 
@@ -87,8 +84,7 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
         create = [*OLD_TABLES, "INSERT INTO users SELECT id FROM public.users"]
         contestants = [
             Contestant("mirror", mirror, check, prepare),
-            Contestant(READING, lambda: read(fields), check_read),
-            Contestant(READING_WHOLE, lambda: read(None), check_read),
+            Contestant(READING, read, check_read),
             floor,
             *enter_replaced(
                 servers, connection, source, ReplacedTool(OLD_FILE, [TABLE]), create,
@@ -100,5 +96,4 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
         ]  # fmt: skip
         rounds = measure("full_load", "from the wire", contestants, settings.pairs, settings.on_round)
         yield rounds.compare("mirror", READING, FLOOR, at_most=FROM_THE_WIRE)
-        yield rounds.compare("mirror", READING_WHOLE, FLOOR)
         yield from compare_with(rounds, "mirror", [REPLACED, *(peer.name for peer in list_peers())])

@@ -3,13 +3,13 @@
 What has to be paid is reading and decoding the documents, so that is what the run is compared with.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from smartdiet_assets.assets.mirror import mirror_table
-from smartdiet_assets.extract.projection import compose_projection
-from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.extract.documents import fetch_window
+from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets.load.session import LoadResult
-from smartdiet_assets_tests.benchmarks.loading import decode_batches, load_batches, read_batches, store_batches
+from smartdiet_assets_tests.benchmarks.loading import BATCH_SIZE, decode_batches, load_batches, store_batches
 from smartdiet_assets_tests.benchmarks.logbooks import TABLE, build_logbooks
 from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, Work, measure
 from smartdiet_assets_tests.benchmarks.servers import Servers, sum_up, sum_up_versions
@@ -17,7 +17,6 @@ from smartdiet_assets_tests.benchmarks.settings import Settings
 
 DECODING = "decoding alone"
 READING = "the same query read and decoded alone"
-READING_WHOLE = "whole documents read and decoded alone"
 AT_MOST = 1.6
 
 
@@ -57,9 +56,9 @@ def run_unchanged(servers: Servers, settings: Settings) -> Iterator[Comparison]:
             nonlocal decoded
             decoded = decode_batches(logbooks.batches)
 
-        def read(fields: Mapping[str, int] | None) -> None:
+        def read() -> None:
             nonlocal decoded
-            decoded = decode_batches(read_batches(mongo, TABLE, fields))
+            decoded = decode_batches(fetch_window(mongo, logbooks.table, Window("full"), BATCH_SIZE))
 
         def check_decoded() -> Work:
             return {"documents": decoded}
@@ -71,9 +70,7 @@ def run_unchanged(servers: Servers, settings: Settings) -> Iterator[Comparison]:
         store_batches(mongo, TABLE, logbooks.batches)
         contestants = [
             Contestant("mirror", mirror, check, prepare),
-            Contestant(READING, lambda: read(compose_projection(logbooks.table)), check_decoded),
-            Contestant(READING_WHOLE, lambda: read(None), check_decoded),
+            Contestant(READING, read, check_decoded),
         ]
         rounds = measure("unchanged", "from the wire", contestants, settings.pairs, settings.on_round)
         yield rounds.compare("mirror", READING, at_most=AT_MOST)
-        yield rounds.compare("mirror", READING_WHOLE)
