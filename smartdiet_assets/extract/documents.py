@@ -5,6 +5,7 @@ Not here: decoding (`transform`), which window to read (`extract.window`), conne
 """
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from smartdiet_assets.extract.projection import compose_projection
+from smartdiet_assets.extract.projection import compose_projection, needs_most
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
@@ -22,9 +23,6 @@ Query = dict[str, Any]
 RawCollection = Collection[dict[str, Any]]
 #: Ids in one `$in`. The embedded server's cost per id grows with the list, and 100 already hide the round trip.
 IDS_PER_QUERY = 100
-#: Documents that are looked at before a collection is read whole, and the share of their bytes that is "most".
-_LOOKED_AT = 100
-_MOST = 0.75
 #: For reading ids, whatever else a document holds.
 ID_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=False,
@@ -76,8 +74,14 @@ def fetch_window(
         pymongo.errors.PyMongoError: the server refused or was lost.
     """
     collection = database[table.mongo_collection]
-    needed = compose_projection(table)
-    projection = None if window.reads_everything and _needs_most(collection, needed, session) else needed
+    projection = compose_projection(table)
+    if window.reads_everything:
+        with closing(_fetch(collection, {}, None, batch_size, session)) as batches:
+            first = next(batches, b"")
+            if first and needs_most(first, projection):
+                yield first
+                yield from batches
+                return
     for query in compose_window_queries(table, window):
         yield from _fetch(collection, query, projection, batch_size, session)
 
@@ -121,24 +125,13 @@ def fetch_server_clock(database: Database[dict[str, Any]]) -> datetime:
     return clock.astimezone(UTC).replace(tzinfo=None) if clock.tzinfo else clock
 
 
-def _needs_most(collection: RawCollection, projection: dict[str, int], session: ClientSession | None) -> bool:
-    """Tell whether the fields of a projection are most of a collection, by the size of some documents with and without.
-
-    A server copies a document to leave fields out of it: where it leaves out little, that costs more than to send all.
-    """
-    some = {"limit": _LOOKED_AT, "batch_size": _LOOKED_AT, "session": session}
-    whole = sum(map(len, collection.find_raw_batches({}, **some)))
-    needed = sum(map(len, collection.find_raw_batches({}, projection=projection, **some)))
-    return needed >= _MOST * whole
-
-
 def _fetch(
     collection: RawCollection,
     query: Query,
     projection: dict[str, int] | None,
     batch_size: int,
     session: ClientSession | None,
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     cursor = collection.find_raw_batches(query, projection=projection, batch_size=batch_size, session=session)
     with cursor:
         batch: bytes

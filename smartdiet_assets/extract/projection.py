@@ -4,9 +4,21 @@ Here: the projection document of their reads.
 Not here: which documents are read (`extract.window`), or the reading (`extract.documents`).
 """
 
-from itertools import takewhile
+from collections.abc import Iterable, Mapping
+from itertools import islice, takewhile
+from typing import Any
+
+from bson import decode_iter, encode
+from bson.codec_options import CodecOptions
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
 
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
+
+_AS_THEY_ARE = CodecOptions(RawBSONDocument)
+#: Documents that are looked at, and the share of their bytes that is most of them.
+_LOOKED_AT = 100
+_MOST = 0.75
 
 
 def compose_projection(*tables: Table) -> dict[str, int]:
@@ -24,6 +36,36 @@ def compose_projection(*tables: Table) -> dict[str, int]:
         paths += [condition.path for condition in table.filter]
     fields = {_projectable(path) for path in paths}
     return dict.fromkeys((f for f in sorted(fields) if not _is_below_any(f, fields)), 1)
+
+
+def needs_most(documents: bytes, projection: dict[str, int]) -> bool:
+    """Tell whether the fields of a projection are most of the first of some documents: it is better not used then.
+
+    A server copies a document to leave fields out of it: where it leaves out little, that costs more than to send all.
+    """
+    whole = needed = 0
+    try:
+        for document in islice(decode_iter(documents, _AS_THEY_ARE), _LOOKED_AT):
+            whole += len(document.raw)
+            needed += len(encode(_project(document, projection)))
+    except (BSONError, UnicodeError):
+        return False
+    return needed >= _MOST * whole
+
+
+def _project(document: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """Keep of a document what a projection of these paths keeps; of an array, all."""
+    kept: dict[str, Any] = {}
+    below: dict[str, list[str]] = {}
+    for path in paths:
+        name, _, rest = path.partition(".")
+        if name not in document:
+            continue
+        if rest and isinstance(document[name], Mapping):
+            below.setdefault(name, []).append(rest)
+        else:
+            kept[name] = document[name]
+    return kept | {name: _project(document[name], rests) for name, rests in below.items()}
 
 
 def _projectable(path: str) -> str:

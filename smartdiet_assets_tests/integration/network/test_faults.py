@@ -11,7 +11,7 @@ from smartdiet_assets_tests.integration.network.broken import DOCUMENTS, MONGO_T
 pytestmark = pytest.mark.timeout(180)
 
 #: Bytes after which a load is under way: the answers of Mongo, the rows on their way to PostgreSQL.
-MID_BATCH = {"mongo": ("down", 110_000), "postgres": ("up", 60_000)}
+MID_BATCH = {"mongo": ("down", 25_000), "postgres": ("up", 60_000)}
 BREAKS = {
     "reset": Fault("reset"),
     "stalled": Fault("stall"),
@@ -31,7 +31,7 @@ def test_a_break_in_mid_batch_is_retried(network: Network, server: str, how: str
         fault = replace(BREAKS[how], after=after)
     else:
         # The small direction: questions to Mongo, answers of PostgreSQL.
-        fault = replace(BREAKS[how], after=2_500 if server == "mongo" else 4_000)
+        fault = replace(BREAKS[how], after=1_000 if server == "mongo" else 4_000)
     network.proxies[server].strike(fault)
     sync = network.sync(*MONGO_TABLES)
     assert not sync.errors

@@ -1,6 +1,11 @@
-"""Reads ask for what a table maps, and for nothing else."""
+"""Reads ask for what a table maps, and for nothing else unless that is little."""
 
-from smartdiet_assets.extract.projection import compose_projection
+from typing import Any
+
+import bson
+import pytest
+
+from smartdiet_assets.extract.projection import compose_projection, needs_most
 from smartdiet_assets_tests.unit.transform.tables import column, condition, entity, users_targets
 
 DATES = {"_id": 1, "creation_date": 1, "update_date": 1}
@@ -31,3 +36,21 @@ def test_reference_is_read_by_its_field() -> None:
 def test_date_fields_are_those_of_the_table() -> None:
     table = entity(created_field="meta.created", updated_field="changed")
     assert compose_projection(table) == {"_id": 1, "changed": 1, "meta.created": 1}
+
+
+@pytest.mark.parametrize(
+    ("document", "most"),
+    [
+        ({"a": "x" * 90, "b": "y" * 10}, True),
+        ({"a": "x" * 90, "b": "y" * 60}, False),
+        ({"a": "x", "in": {"a": "x" * 90, "b": "y"}}, True),
+        ({"a": "x", "in": {"a": "x", "b": "y" * 90}}, False),
+        ({"in": [{"a": "x", "b": "y" * 90}]}, True),  # an array is read whole
+    ],
+)
+def test_most_of_a_document_is_three_quarters_of_its_bytes(document: dict[str, Any], most: bool) -> None:
+    assert needs_most(bson.encode(document) * 2, {"a": 1, "in.a": 1}) == most
+
+
+def test_documents_that_cannot_be_decoded_are_not_measured() -> None:
+    assert not needs_most(b"\x10\x00\x00\x00broken", {"a": 1})
