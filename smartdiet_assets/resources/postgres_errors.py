@@ -83,7 +83,7 @@ _BY_TEXT: tuple[tuple[tuple[str, ...], type[SmartdietError], str], ...] = (
     (("permission denied for database",), PermissionDeniedError, "the user may not connect to the database"),
 )  # fmt: skip
 #: How psycopg's own texts begin where no connection came about.
-_NO_CONNECTION = ("connection failed", "failed to resolve")
+_NO_CONNECTION = ("connection failed", "connection is bad: connection to server", "failed to resolve")
 
 
 def translate_postgres_error(error: BaseException, action: str, table: str = "", *, prefix: str = "") -> SmartdietError:

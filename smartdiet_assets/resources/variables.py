@@ -10,8 +10,6 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, get_args
 
-from dagster._utils.schedules import is_valid_cron_schedule
-
 from smartdiet_assets.resources.ssh_host_keys import read_public_key
 
 Executor = Literal["in_process", "multiprocess"]
@@ -113,6 +111,9 @@ def _read_flag(text: str) -> bool:
 
 
 def _read_schedule(text: str) -> str:
+    # Importing Dagster takes a second, which every command would wait for.
+    from dagster._utils.schedules import is_valid_cron_schedule
+
     if not is_valid_cron_schedule(text):
         raise ValueError
     return text

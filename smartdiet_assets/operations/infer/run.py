@@ -3,7 +3,6 @@
 Here: the order of the steps, and the file. Not here: the steps.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from smartdiet_assets.operations.infer.reading import (
 from smartdiet_assets.operations.infer.references import Parent, judge, list_candidates, list_parents
 from smartdiet_assets.operations.infer.rows import count_parent_rows
 from smartdiet_assets.operations.infer.verification import count_rejects, describe_rejects, mend_plan
+from smartdiet_assets.schema.columns import MAX_IDENTIFIER
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets.transform.decode import decode_batch, decode_damaged_batch
@@ -77,9 +77,11 @@ def infer_collection(
 
     Raises:
         CollectionNotFoundError: there is no such collection.
-        ConfigurationError: the collection is empty, or the table's name is taken.
+        ConfigurationError: the collection is empty, or the table's name is taken or too long.
         SchemaFileError: the files cannot be used as they are.
     """
+    if len(table.encode()) > MAX_IDENTIFIER:
+        raise ConfigurationError(f"PostgreSQL's names have {MAX_IDENTIFIER} bytes at most: give --table a shorter one")
     names = find_collection(database, collection)
     schema, place = _read_file(files)
     total = count_documents(database, collection)
@@ -111,21 +113,25 @@ def infer_collection(
 
 def write_entry(inferred: Inferred, path: Path) -> None:
     """Put the entry into its file, whole or not at all."""
-    handle = NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False, encoding="utf-8")  # noqa: SIM115
+    # Where the file is a link, what it leads to is replaced.
+    real = path.resolve()
+    written = None
     try:
-        with handle:
+        with NamedTemporaryFile("w", dir=real.parent, prefix=real.name, delete=False, encoding="utf-8") as handle:
+            written = Path(handle.name)
             handle.write(inferred.text)
-        if path.exists():
-            os.chmod(handle.name, path.stat().st_mode)
-        os.replace(handle.name, path)
+        if real.exists():
+            written.chmod(real.stat().st_mode)
+        written.replace(real)
     except OSError as error:
-        Path(handle.name).unlink(missing_ok=True)
+        if written:
+            written.unlink(missing_ok=True)
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _read_file(files: Sequence[Path]) -> tuple[Schema | None, Place]:
     path = files[0]
-    if not path.exists() or not path.read_text(encoding="utf-8-sig").strip():
+    if not path.exists() or (path.is_file() and not path.read_bytes().strip()):
         return None, find_place("")
     schema = load_schema(*files)
     return schema, find_place(path.read_text(encoding="utf-8-sig"))

@@ -7,8 +7,18 @@ from smartdiet_assets.errors import ConfigurationError
 
 
 def split_names(texts: Iterable[str]) -> tuple[str, ...]:
-    """Split lists as an option or a variable gives them: several values, each with commas."""
-    return tuple(name for text in texts for part in text.split(",") if (name := part.strip()))
+    """Split lists as an option gives them: several values, each with commas.
+
+    Raises:
+        ConfigurationError: one is empty, as where a shell's variable is not set; no list at all would mean everything.
+    """
+    names = []
+    for text in texts:
+        found = [name for part in text.split(",") if (name := part.strip())]
+        if not found:
+            raise ConfigurationError("a list of names is empty; leave the option out where everything is meant")
+        names += found
+    return tuple(names)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

@@ -124,6 +124,7 @@ def test_a_sample_says_that_it_is_one(smartdiet: Smartdiet, source: Any) -> None
         (["nothing"], "the collection nothing is empty: there is nothing to infer from"),
         (["notifications", "--table", "users"], "declares users already: give --table another name"),
         (["notifications", "--table", "a-b"], "a table's name may hold letters, digits and _ only"),
+        (["notifications", "--table", "é" * 32], "names have 63 bytes at most: give --table a shorter one"),
         (["notifications", "--all", "--sample", "5"], "--sample and --all exclude each other"),
     ],
 )
@@ -155,3 +156,24 @@ def test_a_file_that_cannot_be_used_is_said_first(smartdiet: Smartdiet, source: 
     result = smartdiet("infer", "users")
     assert result.code == 2
     assert "colums" in result.err
+
+
+def test_a_place_for_the_entry_that_cannot_be_written_is_named(
+    smartdiet: Smartdiet, source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTDIET_SCHEMAS", str(tmp_path / "no" / "schemas.yaml"))
+    result = smartdiet("infer", "users", "--append")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.endswith("schemas.yaml cannot be written: No such file or directory")
+    monkeypatch.setenv("SMARTDIET_SCHEMAS", str(tmp_path))
+    result = smartdiet("infer", "users", "--append")
+    assert result.code == 2
+    assert "the file cannot be read: Is a directory" in result.err
+
+
+def test_a_link_to_the_file_stays_one(smartdiet: Smartdiet, source: Any, tmp_path: Path) -> None:
+    real = (tmp_path / "schemas.yaml").rename(tmp_path / "real.yaml")
+    (tmp_path / "schemas.yaml").symlink_to(real)
+    assert smartdiet("infer", "notifications", "--append").code == 0
+    assert (tmp_path / "schemas.yaml").is_symlink()
+    assert "notifications" in load_schema(real).tables

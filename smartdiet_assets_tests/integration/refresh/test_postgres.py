@@ -311,3 +311,28 @@ def test_no_value_of_a_row_is_in_an_error(small: PostgresPair) -> None:
     assert "S3CRET" not in str(caught.value)
     assert "S3CRET" not in "".join(small.lines)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("body", "language"),
+    [
+        ("SELECT t::regclass IS NULL", "sql"),
+        ("SELECT t::regoper IS NULL", "sql"),
+        ("BEGIN RAISE ''of %'', t USING ERRCODE = ''42501''; END", "plpgsql"),
+    ],
+)
+def test_no_value_is_in_an_error_that_names_what_is_not_there(small: PostgresPair, body: str, language: str) -> None:
+    """Indexes and materialized views may call what takes a value for a name, or quotes it."""
+    small.source(
+        "CREATE FUNCTION asked(t text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true'",
+        "CREATE TABLE named (t text)",
+        "CREATE MATERIALIZED VIEW asked_all AS SELECT asked(t) FROM named",
+        "CREATE INDEX asked_index ON named (asked(t))",
+        "INSERT INTO named VALUES ('S3CRET')",
+        f"CREATE OR REPLACE FUNCTION asked(t text) RETURNS boolean LANGUAGE {language} IMMUTABLE AS '{body}'",
+    )
+    for step in (r"public\.named: building its keys and indexes failed", r"public\.asked_all: filling it failed"):
+        with pytest.raises(SmartdietError, match=step) as caught:
+            small.refresh()
+        assert "s3cret" not in str(caught.value).lower()
+        small.source("DROP INDEX IF EXISTS asked_index")

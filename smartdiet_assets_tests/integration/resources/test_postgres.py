@@ -46,11 +46,12 @@ def test_the_check_says_that_no_server_answers(postgres_resource: PostgresResour
     assert f"127.0.0.1:{port}" in result.sentence
 
 
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "/no/such/folder"])
 def test_a_host_that_does_not_exist_is_a_server_that_does_not_answer(
-    postgres_resource: PostgresResource,
+    postgres_resource: PostgresResource, host: str
 ) -> None:
     with pytest.raises(ServerUnreachableError, match="no server answers"):
-        change(postgres_resource, host="no-such-host.invalid").connect()
+        change(postgres_resource, host=host).connect()
 
 
 @pytest.mark.parametrize("fields", [{"password": "wrong-s3cret"}, {"user": "nobody_here"}, {"password": ""}])

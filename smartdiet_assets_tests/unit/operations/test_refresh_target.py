@@ -91,6 +91,8 @@ def test_the_target_is_shown_first_with_what_is_there_what_comes_and_what_goes()
 
 def test_lists_hold_names_and_patterns() -> None:
     assert split_names(["a, b", "c,"]) == ("a", "b", "c")
+    with pytest.raises(ConfigurationError, match="leave the option out"):
+        split_names(["a", " ,"])
     names = ["users", "users_quizzs", "messages"]
     assert choose_names(names, (), (), "table") == names
     assert choose_names(names, ("users*",), ("*_quizzs",), "table") == ["users"]

@@ -169,7 +169,8 @@ def run_attachments(work: Work, phase: str, owners: set[Key]) -> None:
     """Run the statements of a phase that belong to some objects and need nothing that is not there yet."""
     for attached in work.ours.attached(phase, owners):
         if not waits(work, attached):
-            make(work.target, attached.statement, work.ours.objects[attached.owner].label, _ACTIONS[phase])
+            label = work.ours.objects[attached.owner].label
+            make(work.target, attached.statement, label, _ACTIONS[phase], over_rows=phase in ("key", "reference"))
 
 
 _ACTIONS = {
@@ -234,7 +235,7 @@ def copy_tables(work: Work) -> None:
                 binary=binary,
             )
         except psycopg.Error as error:
-            raise explain(error, "copying the rows", table.label) from None
+            raise explain(error, "copying the rows", table.label, table.identity) from None
         item.seconds = time.perf_counter() - started
         work.progress.finish(table.label)
     set_sequences(work)
@@ -257,7 +258,7 @@ def complete_tables(work: Work, late: set[Key]) -> None:
     run_attachments(work, "key", early)
     tables = [found.identity for found in work.sorted(early) if found.kind in TABLES]
     if tables:
-        make(work.target, f"ANALYZE {', '.join(tables)}", "the new tables", "analysing them")
+        make(work.target, f"ANALYZE {', '.join(tables)}", "the new tables", "analysing them", over_rows=True)
     work.progress.say("Checking foreign keys")
     run_attachments(work, "reference", early)
     make_views(work, late)
@@ -272,5 +273,6 @@ def make_views(work: Work, late: Iterable[Key]) -> None:
         make(work.target, found.statement, found.label)
         run_attachments(work, "key", {found.key})
         if found.kind == "materialized view" and found.populated:
-            make(work.target, f"REFRESH MATERIALIZED VIEW {found.identity}", found.label, "filling it")
-            make(work.target, f"ANALYZE {found.identity}", found.label, "analysing it")
+            refresh = f"REFRESH MATERIALIZED VIEW {found.identity}"
+            make(work.target, refresh, found.label, "filling it", over_rows=True)
+            make(work.target, f"ANALYZE {found.identity}", found.label, "analysing it", over_rows=True)

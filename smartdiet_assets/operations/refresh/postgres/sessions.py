@@ -4,6 +4,7 @@ Here: what they set for themselves, the locks that keep others' writes out, and 
 ours. Not here: what is read and written.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,8 +37,9 @@ WHERE name IN (SELECT s.name FROM pg_catalog.pg_settings AS s)"""
 _MEMORY = """\
 SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting('maintenance_work_mem')), 268435456)
   / 1024 || 'kB', true)"""
-#: Errors of a statement that makes something: their text names objects, and no row was looked at.
+#: Errors of a statement that makes something: their text names objects, where no row was looked at.
 _SPEAKING_CLASSES = ("42", "0A", "2B", "58P01")
+_QUOTED = re.compile('"([^"]*)"')
 
 
 @contextmanager
@@ -72,8 +74,13 @@ def fetch(connection: Connection[Any], query: str, parameters: Sequence[Any] | N
         return cursor.execute(query.encode(), parameters, prepare=False).fetchall()
 
 
-def make(connection: Connection[Any], statement: str, label: str, action: str = "making it") -> None:
+def make(
+    connection: Connection[Any], statement: str, label: str, action: str = "making it", *, over_rows: bool = False
+) -> None:
     """Run a statement that the catalogue of the source or target gave, or that names only objects.
+
+    Args:
+        over_rows: it looks at rows, as building an index does.
 
     Raises:
         SmartdietError: it failed; the target is as it was.
@@ -81,13 +88,19 @@ def make(connection: Connection[Any], statement: str, label: str, action: str = 
     try:
         connection.execute(statement.encode(), prepare=False)
     except psycopg.Error as error:
-        raise explain(error, action, label) from None
+        raise explain(error, action, label, statement if over_rows else None) from None
 
 
-def explain(error: psycopg.Error, action: str, label: str = "") -> SmartdietError:
-    """Choose our error for a failed step, with the server's words where these can only be names of objects."""
+def explain(error: psycopg.Error, action: str, label: str = "", over_rows: str | None = None) -> SmartdietError:
+    """Choose our error for a failed step, with the server's words where these can only be names of objects.
+
+    Args:
+        over_rows: the statement, where it looked at rows.
+    """
     state = error.sqlstate or ""
     primary = error.diag.message_primary
+    if primary and over_rows is not None and not _names_only_objects(error, primary, over_rows):
+        primary = None
     what = f"{label}: {action}" if label else action
     known = translate_postgres_error(error, action, label)
     if primary and state.startswith(_SPEAKING_CLASSES) and state != "42501":
@@ -101,6 +114,17 @@ def explain(error: psycopg.Error, action: str, label: str = "") -> SmartdietErro
         owner = "; the user must own what is replaced and its schema" if "must be owner" in primary else ""
         return type(known)(f"{what} failed: {primary}{owner}; nothing was written")
     return known
+
+
+def _names_only_objects(error: psycopg.Error, primary: str, statement: str) -> bool:
+    """Whether an error is none that a value made, as `value::regclass` makes 'relation "value" does not exist'.
+
+    It is about the statement's text, or quotes nothing but parts of it, and no function said it.
+    """
+    if error.diag.context:
+        return False
+    quoted = _QUOTED.findall(primary)
+    return bool(error.diag.statement_position) or (bool(quoted) and all(part in statement for part in quoted))
 
 
 def lock_source(connection: Connection[Any], tables: Sequence[str]) -> None:

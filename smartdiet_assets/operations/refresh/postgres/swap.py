@@ -176,9 +176,10 @@ def _make_again(work: Work) -> None:
         found = theirs.objects[key]
         make(work.target, found.statement, found.label, "making the target's own again on the new tables")
         for attached in theirs.attached("key", {key}):
-            make(work.target, attached.statement, found.label, "making its indexes again")
+            make(work.target, attached.statement, found.label, "making its indexes again", over_rows=True)
         if found.kind == "materialized view" and found.populated:
-            make(work.target, f"REFRESH MATERIALIZED VIEW {found.identity}", found.label, "filling it")
+            refresh = f"REFRESH MATERIALIZED VIEW {found.identity}"
+            make(work.target, refresh, found.label, "filling it", over_rows=True)
     for attached in theirs.attached("rule", set(ordered)):
         make(work.target, attached.statement, theirs.objects[attached.owner].label, "making it again")
     tables = {pair[0] for pair in selection.references}
