@@ -4,8 +4,6 @@ Here: the order, and checking that no row was lost. Not here: the steps (`load.s
 `load.winners`).
 """
 
-from collections.abc import Callable
-
 from psycopg import sql
 
 from smartdiet_assets.load.clashes import compose_replaced, settle_clashes
@@ -13,22 +11,18 @@ from smartdiet_assets.load.execution import execute, fetch_value
 from smartdiet_assets.load.fragments import STAGING, WINNERS, names, secondary_uniques
 from smartdiet_assets.load.parents import settle_parents
 from smartdiet_assets.load.result import RowsLostError
-from smartdiet_assets.load.settle import Settlement, identity_of, settle_duplicates, settle_reads
+from smartdiet_assets.load.settle import Settlement, drop_duplicates, identity_of, settle_duplicates, settle_reads
 from smartdiet_assets.load.winners import add_pool, collect_keys, compose_key_scope, rank
 from smartdiet_assets.schema.model import Table
 
 
-def settle_rows(
-    settlement: Settlement, *, written: int, filling: bool, deletes: bool, build_keys: Callable[[], bool] | None = None
-) -> int:
+def settle_rows(settlement: Settlement, *, written: int, filling: bool, deletes: bool) -> int:
     """Settle the rows of a run; return how many there are to be shown by the table.
 
     Args:
         written: how many rows were copied.
         filling: whether the rows fill an empty table, rather than being compared with what it holds.
         deletes: whether the table's strategy deletes rows of the documents that were read.
-        build_keys: builds the table's keys over rows that are in it already; False where that fails, with nothing
-            built. Rows rarely clash, and keys that could be built are the cheapest proof that none do.
 
     Raises:
         RowsLostError: the rows that are left are not those copied but for those known to have gone.
@@ -39,6 +33,9 @@ def settle_rows(
     if settlement.rows is STAGING:
         settle_duplicates(settlement)
         execute(connection, sql.SQL("ANALYZE {} ({})").format(STAGING, names(_planned_by(table))))
+    elif secondary_uniques(table):
+        # A document that was read twice must not clash with itself.
+        drop_duplicates(settlement)
     if several and not filling:
         collect_keys(connection, table)
     settle_parents(settlement)
@@ -49,7 +46,8 @@ def settle_rows(
             # The world may have changed since a waiting document was last looked at.
             settle_parents(settlement)
     shown = None
-    if several or (secondary_uniques(table) and not (build_keys and build_keys())):
+    # Before the keys are built: where that failed, PostgreSQL would write the value they share to its log.
+    if several or secondary_uniques(table):
         shown = _settle_values(settlement, filling, deletes)
     remaining = written + pooled - settlement.superseded - settlement.rejected
     found = fetch_value(connection, sql.SQL("SELECT count(*) FROM {}").format(settlement.rows))

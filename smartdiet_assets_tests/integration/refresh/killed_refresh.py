@@ -3,6 +3,7 @@
 Arguments: the server's URL, the databases of source and target, the command's name, and which one of its kind.
 """
 
+import signal
 import sys
 import threading
 from typing import Any
@@ -39,6 +40,8 @@ class Halt(monitoring.CommandListener):
 
 
 def main() -> None:
+    # A test run that a shell started in its background would have it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     url, source, target, name, number = sys.argv[1:]
     monitoring.register(Halt(name, int(number)))
     refresh = MongoRefresh(

@@ -18,7 +18,7 @@ DIFFERENCES = {
     "type": ("ALTER TABLE users ALTER firstname TYPE VARCHAR(100)", "column firstname", "character varying(100)"),
     "nullability": ("ALTER TABLE users ALTER email DROP NOT NULL", "column email", "live nullable"),
     "foreign key": ("ALTER TABLE users DROP CONSTRAINT users_company_id_fkey", "foreign key company_id", "live none"),
-    "unique constraint": ("ALTER TABLE users ADD UNIQUE (email)", "unique index users_email_key", "declared no such"),
+    "unique constraint": ("ALTER TABLE users ADD UNIQUE (email)", "unique index users_email_key", "declared none"),
     "extra column": ("ALTER TABLE users ADD nickname TEXT", "column nickname", "declared no such column"),
     "primary key": ("ALTER TABLE users DROP CONSTRAINT users_pkey CASCADE", "primary key", "live none"),
 }
