@@ -55,7 +55,8 @@ def _run() -> int:
     try:
         result = cli.main(standalone_mode=False)
     except SmartdietError as error:
-        errors.print(str(error), style="red", markup=False, highlight=False)
+        # Unwrapped, so that a path in it can be found and copied.
+        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
     except click.ClickException as error:
         error.show()

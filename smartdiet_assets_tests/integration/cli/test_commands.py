@@ -172,6 +172,11 @@ def test_a_wrong_setting_is_one_sentence_without_secrets(source: Any, variables:
     assert "Traceback" not in result.stderr
 
 
+def test_a_path_in_an_error_is_not_broken_by_a_narrow_terminal(source: Any, tmp_path: Path) -> None:
+    missing = tmp_path / "a folder that is not there" / "schemas.yaml"
+    assert str(missing) in smartdiet("status", SMARTDIET_SCHEMAS=str(missing), COLUMNS="20").stderr
+
+
 @pytest.mark.parametrize(
     "variables",
     [{"POSTGRES_PORT": "1"}, {"MONGODB_URL": "mongodb://user:wrong-secret@127.0.0.1:1/?directConnection=true"}],
