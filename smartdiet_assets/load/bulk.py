@@ -11,7 +11,7 @@ from psycopg import errors, sql
 
 from smartdiet_assets.load.advisory import try_lock_tables
 from smartdiet_assets.load.cascade import list_reach
-from smartdiet_assets.load.execution import Connection, execute, fetch_value
+from smartdiet_assets.load.execution import Connection, execute, execute_all, fetch_value
 from smartdiet_assets.load.rebuild import read_rebuild_plan
 from smartdiet_assets.schema.model import Schema, Table
 
@@ -70,8 +70,7 @@ def try_build_keys(connection: Connection, statements: Sequence[sql.Composed]) -
     """
     try:
         with connection.transaction():
-            for statement in statements:
-                execute(connection, statement)
+            execute_all(connection, statements)
     except errors.UniqueViolation:
         return False
     return True
@@ -83,5 +82,4 @@ def build_keys(
     """Build keys, indexes and foreign keys over the rows, if need be without the duplicates among them."""
     if not try_build_keys(connection, statements):
         drop_duplicates()
-        for statement in statements:
-            execute(connection, statement)
+        execute_all(connection, statements)

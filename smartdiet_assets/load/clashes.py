@@ -126,6 +126,7 @@ def _settle_one(
     found = execute(connection, compose_find_clashes(table, columns, rows, replaced))
     if not found:
         return 0
+    settlement.open_rejects()
     execute(
         connection,
         sql.SQL("""\

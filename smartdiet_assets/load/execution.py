@@ -1,11 +1,13 @@
 """Executing composed statements on the load's connection.
 
-Here: one place that switches off psycopg's prepared statements, and answers as plain tuples. Not here: any statement.
+Here: one place that switches off psycopg's prepared statements, and answers as plain tuples; several statements in one
+round trip. Not here: any statement.
 The temporary tables of a load have the same names in every transaction and other columns each time, so a statement
 prepared in an earlier one would fail.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import psycopg
@@ -46,6 +48,23 @@ def fetch_value(connection: Connection, statement: Statement, parameters: Parame
     """Execute a query and return the first column of its first row, None when there is no row."""
     rows = fetch_all(connection, statement, parameters)
     return rows[0][0] if rows else None
+
+
+def execute_all(connection: Connection, statements: Iterable[Statement]) -> None:
+    """Execute statements that return nothing in one round trip, all of them or none.
+
+    Raises:
+        RuntimeError: a COPY is still open.
+    """
+    script = sql.SQL(";\n").join(statements)
+    if list(script):
+        execute(connection, script)
+
+
+def within_transaction(connection: Connection) -> AbstractContextManager[object]:
+    """Open a transaction where there is none; one that is open already is not divided."""
+    idle = connection.info.transaction_status == TransactionStatus.IDLE
+    return connection.transaction() if idle else nullcontext()
 
 
 def _check_free(connection: Connection) -> None:

@@ -4,6 +4,8 @@ Here: finding them, set-based, in the staging table or, the bulk way, in the tar
 rejects and of the parents that are awaited (`load.rejects`), rows that lose a parent they had (`load.cascade`).
 """
 
+from collections.abc import Sequence
+
 from psycopg import sql
 
 from smartdiet_assets.load.execution import execute, fetch_value
@@ -48,6 +50,7 @@ def _settle_parents_once(settlement: Settlement, columns: list[Column]) -> int:
     rejected = execute(connection, compose_remove_orphans(settlement.rows))
     settlement.rejected += rejected
     if rejected:
+        settlement.open_rejects()
         execute(connection, compose_reject_orphans())
         if settlement.tracked and table.shape != "items":
             execute(
@@ -65,12 +68,21 @@ WHERE d.document::text = o.document
 
 
 def _find_orphans(settlement: Settlement, columns: list[Column]) -> int:
-    table, rows = settlement.table, settlement.rows
-    return sum(execute(settlement.connection, compose_find_orphans(table, rows, column)) for column in columns)
+    settlement.open_orphans()
+    return execute(settlement.connection, compose_find_orphans(settlement.table, settlement.rows, columns))
 
 
-def compose_find_orphans(table: Table, rows: sql.Composable, column: Column) -> sql.Composed:
-    """Compose the search for rows whose parent in one foreign key is not there."""
+def compose_find_orphans(table: Table, rows: sql.Composable, columns: Sequence[Column]) -> sql.Composed:
+    """Compose the search for rows whose parent in one of the foreign keys is not there."""
+    return sql.SQL("""\
+INSERT INTO {orphans}
+  (document_id, document, column_name, parent_table, parent_column, parent_id, nulled, place)
+{searches}""").format(
+        orphans=ORPHANS, searches=sql.SQL("\nUNION ALL\n").join(_compose_search(table, rows, c) for c in columns)
+    )
+
+
+def _compose_search(table: Table, rows: sql.Composable, column: Column) -> sql.Composed:
     key = column.foreign_key
     assert key is not None
     missing = "NOT EXISTS (SELECT FROM {parent} AS p WHERE p.{parent_column} = r.{column}"
@@ -80,15 +92,12 @@ def compose_find_orphans(table: Table, rows: sql.Composable, column: Column) -> 
             missing += " AND NOT EXISTS (SELECT FROM {documents} AS d WHERE d.document = p.{document})"
         missing += ")\n  AND NOT EXISTS (SELECT FROM {rows} AS s WHERE s.{parent_column} = r.{column}"
     statement = """\
-INSERT INTO {orphans}
-  (document_id, document, column_name, parent_table, parent_column, parent_id, nulled, place)
 SELECT {document_id}, r.{document}::text, {column_name}, {parent_table}, {parent_column_name}, r.{column}::text,
   {nulled}, r.ctid
 FROM {rows} AS r
 WHERE r.{column} IS NOT NULL
   AND """
     return sql.SQL(statement + missing + ")").format(
-        orphans=ORPHANS,
         rows=rows,
         documents=DOCUMENTS,
         document_id=encode(name(table.document_column, "r")),

@@ -12,7 +12,7 @@ from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.advisory import lock_waits
 from smartdiet_assets.load.cascade import list_askable
-from smartdiet_assets.load.execution import Connection, execute, fetch_value
+from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, RETRIES, encode, name
 from smartdiet_assets.load.settle import Settlement
 from smartdiet_assets.load.spelling import spell_reference
@@ -57,6 +57,11 @@ FROM {orphans}
 WHERE column_name = ANY (%(columns)s)
 ON CONFLICT (parent_table, parent_id, table_name) DO NOTHING""").format(orphans=ORPHANS)
 
+_PRESENT = sql.SQL("""\
+SELECT
+  EXISTS (SELECT FROM smartdiet.rejected_rows WHERE table_name = %(table)s),
+  EXISTS (SELECT FROM smartdiet.awaited_parents WHERE table_name = %(table)s)""")
+
 
 def store_rejects(
     settlement: Settlement, schema: Schema, run_id: str, *, everything_read: bool, retries_read: bool
@@ -71,8 +76,10 @@ def store_rejects(
     """
     connection, table = settlement.connection, settlement.table
     _clear_read(settlement, everything_read=everything_read, retries_read=retries_read)
-    rejected = execute(connection, _REJECT, {"table": table.name, "run": run_id})
-    if fetch_value(connection, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(ORPHANS)):
+    rejected = 0
+    if settlement.has_rejects:
+        rejected = execute(connection, _REJECT, {"table": table.name, "run": run_id})
+    if settlement.has_orphans and fetch_value(connection, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(ORPHANS)):
         lock_waits(connection, table.name)
         execute(connection, _AWAIT, {"table": table.name, "run": run_id})
         execute(connection, _MISS, {"table": table.name, "columns": list_askable(schema, table)})
@@ -143,32 +150,36 @@ SELECT
 
 def _clear_read(settlement: Settlement, *, everything_read: bool, retries_read: bool) -> None:
     connection, table = settlement.connection, settlement.table
-    for relation, still in (
-        ("rejected_rows", sql.SQL("SELECT FROM {} AS x WHERE x.document_id = t.document_id").format(REJECTS)),
-        (
-            "awaited_parents",
-            sql.SQL(
-                "SELECT FROM {} AS x WHERE x.document_id = t.document_id"
-                " AND x.column_name = t.column_name AND x.parent_id = t.parent_id"
-            ).format(ORPHANS),
-        ),
-    ):
-        records = sql.Identifier("smartdiet", relation)
-        if not fetch_value(
-            connection, sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE table_name = %s)").format(records), [table.name]
-        ):
-            continue
-        if relation == "awaited_parents":
-            lock_waits(connection, table.name)
-        statement = sql.SQL("DELETE FROM {} AS t\nWHERE t.table_name = {}\n  AND NOT EXISTS ({})").format(
-            records, sql.Literal(table.name), still
-        )
-        if not everything_read:
-            read = [_compose_read(settlement)]
-            if retries_read:
-                read.append(sql.SQL("SELECT document_id FROM {} WHERE NOT is_parent").format(RETRIES))
-            # OFFSET 0: found by index, one by one, even where PostgreSQL does not know how many records there are.
-            statement += sql.SQL("""
+    [(rejects, waits)] = fetch_all(connection, _PRESENT, {"table": table.name})
+    read = None if everything_read else _compose_read(settlement, retries_read=retries_read)
+    if rejects:
+        again = sql.SQL("SELECT FROM {} AS x WHERE x.document_id = t.document_id").format(REJECTS)
+        execute(connection, _compose_clear(table, "rejected_rows", read, again if settlement.has_rejects else None))
+    if waits:
+        lock_waits(connection, table.name)
+        again = sql.SQL(
+            "SELECT FROM {} AS x WHERE x.document_id = t.document_id"
+            " AND x.column_name = t.column_name AND x.parent_id = t.parent_id"
+        ).format(ORPHANS)
+        execute(connection, _compose_clear(table, "awaited_parents", read, again if settlement.has_orphans else None))
+
+
+def _compose_clear(
+    table: Table, relation: str, read: sql.Composable | None, again: sql.Composable | None
+) -> sql.Composed:
+    """Compose the removal of records `t`.
+
+    Args:
+        read: the ids of the documents whose records may go; None stands for all.
+        again: finds the records that stay, as the run met the same again.
+    """
+    records = sql.Identifier("smartdiet", relation)
+    statement = sql.SQL("DELETE FROM {} AS t\nWHERE t.table_name = {}").format(records, sql.Literal(table.name))
+    if again is not None:
+        statement += sql.SQL("\n  AND NOT EXISTS ({})").format(again)
+    if read is not None:
+        # OFFSET 0: found by index, one by one, even where PostgreSQL does not know how many records there are.
+        statement += sql.SQL("""
   AND t.ctid = ANY (ARRAY(
     SELECT found.ctid
     FROM (
@@ -177,13 +188,17 @@ def _clear_read(settlement: Settlement, *, everything_read: bool, retries_read: 
     CROSS JOIN LATERAL (
       SELECT ctid FROM {records} WHERE table_name = {table} AND document_id = r.document_id OFFSET 0
     ) AS found
-  ))""").format(read=sql.SQL("\nUNION\n").join(read), records=records, table=sql.Literal(table.name))
-        execute(connection, statement)
+  ))""").format(read=read, records=records, table=sql.Literal(table.name))
+    return statement
 
 
-def _compose_read(settlement: Settlement) -> sql.Composed:
-    """Compose the encoded ids of the documents the run read and understood."""
+def _compose_read(settlement: Settlement, *, retries_read: bool) -> sql.Composed:
+    """Compose the encoded ids of the documents the run read and understood, or read again."""
     if settlement.tracked:
         # A document without a batch was not read but is shown by the table, maybe in an earlier version.
-        return sql.SQL("SELECT {} FROM {} WHERE batch IS NOT NULL").format(encode(name("document")), DOCUMENTS)
-    return sql.SQL("SELECT {} FROM {}").format(encode(settlement.document), settlement.rows)
+        read = sql.SQL("SELECT {} FROM {} WHERE batch IS NOT NULL").format(encode(name("document")), DOCUMENTS)
+    else:
+        read = sql.SQL("SELECT {} FROM {}").format(encode(settlement.document), settlement.rows)
+    if retries_read:
+        read += sql.SQL("\nUNION\nSELECT document_id FROM {} WHERE NOT is_parent").format(RETRIES)
+    return read

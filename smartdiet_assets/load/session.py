@@ -196,9 +196,9 @@ class TableLoad:
             truncate_table(self._connection, self._schema, self._table)
             self.state = replace(self.state, watermark=None)
         self._empty = self._created or self._is_empty()
-        self.writer.create()
         if self._created and self._table.shape != "one_per_key":
             self.writer.rows = target_of(self._table)
+        self.writer.create()
         self._on_stage("begun")
 
     def write(self, batch: Batch) -> None:
@@ -319,7 +319,7 @@ class TableLoad:
             state = self._settle_state(watermark, full, change_position)
             # At the very end: the tables that wait are held up by it.
             self._note_parents(settlement, full)
-            rows = count_rows(self._connection, self._table)
+            rows = staged if filling else count_rows(self._connection, self._table)
         result = LoadResult(
             mode=merge.mode,
             inserted=merge.counts.inserted,
@@ -407,7 +407,7 @@ class TableLoad:
 
     def _settle_state(self, watermark: datetime | None, full: bool, change_position: str | None) -> SyncState:
         known = [instant for instant in (self.state.watermark, watermark) if instant is not None]
-        if full:
+        if full and not self._created:
             apply_not_null(self._connection, self._table)
         return SyncState(
             watermark=max(known) if known else None,

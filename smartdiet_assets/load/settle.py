@@ -17,7 +17,7 @@ from smartdiet_assets.load.fragments import (
     name,
     names,
 )
-from smartdiet_assets.load.staging import tracks_documents
+from smartdiet_assets.load.staging import CREATE_ORPHANS, CREATE_REJECTS, tracks_documents
 from smartdiet_assets.schema.model import Table
 
 
@@ -30,6 +30,7 @@ class Settlement:
         superseded: rows of an earlier read of a document that was read again.
         rejected: rows without parent, or with a unique value of another row.
         missing_parents_null: references set to NULL because their parent is not there.
+        has_rejects, has_orphans: whether their temporary tables are there; few runs need them.
     """
 
     connection: Connection
@@ -39,6 +40,7 @@ class Settlement:
     rejected: int = 0
     missing_parents_null: int = 0
     has_rejects: bool = False
+    has_orphans: bool = False
 
     @property
     def tracked(self) -> bool:
@@ -48,14 +50,30 @@ class Settlement:
     def document(self) -> sql.Composable:
         return name(self.table.document_column)
 
+    def open_rejects(self) -> None:
+        """Create the temporary table of rejects where it is not there yet."""
+        if not self.has_rejects:
+            execute(self.connection, CREATE_REJECTS)
+            self.has_rejects = True
 
-def settle_reads(settlement: Settlement) -> None:
+    def open_orphans(self) -> None:
+        """Create the temporary table of orphans where it is not there yet."""
+        if not self.has_orphans:
+            execute(self.connection, CREATE_ORPHANS)
+            self.has_orphans = True
+
+
+def settle_reads(settlement: Settlement, *, compared: bool) -> None:
     """Keep the last read of each document: of its rows, its rejects, and its place among the documents.
 
     A document whose last read was rejected has no part in the run but its reject: the rows it had stay.
+
+    Args:
+        compared: whether the documents will be looked for in the table, for which the planner has to know their number.
     """
     if settlement.tracked:
-        execute(settlement.connection, sql.SQL("ANALYZE {}").format(DOCUMENTS))
+        if compared:
+            execute(settlement.connection, sql.SQL("ANALYZE {}").format(DOCUMENTS))
         _drop_earlier_reads(settlement)
     if settlement.has_rejects:
         _drop_earlier_rejects(settlement)

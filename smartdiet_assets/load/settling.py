@@ -29,7 +29,7 @@ def settle_rows(settlement: Settlement, *, written: int, filling: bool, deletes:
     """
     table, connection = settlement.table, settlement.connection
     several = table.shape == "one_per_key"
-    settle_reads(settlement)
+    settle_reads(settlement, compared=not filling)
     if settlement.rows is STAGING:
         settle_duplicates(settlement)
         execute(connection, sql.SQL("ANALYZE {} ({})").format(STAGING, names(_planned_by(table))))

@@ -16,7 +16,7 @@ from typing import Protocol
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from smartdiet_assets.load.execution import Connection, execute
+from smartdiet_assets.load.execution import Connection, execute, execute_all
 from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, STAGING, name, names, stored, target_of
 from smartdiet_assets.schema.document_id import decode_document_id
 from smartdiet_assets.schema.model import Column, Table
@@ -57,16 +57,22 @@ def copy_type(column: Column) -> str:
     return _COPY_TYPES.get(column.type.name, column.type.name)
 
 
-def compose_staging(table: Table) -> list[sql.Composed]:
-    """Compose the temporary tables of a run, with the types and collations of the live columns."""
-    return [
-        sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\nSELECT {} FROM {} WITH NO DATA").format(
-            STAGING, names(stored(table)), target_of(table)
-        ),
-        sql.SQL(
-            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\nSELECT {} AS document, 0 AS batch FROM {} WITH NO DATA"
-        ).format(DOCUMENTS, name(table.document_column), target_of(table)),
-        sql.SQL("""\
+def compose_staging(table: Table) -> sql.Composed:
+    """Compose the staging table, with the types and collations of the live columns."""
+    return sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\nSELECT {} FROM {} WITH NO DATA").format(
+        STAGING, names(stored(table)), target_of(table)
+    )
+
+
+def compose_documents(table: Table) -> sql.Composed:
+    """Compose the table of the documents that were understood."""
+    return sql.SQL(
+        "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\nSELECT {} AS document, 0 AS batch FROM {} WITH NO DATA"
+    ).format(DOCUMENTS, name(table.document_column), target_of(table))
+
+
+#: Created with the first reject.
+CREATE_REJECTS = sql.SQL("""\
 CREATE TEMPORARY TABLE {} (
   document_id text COLLATE "C",
   document text COLLATE "C",
@@ -75,8 +81,9 @@ CREATE TEMPORARY TABLE {} (
   expected text,
   received text,
   batch integer
-) ON COMMIT DROP""").format(REJECTS),
-        sql.SQL("""\
+) ON COMMIT DROP""").format(REJECTS)
+
+CREATE_ORPHANS = sql.SQL("""\
 CREATE TEMPORARY TABLE {} (
   document_id text COLLATE "C",
   document text COLLATE "C",
@@ -86,8 +93,7 @@ CREATE TEMPORARY TABLE {} (
   parent_id text COLLATE "C",
   nulled boolean,
   place tid
-) ON COMMIT DROP""").format(ORPHANS),
-    ]
+) ON COMMIT DROP""").format(ORPHANS)
 
 
 class StagingWriter:
@@ -130,9 +136,11 @@ class StagingWriter:
         self._copying.close()
 
     def create(self) -> None:
-        """Create the temporary tables."""
-        for statement in compose_staging(self._table):
-            execute(self._connection, statement)
+        """Create the temporary tables that rows and documents are written to; that of rejects comes with the first."""
+        statements = [compose_staging(self._table)] if self.rows is STAGING else []
+        if tracks_documents(self._table):
+            statements.append(compose_documents(self._table))
+        execute_all(self._connection, statements)
 
     def write(self, batch: Batch) -> None:
         """Copy one batch: rejects, documents, then rows (see the module's docstring for why).
@@ -153,6 +161,9 @@ class StagingWriter:
         self.documents_read += batch.documents_read
         self.documents_rejected += rejected
         if batch.rejects:
+            if not self.rejects_written:
+                self.flush()
+                execute(self._connection, CREATE_REJECTS)
             self._copy(
                 REJECTS,
                 ["document_id", "document", "column_name", "reason", "expected", "received", "batch"],

@@ -7,7 +7,7 @@ A marked document comes after all others of its key (`load.winners`), so a row i
 
 from psycopg import sql
 
-from smartdiet_assets.load.execution import Connection, execute, fetch_value
+from smartdiet_assets.load.execution import Connection, execute, execute_all, fetch_value
 from smartdiet_assets.load.fragments import (
     CLASHES,
     DELTA,
@@ -26,7 +26,7 @@ from smartdiet_assets.load.merge import apply_merge, compare
 from smartdiet_assets.load.rejects import store_rejects
 from smartdiet_assets.load.settle import Settlement
 from smartdiet_assets.load.settling import settle_rows
-from smartdiet_assets.load.staging import compose_staging
+from smartdiet_assets.load.staging import compose_documents, compose_staging
 from smartdiet_assets.load.strategies import Strategy
 from smartdiet_assets.load.winners import candidates_of
 from smartdiet_assets.schema.keys import DELETED_AT
@@ -54,8 +54,7 @@ def replace_documents(
         Rows removed, rows marked, rows that show another document now, and what the removals did to other tables.
     """
     _drop_temporary(connection)
-    for statement in compose_staging(table):
-        execute(connection, statement)
+    execute_all(connection, [compose_staging(table), compose_documents(table)])
     execute(
         connection,
         sql.SQL("INSERT INTO {} (document, batch)\nSELECT DISTINCT {}, 1 FROM {}").format(
@@ -104,5 +103,4 @@ def _count_marks(connection: Connection, table: Table) -> int:
 
 def _drop_temporary(connection: Connection) -> None:
     """Make way for, or leave behind, the temporary tables a load has in the same transaction."""
-    for relation in _TEMPORARY:
-        execute(connection, sql.SQL("DROP TABLE IF EXISTS {}").format(relation))
+    execute_all(connection, (sql.SQL("DROP TABLE IF EXISTS {}").format(relation) for relation in _TEMPORARY))
