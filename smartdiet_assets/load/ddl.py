@@ -4,8 +4,8 @@ Here: the functions that execute DDL, within the caller's transaction. Not here:
 (`load.table_ddl`, `load.bookkeeping_ddl`), the comparison (`load.differences`), moving rows.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -23,6 +23,8 @@ from smartdiet_assets.load.companion import (
 )
 from smartdiet_assets.load.constraints import build_collations, is_nullable
 from smartdiet_assets.load.differences import find_differences, find_missing_columns, find_missing_indexes
+from smartdiet_assets.load.execution import execute_all, fetch_all, within_transaction
+from smartdiet_assets.load.expectation import build_expected_table
 from smartdiet_assets.load.naming import candidates_name
 from smartdiet_assets.load.rebuild import RebuildPlan, read_rebuild_plan
 from smartdiet_assets.load.structure import LiveTable, Structure, read_live_table, read_structure
@@ -69,14 +71,29 @@ class TableChanges:
     keys: tuple[sql.Composed, ...] = ()
 
 
+# One lock for each missing table, in the order of the names; the statement after this one sees what those created for
+# whom it waited.
+_LOCK_MISSING = sql.SQL("""\
+SELECT name, pg_advisory_xact_lock(hashtextextended(format('smartdiet create %%s.%%s', current_schema(), name), 0))
+FROM (
+  SELECT wanted.name
+  FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (name, position)
+  WHERE NOT EXISTS (
+    SELECT FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))
+  ORDER BY wanted.position
+  OFFSET 0
+) AS missing""")
+
+
 def apply_table(
     connection: psycopg.Connection[Any], schema: Schema, table: Table, *, keys_later: bool = False
 ) -> TableChanges:
     """Create a table and its missing ancestors, or compare the live one and add what is newly declared.
 
-    One catalogue query and no lock when nothing is to be done. Needs `apply_bookkeeping` before it, and the
-    READ COMMITTED isolation level: it waits for a concurrent run that creates the same table, then looks
-    again.
+    Two catalogue queries and no lock when nothing is to be done. Needs `apply_bookkeeping` before it, and the
+    READ COMMITTED isolation level: it waits for a concurrent run that creates the same table, and looks afterwards.
 
     Args:
         keys_later: leave the keys of a created table to the caller (`TableChanges.keys`), to build them after
@@ -85,19 +102,16 @@ def apply_table(
     Raises:
         SchemaMismatchError: the live table differs in a way only a person can settle; nothing was changed.
     """
-    names = (*schema.ancestors(table.name), table.name)
-    structure = _read(connection, schema, names)
-    missing = [name for name in names if name not in structure.tables]
-    if not missing:
-        return _settle(connection, schema, table, structure)
-    with connection.transaction():
-        structure = _lock_creation(connection, schema, names, structure)
+    with within_transaction(connection):
+        missing = [schema.tables[name] for name in _lock_missing(connection, schema, table)]
+        structure = _read(connection, schema, table, missing)
         keys: tuple[sql.Composed, ...] = ()
         created = table.name not in structure.tables
-        for name in missing:
-            if name not in structure.tables:
-                keys = _create(connection, schema, schema.tables[name], structure, keys_later and name == table.name)
-                structure = _read(connection, schema, names)
+        for absent in missing:
+            if absent.name not in structure.tables:
+                keys = _create(connection, schema, absent, structure, keys_later and absent.name == table.name)
+                described = build_expected_table(schema, absent, structure.schema, structure.tables)
+                structure = replace(structure, tables={**structure.tables, absent.name: described})
         return TableChanges(created=True, keys=keys) if created else _settle(connection, schema, table, structure)
 
 
@@ -120,7 +134,7 @@ def apply_not_null(connection: psycopg.Connection[Any], table: Table) -> tuple[s
     with connection.cursor(row_factory=tuple_row) as cursor:
         answers = cursor.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(questions))).fetchone() or ()
     filled = tuple(name for name, answer in zip(pending, answers, strict=True) if answer)
-    _execute(connection, compose_not_null(live.schema, table, filled))
+    execute_all(connection, compose_not_null(live.schema, table, filled))
     return filled
 
 
@@ -140,7 +154,7 @@ def _create(
     if table.shape == "one_per_key":
         statements += compose_drop_candidates(table)
         statements += compose_create_candidates(table, collations)
-    _execute(connection, statements)
+    execute_all(connection, statements)
     return tuple(keys) if keys_later else ()
 
 
@@ -171,10 +185,10 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
     if statements:
         # The children's runs read this table, and wait for it once it changes: they must not be half done then.
         lock_reach(connection, schema, table.name)
-        _execute(connection, statements)
+        execute_all(connection, statements)
     if table.shape == "one_per_key":
         if added:
-            structure = _read(connection, schema, [table.name])
+            structure = _read(connection, schema, table)
         reasons += _settle_candidates(connection, schema, table, structure)
     return TableChanges(
         created=False,
@@ -195,12 +209,12 @@ def _settle_candidates(
     live = structure.tables[table.name]
     companion = structure.bookkeeping.get(candidates_name(table)[1])
     if companion is not None and table.on_delete == "flag" and DELETED_AT not in companion.columns:
-        _execute(connection, [compose_add_mark(table)])
-        companion = _read(connection, schema, [table.name]).bookkeeping[candidates_name(table)[1]]
+        execute_all(connection, [compose_add_mark(table)])
+        companion = _read(connection, schema, table).bookkeeping[candidates_name(table)[1]]
     if companion is not None and is_same_companion(table, live, companion):
         return []
     collations = {column.name: column.collation for column in live.columns.values() if column.collation}
-    _execute(connection, [*compose_drop_candidates(table), *compose_create_candidates(table, collations)])
+    execute_all(connection, [*compose_drop_candidates(table), *compose_create_candidates(table, collations)])
     return ["the documents behind its rows have to be collected"] if _has_rows(connection, live) else []
 
 
@@ -252,22 +266,27 @@ def _check_parents(table: Table, columns: Iterable[Column], structure: Structure
             )
 
 
-def _lock_creation(
-    connection: psycopg.Connection[Any], schema: Schema, names: tuple[str, ...], structure: Structure
+def _lock_missing(connection: psycopg.Connection[Any], schema: Schema, table: Table) -> list[str]:
+    """Name what is missing of a table and its ancestors, parents first, and wait for other runs that are creating it.
+
+    Whoever had to wait may find it there.
+    """
+    names = [*schema.ancestors(table.name), table.name]
+    return [name for name, _ in fetch_all(connection, _LOCK_MISSING, [names])]
+
+
+def _read(
+    connection: psycopg.Connection[Any], schema: Schema, table: Table, missing: Collection[Table] = ()
 ) -> Structure:
-    """Wait for every other run that is creating one of the missing tables, parents first, and look again."""
-    keys = [f"smartdiet create {structure.schema}.{name}" for name in names if name not in structure.tables]
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM unnest(%s::text[]) AS key", [keys])
-    return _read(connection, schema, names)
-
-
-def _read(connection: psycopg.Connection[Any], schema: Schema, names: Iterable[str]) -> Structure:
-    tables = [schema.tables[name] for name in names]
-    companions = [candidates_name(table)[1] for table in tables if table.shape == "one_per_key"]
-    # The last one is the table of the run, whose lock it holds.
-    return read_structure(
-        connection, [table.name for table in tables], companions, parents=[table.name for table in tables[:-1]]
-    )
+    """Read a table, what was missing of it and its ancestors, and what all those point at."""
+    pointing = {each.name: each for each in (*missing, table)}.values()
+    parents = {
+        column.foreign_key.table: None for each in pointing for column in each.columns if column.foreign_key is not None
+    }
+    # Of the others the run holds no lock.
+    others = [name for name in (*(each.name for each in missing), *parents) if name != table.name]
+    companions = [candidates_name(table)[1]] if table.shape == "one_per_key" else []
+    return read_structure(connection, [*others, table.name], companions, parents=others)
 
 
 def _has_rows(connection: psycopg.Connection[Any], live: LiveTable) -> bool:
@@ -287,12 +306,3 @@ JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema()"""
         ).fetchall()
     return frozenset(row[0] for row in rows)
-
-
-def _execute(connection: psycopg.Connection[Any], statements: Iterable[sql.Composed]) -> None:
-    script = sql.SQL(";\n").join(statements)
-    if list(script):
-        # One round trip. Several statements cannot be prepared, which psycopg would try at the fifth
-        # repetition.
-        with connection.transaction():
-            connection.execute(script, prepare=False)
