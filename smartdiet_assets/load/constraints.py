@@ -5,7 +5,6 @@ Here: facts read from the declaration, which composing and comparing share. Not 
 
 from collections.abc import Collection, Mapping
 
-from smartdiet_assets.load.structure import LiveTable
 from smartdiet_assets.schema.model import Column, Schema, Table
 
 Collation = tuple[str, ...]
@@ -59,11 +58,16 @@ def is_deferrable(schema: Schema, table: Table, columns: Collection[str]) -> boo
     return not referenced and set(columns) != set(table.key)
 
 
-def build_collations(schema: Schema, table: Table, live: Mapping[str, LiveTable]) -> dict[str, Collation]:
+def build_collations(
+    schema: Schema, table: Table, parents: Mapping[tuple[str, str], Collation]
+) -> dict[str, Collation]:
     """Decide the COLLATE of each text column that holds ids; other columns are left out.
 
     A foreign key takes the collation of the live parent column, since columns of two collations cannot be
     joined without naming one.
+
+    Args:
+        parents: the collations of live columns, by table and column.
     """
     referenced = {
         key.column
@@ -80,7 +84,5 @@ def build_collations(schema: Schema, table: Table, live: Mapping[str, LiveTable]
             if column.name in {*table.primary_key, table.document_column, *referenced}:
                 collations[column.name] = ID_COLLATION
             continue
-        parent = live.get(key.table)
-        parent_column = parent.columns.get(key.column) if parent else None
-        collations[column.name] = (parent_column.collation if parent_column else ()) or ID_COLLATION
+        collations[column.name] = parents.get((key.table, key.column)) or ID_COLLATION
     return collations

@@ -4,8 +4,7 @@ Here: the functions that execute DDL, within the caller's transaction. Not here:
 (`load.table_ddl`, `load.bookkeeping_ddl`), the comparison (`load.differences`), moving rows.
 """
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -24,10 +23,10 @@ from smartdiet_assets.load.companion import (
 from smartdiet_assets.load.constraints import build_collations, is_nullable
 from smartdiet_assets.load.differences import find_differences, find_missing_columns, find_missing_indexes
 from smartdiet_assets.load.execution import execute_all, fetch_all, within_transaction
-from smartdiet_assets.load.expectation import build_expected_table
 from smartdiet_assets.load.naming import candidates_name
 from smartdiet_assets.load.rebuild import RebuildPlan, read_rebuild_plan
 from smartdiet_assets.load.structure import LiveTable, Structure, read_live_table, read_structure
+from smartdiet_assets.load.surroundings import Surroundings, check_parents, read_surroundings
 from smartdiet_assets.load.table_ddl import (
     compose_add_column,
     compose_comments,
@@ -103,16 +102,14 @@ def apply_table(
         SchemaMismatchError: the live table differs in a way only a person can settle; nothing was changed.
     """
     with within_transaction(connection):
-        missing = [schema.tables[name] for name in _lock_missing(connection, schema, table)]
-        structure = _read(connection, schema, table, missing)
-        keys: tuple[sql.Composed, ...] = ()
-        created = table.name not in structure.tables
-        for absent in missing:
-            if absent.name not in structure.tables:
-                keys = _create(connection, schema, absent, structure, keys_later and absent.name == table.name)
-                described = build_expected_table(schema, absent, structure.schema, structure.tables)
-                structure = replace(structure, tables={**structure.tables, absent.name: described})
-        return TableChanges(created=True, keys=keys) if created else _settle(connection, schema, table, structure)
+        for name in _lock_missing(connection, schema, table):
+            around = read_surroundings(connection, schema.tables[name])
+            if around.exists:
+                continue
+            keys = _create(connection, schema, schema.tables[name], around, keys_later and name == table.name)
+            if name == table.name:
+                return TableChanges(created=True, keys=keys)
+        return _settle(connection, schema, table, _read(connection, table))
 
 
 def apply_not_null(connection: psycopg.Connection[Any], table: Table) -> tuple[str, ...]:
@@ -139,15 +136,14 @@ def apply_not_null(connection: psycopg.Connection[Any], table: Table) -> tuple[s
 
 
 def _create(
-    connection: psycopg.Connection[Any], schema: Schema, table: Table, structure: Structure, keys_later: bool
+    connection: psycopg.Connection[Any], schema: Schema, table: Table, around: Surroundings, keys_later: bool
 ) -> tuple[sql.Composed, ...]:
-    _check_parents(table, table.columns, structure)
-    taken = _fetch_relation_names(connection)
-    keys = compose_keys(structure.schema, schema, table, taken=taken)
-    collations = build_collations(schema, table, structure.tables)
+    check_parents(table, table.columns, around)
+    keys = compose_keys(around.schema, schema, table, taken=around.relations)
+    collations = build_collations(schema, table, around.collations)
     statements = [
-        compose_create_table(structure.schema, table, collations),
-        *compose_comments(structure.schema, table),
+        compose_create_table(around.schema, table, collations),
+        *compose_comments(around.schema, table),
     ]
     if not keys_later:
         statements += keys
@@ -168,8 +164,7 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
     statements: list[sql.Composed] = []
     reasons: list[str] = []
     if added:
-        _check_parents(table, added, structure)
-        statements += _compose_additions(connection, schema, table, added, structure)
+        statements += _compose_additions(connection, schema, table, added, live)
         # No document fills a mark: its column is no reason to read them.
         filled = [column.name for column in added if not column.generated and not _is_mark(table, column)]
         if filled:
@@ -179,7 +174,7 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
     if live.owned:
         missing_indexes = find_missing_indexes(table, live)
         if missing_indexes:
-            taken = _fetch_relation_names(connection)
+            taken = read_surroundings(connection, table).relations
             statements += compose_indexes(structure.schema, table, missing_indexes, taken=taken)
         statements += compose_comments(structure.schema, table, live)
     if statements:
@@ -188,7 +183,7 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
         execute_all(connection, statements)
     if table.shape == "one_per_key":
         if added:
-            structure = _read(connection, schema, table)
+            structure = _read(connection, table)
         reasons += _settle_candidates(connection, schema, table, structure)
     return TableChanges(
         created=False,
@@ -210,7 +205,7 @@ def _settle_candidates(
     companion = structure.bookkeeping.get(candidates_name(table)[1])
     if companion is not None and table.on_delete == "flag" and DELETED_AT not in companion.columns:
         execute_all(connection, [compose_add_mark(table)])
-        companion = _read(connection, schema, table).bookkeeping[candidates_name(table)[1]]
+        companion = _read(connection, table).bookkeeping[candidates_name(table)[1]]
     if companion is not None and is_same_companion(table, live, companion):
         return []
     collations = {column.name: column.collation for column in live.columns.values() if column.collation}
@@ -223,11 +218,12 @@ def _compose_additions(
     schema: Schema,
     table: Table,
     added: tuple[Column, ...],
-    structure: Structure,
+    live: LiveTable,
 ) -> list[sql.Composed]:
-    live = structure.tables[table.name]
+    around = read_surroundings(connection, table)
+    check_parents(table, added, around)
     empty = not _has_rows(connection, live)
-    collations = build_collations(schema, table, structure.tables)
+    collations = build_collations(schema, table, around.collations)
     statements: list[sql.Composed] = []
     for column in added:
         unfilled = not empty and column.default is None and not column.generated
@@ -236,34 +232,15 @@ def _compose_additions(
             truncate = sql.SQL("TRUNCATE {} CASCADE").format(sql.Identifier(live.schema, live.name))
             raise SchemaMismatchError(table.name, [f"{line}; run {truncate.as_string(None)} to fill the table anew"])
         statements += compose_add_column(
-            structure.schema,
+            live.schema,
             table,
             column,
             nullable=unfilled or is_nullable(table, column),
             collation=collations.get(column.name, ()),
         )
-    taken = _fetch_relation_names(connection)
     return statements + compose_keys(
-        structure.schema, schema, table, taken=taken, only_with={column.name for column in added}
+        live.schema, schema, table, taken=around.relations, only_with={column.name for column in added}
     )
-
-
-def _check_parents(table: Table, columns: Iterable[Column], structure: Structure) -> None:
-    """Raise what PostgreSQL would say less clearly: a parent that cannot be referenced."""
-    for column in columns:
-        key = column.foreign_key
-        if key is None or key.table == table.name:
-            continue
-        parent = structure.tables[key.table]
-        uniques = [*parent.uniques, *([parent.primary_key] if parent.primary_key else [])]
-        if not any(index.plain and not index.deferrable and index.columns == (key.column,) for index in uniques):
-            raise SchemaMismatchError(
-                parent.name,
-                [
-                    f"column {key.column}, which {table.name}.{column.name} references, is missing or not "
-                    f"unique; materialise {parent.name} first, which adds a missing column"
-                ],
-            )
 
 
 def _lock_missing(connection: psycopg.Connection[Any], schema: Schema, table: Table) -> list[str]:
@@ -275,18 +252,8 @@ def _lock_missing(connection: psycopg.Connection[Any], schema: Schema, table: Ta
     return [name for name, _ in fetch_all(connection, _LOCK_MISSING, [names])]
 
 
-def _read(
-    connection: psycopg.Connection[Any], schema: Schema, table: Table, missing: Collection[Table] = ()
-) -> Structure:
-    """Read a table, what was missing of it and its ancestors, and what all those point at."""
-    pointing = {each.name: each for each in (*missing, table)}.values()
-    parents = {
-        column.foreign_key.table: None for each in pointing for column in each.columns if column.foreign_key is not None
-    }
-    # Of the others the run holds no lock.
-    others = [name for name in (*(each.name for each in missing), *parents) if name != table.name]
-    companions = [candidates_name(table)[1]] if table.shape == "one_per_key" else []
-    return read_structure(connection, [*others, table.name], companions, parents=others)
+def _read(connection: psycopg.Connection[Any], table: Table) -> Structure:
+    return read_structure(connection, [table.name], [candidates_name(table)[1]] if table.shape == "one_per_key" else [])
 
 
 def _has_rows(connection: psycopg.Connection[Any], live: LiveTable) -> bool:
@@ -294,15 +261,3 @@ def _has_rows(connection: psycopg.Connection[Any], live: LiveTable) -> bool:
     with connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(query).fetchone()
     return bool(row and row[0])
-
-
-def _fetch_relation_names(connection: psycopg.Connection[Any]) -> frozenset[str]:
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        rows = cursor.execute(
-            """\
-SELECT c.relname
-FROM pg_catalog.pg_class AS c
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE n.nspname = current_schema()"""
-        ).fetchall()
-    return frozenset(row[0] for row in rows)

@@ -5,7 +5,14 @@ Here: one pure function. Not here: how it would be created (`load.table_ddl`), o
 
 from collections.abc import Mapping
 
-from smartdiet_assets.load.constraints import build_collations, build_indexes, build_uniques, is_deferrable, is_nullable
+from smartdiet_assets.load.constraints import (
+    Collation,
+    build_collations,
+    build_indexes,
+    build_uniques,
+    is_deferrable,
+    is_nullable,
+)
 from smartdiet_assets.load.defaults import compose_default
 from smartdiet_assets.load.structure import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
 from smartdiet_assets.schema.model import Column, Schema, Table
@@ -18,7 +25,7 @@ def build_expected_table(
 
     Constraints and indexes have no names: whatever theirs are, they are recognised by what they do.
     """
-    collations = build_collations(schema, table, live or {})
+    collations = build_collations(schema, table, _collect_collations(table, live or {}))
     return LiveTable(
         schema=schema_name,
         name=table.name,
@@ -48,6 +55,16 @@ def build_expected_table(
         ),
         indexes=tuple(_build_index(columns) for columns in build_indexes(table)),
     )
+
+
+def _collect_collations(table: Table, live: Mapping[str, LiveTable]) -> dict[tuple[str, str], Collation]:
+    """Collect the collations of the live columns that a table's foreign keys reference."""
+    keys = [column.foreign_key for column in table.columns if column.foreign_key is not None]
+    return {
+        (key.table, key.column): live[key.table].columns[key.column].collation
+        for key in keys
+        if key.table in live and key.column in live[key.table].columns
+    }
 
 
 def _build_column(table: Table, column: Column, collation: tuple[str, ...]) -> LiveColumn:

@@ -169,7 +169,7 @@ LEFT JOIN (
         'nulls_distinct', NOT coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
         'valid', i.indisvalid,
         'plain', am.amname = 'btree' AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL,
-        'definition', CASE WHEN c.relname = ANY (%(parents)s::text[]) THEN '' ELSE pg_get_indexdef(i.indexrelid) END
+        'definition', pg_get_indexdef(i.indexrelid)
       ) ORDER BY ic.relname)
       FROM pg_catalog.pg_index AS i
       JOIN pg_catalog.pg_class AS ic ON ic.oid = i.indexrelid
@@ -210,14 +210,12 @@ def read_structure(
     connection: psycopg.Connection[Any],
     tables: Collection[str] | None = None,
     bookkeeping: Collection[str] = (),
-    *,
-    parents: Collection[str] = (),
 ) -> Structure:
     """Read tables of the connection's schema (all when `tables` is None) and named ones of schema
     `smartdiet`.
 
-    Names without a live relation are missing from the answer. The indexes of `parents` come without their definition:
-    writing one out fails where a run of the parent has just dropped the index, to build it again after its rows.
+    Names without a live relation are missing from the answer. Writing out an index fails where a run of its table has
+    just dropped it, to build it again after its rows: read the run's own table, or what nobody loads.
 
     Raises:
         ConfigurationError: the search path names no schema that exists.
@@ -225,19 +223,27 @@ def read_structure(
     parameters = {
         "tables": None if tables is None else list(tables),
         "bookkeeping": list(bookkeeping),
-        "parents": list(parents),
     }
     with connection.cursor(row_factory=tuple_row) as cursor:
         rows = cursor.execute(_QUERY, parameters).fetchall()
-    schema = rows[0][0]
-    if schema is None:
-        raise ConfigurationError("the PostgreSQL search_path names no schema that exists; create one or set it")
+    schema = check_search_path(rows[0][0])
     found = [_build_table(*row[1:]) for row in rows if row[2] is not None]
     return Structure(
         schema=schema,
         tables={table.name: table for table in found if table.schema == schema},
         bookkeeping={table.name: table for table in found if table.schema == BOOKKEEPING_SCHEMA},
     )
+
+
+def check_search_path(current_schema: str | None) -> str:
+    """Return the connection's schema.
+
+    Raises:
+        ConfigurationError: the search path names no schema that exists.
+    """
+    if current_schema is None:
+        raise ConfigurationError("the PostgreSQL search_path names no schema that exists; create one or set it")
+    return current_schema
 
 
 def read_live_table(connection: psycopg.Connection[Any], name: str) -> LiveTable | None:
