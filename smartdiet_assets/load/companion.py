@@ -24,10 +24,9 @@ def compose_drop_candidates(table: Table) -> list[sql.Composed]:
 def compose_create_candidates(table: Table, collations: Mapping[str, Collation]) -> list[sql.Composed]:
     """Compose the companion of a `one_per_key` table: the documents that share a key with a row shown.
 
-    The same stored columns, without foreign keys and defaults; one row per document, found by key.
+    The same stored columns, without foreign keys and defaults; see `compose_candidates_keys`.
     """
-    schema_name, name = candidates_name(table)
-    target = sql.Identifier(schema_name, name)
+    target = sql.Identifier(*candidates_name(table))
     columns = [
         compose_column(
             column,
@@ -38,17 +37,23 @@ def compose_create_candidates(table: Table, collations: Mapping[str, Collation])
         for column in table.stored_columns
     ]
     return [
-        sql.SQL("CREATE TABLE {} (\n  {},\n  CONSTRAINT {} PRIMARY KEY ({})\n)").format(
-            target,
-            sql.SQL(",\n  ").join(columns),
-            sql.Identifier(build_name([name], "pkey")),
-            sql.Identifier(table.document_column),
+        sql.SQL("CREATE TABLE {} (\n  {}\n)").format(target, sql.SQL(",\n  ").join(columns)),
+        sql.SQL("COMMENT ON TABLE {} IS {}").format(
+            target, sql.Literal(f"Documents of {table.name} that wait behind another one of their key")
+        ),
+    ]
+
+
+def compose_candidates_keys(table: Table) -> list[sql.Composed]:
+    """Compose the keys of the companion: one row per document, found by key."""
+    schema_name, name = candidates_name(table)
+    target = sql.Identifier(schema_name, name)
+    return [
+        sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY ({})").format(
+            target, sql.Identifier(build_name([name], "pkey")), sql.Identifier(table.document_column)
         ),
         sql.SQL("CREATE INDEX {} ON {} ({})").format(
             sql.Identifier(build_name([name, *table.key], "idx")), target, compose_names(table.key)
-        ),
-        sql.SQL("COMMENT ON TABLE {} IS {}").format(
-            target, sql.Literal(f"Documents of {table.name} that wait behind another one of their key")
         ),
     ]
 

@@ -16,6 +16,7 @@ from smartdiet_assets.load.bookkeeping_ddl import apply_bookkeeping
 from smartdiet_assets.load.cascade import lock_reach
 from smartdiet_assets.load.companion import (
     compose_add_mark,
+    compose_candidates_keys,
     compose_create_candidates,
     compose_drop_candidates,
     is_same_companion,
@@ -60,7 +61,7 @@ class TableChanges:
         reimport: why all documents have to be read again, None when they need not.
         not_null_pending: columns may get their NOT NULL at the end of a run that reads everything.
         keys: with `keys_later`, the statements that build the keys, indexes and foreign keys of a created
-            table.
+            table and its companion.
     """
 
     created: bool
@@ -145,11 +146,12 @@ def _create(
         compose_create_table(around.schema, table, collations),
         *compose_comments(around.schema, table),
     ]
-    if not keys_later:
-        statements += keys
     if table.shape == "one_per_key":
         statements += compose_drop_candidates(table)
         statements += compose_create_candidates(table, collations)
+        keys = [*compose_candidates_keys(table), *keys]
+    if not keys_later:
+        statements += keys
     execute_all(connection, statements)
     return tuple(keys) if keys_later else ()
 
@@ -209,7 +211,14 @@ def _settle_candidates(
     if companion is not None and is_same_companion(table, live, companion):
         return []
     collations = {column.name: column.collation for column in live.columns.values() if column.collation}
-    execute_all(connection, [*compose_drop_candidates(table), *compose_create_candidates(table, collations)])
+    execute_all(
+        connection,
+        [
+            *compose_drop_candidates(table),
+            *compose_create_candidates(table, collations),
+            *compose_candidates_keys(table),
+        ],
+    )
     return ["the documents behind its rows have to be collected"] if _has_rows(connection, live) else []
 
 

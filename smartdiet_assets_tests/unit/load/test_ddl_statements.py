@@ -3,7 +3,7 @@
 import pytest
 
 from smartdiet_assets.load.bookkeeping_ddl import compose_bookkeeping
-from smartdiet_assets.load.companion import compose_create_candidates
+from smartdiet_assets.load.companion import compose_candidates_keys, compose_create_candidates
 from smartdiet_assets.load.constraints import build_collations
 from smartdiet_assets.load.naming import MAX_BYTES, build_name, candidates_name
 from smartdiet_assets.load.table_ddl import (
@@ -131,17 +131,21 @@ def test_descriptions_become_comments() -> None:
 def test_the_companion_has_the_stored_columns_and_is_found_by_document_and_by_key() -> None:
     table = SCHEMA.tables["diary"]
     statements = [
-        statement.as_string(None) for statement in compose_create_candidates(table, build_collations(SCHEMA, table, {}))
+        statement.as_string(None)
+        for statement in [
+            *compose_create_candidates(table, build_collations(SCHEMA, table, {}))[:1],
+            *compose_candidates_keys(table),
+        ]
     ]
-    assert statements[:2] == [
+    assert statements == [
         'CREATE TABLE "smartdiet"."diary_candidates" (\n'
         '  "user_id" character varying COLLATE "C",\n'
         '  "day" date,\n'
         '  "created_at" timestamp without time zone,\n'
         '  "updated_at" timestamp without time zone,\n'
-        '  "document_id" character varying COLLATE "C" NOT NULL,\n'
-        '  CONSTRAINT "diary_candidates_pkey" PRIMARY KEY ("document_id")\n'
+        '  "document_id" character varying COLLATE "C" NOT NULL\n'
         ")",
+        'ALTER TABLE "smartdiet"."diary_candidates" ADD CONSTRAINT "diary_candidates_pkey" PRIMARY KEY ("document_id")',
         'CREATE INDEX "diary_candidates_user_id_day_idx" ON "smartdiet"."diary_candidates" ("user_id", "day")',
     ]
 
