@@ -281,7 +281,7 @@ class TableLoad:
             raise RowsLostError(self._table.name, documents_read, self.writer.documents_read)
         if full is None:
             full = self._retry == "not asked"
-        settlement = Settlement(self._connection, self._table, self.writer.rows)
+        settlement = Settlement(self._connection, self._table, self.writer.rows, order=self.writer.order)
         settlement.has_rejects = self.writer.rejects_written > 0
         filling = self._choose_filling()
         if source_keys is not None or (full and self._changes_for_all()):

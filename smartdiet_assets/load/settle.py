@@ -17,6 +17,7 @@ from smartdiet_assets.load.fragments import (
     name,
     names,
 )
+from smartdiet_assets.load.read_order import ReadOrder
 from smartdiet_assets.load.staging import CREATE_ORPHANS, CREATE_REJECTS, tracks_documents
 from smartdiet_assets.schema.model import Table
 
@@ -30,6 +31,7 @@ class Settlement:
         superseded: rows of an earlier read of a document that was read again.
         rejected: rows without parent, or with a unique value of another row.
         missing_parents_null: references set to NULL because their parent is not there.
+        order: of the ids of the documents that were read; None where it is not known.
         has_rejects, has_orphans: whether their temporary tables are there; few runs need them.
     """
 
@@ -39,6 +41,7 @@ class Settlement:
     superseded: int = 0
     rejected: int = 0
     missing_parents_null: int = 0
+    order: ReadOrder | None = None
     has_rejects: bool = False
     has_orphans: bool = False
 
@@ -63,18 +66,41 @@ class Settlement:
             self.has_orphans = True
 
 
-def settle_reads(settlement: Settlement, *, compared: bool) -> None:
+def is_read_once(settlement: Settlement) -> bool:
+    """Tell whether no document was read twice, as the order of their ids shows: nothing is searched for that.
+
+    A collation can make ids equal that are spelled differently.
+    """
+    if settlement.order is None or not settlement.order.proves:
+        return False
+    told_apart = fetch_value(
+        settlement.connection,
+        sql.SQL("""\
+SELECT coalesce(c.collisdeterministic, true)
+FROM pg_catalog.pg_attribute AS a
+LEFT JOIN pg_catalog.pg_collation AS c ON c.oid = a.attcollation
+WHERE a.attrelid = {}::regclass
+  AND a.attname = {}""").format(
+            sql.Literal(settlement.rows.as_string()), sql.Literal(settlement.table.document_column)
+        ),
+    )
+    return bool(told_apart)
+
+
+def settle_reads(settlement: Settlement, *, compared: bool, read_once: bool) -> None:
     """Keep the last read of each document: of its rows, its rejects, and its place among the documents.
 
     A document whose last read was rejected has no part in the run but its reject: the rows it had stay.
 
     Args:
         compared: whether the documents will be looked for in the table, for which the planner has to know their number.
+        read_once: whether it is known that none was read twice.
     """
     if settlement.tracked:
         if compared:
             execute(settlement.connection, sql.SQL("ANALYZE {}").format(DOCUMENTS))
-        _drop_earlier_reads(settlement)
+        if not read_once:
+            _drop_earlier_reads(settlement)
     if settlement.has_rejects:
         _drop_earlier_rejects(settlement)
 

@@ -11,7 +11,14 @@ from smartdiet_assets.load.execution import execute, fetch_value
 from smartdiet_assets.load.fragments import STAGING, WINNERS, names, secondary_uniques
 from smartdiet_assets.load.parents import settle_parents
 from smartdiet_assets.load.result import RowsLostError
-from smartdiet_assets.load.settle import Settlement, drop_duplicates, identity_of, settle_duplicates, settle_reads
+from smartdiet_assets.load.settle import (
+    Settlement,
+    drop_duplicates,
+    identity_of,
+    is_read_once,
+    settle_duplicates,
+    settle_reads,
+)
 from smartdiet_assets.load.winners import add_pool, collect_keys, compose_key_scope, rank
 from smartdiet_assets.schema.model import Table
 
@@ -29,11 +36,15 @@ def settle_rows(settlement: Settlement, *, written: int, filling: bool, deletes:
     """
     table, connection = settlement.table, settlement.connection
     several = table.shape == "one_per_key"
-    settle_reads(settlement, compared=not filling)
-    if settlement.rows is STAGING:
+    staged, clashing = settlement.rows is STAGING, bool(secondary_uniques(table))
+    # Otherwise the keys of the table, when they are built, show what was read twice.
+    read_once = (settlement.tracked or clashing) and is_read_once(settlement)
+    settle_reads(settlement, compared=not filling, read_once=read_once)
+    if staged and not (filling and read_once):
         settle_duplicates(settlement)
+    if staged and not filling:
         execute(connection, sql.SQL("ANALYZE {} ({})").format(STAGING, names(_planned_by(table))))
-    elif secondary_uniques(table):
+    if clashing and not staged and not read_once:
         # A document that was read twice must not clash with itself.
         drop_duplicates(settlement)
     if several and not filling:

@@ -10,6 +10,7 @@ command that wrote it. Rejects and documents of a batch are therefore written be
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from operator import itemgetter
 from types import TracebackType
 from typing import Protocol
 
@@ -17,7 +18,18 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.execution import Connection, execute, execute_all
-from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, STAGING, name, names, stored, target_of
+from smartdiet_assets.load.fragments import (
+    DOCUMENTS,
+    ORPHANS,
+    REJECTS,
+    STAGING,
+    name,
+    names,
+    secondary_uniques,
+    stored,
+    target_of,
+)
+from smartdiet_assets.load.read_order import ReadOrder
 from smartdiet_assets.schema.document_id import decode_document_id
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.reasons import Reject
@@ -106,6 +118,7 @@ class StagingWriter:
         rows: the relation that receives the rows; the target itself, the bulk way.
         rows_written, documents_read, documents_rejected: totals so far; a document rejected as a whole by the
             transformation counts as rejected.
+        order: of the ids of the understood documents.
     """
 
     def __init__(self, connection: Connection, table: Table) -> None:
@@ -121,6 +134,8 @@ class StagingWriter:
         self._types = [copy_type(column) for column in table.stored_columns]
         place = stored(table).index(table.document_column)
         self._document_types = [self._types[place], "int4"]
+        self.order = ReadOrder(table)
+        self._id_of_row = itemgetter(place)
 
     def __enter__(self) -> "StagingWriter":
         return self
@@ -183,6 +198,10 @@ class StagingWriter:
             )
             self.flush()
             self.rejects_written += len(batch.rejects)
+        if tracks_documents(self._table):
+            self.order.note(batch.documents)
+        elif secondary_uniques(self._table):
+            self.order.note(list(map(self._id_of_row, batch.rows)))
         if tracks_documents(self._table) and batch.documents:
             number = self._batches
             self._copy(

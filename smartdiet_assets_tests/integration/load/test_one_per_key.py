@@ -6,6 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from smartdiet_assets.load.fragments import target_of
+from smartdiet_assets.load.read_order import ReadOrder
+from smartdiet_assets.load.settle import Settlement, is_read_once
 from smartdiet_assets_tests.integration.load.loads import (
     EARLY,
     Batch,
@@ -182,3 +185,19 @@ def test_a_waiting_document_whose_parent_went_is_rejected_when_its_turn_comes(di
 def test_of_a_document_read_twice_the_last_read_counts(diary: Connection) -> None:
     load(diary, club(), "diary", described(entry(1, 1, "a", age=5)), described(entry(1, 2, "b")), Batch())
     assert (shown(diary), waiting(diary)) == ({(1, 2): "b"}, [])
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_order_of_ids_proves_nothing_where_the_collation_takes_some_for_one(
+    diary: Connection, deterministic: bool
+) -> None:
+    run(diary)
+    # The server of these tests has no collation of that kind, but it can be told that one is.
+    diary.execute('CREATE COLLATION caseless FROM "C"')
+    diary.execute("UPDATE pg_collation SET collisdeterministic = %s WHERE collname = 'caseless'", [deterministic])
+    diary.execute("ALTER TABLE diary ALTER COLUMN document_id TYPE varchar COLLATE caseless")
+    table = club().tables["diary"]
+    order = ReadOrder(table)
+    order.note(["A", "a"])
+
+    assert is_read_once(Settlement(diary, table, target_of(table), order=order)) == deterministic
