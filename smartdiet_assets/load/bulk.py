@@ -69,9 +69,9 @@ def try_build_keys(connection: Connection, statements: Sequence[sql.Composed]) -
     Duplicates are so rare that looking for them first is not worth its time: the unique index finds them.
     """
     try:
-        with connection.transaction():
-            execute_all(connection, statements)
+        execute_all(connection, [sql.SQL("SAVEPOINT keys"), *statements, sql.SQL("RELEASE SAVEPOINT keys")])
     except errors.UniqueViolation:
+        execute(connection, sql.SQL("ROLLBACK TO SAVEPOINT keys"))
         return False
     return True
 

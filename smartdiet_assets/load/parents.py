@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from smartdiet_assets.load.execution import execute, fetch_value
+from smartdiet_assets.load.execution import execute, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, STAGING, encode, name
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.staging import tracks_documents
@@ -68,8 +68,21 @@ WHERE d.document::text = o.document
 
 
 def _find_orphans(settlement: Settlement, columns: list[Column]) -> int:
+    """Note the rows whose parent is not there; return how many references that are."""
+    connection, table, rows = settlement.connection, settlement.table, settlement.rows
+    # Most runs have none, and then counting spares the temporary table, which costs more than searching a few rows.
+    [counts] = fetch_all(connection, compose_count_orphans(table, rows, columns))
+    orphaned = [column for column, count in zip(columns, counts, strict=True) if count]
+    if not orphaned:
+        return 0
     settlement.open_orphans()
-    return execute(settlement.connection, compose_find_orphans(settlement.table, settlement.rows, columns))
+    return execute(connection, compose_find_orphans(table, rows, orphaned))
+
+
+def compose_count_orphans(table: Table, rows: sql.Composable, columns: Sequence[Column]) -> sql.Composed:
+    """Compose how many rows have no parent in each of the foreign keys: one row, a number for each column."""
+    counts = (sql.SQL("(SELECT count(*) {})").format(_compose_orphans(table, rows, column)) for column in columns)
+    return sql.SQL("SELECT\n{}").format(sql.SQL(",\n").join(counts))
 
 
 def compose_find_orphans(table: Table, rows: sql.Composable, columns: Sequence[Column]) -> sql.Composed:
@@ -85,30 +98,38 @@ INSERT INTO {orphans}
 def _compose_search(table: Table, rows: sql.Composable, column: Column) -> sql.Composed:
     key = column.foreign_key
     assert key is not None
+    return sql.SQL("""\
+SELECT {document_id}, r.{document}::text, {column_name}, {parent_table}, {parent_column}, r.{column}::text, {nulled},
+  r.ctid
+{orphans}""").format(
+        document_id=encode(name(table.document_column, "r")),
+        document=name(table.document_column),
+        column=name(column.name),
+        column_name=sql.Literal(column.name),
+        parent_table=sql.Literal(key.table),
+        parent_column=sql.Literal(key.column),
+        nulled=sql.Literal(key.on_missing_parent == "null"),
+        orphans=_compose_orphans(table, rows, column),
+    )
+
+
+def _compose_orphans(table: Table, rows: sql.Composable, column: Column) -> sql.Composed:
+    """Compose FROM and WHERE of the rows `r` whose parent is not there."""
+    key = column.foreign_key
+    assert key is not None
     missing = "NOT EXISTS (SELECT FROM {parent} AS p WHERE p.{parent_column} = r.{column}"
     if key.table == table.name:
         if tracks_documents(table):
             # The rows of documents that were read are replaced by the run's own.
             missing += " AND NOT EXISTS (SELECT FROM {documents} AS d WHERE d.document = p.{document})"
         missing += ")\n  AND NOT EXISTS (SELECT FROM {rows} AS s WHERE s.{parent_column} = r.{column}"
-    statement = """\
-SELECT {document_id}, r.{document}::text, {column_name}, {parent_table}, {parent_column_name}, r.{column}::text,
-  {nulled}, r.ctid
-FROM {rows} AS r
-WHERE r.{column} IS NOT NULL
-  AND """
-    return sql.SQL(statement + missing + ")").format(
+    return sql.SQL("FROM {rows} AS r\nWHERE r.{column} IS NOT NULL\n  AND " + missing + ")").format(
         rows=rows,
         documents=DOCUMENTS,
-        document_id=encode(name(table.document_column, "r")),
         document=name(table.document_column),
         column=name(column.name),
-        column_name=sql.Literal(column.name),
         parent=sql.Identifier(key.table),
-        parent_table=sql.Literal(key.table),
         parent_column=name(key.column),
-        parent_column_name=sql.Literal(key.column),
-        nulled=sql.Literal(key.on_missing_parent == "null"),
     )
 
 

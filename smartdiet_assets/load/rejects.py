@@ -64,7 +64,13 @@ SELECT
 
 
 def store_rejects(
-    settlement: Settlement, schema: Schema, run_id: str, *, everything_read: bool, retries_read: bool
+    settlement: Settlement,
+    schema: Schema,
+    run_id: str,
+    *,
+    everything_read: bool,
+    retries_read: bool,
+    recorded: bool = True,
 ) -> int:
     """Bring the records up to date with the run; return how many documents it rejected.
 
@@ -73,9 +79,11 @@ def store_rejects(
     Args:
         everything_read: whether the run read all documents.
         retries_read: whether it read all those it chose to read again (`mirror_retries`).
+        recorded: whether there can be records of earlier runs.
     """
     connection, table = settlement.connection, settlement.table
-    _clear_read(settlement, everything_read=everything_read, retries_read=retries_read)
+    if recorded:
+        _clear_read(settlement, everything_read=everything_read, retries_read=retries_read)
     rejected = 0
     if settlement.has_rejects:
         rejected = execute(connection, _REJECT, {"table": table.name, "run": run_id})

@@ -330,7 +330,9 @@ class TableLoad:
             replaced=merge.replaced,
             change_ratio=merge.counts.change_ratio,
             rejected=rejected,
-            rejected_total=rejects.count_rejected(self._connection, self._table),
+            rejected_total=rejects.count_rejected(self._connection, self._table)
+            if self._recorded or settlement.has_rejects
+            else 0,
             rejected_rows=settlement.rejected,
             superseded=settlement.superseded,
             missing_parents_null=settlement.missing_parents_null,
@@ -391,7 +393,12 @@ class TableLoad:
         table, connection, counts = self._table, self._connection, merge.counts
         before = rejects.count_rejected(connection, table) if table.max_rejects else 0
         rejected = rejects.store_rejects(
-            settlement, self._schema, self._run_id, everything_read=full, retries_read=self._retries_read
+            settlement,
+            self._schema,
+            self._run_id,
+            everything_read=full,
+            retries_read=self._retries_read,
+            recorded=self._recorded,
         )
         if rejected and table.max_rejects:
             rows = staged if self._empty else count_rows(connection, table) + counts.inserted - counts.deleted
@@ -416,6 +423,11 @@ class TableLoad:
         )
 
     # --- small things
+
+    @property
+    def _recorded(self) -> bool:
+        """Whether there can be rejects or waits of earlier runs: of a table somebody dropped there can."""
+        return not self._created or self._standing.has_rejects or self._standing.awaits
 
     def _is_empty(self) -> bool:
         relations = [target_of(self._table)]
