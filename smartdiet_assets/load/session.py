@@ -27,11 +27,11 @@ from smartdiet_assets.load.reject_limit import check_max_rejects
 from smartdiet_assets.load.removal import Removal, remove_absent, remove_documents, remove_unowned
 from smartdiet_assets.load.repetition import is_repetition, store_repetition
 from smartdiet_assets.load.result import LoadResult, RowsLostError
-from smartdiet_assets.load.retries import RETRY_LIMIT, note_arrivals, note_asked, stream_retry_ids
+from smartdiet_assets.load.retries import RETRY_LIMIT, is_concerned, note_arrivals, note_asked, stream_retry_ids
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import Batch, StagingWriter
-from smartdiet_assets.load.standing import Standing, fetch_standing, store_structure_digest
+from smartdiet_assets.load.standing import Standing, fetch_standing
 from smartdiet_assets.load.strategies import DeltaCounts, get_strategy
 from smartdiet_assets.load.sync_state import SyncState, read_newest_date, write_state
 from smartdiet_assets.load.transaction_settings import apply_settings
@@ -346,9 +346,15 @@ class TableLoad:
             seconds=self._seconds,
         )
         with self._timed("state"):
-            write_state(self._connection, self._table, state, result, run_id=self._run_id, window_digest=window_digest)
-            if full or self._keys or not self._standing.same_structure:
-                store_structure_digest(self._connection, self._table)
+            write_state(
+                self._connection,
+                self._table,
+                state,
+                result,
+                run_id=self._run_id,
+                window_digest=window_digest,
+                compared=full or bool(self._keys) or not self._standing.same_structure,
+            )
         self.finished = True
         self._on_stage("stored")
         return result
@@ -407,6 +413,8 @@ class TableLoad:
 
     def _note_parents(self, settlement: Settlement, full: bool) -> None:
         """Tell the tables that wait for rows of this one what the run brought, and what it asked for in vain."""
+        if not is_concerned(self._connection, self._table):
+            return
         shown = WINNERS if self._table.shape == "one_per_key" else settlement.rows
         note_arrivals(self._connection, self._schema, self._table, shown)
         if full or self._retries_read:

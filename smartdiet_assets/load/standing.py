@@ -18,8 +18,8 @@ from smartdiet_assets.load.execution import Connection
 from smartdiet_assets.load.naming import candidates_name
 from smartdiet_assets.schema.model import Table
 
-# Its text is the same for all tables, so that a connection prepares it once.
-_DIGEST = """\
+#: An expression with the parameters of `build_parameters`, which are the same for all tables.
+STRUCTURE_DIGEST = """\
 (
   SELECT md5(concat_ws(
     ' ', %(declaration)s::text, current_schema(), relations.oids::text,
@@ -66,14 +66,12 @@ _DIGEST = """\
 _FETCH = f"""\
 SELECT
   s.table_name IS NOT NULL, s.watermark, s.reimport, s.change_position,
-  s.structure_digest IS NOT DISTINCT FROM {_DIGEST}, s.code_version, s.window_digest, s.last_result,
+  s.structure_digest IS NOT DISTINCT FROM {STRUCTURE_DIGEST}, s.code_version, s.window_digest, s.last_result,
   EXISTS (SELECT FROM smartdiet.rejected_rows WHERE table_name = %(table)s),
   EXISTS (SELECT FROM smartdiet.awaited_parents WHERE table_name = %(table)s),
   EXISTS (SELECT FROM smartdiet.awaited_parents WHERE parent_table = %(table)s)
 FROM (VALUES (true)) AS always (row)
 LEFT JOIN smartdiet.sync_state AS s ON s.table_name = %(table)s"""
-
-_STORE = f"UPDATE smartdiet.sync_state SET structure_digest = {_DIGEST} WHERE table_name = %(table)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +103,13 @@ class Standing:
 def fetch_standing(connection: Connection, table: Table) -> Standing:
     """Fetch how a table stands; the mirror's own tables must be there."""
     with connection.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(_FETCH, _parameters(table), prepare=True).fetchone()
+        row = cursor.execute(_FETCH, build_parameters(table), prepare=True).fetchone()
     assert row is not None
     return Standing(*row)
 
 
-def store_structure_digest(connection: Connection, table: Table) -> None:
-    """Remember that the live structure is as declared; the table's state must be stored already."""
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        cursor.execute(_STORE, _parameters(table), prepare=True)
-
-
-def _parameters(table: Table) -> dict[str, str]:
+def build_parameters(table: Table) -> dict[str, str]:
+    """Build what the digest is told of a table; its name is `table`."""
     schema, companion = candidates_name(table)
     return {
         "table": table.name,

@@ -4,7 +4,7 @@ Here: writing `smartdiet.sync_state`, and what stands in for it where it is not 
 (`load.standing`), or which window follows from it (`extract.window`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,25 +14,32 @@ from smartdiet_assets.load.execution import Connection, execute, fetch_value
 from smartdiet_assets.load.fragments import stored, target_of
 from smartdiet_assets.load.repetition import summarise
 from smartdiet_assets.load.result import LoadResult
+from smartdiet_assets.load.standing import STRUCTURE_DIGEST, build_parameters
 from smartdiet_assets.schema.model import Table
 
-_WRITE = sql.SQL("""\
-INSERT INTO smartdiet.sync_state AS s
-  (
-    table_name, watermark, run_id, updated_at, code_version, documents_read, reimport, change_position, window_digest,
-    last_result
-  )
-VALUES (%s, %s, %s, now(), %s, %s, %s, %s, %s, %s)
+
+def _compose_write(values: Mapping[str, str]) -> sql.SQL:
+    return sql.SQL(f"""\
+INSERT INTO smartdiet.sync_state ({", ".join(values)})
+VALUES ({", ".join(values.values())})
 ON CONFLICT (table_name) DO UPDATE SET
-  watermark = excluded.watermark,
-  run_id = excluded.run_id,
-  updated_at = excluded.updated_at,
-  code_version = excluded.code_version,
-  documents_read = excluded.documents_read,
-  reimport = excluded.reimport,
-  change_position = excluded.change_position,
-  window_digest = excluded.window_digest,
-  last_result = excluded.last_result""")
+  {", ".join(f"{column} = excluded.{column}" for column in values if column != "table_name")}""")
+
+
+_VALUES = {
+    "table_name": "%(table_name)s",
+    "watermark": "%(watermark)s",
+    "run_id": "%(run_id)s",
+    "updated_at": "now()",
+    "code_version": "%(code_version)s",
+    "documents_read": "%(documents_read)s",
+    "reimport": "%(reimport)s",
+    "change_position": "%(change_position)s",
+    "window_digest": "%(window_digest)s",
+    "last_result": "%(last_result)s",
+}
+_WRITE = _compose_write(_VALUES)
+_WRITE_COMPARED = _compose_write({**_VALUES, "structure_digest": STRUCTURE_DIGEST})
 
 _RESET = sql.SQL("""\
 UPDATE smartdiet.sync_state
@@ -76,23 +83,29 @@ def write_state(
     *,
     run_id: str,
     window_digest: str | None,
+    compared: bool,
 ) -> None:
-    """Store a table's state at the end of a run, with what is needed to know a run that reads the same."""
-    execute(
-        connection,
-        _WRITE,
-        [
-            table.name,
-            state.watermark,
-            run_id,
-            table.code_version,
-            result.documents_read,
-            state.reimport,
-            state.change_position,
-            window_digest,
-            summarise(result),
-        ],
-    )
+    """Store a table's state at the end of a run, with what is needed to know a run that reads the same.
+
+    Args:
+        compared: whether the run compared the table with its declaration, created it or may have changed it: it is as
+            declared now, which is stored to spare the next run the comparison.
+    """
+    values = {
+        "table_name": table.name,
+        "watermark": state.watermark,
+        "run_id": run_id,
+        "code_version": table.code_version,
+        "documents_read": result.documents_read,
+        "reimport": state.reimport,
+        "change_position": state.change_position,
+        "window_digest": window_digest,
+        "last_result": summarise(result),
+    }
+    if compared:
+        execute(connection, _WRITE_COMPARED, {**build_parameters(table), **values})
+    else:
+        execute(connection, _WRITE, values)
 
 
 def reset_states(connection: Connection, table_names: Iterable[str]) -> None:
