@@ -1,7 +1,7 @@
 """What the oracle knows of values: how each BSON value reads in each column type, one plain function a type.
 
 Here: the conversion table of the documentation, written down a second time.
-Not here: anything of `transform`; where a value comes from (`oracle`).
+Not here: anything of `transform`; where a value comes from (`rows`).
 """
 
 import base64
