@@ -18,13 +18,8 @@ from smartdiet_assets.assets.failures import describe_error, translate_error
 from smartdiet_assets.assets.mirror import progress_log
 from smartdiet_assets.assets.sources import MatomoSource, MongoSource, Source
 from smartdiet_assets.errors import TransientError
-from smartdiet_assets.load.reconciliation import (
-    Reconciliation,
-    SourceIds,
-    reconcile_rows,
-    store_source_ids,
-    table_exists,
-)
+from smartdiet_assets.load.reconciliation import Reconciliation, reconcile_rows, table_exists
+from smartdiet_assets.load.source_ids import SourceIds, store_source_ids
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.schema.model import Schema, Table

@@ -1,7 +1,7 @@
 """Temporary tables of document ids, with the type and collation of a table's document column.
 
 Here: creating one and copying ids into it. Not here: what the ids are compared with (`load.removal`,
-`load.reconciliation`).
+`load.source_ids`).
 """
 
 from collections.abc import Iterable

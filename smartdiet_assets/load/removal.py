@@ -2,7 +2,7 @@
 
 Here: applying `Table.on_delete` to the rows of given documents, deleting the rows whose key is not among the source's,
 and those that no document owns; always the children first. Not here: finding out which documents are gone
-(`load.reconciliation`), or where the keys come from (`extract`).
+(`load.source_ids`), or where the keys come from (`extract`).
 """
 
 from collections.abc import Iterable, Sequence
