@@ -1,7 +1,7 @@
 """Whether a collection has changed enough for a run, and whether it may be asked for now. Pure.
 
 Here: thresholds, delays, first loads, and what follows from the run asked for before. Not here: counting
-(`extract.change_volume`), the instance and the databases (`assets.sensors`).
+(`extract.change_volume`), the instance and the databases (`assets.change_tick`).
 """
 
 import json
