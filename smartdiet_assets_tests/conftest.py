@@ -227,17 +227,25 @@ def sshd(ssh_keys: SshKeys, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No variable of ours, and a current folder whose parents have no `.env`; all restored afterwards."""
+    for name in VARIABLES:
+        # What was never set here, and what the tested code sets, would outlive the test.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def configured_servers(
+    own_environment: Path,
     mongo_server: EmbeddedMongo,
     mongo_database: Database[dict[str, Any]],
     postgres_resource: PostgresResource,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> None:
     """The variables of this test's databases, and no others, in a folder without a `.env`."""
-    monkeypatch.chdir(tmp_path)
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
     for name, value in {
         "MONGODB_URL": mongo_server.uri,
         "MONGODB_DATABASE": mongo_database.name,

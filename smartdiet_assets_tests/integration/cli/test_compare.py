@@ -17,7 +17,8 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.cli import test_commands
 from smartdiet_assets_tests.integration.cli.test_commands import source  # noqa: F401
 from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
-from smartdiet_assets_tests.ssh_servers import PASSWORD, USER, InProcessSshServer
+from smartdiet_assets_tests.integration.tunnels.remote import build_access, set_ssh_variables
+from smartdiet_assets_tests.ssh_servers import InProcessSshServer
 
 MARK = "MARK"
 
@@ -156,13 +157,9 @@ def test_a_remote_server_is_reached_through_ssh(
         "REMOTE_POSTGRES_DATABASE": postgres_resource.database,
         "REMOTE_POSTGRES_USER": postgres_resource.user,
         "REMOTE_POSTGRES_PASSWORD": postgres_resource.password,
-        "REMOTE_SERVER_URL": ssh_server.host,
-        "REMOTE_SERVER_PORT": str(ssh_server.port),
-        "REMOTE_SERVER_USER": USER,
-        "REMOTE_SERVER_PASSWORD": PASSWORD,
-        "REMOTE_SERVER_HOST_KEY": ssh_server.keys.public("host"),
     }.items():
         monkeypatch.setenv(name, value)
+    set_ssh_variables(monkeypatch, build_access(ssh_server))
     result = smartdiet("compare", "local", "remote", "--data")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "structures are equal, rows are equal" in result.stdout

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,31 +15,14 @@ from smartdiet_assets.demo import mariadb_server
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets.demo.server_folder import EmbeddedServerError
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets_tests.conftest import skip_or_fail
+from smartdiet_assets_tests.conftest import run_server
+from smartdiet_assets_tests.integration.demo.processes import is_gone
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedMariaDB]:
     """A server of this test's own, which it may kill."""
-    server = EmbeddedMariaDB(tmp_path / "mariadb")
-    try:
-        server.start()
-    except ConfigurationError as error:
-        skip_or_fail(str(error))
-    yield server
-    server.remove()
-
-
-def is_gone(pid: int, seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
+    yield from run_server(EmbeddedMariaDB(tmp_path / "mariadb"))
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

@@ -15,36 +15,18 @@ from pymongo.errors import OperationFailure
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.server_folder import EmbeddedServerError
-from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets_tests.conftest import skip_or_fail
+from smartdiet_assets_tests.conftest import run_server
+from smartdiet_assets_tests.integration.demo.processes import is_gone
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedMongo]:
     """A server of this test's own, which it may kill."""
-    server = EmbeddedMongo(tmp_path / "mongo")
-    try:
-        server.start()
-    except ConfigurationError as error:
-        skip_or_fail(str(error))
-    yield server
-    server.remove()
+    yield from run_server(EmbeddedMongo(tmp_path / "mongo"))
 
 
 def open_client(uri: str) -> MongoClient[dict[str, Any]]:
     return MongoClient(uri, journal=True, serverSelectionTimeoutMS=2000)
-
-
-def is_gone(pid: int, seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

@@ -6,7 +6,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import pytest
 from smartdiet_assets.demo.postgres_placement import find_binaries, prepare_placement
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.demo.server_folder import EmbeddedServerError
-from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets_tests.conftest import skip_or_fail
+from smartdiet_assets_tests.conftest import run_server
+from smartdiet_assets_tests.integration.demo.processes import is_gone
 
 FAST = {"fsync": "off"}
 NOBODY = 65534
@@ -27,33 +26,13 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become ano
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     """A server of this test's own, which it may kill."""
-    try:
-        find_binaries()
-    except ConfigurationError as error:
-        skip_or_fail(str(error))
-    server = EmbeddedPostgres(tmp_path / "postgres", settings=FAST)
-    server.start()
-    yield server
-    server.remove()
+    yield from run_server(EmbeddedPostgres(tmp_path / "postgres", settings=FAST))
 
 
 def ask(server: EmbeddedPostgres, query: str) -> list[tuple[object, ...]]:
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         cursor = connection.execute(query)
         return cursor.fetchall() if cursor.description else []
-
-
-def is_gone(pid: int, seconds: float = 20) -> bool:
-    """Whether a process that is not our child ends in time; a zombie has ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_it_is_postgresql_18_in_utf8_on_the_loopback_address_only(server: EmbeddedPostgres) -> None:

@@ -14,7 +14,8 @@ from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets_tests.integration.checks.checked import Checked
 from smartdiet_assets_tests.integration.doctor.conftest import Examine
-from smartdiet_assets_tests.ssh_servers import PASSWORD, USER, InProcessSshServer
+from smartdiet_assets_tests.integration.tunnels.remote import build_access, set_ssh_variables
+from smartdiet_assets_tests.ssh_servers import InProcessSshServer
 
 SECRET = "Marked-s3cret"
 
@@ -31,11 +32,6 @@ def remote(
     variables = {
         "TRANSFER_SOURCE": "remote",
         "TRANSFER_DESTINATION": "remote",
-        "REMOTE_SERVER_URL": ssh_server.host,
-        "REMOTE_SERVER_PORT": ssh_server.port,
-        "REMOTE_SERVER_USER": USER,
-        "REMOTE_SERVER_PASSWORD": PASSWORD,
-        "REMOTE_SERVER_HOST_KEY": ssh_server.keys.public("host"),
         "REMOTE_MONGODB_URL": mongo_server.uri,
         "REMOTE_MONGODB_DATABASE": healthy.source.name,
         **{
@@ -45,6 +41,7 @@ def remote(
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, str(value))
+    set_ssh_variables(monkeypatch, build_access(ssh_server))
     return ssh_server
 
 

@@ -17,11 +17,11 @@ from smartdiet_assets.assets.tables import _as_run_error
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.analytics import create_matomo_tables, write_analytics
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
-from smartdiet_assets.errors import ConfigurationError, TransientError
+from smartdiet_assets.errors import TransientError
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.conftest import skip_or_fail
+from smartdiet_assets_tests.conftest import run_server
 from smartdiet_assets_tests.integration.matomo.mirrored import ACTION, CONFIG, VIEW, VISIT, Matomo
 
 SECRET = "hunter2-s3cret"
@@ -127,15 +127,7 @@ def test_killed_in_mid_batch_the_next_run_ends_as_if_nothing_had_happened(
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[EmbeddedMariaDB]:
     """A MariaDB that this test may restart."""
-    server = EmbeddedMariaDB(tmp_path / "mariadb")
-    try:
-        server.start()
-    except ConfigurationError as error:
-        skip_or_fail(str(error))
-    try:
-        yield server
-    finally:
-        server.remove()
+    yield from run_server(EmbeddedMariaDB(tmp_path / "mariadb"))
 
 
 class Restarter(logging.Handler):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from smartdiet_assets.demo.postgres_placement import find_binaries
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
@@ -61,11 +61,15 @@ SELECT tgrelid::regclass::text, count(*) FROM pg_trigger WHERE tgisinternal GROU
 
 
 class PostgresPair:
-    """A source and a target database on one server; `lines` is what the last refresh said of its progress."""
+    """A source and a target database on one server; `lines` is what the last refresh said of its progress.
+
+    Args:
+        source, target: their URLs.
+    """
 
     def __init__(self, server: EmbeddedPostgres, source: str, target: str) -> None:
         self.server = server
-        self.source_name, self.target_name = source, target
+        self.source_name, self.target_name = (str(conninfo_to_dict(url)["dbname"]) for url in (source, target))
         self.lines: list[str] = []
         self.steps: list[str] = []
 
@@ -163,14 +167,6 @@ def assert_same(pair: PostgresPair) -> None:
             assert found == wanted[name], f"{name}: {set(found) ^ set(wanted[name])}"
         assert read_contents(target) == read_contents(source)
     assert dump_structure(pair.server, pair.target_name) == dump_structure(pair.server, pair.source_name)
-
-
-def create_database(connection: psycopg.Connection, name: str) -> None:
-    connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy").format(sql.Identifier(name)))
-
-
-def drop_database(connection: psycopg.Connection, name: str) -> None:
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def load_everything(connection: psycopg.Connection) -> None:

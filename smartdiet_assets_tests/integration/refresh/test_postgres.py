@@ -3,6 +3,7 @@
 import tracemalloc
 
 import pytest
+from psycopg import sql
 
 from smartdiet_assets.errors import ConfigurationError, PermissionDeniedError, RefreshError, SmartdietError
 from smartdiet_assets.operations.refresh.postgres.catalog import read_catalog
@@ -11,7 +12,6 @@ from smartdiet_assets.operations.refresh.progress import LineProgress
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import (
     PostgresPair,
     assert_same,
-    drop_database,
     load_everything,
     read_contents,
     read_structure,
@@ -52,7 +52,7 @@ def test_the_target_becomes_the_source_with_everything_in_it(everything: Postgre
 
 def test_a_database_that_is_not_there_is_created(everything: PostgresPair) -> None:
     with everything.open("postgres") as admin:
-        drop_database(admin, everything.target_name)
+        admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(everything.target_name)))
     plan = everything.build_refresh().plan()
     assert f"no database {everything.target_name}: it will be created" in " ".join(plan.notes)
     assert {item.action for item in plan.items} == {"create"}

@@ -12,10 +12,11 @@ import pytest
 
 from smartdiet_assets.assets.refresh import REFRESH_POSTGRES_JOB
 from smartdiet_assets.definitions import build_definitions
-from smartdiet_assets.resources.environment import VARIABLES, read_environment
+from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair, assert_same
-from smartdiet_assets_tests.ssh_servers import PASSWORD, USER, InProcessSshServer
+from smartdiet_assets_tests.integration.tunnels.remote import build_access, set_ssh_variables
+from smartdiet_assets_tests.ssh_servers import InProcessSshServer
 
 CONFIG = Path(__file__).parents[3] / "config" / "schemas.yaml"
 ROWS = "SELECT (SELECT min(id) FROM parents), (SELECT count(*) FROM children)"
@@ -24,7 +25,7 @@ OLD, NEW = [(101, 20)], [(1, 400)]
 
 @pytest.fixture
 def served(
-    postgres_pair: PostgresPair, ssh_server: InProcessSshServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    postgres_pair: PostgresPair, ssh_server: InProcessSshServer, own_environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> PostgresPair:
     """Two databases, filled, and the variables that say so: the source here, the target behind an SSH server."""
     for run, first, count in ((postgres_pair.source, 1, 400), (postgres_pair.target, 101, 20)):
@@ -34,9 +35,6 @@ def served(
             f"INSERT INTO parents SELECT g, 'p' || g FROM generate_series({first}, {first} + 9) g",
             f"INSERT INTO children (parent) SELECT {first} + g % 10 FROM generate_series(1, {count}) g",
         )
-    monkeypatch.chdir(tmp_path)
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
     server = postgres_pair.server
     for prefix, database in (("", postgres_pair.source_name), ("REMOTE_", postgres_pair.target_name)):
         monkeypatch.setenv(f"{prefix}POSTGRES_HOST", server.host)
@@ -44,15 +42,8 @@ def served(
         monkeypatch.setenv(f"{prefix}POSTGRES_USER", server.user)
         monkeypatch.setenv(f"{prefix}POSTGRES_PASSWORD", server.password)
         monkeypatch.setenv(f"{prefix}POSTGRES_DATABASE", database)
-    for name, value in {
-        "REMOTE_SERVER_URL": ssh_server.host,
-        "REMOTE_SERVER_PORT": str(ssh_server.port),
-        "REMOTE_SERVER_USER": USER,
-        "REMOTE_SERVER_PASSWORD": PASSWORD,
-        "REMOTE_SERVER_HOST_KEY": ssh_server.keys.public("host"),
-        "DAGSTER_HOME": str(tmp_path),
-    }.items():
-        monkeypatch.setenv(name, value)
+    set_ssh_variables(monkeypatch, build_access(ssh_server))
+    monkeypatch.setenv("DAGSTER_HOME", str(own_environment))
     return postgres_pair
 
 

@@ -8,10 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
+from smartdiet_assets_tests.conftest import create_database
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import (
     PostgresPair,
-    create_database,
-    drop_database,
     load_everything,
     read_structure,
 )
@@ -121,21 +120,17 @@ def databases(draw: st.DrawFn) -> list[str]:
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(statements=databases(), percent=st.sampled_from([0.5, 5, 10, 40]))
 def test_every_foreign_key_holds_in_a_sample_of_random_tables(
-    postgres_server: EmbeddedPostgres, statements: list[str], percent: float
+    postgres_server: EmbeddedPostgres, postgres_admin: psycopg.Connection, statements: list[str], percent: float
 ) -> None:
     """That the refresh ends says it: PostgreSQL itself checks each foreign key when it is added."""
-    pair = PostgresPair(postgres_server, "sampled_at_random", "sample_at_random")
-    with psycopg.connect(postgres_server.dsn(), autocommit=True) as admin:
-        for name in (pair.source_name, pair.target_name):
-            drop_database(admin, name)
-            create_database(admin, name)
-        try:
-            pair.source(*statements)
-            pair.refresh(sample=percent)
-            with pair.open(pair.source_name) as source, pair.open(pair.target_name) as target:
-                assert read_structure(target) == read_structure(source)
-            referenced = pair.target("SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND NOT convalidated")
-            assert referenced == [(0,)]
-        finally:
-            for name in (pair.source_name, pair.target_name):
-                drop_database(admin, name)
+    with (
+        create_database(postgres_server, postgres_admin) as source_url,
+        create_database(postgres_server, postgres_admin) as target_url,
+    ):
+        pair = PostgresPair(postgres_server, source_url, target_url)
+        pair.source(*statements)
+        pair.refresh(sample=percent)
+        with pair.open(pair.source_name) as source, pair.open(pair.target_name) as target:
+            assert read_structure(target) == read_structure(source)
+        referenced = pair.target("SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND NOT convalidated")
+        assert referenced == [(0,)]

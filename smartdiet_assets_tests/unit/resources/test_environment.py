@@ -14,16 +14,6 @@ SECRET = "hunter2-s3cret"
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture
-def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No variable of ours, and a current folder whose parents have no `.env`; all restored afterwards."""
-    for name in VARIABLES:
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_the_defaults_are_those_of_the_replaced_tool() -> None:
     environment = read_environment({})
     assert environment.mongodb_url == "mongodb://localhost:27017"
