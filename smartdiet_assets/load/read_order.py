@@ -6,7 +6,7 @@ make them, neighbours may be exchanged. So an id that comes late is looked for i
 has to be larger than all older ones.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from operator import lt
 from typing import Any
@@ -17,6 +17,11 @@ from smartdiet_assets.schema.model import Table
 _ALIKE = frozenset({"varchar", "text", "smallint", "integer", "bigint"})
 
 
+def tells_apart(table: Table, columns: Iterable[str]) -> bool:
+    """Say whether PostgreSQL tells values of all the columns apart where Python does."""
+    return all(table.column(column).type.name in _ALIKE for column in columns)
+
+
 class ReadOrder:
     """Takes the ids of a run, batch by batch, as the document column holds them.
 
@@ -25,7 +30,7 @@ class ReadOrder:
     """
 
     def __init__(self, table: Table) -> None:
-        self.proves = table.column(table.document_column).type.name in _ALIKE
+        self.proves = tells_apart(table, [table.document_column])
         #: The largest id of all batches but the last, and that of all.
         self._older: Any = None
         self._largest: Any = None

@@ -129,6 +129,7 @@ class TableLoad:
         self._standing = standing
         self._not_null_pending = changes.not_null_pending
         self._keys: list[sql.Composed] = list(changes.keys)
+        self._keys_built = False
         self._bulk_from = bulk_from
         self._on_stage = on_stage
         self._strategy = get_strategy(table.import_strategy)
@@ -292,6 +293,7 @@ class TableLoad:
                 written=self.writer.rows_written,
                 filling=filling,
                 deletes=self._strategy.deletes,
+                build_keys=(lambda: self._try_build_keys(settlement)) if self._direct else None,
             )
         self._on_stage("settled")
         with self._timed("compare"):
@@ -373,6 +375,14 @@ class TableLoad:
         """Whether the rows are in the target already."""
         return self.writer.rows is not STAGING
 
+    def _try_build_keys(self, settlement: Settlement) -> bool:
+        """Build the keys over the last read of each document; False where rows want the same unique value."""
+        with self._timed("index"):
+            self._keys_built = bulk.try_build_keys(self._connection, self._keys)
+            if not self._keys_built and drop_duplicates(settlement):
+                self._keys_built = bulk.try_build_keys(self._connection, self._keys)
+        return self._keys_built
+
     def _plan(self, filling: bool, staged: int) -> Merge:
         if not filling:
             return compare(self._connection, self._schema, self._table, self._strategy, staged)
@@ -386,8 +396,11 @@ class TableLoad:
                     self._drop_keys()
                 staged = fill_empty_table(self._connection, self._table)
         superseded = settlement.superseded
-        with self._timed("index"):
-            bulk.build_keys(self._connection, self._keys, lambda: drop_duplicates(settlement))
+        if not self._keys_built:
+            with self._timed("index"):
+                bulk.build_keys(
+                    self._connection, self._keys, lambda: drop_duplicates(settlement), distinct=settlement.distinct
+                )
         return staged - (settlement.superseded - superseded)
 
     def _store_rejects(self, settlement: Settlement, merge: Merge, staged: int, full: bool) -> int:

@@ -32,6 +32,7 @@ class Settlement:
         rejected: rows without parent, or with a unique value of another row.
         missing_parents_null: references set to NULL because their parent is not there.
         order: of the ids of the documents that were read; None where it is not known.
+        distinct: whether it is known that no two rows share what identifies them (`identity_of`).
         has_rejects, has_orphans: whether their temporary tables are there; few runs need them.
     """
 
@@ -42,6 +43,7 @@ class Settlement:
     rejected: int = 0
     missing_parents_null: int = 0
     order: ReadOrder | None = None
+    distinct: bool = False
     has_rejects: bool = False
     has_orphans: bool = False
 

@@ -4,16 +4,18 @@ Here: the order, and checking that no row was lost. Not here: the steps (`load.s
 `load.winners`).
 """
 
+from collections.abc import Callable
+
 from psycopg import sql
 
 from smartdiet_assets.load.clashes import compose_replaced, settle_clashes
 from smartdiet_assets.load.execution import execute, fetch_value
 from smartdiet_assets.load.fragments import STAGING, WINNERS, names, secondary_uniques
 from smartdiet_assets.load.parents import settle_parents
+from smartdiet_assets.load.read_order import tells_apart
 from smartdiet_assets.load.result import RowsLostError
 from smartdiet_assets.load.settle import (
     Settlement,
-    drop_duplicates,
     identity_of,
     is_read_once,
     settle_duplicates,
@@ -23,30 +25,38 @@ from smartdiet_assets.load.winners import add_pool, collect_keys, compose_key_sc
 from smartdiet_assets.schema.model import Table
 
 
-def settle_rows(settlement: Settlement, *, written: int, filling: bool, deletes: bool) -> int:
+def settle_rows(
+    settlement: Settlement,
+    *,
+    written: int,
+    filling: bool,
+    deletes: bool,
+    build_keys: Callable[[], bool] | None = None,
+) -> int:
     """Settle the rows of a run; return how many there are to be shown by the table.
 
     Args:
         written: how many rows were copied.
         filling: whether the rows fill an empty table, rather than being compared with what it holds.
         deletes: whether the table's strategy deletes rows of the documents that were read.
+        build_keys: builds the keys over rows that are in the table already, of each document the one read last;
+            False, with nothing built, where some share a value. Keys that could be built are the cheapest proof that
+            none do.
 
     Raises:
         RowsLostError: the rows that are left are not those copied but for those known to have gone.
     """
     table, connection = settlement.table, settlement.connection
     several = table.shape == "one_per_key"
-    staged, clashing = settlement.rows is STAGING, bool(secondary_uniques(table))
-    # Otherwise the keys of the table, when they are built, show what was read twice.
-    read_once = (settlement.tracked or clashing) and is_read_once(settlement)
+    read_once = settlement.tracked and is_read_once(settlement)
     settle_reads(settlement, compared=not filling, read_once=read_once)
-    if staged and not (filling and read_once):
-        settle_duplicates(settlement)
-    if staged and not filling:
-        execute(connection, sql.SQL("ANALYZE {} ({})").format(STAGING, names(_planned_by(table))))
-    if clashing and not staged and not read_once:
-        # A document that was read twice must not clash with itself.
-        drop_duplicates(settlement)
+    # The transformation gives no item of a document twice.
+    settlement.distinct = read_once and tells_apart(table, identity_of(table))
+    if settlement.rows is STAGING:
+        if not (filling and settlement.distinct):
+            settle_duplicates(settlement)
+        if not filling:
+            execute(connection, sql.SQL("ANALYZE {} ({})").format(STAGING, names(_planned_by(table))))
     if several and not filling:
         collect_keys(connection, table)
     settle_parents(settlement)
@@ -57,8 +67,7 @@ def settle_rows(settlement: Settlement, *, written: int, filling: bool, deletes:
             # The world may have changed since a waiting document was last looked at.
             settle_parents(settlement)
     shown = None
-    # Before the keys are built: where that failed, PostgreSQL would write the value they share to its log.
-    if several or secondary_uniques(table):
+    if several or (secondary_uniques(table) and not (build_keys and build_keys())):
         shown = _settle_values(settlement, filling, deletes)
     remaining = written + pooled - settlement.superseded - settlement.rejected
     found = fetch_value(connection, sql.SQL("SELECT count(*) FROM {}").format(settlement.rows))

@@ -10,7 +10,6 @@ command that wrote it. Rejects and documents of a batch are therefore written be
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from operator import itemgetter
 from types import TracebackType
 from typing import Protocol
 
@@ -25,7 +24,6 @@ from smartdiet_assets.load.fragments import (
     STAGING,
     name,
     names,
-    secondary_uniques,
     stored,
     target_of,
 )
@@ -118,7 +116,7 @@ class StagingWriter:
         rows: the relation that receives the rows; the target itself, the bulk way.
         rows_written, documents_read, documents_rejected: totals so far; a document rejected as a whole by the
             transformation counts as rejected.
-        order: of the ids of the understood documents.
+        order: of the ids of the understood documents, where they are tracked.
     """
 
     def __init__(self, connection: Connection, table: Table) -> None:
@@ -135,7 +133,6 @@ class StagingWriter:
         place = stored(table).index(table.document_column)
         self._document_types = [self._types[place], "int4"]
         self.order = ReadOrder(table)
-        self._id_of_row = itemgetter(place)
 
     def __enter__(self) -> "StagingWriter":
         return self
@@ -198,11 +195,8 @@ class StagingWriter:
             )
             self.flush()
             self.rejects_written += len(batch.rejects)
-        if tracks_documents(self._table):
-            self.order.note(batch.documents)
-        elif secondary_uniques(self._table):
-            self.order.note(list(map(self._id_of_row, batch.rows)))
         if tracks_documents(self._table) and batch.documents:
+            self.order.note(batch.documents)
             number = self._batches
             self._copy(
                 DOCUMENTS,

@@ -5,6 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets_tests.integration.load.loads import (
     EARLY,
     LATE,
@@ -252,6 +253,26 @@ def test_a_document_read_twice_does_not_clash_with_itself(postgres: Connection, 
     assert rows_of(postgres, "members", "id, email") == [(FIRST, "x"), (THIRD, "z")]
 
 
+@pytest.mark.parametrize("sharing", [1, 2])
+def test_a_shared_unique_value_of_a_first_load_does_not_reach_postgresqls_log(
+    postgres: Connection, postgres_server: EmbeddedPostgres, sharing: int
+) -> None:
+    """Neither from the server process of the load nor from the workers that help to build a large index."""
+    log = postgres_server.directory / "postgres.log"
+    before = log.stat().st_size
+    make_existing(postgres, "members")
+    for setting in ("min_parallel_table_scan_size = 0", "parallel_leader_participation = off"):
+        postgres.execute(f"SET {setting}")
+    members = [member(number, f"hidden {number // sharing}") for number in range(20_000)]
+
+    result = load(postgres, club(), "members", read(*members), read(members[0]), bulk_from=1)
+
+    assert (result.mode, result.superseded, result.rejected) == ("bulk", 1, 20_000 - 20_000 // sharing)
+    written = log.read_bytes()[before:].decode()
+    assert "hidden" not in written
+    assert oid(0) not in written
+
+
 @pytest.mark.parametrize(
     "pin",
     [
@@ -275,6 +296,14 @@ def test_keys_that_have_to_stay_do_not_stop_a_first_load(postgres: Connection, p
 
     assert (result.inserted, result.superseded, result.rejected) == (2, 1, 1)
     assert rows_of(postgres, "members", "id, email") == [(FIRST, "z"), (SECOND, "y")]
+
+
+def test_a_first_load_needs_no_procedural_language(postgres: Connection) -> None:
+    postgres.execute("DROP EXTENSION plpgsql")
+
+    result = load(postgres, club(), "members", read(member(1, "x"), member(2, "x")), read(member(1, "x")))
+
+    assert (result.inserted, result.superseded, result.rejected) == (1, 1, 1)
 
 
 def test_who_has_a_unique_value_keeps_it(postgres: Connection) -> None:
