@@ -20,8 +20,10 @@ timeout, a parent just deleted), which is a `TransientError`, and the run is tri
 
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
-from psycopg import errors, sql
+from psycopg import Cursor, errors, sql
+from psycopg.rows import tuple_row
 
 from smartdiet_assets.errors import LoadConflictError
 from smartdiet_assets.load.execution import Connection, execute, fetch_value
@@ -32,6 +34,8 @@ LOCK_CLASS = 0x5D1E
 
 #: The same for the records of what a table's documents wait for, which the runs of their parents write too.
 WAITS_LOCK_CLASS = 0x5D1F
+
+_LOCK = "SELECT pg_advisory_xact_lock(%s, %s)"
 
 
 def build_lock_number(table_name: str) -> int:
@@ -50,10 +54,22 @@ def lock_tables(connection: Connection, table_names: Iterable[str]) -> None:
         try:
             _lock(connection, LOCK_CLASS, table_name)
         except errors.LockNotAvailable:
-            raise LoadConflictError(
-                f"{table_name}: another run has the table, and had it for longer than the lock timeout; "
-                "nothing was written, try again when it is over"
-            ) from None
+            raise build_conflict(table_name) from None
+
+
+def send_lock(connection: Connection, table_name: str) -> Cursor[tuple[Any, ...]]:
+    """Send for a table's lock, with other statements; it is held when the answer is there."""
+    return connection.cursor(row_factory=tuple_row).execute(
+        _LOCK, [LOCK_CLASS, build_lock_number(table_name)], prepare=True
+    )
+
+
+def build_conflict(table_name: str) -> LoadConflictError:
+    """Build the error of a lock that another run held longer than the lock timeout."""
+    return LoadConflictError(
+        f"{table_name}: another run has the table, and had it for longer than the lock timeout; "
+        "nothing was written, try again when it is over"
+    )
 
 
 def try_lock_tables(connection: Connection, table_names: Iterable[str]) -> bool:
@@ -81,11 +97,7 @@ def try_lock_waits(connection: Connection, table_names: Iterable[str]) -> bool:
 
 
 def _lock(connection: Connection, lock_class: int, table_name: str) -> None:
-    execute(
-        connection,
-        sql.SQL("SELECT pg_advisory_xact_lock(%s, %s)"),
-        [lock_class, build_lock_number(table_name)],
-    )
+    execute(connection, sql.SQL(_LOCK), [lock_class, build_lock_number(table_name)])
 
 
 def _try_lock(connection: Connection, lock_class: int, table_name: str) -> bool:

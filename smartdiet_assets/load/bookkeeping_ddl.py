@@ -87,6 +87,35 @@ _ADDED_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("awaited_parents", "arrived", "BOOLEAN NOT NULL DEFAULT false"),
 )
 
+#: Whether all of that is there: one row with one boolean.
+IS_COMPLETE = (
+    sql.SQL("""\
+SELECT
+  (
+    SELECT count(*)
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = {schema} AND c.relname IN ({relations})
+  ) = {relation_count}
+  AND (
+    SELECT count(*)
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid
+    WHERE n.nspname = {schema} AND (c.relname, a.attname) IN ({columns})
+  ) = {column_count}""")
+    .format(
+        schema=sql.Literal(BOOKKEEPING_SCHEMA),
+        relations=sql.SQL(", ").join(map(sql.Literal, _RELATIONS)),
+        relation_count=sql.Literal(len(_RELATIONS)),
+        columns=sql.SQL(", ").join(
+            sql.SQL("({}, {})").format(sql.Literal(table), sql.Literal(column)) for table, column, _ in _ADDED_COLUMNS
+        ),
+        column_count=sql.Literal(len(_ADDED_COLUMNS)),
+    )
+    .as_string(None)
+)
+
 _COMMENTS = {
     "SCHEMA smartdiet": "What the MongoDB mirror knows about itself",
     "TABLE smartdiet.sync_state": "How far each mirrored table has been read",
@@ -149,28 +178,4 @@ def apply_bookkeeping(connection: psycopg.Connection[Any]) -> bool:
 
 def _is_complete(connection: psycopg.Connection[Any]) -> bool:
     with connection.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(
-            """\
-SELECT
-  (
-    SELECT count(*)
-    FROM pg_catalog.pg_class AS c
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = %(schema)s AND c.relname = ANY (%(relations)s)
-  ),
-  (
-    SELECT count(*)
-    FROM pg_catalog.pg_class AS c
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid
-    WHERE n.nspname = %(schema)s
-      AND (c.relname, a.attname) IN (SELECT * FROM unnest(%(tables)s::text[], %(columns)s::text[]))
-  )""",
-            {
-                "schema": BOOKKEEPING_SCHEMA,
-                "relations": list(_RELATIONS),
-                "tables": [table for table, _, _ in _ADDED_COLUMNS],
-                "columns": [column for _, column, _ in _ADDED_COLUMNS],
-            },
-        ).fetchone()
-    return row == (len(_RELATIONS), len(_ADDED_COLUMNS))
+        return cursor.execute(IS_COMPLETE, prepare=True).fetchone() == (True,)

@@ -18,6 +18,8 @@ from psycopg.rows import tuple_row
 Connection = psycopg.Connection[Any]
 Statement = sql.SQL | sql.Composed
 Parameters = Sequence[Any] | Mapping[str, Any] | None
+#: A statement with its parameters, to be sent later; its text is the same for all tables, so that it can be prepared.
+PlannedStatement = tuple[str, Parameters]
 
 
 def execute(connection: Connection, statement: Statement, parameters: Parameters = None) -> int:

@@ -15,20 +15,19 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from smartdiet_assets.load.execution import Connection, execute, fetch_value
+from smartdiet_assets.load.execution import Connection, PlannedStatement, execute, fetch_value
 from smartdiet_assets.load.fragments import RETRIES, name
 from smartdiet_assets.load.rejects import count_rejected
 from smartdiet_assets.load.result import LoadResult
 from smartdiet_assets.load.standing import Standing
 from smartdiet_assets.schema.model import Table
 
-_STORE = sql.SQL("""\
+_STORE = """\
 UPDATE smartdiet.sync_state
 SET
   watermark = greatest(watermark, %s), run_id = %s, updated_at = now(), documents_read = %s,
   change_position = coalesce(%s, change_position)
-WHERE table_name = %s
-RETURNING watermark""")
+WHERE table_name = %s"""
 
 _TRIED_AGAIN = sql.SQL("""\
 UPDATE smartdiet.rejected_rows
@@ -80,7 +79,7 @@ EXISTS (
     return bool(fetch_value(connection, sql.SQL("SELECT {}").format(sql.SQL(" OR ").join(arrivals))))
 
 
-def store_repetition(
+def repeat_result(
     connection: Connection,
     table: Table,
     standing: Standing,
@@ -90,13 +89,12 @@ def store_repetition(
     documents_read: int,
     change_position: str | None,
     seconds: dict[str, float],
-) -> LoadResult:
-    """Store that the run was made; its result is the last one's, with nothing new."""
+) -> tuple[LoadResult, PlannedStatement]:
+    """Give the last run's result again, with nothing new, and plan to store that the run was made."""
     assert standing.last_result is not None
     if standing.has_rejects:
         execute(connection, _TRIED_AGAIN, [run_id, table.name])
-    stored = fetch_value(connection, _STORE, [watermark, run_id, documents_read, change_position, table.name])
-    return LoadResult(
+    result = LoadResult(
         mode="none",
         inserted=0,
         updated=0,
@@ -105,9 +103,10 @@ def store_repetition(
         change_ratio=None,
         cascaded={},
         documents_read=documents_read,
-        watermark=stored,
+        watermark=max(filter(None, (standing.watermark, watermark)), default=None),
         # The runs of its parents may have added to them.
         rejected_total=count_rejected(connection, table) if standing.has_rejects else 0,
         seconds=seconds,
         **standing.last_result,
     )
+    return result, (_STORE, [watermark, run_id, documents_read, change_position, table.name])

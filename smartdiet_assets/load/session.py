@@ -6,7 +6,7 @@ where batches come from, and the translation of driver errors, which pass throug
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
@@ -15,26 +15,24 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from smartdiet_assets.load import bulk, rejects
-from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.cascade import list_references, lock_reach
 from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.counting import count_rows
-from smartdiet_assets.load.ddl import TableChanges, apply_bookkeeping, apply_not_null, apply_table
+from smartdiet_assets.load.ddl import TableChanges, apply_not_null, apply_table
 from smartdiet_assets.load.execution import Connection, fetch_value
 from smartdiet_assets.load.fragments import STAGING, WINNERS, target_of
 from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
 from smartdiet_assets.load.reject_limit import check_max_rejects
 from smartdiet_assets.load.removal import Removal, remove_absent, remove_documents, remove_unowned
-from smartdiet_assets.load.repetition import is_repetition, store_repetition
+from smartdiet_assets.load.repetition import is_repetition, repeat_result
 from smartdiet_assets.load.result import LoadResult, RowsLostError
 from smartdiet_assets.load.retries import RETRY_LIMIT, is_concerned, note_arrivals, note_asked, stream_retry_ids
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import Batch, StagingWriter
-from smartdiet_assets.load.standing import Standing, fetch_standing
 from smartdiet_assets.load.strategies import DeltaCounts, get_strategy
-from smartdiet_assets.load.sync_state import SyncState, read_newest_date, write_state
-from smartdiet_assets.load.transaction_settings import apply_settings
+from smartdiet_assets.load.sync_state import SyncState, plan_state, read_newest_date
+from smartdiet_assets.load.transaction import LoadTransaction, open_transaction
 from smartdiet_assets.load.truncation import truncate as truncate_table
 from smartdiet_assets.load.winners import candidates_of
 from smartdiet_assets.schema.model import Schema, Table
@@ -78,23 +76,15 @@ def open_load(
     """
     if connection.info.transaction_status != TransactionStatus.IDLE:
         raise RuntimeError(f"{table.name}: a load needs a connection outside of a transaction")
-    with ExitStack() as transaction:
-        transaction.enter_context(connection.transaction())
-        apply_settings(connection, lock_timeout)
-        if apply_bookkeeping(connection):
-            transaction.close()
-            transaction.enter_context(connection.transaction())
-            apply_settings(connection, lock_timeout)
-        lock_tables(connection, [table.name])
-        standing = fetch_standing(connection, table)
+    with open_transaction(connection, table, lock_timeout) as transaction:
         changes = TableChanges(created=False)
-        if not standing.same_structure:
+        if not transaction.standing.same_structure:
             changes = apply_table(connection, schema, table, keys_later=True)
         load = TableLoad(
-            connection, schema, table, run_id, changes, standing, bulk_from, on_stage or (lambda stage: None)
+            connection, schema, table, run_id, changes, transaction, bulk_from, on_stage or (lambda stage: None)
         )
-        transaction.push(load.writer)
-        yield load
+        with load.writer:
+            yield load
         if not load.finished:
             raise RuntimeError(f"{table.name}: the load was not finished")
 
@@ -116,7 +106,7 @@ class TableLoad:
         table: Table,
         run_id: str,
         changes: TableChanges,
-        standing: Standing,
+        transaction: LoadTransaction,
         bulk_from: int,
         on_stage: StageListener,
     ) -> None:
@@ -126,7 +116,8 @@ class TableLoad:
         self._table = table
         self._run_id = run_id
         self._created = changes.created
-        self._standing = standing
+        self._standing = standing = transaction.standing
+        self._last = transaction.last
         self._not_null_pending = changes.not_null_pending
         self._keys: list[sql.Composed] = list(changes.keys)
         self._keys_built = False
@@ -237,7 +228,7 @@ class TableLoad:
         with self._timed("state"):
             if self._retries_read:
                 note_asked(self._connection, self._schema, self._table, everything=False)
-            result = store_repetition(
+            result, stored = repeat_result(
                 self._connection,
                 self._table,
                 self._standing,
@@ -247,6 +238,7 @@ class TableLoad:
                 change_position=change_position,
                 seconds=self._seconds,
             )
+            self._last.append(stored)
         self.finished = True
         self._on_stage("stored")
         return result
@@ -347,9 +339,8 @@ class TableLoad:
             watermark=state.watermark,
             seconds=self._seconds,
         )
-        with self._timed("state"):
-            write_state(
-                self._connection,
+        self._last.append(
+            plan_state(
                 self._table,
                 state,
                 result,
@@ -357,6 +348,7 @@ class TableLoad:
                 window_digest=window_digest,
                 compared=full or bool(self._keys) or not self._standing.same_structure,
             )
+        )
         self.finished = True
         self._on_stage("stored")
         return result

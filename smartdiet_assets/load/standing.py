@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.execution import Connection
@@ -100,10 +101,14 @@ class Standing:
     awaited: bool = True
 
 
-def fetch_standing(connection: Connection, table: Table) -> Standing:
-    """Fetch how a table stands; the mirror's own tables must be there."""
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(_FETCH, build_parameters(table), prepare=True).fetchone()
+def send_standing(connection: Connection, table: Table) -> Cursor[tuple[Any, ...]]:
+    """Send the query for how a table stands, with other statements; the mirror's own tables must be there."""
+    return connection.cursor(row_factory=tuple_row).execute(_FETCH, build_parameters(table), prepare=True)
+
+
+def take_standing(answer: Cursor[tuple[Any, ...]]) -> Standing:
+    """Take how a table stands from the answer."""
+    row = answer.fetchone()
     assert row is not None
     return Standing(*row)
 

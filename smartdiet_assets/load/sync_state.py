@@ -10,7 +10,7 @@ from datetime import datetime
 
 from psycopg import sql
 
-from smartdiet_assets.load.execution import Connection, execute, fetch_value
+from smartdiet_assets.load.execution import Connection, PlannedStatement, execute, fetch_value
 from smartdiet_assets.load.fragments import stored, target_of
 from smartdiet_assets.load.repetition import summarise
 from smartdiet_assets.load.result import LoadResult
@@ -18,12 +18,12 @@ from smartdiet_assets.load.standing import STRUCTURE_DIGEST, build_parameters
 from smartdiet_assets.schema.model import Table
 
 
-def _compose_write(values: Mapping[str, str]) -> sql.SQL:
-    return sql.SQL(f"""\
+def _compose_write(values: Mapping[str, str]) -> str:
+    return f"""\
 INSERT INTO smartdiet.sync_state ({", ".join(values)})
 VALUES ({", ".join(values.values())})
 ON CONFLICT (table_name) DO UPDATE SET
-  {", ".join(f"{column} = excluded.{column}" for column in values if column != "table_name")}""")
+  {", ".join(f"{column} = excluded.{column}" for column in values if column != "table_name")}"""
 
 
 _VALUES = {
@@ -75,8 +75,7 @@ class SyncState:
     change_position: str | None = None
 
 
-def write_state(
-    connection: Connection,
+def plan_state(
     table: Table,
     state: SyncState,
     result: LoadResult,
@@ -84,8 +83,8 @@ def write_state(
     run_id: str,
     window_digest: str | None,
     compared: bool,
-) -> None:
-    """Store a table's state at the end of a run, with what is needed to know a run that reads the same.
+) -> PlannedStatement:
+    """Plan to store a table's state at the end of a run, with what is needed to know a run that reads the same.
 
     Args:
         compared: whether the run compared the table with its declaration, created it or may have changed it: it is as
@@ -102,10 +101,7 @@ def write_state(
         "window_digest": window_digest,
         "last_result": summarise(result),
     }
-    if compared:
-        execute(connection, _WRITE_COMPARED, {**build_parameters(table), **values})
-    else:
-        execute(connection, _WRITE, values)
+    return (_WRITE_COMPARED, {**build_parameters(table), **values}) if compared else (_WRITE, values)
 
 
 def reset_states(connection: Connection, table_names: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ Here: choosing and applying the settings. Not here: the server's own configurati
 
 from psycopg import sql
 
-from smartdiet_assets.load.execution import Connection, execute
+from smartdiet_assets.load.execution import Connection
 
 _SETTINGS = {
     # The source may be slow, and a lost client is noticed by its silence on the network.
@@ -23,15 +23,20 @@ _SETTINGS = {
 # One statement for all. What the server offers beyond the last two is kept. The rows of a few changed documents are
 # found by index, not by reading the table: what was just merged is in memory, which the default of random_page_cost,
 # made for disks that seek, does not know.
-_APPLY = sql.SQL("""\
+# As text, which the driver takes as it is; the same for all tables, so that a connection prepares it once.
+_APPLY = (
+    sql.SQL("""\
 SELECT {settings},
   set_config('lock_timeout', %s, true),
   set_config('random_page_cost', least(current_setting('random_page_cost')::float8, 1.1)::text, true),
-  set_config('work_mem', greatest(pg_size_bytes(current_setting('work_mem')) / 1024, 65536) || 'kB', true)""").format(
-    settings=sql.SQL(", ").join(
-        sql.SQL("set_config({}, {}, true)").format(sql.Literal(key), sql.Literal(value))
-        for key, value in _SETTINGS.items()
+  set_config('work_mem', greatest(pg_size_bytes(current_setting('work_mem')) / 1024, 65536) || 'kB', true)""")
+    .format(
+        settings=sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, true)").format(sql.Literal(key), sql.Literal(value))
+            for key, value in _SETTINGS.items()
+        )
     )
+    .as_string(None)
 )
 
 
@@ -41,4 +46,4 @@ def apply_settings(connection: Connection, lock_timeout: float) -> None:
     Args:
         lock_timeout: seconds to wait for any lock.
     """
-    execute(connection, _APPLY, [f"{round(lock_timeout * 1000)}ms"])
+    connection.execute(_APPLY, [f"{round(lock_timeout * 1000)}ms"], prepare=True)

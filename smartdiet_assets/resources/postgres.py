@@ -124,15 +124,17 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def borrow(self) -> Iterator[psycopg.Connection]:
-        """Lend a connection outside of a transaction, opened or left by an earlier table of the run.
+        """Lend a connection with autocommit on, opened or left by an earlier table of the run.
 
-        Opening one costs several times what an idle table's statements cost. It is kept for the next table when the
+        A table's run opens its transaction itself, and sends what comes first along with BEGIN. Opening a connection
+        costs several times what an idle table's statements cost. It is kept for the next table when the
         block ends well, and closed when it ends with an error or within a transaction.
 
         Raises:
             SmartdietError: as `connect`.
         """
         connection = self._take_idle() or self.connect()
+        connection.autocommit = True
         try:
             yield connection
         except BaseException:
