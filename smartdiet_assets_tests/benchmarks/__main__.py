@@ -13,8 +13,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from smartdiet_assets_tests.benchmarks.measuring import Comparison
 from smartdiet_assets_tests.benchmarks.plot import can_plot, write_plot
 from smartdiet_assets_tests.benchmarks.report import build_grid, build_listings, compose_markdown
-from smartdiet_assets_tests.benchmarks.results import Result
-from smartdiet_assets_tests.benchmarks.servers import start_servers
+from smartdiet_assets_tests.benchmarks.results import Part, Result, read_parts, write_parts
+from smartdiet_assets_tests.benchmarks.servers import describe_machine, start_servers
 from smartdiet_assets_tests.benchmarks.settings import REAL_DOCUMENTS, REAL_PARENTS, REAL_SCALE, Settings
 from smartdiet_assets_tests.benchmarks.suite import BENCHMARKS
 
@@ -26,7 +26,7 @@ _WIDTH_OF_A_FILE = 200
 Measure the project against the floor and against other tools, side by side on embedded servers; all parts by default.
 
 Parts: {", ".join(BENCHMARKS)}. Other tools take part where the extra `benchmark` is installed, Matomo where
-the machine has a MariaDB.
+the machine has a MariaDB. What was measured before and is not measured now stays in the report.
 """
 )
 @click.argument("names", nargs=-1, metavar="[PART]...", type=click.Choice(list(BENCHMARKS)))
@@ -44,7 +44,7 @@ the machine has a MariaDB.
     default=Path("benchmarks.md"),
     show_default=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the tables are written; the plot is beside it, as .png.",
+    help="Where the report is written; beside it are the plot (.png) and what was measured (.json).",
 )
 def main(
     names: tuple[str, ...], documents: int, parents: int, scale: float, real_size: bool, pairs: int, markdown: Path
@@ -55,20 +55,25 @@ def main(
     signal.signal(signal.SIGTERM, _interrupt)
     if real_size:
         documents, parents, scale = REAL_DOCUMENTS, REAL_PARENTS, REAL_SCALE
-    results: list[Result] = []
+    kept = markdown.with_suffix(".json")
+    parts = {part.name: part for part in read_parts(kept)}
 
-    def write() -> None:
+    def finish(part: Part) -> None:
+        parts[part.name] = part
+        known = [parts[name] for name in BENCHMARKS if name in parts]
+        write_parts(known, kept)
         picture = markdown.with_suffix(".png")
         if can_plot():
-            write_plot(results, picture)
-        settings = Settings(documents, parents, scale, pairs)
-        markdown.write_text(compose_markdown(results, settings, picture.name if can_plot() else ""))
+            write_plot([result for one in known for result in one.results], picture)
+        markdown.write_text(compose_markdown(known, picture.name if can_plot() else ""))
 
+    names = names or tuple(BENCHMARKS)
     try:
-        failed = _run(console, names or tuple(BENCHMARKS), Settings(documents, parents, scale, pairs), results, write)
+        failed = _run(console, names, Settings(documents, parents, scale, pairs), finish)
     except KeyboardInterrupt:
         console.print("Interrupted; the servers are stopped.")
         sys.exit(130)
+    results = [result for name in names if name in parts for result in parts[name].results]
     console.print(build_grid(results))
     for listing in build_listings(results):
         console.print(listing)
@@ -78,10 +83,8 @@ def main(
         sys.exit(1)
 
 
-def _run(
-    console: Console, names: tuple[str, ...], sizes: Settings, results: list[Result], write: Callable[[], None]
-) -> list[str]:
-    """Run the parts, writing after each, for a run takes long; the names of those that failed."""
+def _run(console: Console, names: tuple[str, ...], sizes: Settings, finish: Callable[[Part], None]) -> list[str]:
+    """Run the parts and finish each, for a run takes long; the names of those that failed."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     failed = []
     with Progress(*columns, console=console, transient=True) as progress:
@@ -94,8 +97,10 @@ def _run(
             lambda what, number, total: progress.update(task, description=f"{what}: {number} of {total}"),
         )
         with start_servers() as servers:
+            machine = describe_machine(servers)
             for name in names:
                 progress.update(task, description=f"{name}: preparing")
+                results: list[Result] = []
                 try:
                     for result in BENCHMARKS[name](servers, settings):
                         results.append(result)
@@ -103,7 +108,8 @@ def _run(
                 except Exception:  # noqa: BLE001 - the other parts still have something to say
                     progress.console.print_exception()
                     failed.append(name)
-                write()
+                else:
+                    finish(Part(name, settings.describe(), machine, results))
             progress.update(task, description="Stopping the servers")
     return failed
 

@@ -4,9 +4,16 @@ The floor copies ready rows into bare tables and builds the same keys, table aft
 as they are have every document in a table and every item of an array somewhere; the replaced tool, and this project
 beside it, fill the tables of an old file. Without the documents
 that cannot be rows: others would stop there, or leave them out.
+
+The project reads a collection once for each of its tables, as each is a transaction of its own, and asks for the fields
+of that table where they are little of the documents; the peers read every collection once, whole. So it is compared
+with both ways of reading alone.
 """
 
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from pymongo.database import Database
@@ -17,6 +24,7 @@ from smartdiet_assets.extract.documents import fetch_window
 from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.transform.batch import build_transformer
 from smartdiet_assets_tests.benchmarks.dagster_floor import CONFIG
 from smartdiet_assets_tests.benchmarks.floor import read_keys, take_table
 from smartdiet_assets_tests.benchmarks.full_load import FLOOR, FROM_MEMORY, FROM_THE_WIRE, READING
@@ -32,6 +40,7 @@ from smartdiet_assets_tests.benchmarks.peers.entering import (
     enter_replaced,
 )
 from smartdiet_assets_tests.benchmarks.peers.replaced import ReplacedTool
+from smartdiet_assets_tests.benchmarks.results import Listing, Result
 from smartdiet_assets_tests.benchmarks.servers import Connection, Servers, sum_up
 from smartdiet_assets_tests.benchmarks.settings import Settings
 from smartdiet_assets_tests.integration.replaced_tool.old_file import compose_old_database, compose_old_file
@@ -40,9 +49,19 @@ from smartdiet_assets_tests.integration.replaced_tool.old_file import compose_ol
 READING_WHOLE = "whole documents read alone"
 SEED = 1
 _BOOKKEEPING = "smartdiet"
+DOCUMENTS, OPENING = "decoding documents and making rows", "opening and committing: locks, structure, new tables"
+STAGES = {
+    "copy": "COPY, as far as it is waited for",
+    "settle": "repeated documents, missing parents, shared values",
+    "compare": "comparison with the table",
+    "merge": "writing what differs",
+    "index": "keys, indexes and foreign keys",
+    "state": "rejects, watermark, counts",
+}
+_OBSTACLE = "decoding is no part of the floor, and most tables are small: see where the time goes."
 
 
-def run_company(servers: Servers, settings: Settings) -> Iterator[Comparison]:
+def run_company(servers: Servers, settings: Settings) -> Iterator[Result]:
     """Compare the first load of every table with its floors and with other tools."""
     schema = load_schema(CONFIG / "schemas.yaml")
     with servers.open_mongo() as mongo:
@@ -89,6 +108,27 @@ class CompanyLoad:
         for table in self.tables:
             load_batches(self.connection, self.schema, table, batches[table.mongo_collection])
 
+    def measure_stages(self, batches: Mapping[str, Sequence[bytes]]) -> dict[str, float]:
+        """Load every table once more; return the stages' shares of the time.
+
+        The work on documents is done once alone, to be told from the rest of the time that is no stage's.
+        """
+        self.prepare()
+        seconds: Counter[str] = Counter()
+        for table in self.tables:
+            raw = batches[table.mongo_collection]
+            transform = build_transformer(table)
+            started = time.perf_counter()
+            for batch in raw:
+                transform(batch)
+            transformed = time.perf_counter()
+            result = load_batches(self.connection, self.schema, table, raw)
+            ended = time.perf_counter()
+            seconds.update({STAGES.get(stage, stage): each for stage, each in result.seconds.items()})
+            seconds[DOCUMENTS] += transformed - started
+            seconds[OPENING] += (ended - transformed) - (transformed - started) - sum(result.seconds.values())
+        return {stage: each / seconds.total() for stage, each in seconds.items()}
+
     def take_floor(self) -> Contestant:
         """Take the tables as they are; the floor builds them again."""
         ready = [take_table(self.connection, table.name) for table in self.tables]
@@ -112,7 +152,7 @@ class CompanyLoad:
 
 def _compare_from_memory(
     servers: Servers, settings: Settings, schema: Schema, mongo: Database[Any]
-) -> Iterator[Comparison]:
+) -> Iterator[Result]:
     with servers.open_postgres() as connection:
         company = CompanyLoad(connection, schema, mongo)
         batches = {name: list(read_batches(mongo, name)) for name in company.collections}
@@ -122,7 +162,14 @@ def _compare_from_memory(
             company.take_floor(),
         ]
         rounds = measure("company", "from memory", contestants, settings.pairs, settings.on_round)
-        yield rounds.compare("load", FLOOR, at_most=FROM_MEMORY)
+        yield rounds.compare("load", FLOOR, at_most=FROM_MEMORY, obstacle=_OBSTACLE)
+        shares = [company.measure_stages(batches) for _ in range(settings.pairs)]
+        stages = [DOCUMENTS, OPENING, *STAGES.values()]
+        yield Listing(
+            "Where a first load of all tables from memory goes",
+            ["stage", "share"],
+            [[stage, f"{median(each.get(stage, 0.0) for each in shares):.0%}"] for stage in stages],
+        )
 
 
 def _compare_from_the_wire(
@@ -161,7 +208,10 @@ def _compare_from_the_wire(
             ),
         ]
         rounds = measure("company", "from the wire", contestants, settings.pairs, settings.on_round)
-        yield rounds.compare("mirror", READING, FLOOR, at_most=FROM_THE_WIRE)
+        yield rounds.compare(
+            "mirror", READING, FLOOR, at_most=FROM_THE_WIRE,
+            obstacle="what a transaction of its own costs each of the tables, most of them small.",
+        )  # fmt: skip
         yield rounds.compare("mirror", READING_WHOLE, FLOOR)
         yield from compare_with(rounds, "mirror", [peer.name for peer in list_peers()])
 

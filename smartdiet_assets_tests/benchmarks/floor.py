@@ -47,9 +47,13 @@ class ReadyTable:
             connection.execute("SELECT set_config('maintenance_work_mem', '256MB', true)")
             template = sql.Identifier(_TEMPLATES, self.table)
             connection.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(sql.Identifier(self.table), template))
-            write_rows(connection, self.table, self.columns, self.rows)
+            self.copy(connection)
             for statement in self.keys:
                 connection.execute(sql.SQL(statement))
+
+    def copy(self, connection: Connection) -> None:
+        """Copy the rows into the table as it is."""
+        write_rows(connection, self.table, self.columns, self.rows)
 
 
 def take_table(connection: Connection, table: str) -> ReadyTable:

@@ -3,30 +3,42 @@
 The floor copies rows that are ready in PostgreSQL's binary form into a bare table and builds the same keys, indexes
 and foreign keys. Over the wire nothing can be faster than reading the documents either: the slower of the two counts.
 The others build less: the peers no keys at all, the replaced tool no index beside those of its constraints.
+
+What the parts of a load from memory take is measured beside it: decoding the documents with the driver, turning them
+into rows, and the project's own load of rows that are ready for COPY. The last is all that code which made COPY's
+bytes of BSON directly, without Python's objects between, could reach.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from psycopg import sql
 
 from smartdiet_assets.assets.mirror import mirror_table
 from smartdiet_assets.extract.documents import fetch_window
 from smartdiet_assets.extract.window import Window, WindowRequest
-from smartdiet_assets_tests.benchmarks.floor import read_keys, take_table
-from smartdiet_assets_tests.benchmarks.loading import BATCH_SIZE, load_batches, store_batches
-from smartdiet_assets_tests.benchmarks.logbooks import OLD_FILE, OLD_TABLES, TABLE, build_logbooks
+from smartdiet_assets.transform.batch import build_transformer
+from smartdiet_assets_tests.benchmarks.floor import ReadyTable, read_keys, take_table
+from smartdiet_assets_tests.benchmarks.loading import (
+    BATCH_SIZE,
+    decode_batches,
+    load_batches,
+    load_ready,
+    store_batches,
+)
+from smartdiet_assets_tests.benchmarks.logbooks import OLD_FILE, OLD_TABLES, TABLE, Logbooks, build_logbooks
 from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, Work, measure
 from smartdiet_assets_tests.benchmarks.peers import Source, list_peers
 from smartdiet_assets_tests.benchmarks.peers.contents import FIELDS, OURS, sum_up_logbooks
 from smartdiet_assets_tests.benchmarks.peers.contents import REPLACED as REPLACED_COLUMNS
 from smartdiet_assets_tests.benchmarks.peers.entering import REPLACED, compare_with, enter_peers, enter_replaced
 from smartdiet_assets_tests.benchmarks.peers.replaced import ReplacedTool
-from smartdiet_assets_tests.benchmarks.servers import Servers, sum_up
+from smartdiet_assets_tests.benchmarks.servers import Connection, Servers, sum_up
 from smartdiet_assets_tests.benchmarks.settings import Settings
 
 FLOOR = "binary COPY, then keys"
 READING = "the same query read alone"
 FROM_MEMORY, FROM_THE_WIRE = 2.0, 1.2
+DECODING, ROWS, READY = "decoding alone", "decoding and rows alone", "the load of rows that are ready for COPY"
 
 
 def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
@@ -53,11 +65,15 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
         def load() -> None:
             load_batches(connection, logbooks.schema, logbooks.table, logbooks.batches)
 
-        rounds = measure(
-            "full_load", "from memory", [Contestant("load", load, check, prepare), floor],
-            settings.pairs, settings.on_round,
-        )  # fmt: skip
-        yield rounds.compare("load", FLOOR, at_most=FROM_MEMORY)
+        contestants = [
+            Contestant("load", load, check, prepare),
+            floor,
+            *_enter_parts(connection, logbooks, ready, check, prepare),
+        ]
+        rounds = measure("full_load", "from memory", contestants, settings.pairs, settings.on_round)
+        shares = {part: rounds.compare(part, FLOOR, case=f"from memory: {part}") for part in (DECODING, ROWS, READY)}
+        yield rounds.compare("load", FLOOR, at_most=FROM_MEMORY, obstacle=_explain(shares))
+        yield from shares.values()
 
         store_batches(mongo, TABLE, logbooks.batches)
         # As the application keeps them; who reads in the order of a date is not made to sort.
@@ -95,5 +111,51 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
             ),
         ]  # fmt: skip
         rounds = measure("full_load", "from the wire", contestants, settings.pairs, settings.on_round)
-        yield rounds.compare("mirror", READING, FLOOR, at_most=FROM_THE_WIRE)
+        yield rounds.compare(
+            "mirror",
+            READING,
+            FLOOR,
+            at_most=FROM_THE_WIRE,
+            obstacle="the source's server, the mirror and PostgreSQL share this machine's cores: see the ratio of CPU.",
+        )
         yield from compare_with(rounds, "mirror", [REPLACED, *(peer.name for peer in list_peers())])
+
+
+def _enter_parts(
+    connection: Connection,
+    logbooks: Logbooks,
+    ready: ReadyTable,
+    check: Callable[[], Work],
+    prepare: Callable[[], None],
+) -> list[Contestant]:
+    """Enter what a load from memory consists of: its work on the documents, and all that remains without it."""
+    transform = build_transformer(logbooks.table)
+    place = [column.name for column in logbooks.table.stored_columns].index(logbooks.table.document_column)
+    batches = [transform(raw) for raw in logbooks.batches]
+    ids = [row[place] for batch in batches for row in batch.rows]
+    newest = max(batch.newest for batch in batches if batch.newest)
+    del batches
+
+    def decode() -> None:
+        assert decode_batches(logbooks.batches) == len(ids)
+
+    def make_rows() -> None:
+        assert sum(len(transform(raw).rows) for raw in logbooks.batches) == len(ids)
+
+    def load_rows() -> None:
+        load_ready(connection, logbooks.schema, logbooks.table, ready, ids, newest)
+
+    return [
+        Contestant(DECODING, decode, dict),
+        Contestant(ROWS, make_rows, dict),
+        Contestant(READY, load_rows, check, prepare),
+    ]
+
+
+def _explain(shares: Mapping[str, Comparison]) -> str:
+    """Say what of the floor the parts take; PostgreSQL works beside some of it, so they do not add up."""
+    return (
+        f"decoding the documents with the driver alone takes {shares[DECODING].ratio:.2f} of the floor, with turning"
+        f" them into rows {shares[ROWS].ratio:.2f}; the project's own load of ready rows {shares[READY].ratio:.2f},"
+        " the best that native code from BSON to COPY's bytes could reach."
+    )

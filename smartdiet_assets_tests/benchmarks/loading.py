@@ -5,7 +5,8 @@ measuring, or documents.
 """
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +19,7 @@ from smartdiet_assets.load.session import LoadResult, open_load
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.batch import build_transformer
+from smartdiet_assets_tests.benchmarks.floor import ReadyTable
 from smartdiet_assets_tests.benchmarks.servers import Connection
 
 #: Documents in a batch, as `mirror_table` reads them.
@@ -52,6 +54,23 @@ def load_batches(connection: Connection, schema: Schema, table: Table, batches: 
             batch = transform(raw)
             load.write(batch)
             newest = max(filter(None, (newest, batch.newest)), default=None)
+        return load.finish(watermark=newest, full=True)
+
+
+def load_ready(
+    connection: Connection, schema: Schema, table: Table, ready: ReadyTable, ids: Sequence[object], newest: datetime
+) -> LoadResult:
+    """Load rows that are ready in COPY's binary form, by a load's own stages: what is left without any client work.
+
+    Args:
+        table: one that the load creates, so that its rows go straight there.
+        ids: of the rows' documents, in the rows' order.
+    """
+    with open_load(connection, schema, table, "benchmark") as load:
+        load.begin()
+        ready.copy(connection)
+        load.writer.rows_written = load.writer.documents_read = len(ids)
+        load.writer.order.note(ids)
         return load.finish(watermark=newest, full=True)
 
 

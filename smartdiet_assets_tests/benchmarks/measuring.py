@@ -49,6 +49,8 @@ class Comparison:
         ratios: of wall time, one per pair; none where there was nothing to compare with, and `note` says why.
         cpu: of CPU time, of all processes concerned, the servers among them: hardly changed by a busy machine.
         at_most: the aim of the project for the ratio, None where it has none.
+        note: why there is no ratio.
+        obstacle: what stands in the way of the aim, said where it is missed.
     """
 
     benchmark: str
@@ -59,6 +61,7 @@ class Comparison:
     cpu: tuple[float, ...] = ()
     at_most: float | None = None
     note: str = ""
+    obstacle: str = ""
 
     @property
     def ratio(self) -> float:
@@ -97,6 +100,7 @@ class Rounds:
         work: Work | None = None,
         at_most: float | None = None,
         case: str = "",
+        obstacle: str = "",
     ) -> Comparison:
         """Divide a contestant's time by that of another, of several by the slowest of them in each round."""
         name = against or (others[0] if len(others) == 1 else f"max({', '.join(others)})")
@@ -108,6 +112,7 @@ class Rounds:
             self.work if work is None else work,
             divide(self.cpu_seconds[subject], *(self.cpu_seconds[other] for other in others), least=_TICK_SECONDS),
             at_most,
+            obstacle=obstacle,
         )
 
 

@@ -1,18 +1,24 @@
-"""Results for people: tables in the terminal and the same in Markdown. No seconds, only ratios, shares and counts."""
+"""Results for people: tables in the terminal and a report in Markdown. No seconds, only ratios, shares and counts."""
 
-import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.table import Table as Grid
 
 from smartdiet_assets_tests.benchmarks.measuring import Comparison
-from smartdiet_assets_tests.benchmarks.results import Growth, Listing, Result
-from smartdiet_assets_tests.benchmarks.settings import Settings
+from smartdiet_assets_tests.benchmarks.results import Growth, Listing, Part, Result
+from smartdiet_assets_tests.benchmarks.suite import BENCHMARKS
 
-HEADERS = ("benchmark", "case", "compared with", "ratio", "spread", "CPU", "aim", "pairs", "equal work")
-_NUMBERS = ("ratio", "spread", "CPU", "aim", "pairs")
-GROWTH_HEADERS = ("growth of", "from rows", "to rows", "times as long", "exponent", "at the largest")
+HEADERS = ("benchmark", "case", "compared with", "ratio", "spread", "CPU", "aim")
+_NUMBERS = ("ratio", "spread", "CPU", "aim")
+GROWTH_HEADERS = ("growth of", "from rows", "to rows", "times as long", "exponent", "exponent of the last tenfold")
+_HOW = """\
+A ratio is the time of the project as a multiple of the time of what it is compared with: the median of rounds in which
+everybody takes a turn, on the same embedded servers. Below 1 the project is faster. `CPU` is the same of the CPU time
+of all processes concerned, the servers among them. Who did other work than the others, by rows and checksums, has no
+ratio.\
+"""
 
 
 def build_grid(results: Sequence[Result]) -> Grid:
@@ -37,23 +43,35 @@ def build_listings(results: Sequence[Result]) -> list[Grid]:
     return grids
 
 
-def compose_markdown(results: Sequence[Result], settings: Settings, picture: str = "") -> str:
-    """Compose all tables as Markdown, with how it was measured; `picture` is the plot's file name."""
-    comparisons = [result for result in results if isinstance(result, Comparison)]
-    lines = [
-        f"{settings.documents:,} logbook documents; {settings.parents:,} parents of 15 items; a generated company at "
-        f"scale {settings.scale:g}; {os.cpu_count()} cores.",
-        "A ratio is the time of the project as a multiple of the time of what it is compared with: the median of pairs",
-        "measured in turn, on the same embedded servers, in one run. Where it is below 1 the project is faster. `CPU`",
-        "is the same of the CPU time of all processes concerned, the servers among them.",
-        "",
-        *_compose_table(HEADERS, [compose_cells(comparison) for comparison in comparisons]),
-    ]
-    for listing in list_listings(results):
-        lines += ["", f"**{listing.title}**", "", *_compose_table(listing.headers, listing.rows)]
+def compose_markdown(parts: Sequence[Part], picture: str = "") -> str:
+    """Compose the report: the aims at a glance, then every part; `picture` is the plot's file name."""
+    lines = ["# How fast it is", "", *_HOW.splitlines(), ""]
     if picture:
-        lines += ["", f"![Ratios and growth]({picture})"]
-    return "\n".join(lines) + "\n"
+        lines += [f"![First loads against other tools, the aims, and growth]({picture})", ""]
+    lines += ["## The aims", "", *compose_aims(parts), ""]
+    for part in parts:
+        lines += [*_compose_part(part), ""]
+    return "\n".join(lines)
+
+
+def compose_aims(parts: Sequence[Part]) -> list[str]:
+    """Compose the table of everything the project has an aim for."""
+    aimed = [
+        result
+        for part in parts
+        for result in part.results
+        if isinstance(result, Comparison) and result.at_most is not None and result.ratios
+    ]
+    rows = [
+        [
+            f"{comparison.benchmark}, {comparison.case}",
+            comparison.against,
+            f"{comparison.ratio:.2f}",
+            _compose_aim(comparison),
+        ]
+        for comparison in aimed
+    ]
+    return _compose_table(("what", "compared with", "ratio", "aim"), rows)
 
 
 def list_listings(results: Sequence[Result]) -> list[Listing]:
@@ -79,9 +97,6 @@ def list_listings(results: Sequence[Result]) -> list[Listing]:
 def compose_cells(comparison: Comparison) -> list[str]:
     """Compose one line of either table."""
     several = len(comparison.ratios) > 1
-    work = ", ".join(
-        f"{what} {value:,}" if isinstance(value, int) else f"{what} {value}" for what, value in comparison.work.items()
-    )
     return [
         comparison.benchmark,
         comparison.case,
@@ -90,9 +105,46 @@ def compose_cells(comparison: Comparison) -> list[str]:
         f"{min(comparison.ratios):.2f}..{max(comparison.ratios):.2f}" if several else "",
         f"{comparison.cpu_ratio:.2f}" if comparison.cpu else "",
         _compose_aim(comparison),
-        str(len(comparison.ratios)) if several else "",
-        work,
     ]
+
+
+def _compose_part(part: Part) -> Iterator[str]:
+    run = BENCHMARKS[part.name]
+    yield f"## {part.name}"
+    yield ""
+    # The module says what is measured, the line below on what.
+    yield from (sys.modules[run.__module__].__doc__ or "").strip().splitlines()
+    yield ""
+    yield f"{part.sizes} {part.machine}"
+    comparisons = [result for result in part.results if isinstance(result, Comparison)]
+    if comparisons:
+        yield ""
+        yield from _compose_table(HEADERS[1:], [compose_cells(comparison)[1:] for comparison in comparisons])
+    obstacles = dict.fromkeys(
+        f"{one.case}: {one.obstacle}" for one in comparisons if one.is_met is False and one.obstacle
+    )
+    if obstacles:
+        yield ""
+        yield "What stands in the way:"
+        yield ""
+        yield from (f"- {obstacle}" for obstacle in obstacles)
+    works = {one.case: _compose_work(one) for one in comparisons if one.work}
+    if works:
+        yield ""
+        yield "Work that was done and compared:"
+        yield ""
+        yield from (f"- {case}: {work}" for case, work in works.items())
+    for listing in list_listings(part.results):
+        yield ""
+        yield f"**{listing.title}**"
+        yield ""
+        yield from _compose_table(listing.headers, listing.rows)
+
+
+def _compose_work(comparison: Comparison) -> str:
+    return ", ".join(
+        f"{what} {value:,}" if isinstance(value, int) else f"{what} {value}" for what, value in comparison.work.items()
+    )
 
 
 def _compose_aim(comparison: Comparison) -> str:

@@ -1,11 +1,15 @@
 """What a benchmark can find out beside comparisons: a short table of its own, and how time grows with size.
 
-Here: the records and the fit of an exponent. Not here: how they are shown (`report`, `plot`).
+Here: the records, the fit of an exponent, and a file that keeps what was measured, so that a run that is cut loses no
+finished part and one part can be measured again. Not here: how results are shown (`report`, `plot`).
 """
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from smartdiet_assets_tests.benchmarks.measuring import Comparison
 
@@ -39,6 +43,43 @@ class Growth:
 
 
 Result = Comparison | Listing | Growth
+_KINDS: Mapping[str, type[Result]] = {kind.__name__: kind for kind in (Comparison, Listing, Growth)}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of the suite found out.
+
+    Attributes:
+        name: of the part.
+        sizes: of what it worked with, and how often, in words.
+        machine: what it ran on, in words.
+        results: in the order they came.
+    """
+
+    name: str
+    sizes: str
+    machine: str
+    results: Sequence[Result]
+
+
+def write_parts(parts: Sequence[Part], path: Path) -> None:
+    """Keep what was measured in a JSON file."""
+    content = [
+        {**asdict(part), "results": [{"kind": type(result).__name__, **asdict(result)} for result in part.results]}
+        for part in parts
+    ]
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def read_parts(path: Path) -> list[Part]:
+    """Read what was kept; nothing where there is no such file."""
+    content = json.loads(path.read_text()) if path.exists() else []
+    return [Part(**{**part, "results": [_build_result(**result) for result in part["results"]]}) for part in content]
+
+
+def _build_result(kind: str, **fields: Any) -> Result:
+    return _KINDS[kind](**fields)
 
 
 def fit_exponent(sizes: Sequence[float], times: Sequence[float]) -> float:

@@ -4,9 +4,12 @@ Here: starting, stopping and databases; counts and checksums of tables; the serv
 Not here: what is loaded into them.
 """
 
+import os
+import platform
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +32,8 @@ POSTGRES_SETTINGS = {
     "checkpoint_timeout": "1h",
 }
 Connection = psycopg.Connection[Any]
+#: Whose versions matter: ours to build on, then the other tools, then the embedded MongoDB.
+_PACKAGES = ("dagster", "pymongo", "psycopg", "psycopg2-binary", "dlt", "sling", "SecantusDB")
 _numbers = count(1)
 
 
@@ -73,6 +78,17 @@ def start_servers() -> Iterator[Servers]:
         postgres.start()
         mongo.start()
         yield Servers(postgres, mongo)
+
+
+def describe_machine(servers: Servers) -> str:
+    """Say in a sentence what a run is measured on: cores and versions, nothing that names the machine."""
+    with psycopg.connect(servers.postgres.dsn()) as connection:
+        postgres = connection.execute("SHOW server_version").fetchone()
+    versions = [f"Python {platform.python_version()}", f"PostgreSQL {postgres[0] if postgres else ''}"]
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions.append(f"{package} {version(package)}")
+    return f"{os.cpu_count()} cores, shared by the servers; {', '.join(versions)}."
 
 
 def sum_up(connection: Connection, table: str) -> dict[str, int | str]:

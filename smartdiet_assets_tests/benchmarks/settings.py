@@ -27,6 +27,13 @@ class Settings:
     pairs: int = 5
     on_round: ProgressListener = _be_quiet
 
+    def describe(self) -> str:
+        """Say the sizes in a sentence."""
+        return (
+            f"{self.documents:,} logbook documents, {self.parents:,} parents of 15 items, the company at scale"
+            f" {self.scale:g}; {self.pairs} rounds."
+        )
+
 
 #: As large as the real ones are known to be; the company at a tenth of the real one's 5 million documents.
 REAL_DOCUMENTS = 563_086

@@ -18,7 +18,15 @@ from smartdiet_assets_tests.benchmarks.operations import CHANGES
 from smartdiet_assets_tests.benchmarks.peers.entering import NOT_INSTALLED
 from smartdiet_assets_tests.benchmarks.plot import write_plot
 from smartdiet_assets_tests.benchmarks.report import compose_cells, compose_markdown
-from smartdiet_assets_tests.benchmarks.results import Growth, Listing, fit_exponent
+from smartdiet_assets_tests.benchmarks.results import (
+    Growth,
+    Listing,
+    Part,
+    Result,
+    fit_exponent,
+    read_parts,
+    write_parts,
+)
 from smartdiet_assets_tests.benchmarks.sampling import name_part
 from smartdiet_assets_tests.benchmarks.servers import Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
@@ -49,6 +57,9 @@ def test_full_load_and_its_floor_end_in_the_same_table(servers: Servers) -> None
 
 def test_every_way_of_loading_a_company_ends_with_the_same_documents(servers: Servers) -> None:
     for comparison in BENCHMARKS["company"](servers, replace(TINY, pairs=1)):
+        if isinstance(comparison, Listing):
+            assert sum(int(share.rstrip("%")) for _, share in comparison.rows) == pytest.approx(100, abs=4)
+            continue
         assert isinstance(comparison, Comparison)
         if comparison.case == "from the wire" and comparison.ratios:
             assert comparison.work["tables"] == 31
@@ -180,36 +191,62 @@ def test_who_fails_tries_again_and_is_left_out_at_last() -> None:
     assert "never" not in rounds.seconds
 
 
+COMPARISON = Comparison(
+    "full_load", "from memory", "floor", (3.0, 1.5, 2.0), {"rows": 1200}, (1.5, 1.4, 1.6), 1.6, obstacle="a slow door."
+)
+GROWTH = Growth("full load", (10, 1_000), (1.0, 10.0))
+
+
+def compose(*results: Result, part: str = "full_load") -> str:
+    return compose_markdown([Part(part, TINY.describe(), "2 cores.", results)])
+
+
 def test_results_are_the_median_ratio_and_its_spread() -> None:
-    comparison = Comparison("full_load", "from memory", "floor", (3.0, 1.5, 2.0), {"rows": 1200}, (1.5, 1.4, 1.6), 1.6)
-    cells = ["full_load", "from memory", "floor", "2.00", "1.50..3.00", "1.50", "≤ 1.60 ✗", "3", "rows 1,200"]
-    assert compose_cells(comparison) == cells
-    assert f"| {' | '.join(cells)} |" in compose_markdown([comparison], TINY)
+    cells = ["full_load", "from memory", "floor", "2.00", "1.50..3.00", "1.50", "≤ 1.60 ✗"]
+    assert compose_cells(COMPARISON) == cells
+    report = compose(COMPARISON)
+    assert f"| {' | '.join(cells[1:])} |" in report
+    assert "| full_load, from memory | floor | 2.00 | ≤ 1.60 ✗ |" in report
+    assert "- from memory: rows 1,200" in report
+
+
+def test_a_missed_aim_comes_with_what_stands_in_its_way() -> None:
+    assert "- from memory: a slow door." in compose(COMPARISON)
+    assert "a slow door" not in compose(replace(COMPARISON, at_most=2.0))
+
+
+def test_what_was_measured_can_be_read_again(tmp_path: Path) -> None:
+    parts = [
+        Part("full_load", TINY.describe(), "2 cores.", [COMPARISON]),
+        Part("growth", TINY.describe(), "2 cores.", [GROWTH, Listing("Title", ("a", "b"), [("1", "2")])]),
+    ]
+    write_parts(parts, tmp_path / "kept.json")
+    assert compose_markdown(read_parts(tmp_path / "kept.json")) == compose_markdown(parts)
+    assert read_parts(tmp_path / "nothing.json") == []
 
 
 def test_a_tool_that_is_missing_has_a_row_that_says_so() -> None:
     comparison = Comparison("full_load", "from the wire", "Sling", (), at_most=2 / 3, note=NOT_INSTALLED)
     assert compose_cells(comparison) == [
-        "full_load", "from the wire", "Sling", "not installed", "", "", "≤ 0.67", "", "",
+        "full_load", "from the wire", "Sling", "not installed", "", "", "≤ 0.67",
     ]  # fmt: skip
 
 
 def test_a_pipe_in_a_name_does_not_end_its_cell() -> None:
     comparison = Comparison("refresh", "all", "pg_dump | pg_restore", (1.0,))
-    assert r"| pg_dump \| pg_restore |" in compose_markdown([comparison], TINY)
+    assert r"| pg_dump \| pg_restore |" in compose(comparison)
 
 
 def test_growth_is_an_exponent() -> None:
     assert fit_exponent([10, 100, 1000], [1, 10, 100]) == pytest.approx(1)
     assert fit_exponent([10, 100, 1000], [3, 3, 3]) == pytest.approx(0)
-    growth = Growth("full load", (10, 1_000), (1.0, 10.0))
-    assert "| full load | 10 | 1,000 | 10.0 | 0.50 | 0.50 |" in compose_markdown([growth], TINY)
+    assert "| full load | 10 | 1,000 | 10.0 | 0.50 | 0.50 |" in compose(GROWTH, part="growth")
 
 
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="it comes with the extra `benchmark`")
-    comparison = Comparison("full_load", "from memory", "floor", (3.0, 1.5, 2.0), {}, (), 1.6)
-    write_plot([comparison, Growth("full load", (10, 1_000), (1.0, 10.0))], tmp_path / "plot.png")
+    rival = replace(COMPARISON, case="from the wire", against="Sling")
+    write_plot([COMPARISON, rival, GROWTH], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
