@@ -18,8 +18,13 @@ from smartdiet_assets.demo.server_folder import HOST
 #: `up` is from us to the server.
 Direction = Literal["up", "down"]
 _CHUNK = 16 * 1024
-#: PostgreSQL's simple query message: a letter, its length, the text and its end.
-COMMIT_MESSAGE = b"Q" + struct.pack("!I", 4 + 7) + b"COMMIT\0"
+#: A letter, the length, the text and its end: PostgreSQL's simple query message, and the one that goes with others, the
+#: text between the empty name of the statement and the number of its parameters.
+COMMIT_MESSAGES = (
+    b"Q" + struct.pack("!I", 4 + 7) + b"COMMIT\0",
+    b"P" + struct.pack("!I", 4 + 1 + 7 + 2) + b"\0COMMIT\0\0\0",
+)
+_LONGEST_COMMIT = max(map(len, COMMIT_MESSAGES))
 #: Closing then sends a RST instead of a FIN.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -190,11 +195,12 @@ class FaultProxy:
                 return data
             data = data[: max(0, fault.after - before)]
         elif direction == "up":
-            committing = COMMIT_MESSAGE in link.tail + data
-            link.tail = data[-len(COMMIT_MESSAGE) :]
+            committing = any(message in link.tail + data for message in COMMIT_MESSAGES)
+            link.tail = data[-_LONGEST_COMMIT:]
             committing = committing and link.passed["up"] > fault.after
             if not committing or fault.commit == "unanswered":
-                link.committing = committing
+                # What follows it on the way up, such as the end of what is sent together, may come by itself.
+                link.committing = link.committing or committing
                 return data
             data = b""
         elif not link.committing:
