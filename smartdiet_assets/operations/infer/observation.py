@@ -19,6 +19,7 @@ from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
 from smartdiet_assets.operations.infer.facts import ZONES, DateFacts, NumberFacts, TextFacts
+from smartdiet_assets.transform.text import is_valid_unicode
 
 #: Kinds of values, in MongoDB's words; `uuid` is a binData of that form, `far date` one beyond Python's years, and
 #: `other` whatever only JSON can show.
@@ -108,7 +109,8 @@ class Observed:
         self.kinds[kind] += 1
         if kind == STRING:
             self.text.add(value)
-            if len(value) <= _LONGEST_ID:
+            # What no column can hold refers to nothing, and neither server can be asked for it.
+            if len(value) <= _LONGEST_ID and "\0" not in value and is_valid_unicode(value):
                 self._keep_id(value, value)
         elif kind in (OBJECT_ID, UUID):
             self._keep_id(spell_id(value), value)

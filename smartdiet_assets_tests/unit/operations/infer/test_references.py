@@ -97,3 +97,12 @@ def test_ids_are_looked_for_everywhere_but_in_the_documents_own() -> None:
         "user": False, "by.user": False, "tags[]": True, "events[]": False, "events[].event": False,
         "events[].at.place": False,
     }  # fmt: skip
+
+
+def test_texts_that_no_column_can_hold_are_not_looked_up() -> None:
+    """Neither server takes them: text that was not UTF-8 cannot be sent, and PostgreSQL knows no NUL."""
+    readable = [f"user-{number}" for number in range(10)]
+    unreadable = [f"user-{number}\udcff" for number in range(10)] + ["user-\0"]
+    documents = [{"_id": number, "user": text} for number, text in enumerate([*readable, *unreadable])]
+    found = {one.path: list(one.ids) for one in list_candidates(observe_documents(documents))}
+    assert found["user"] == readable
