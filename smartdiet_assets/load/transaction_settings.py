@@ -1,4 +1,4 @@
-"""What a load sets for its own transaction: time-outs, memory, and the planner's view of the disks.
+"""What a load sets for its own transaction: time-outs, memory, the planner's view of the disks, the server's log.
 
 Here: choosing and applying the settings. Not here: the server's own configuration, which is kept where it offers more.
 """
@@ -22,11 +22,13 @@ _SETTINGS = {
 
 # One statement for all. What the server offers beyond the last two is kept. The rows of a few changed documents are
 # found by index, not by reading the table: what was just merged is in memory, which the default of random_page_cost,
-# made for disks that seek, does not know.
+# made for disks that seek, does not know. The server writes an error of ours to its log with the row it is about, where
+# health data has no place, so it is not to: we report the error. Only superusers may say so.
 # As text, which the driver takes as it is; the same for all tables, so that a connection prepares it once.
 _APPLY = (
     sql.SQL("""\
 SELECT {settings},
+  CASE WHEN current_setting('is_superuser') = 'on' THEN set_config('log_min_messages', 'log', true) END,
   set_config('lock_timeout', %s, true),
   set_config('random_page_cost', least(current_setting('random_page_cost')::float8, 1.1)::text, true),
   set_config('work_mem', greatest(pg_size_bytes(current_setting('work_mem')) / 1024, 65536) || 'kB', true)""")

@@ -5,163 +5,22 @@ rejected document is the one thing shown, so ids hold none.
 """
 
 import os
-import subprocess
-import sys
-import traceback
-from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import psycopg
 import pytest
-from bson import ObjectId
 from pymongo import MongoClient
-from pymongo.database import Database
 
-from smartdiet_assets.assets import tables as table_assets
-from smartdiet_assets.definitions import build_definitions
-from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.demo.server_folder import find_free_port
 from smartdiet_assets.load.advisory import LOCK_CLASS, build_lock_number
-from smartdiet_assets.resources.environment import read_environment
-from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.replaced_tool.leaky_strategies import MARK
+from smartdiet_assets_tests.integration.replaced_tool.planted import Plant, write_marked_company
 
-TABLES = """
-tables:
-  companies:
-    include_base: true
-    additional_columns:
-      - {name: name, sql_type: VARCHAR(60), nullable: false}
-    unique_constraints: [[name]]
-  users:
-    include_base: true
-    import_strategy: STRATEGY
-    additional_columns:
-      - {name: email, sql_type: VARCHAR(60), nullable: false}
-      - {name: height, sql_type: SMALLINT}
-      - {name: birthdate, sql_type: DATE}
-      - {name: active, sql_type: BOOLEAN}
-      - {name: answers, sql_type: JSONB}
-      - {name: company_id, sql_type: VARCHAR, mongo_field: company, foreign_key: companies(id)}
-  user_events:
-    mongo_collection: users
-    import_strategy: smart_diff
-    arrays: [{field: registered_events}]
-    columns:
-      - {name: user_id, sql_type: VARCHAR, nullable: false, mongo_field: _id, foreign_key: users(id)}
-      - {name: event_id, sql_type: VARCHAR(60), nullable: false, item_field: [., event]}
-      - {name: at, sql_type: TIMESTAMP, item_field: at}
-    unique_constraints: [[user_id, event_id]]
-"""
 CONFIG = Path(__file__).parents[3] / "config"
 BUGS = "smartdiet_assets_tests.integration.replaced_tool.leaky_strategies"
-DAY = datetime(2024, 3, 10)
-#: What can be wrong with a user: each a document of its own. All of it is marked.
-FAULTS: list[dict[str, Any]] = [
-    {"email": f"{MARK}@example.org" * 10},
-    {"email": f"{MARK}\0"},
-    {"email": {MARK: [MARK]}},
-    {"email": None, "answers": {"free": MARK}},
-    {"height": MARK},
-    {"birthdate": MARK},
-    {"active": MARK},
-    {"answers": {MARK: f"{MARK}\0"}},
-    {"company": MARK},
-    {"registered_events": [MARK * 20, {"event": MARK, "at": MARK}, {MARK: MARK}]},
-    {"registered_events": MARK},
-    {"update_date": MARK},
-]
-
-
-class Plant:
-    """A source full of marks behind a marked password, and a Dagster instance on disk to look for them."""
-
-    def __init__(self, folder: Path, server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.home = folder / "dagster"
-        self.schemas = folder / "planted.yaml"
-        self.set = monkeypatch.setenv
-        self.set("MONGODB_URL", server.uri.replace(f"{server.user}:{server.password}@", f"{MARK}:{MARK}@"))
-        self.set("MONGODB_DATABASE", "planted")
-        self.set("DAGSTER_HOME", str(self.home))
-        self.set("SMARTDIET_SCHEMAS", str(self.schemas))
-        self.secrets = {MARK.lower(), os.environ["POSTGRES_PASSWORD"].lower()}
-        self.run_config: dict[str, Any] = {}
-        self.home.mkdir()
-        self.declare()
-
-    def declare(self, strategy: str = "direct") -> None:
-        self.schemas.write_text(TABLES.replace("STRATEGY", strategy))
-
-    def run(self) -> tuple[bool, str]:
-        """Run the job in this process; whether it succeeded, and all that its errors and events say."""
-        said: list[str] = []
-        definitions = build_definitions(load_schema(self.schemas), read_environment())
-        job = definitions.resolve_job_def("mirror")
-        with dg.DagsterInstance.get() as instance:
-            assert job.partitions_def is not None
-            try:
-                result = job.execute_in_process(
-                    instance=instance,
-                    run_config=self.run_config,
-                    partition_key=job.partitions_def.get_last_partition_key(),
-                    asset_selection=[dg.AssetKey(name) for name in ("companies", "users", "user_events")],
-                )
-                success = result.success
-            except Exception as error:  # noqa: BLE001 - whatever it is, its text is looked at
-                said += traceback.format_exception(error)
-                success = False
-            (newest,) = instance.get_runs(limit=1)
-            said += [str(record) for record in instance.all_logs(newest.run_id)]
-            said += [str(newest.run_config), str(newest.tags)]
-        return success, "\n".join(said)
-
-    def command(self, *arguments: str) -> tuple[int, str]:
-        """Run `smartdiet`; its exit code, and all it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "smartdiet_assets.cli", *arguments],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout + done.stderr
-
-    def find(self, text: str) -> list[str]:
-        """Where a secret shows: in the text given, or in a file of the instance (events, compute logs)."""
-        said = text.lower()
-        found = [f"…{said[max(0, said.find(s) - 200) : said.find(s) + 80]}…" for s in self.secrets if s in said]
-        files = [path for path in self.home.rglob("*") if path.is_file()]
-        return found + [
-            str(path) for path in files if any(s.encode() in path.read_bytes().lower() for s in self.secrets)
-        ]
-
-
-@pytest.fixture(scope="module")
-def planted_server(tmp_path_factory: pytest.TempPathFactory, mongo_server: EmbeddedMongo) -> Iterator[EmbeddedMongo]:
-    """A source that wants a password, with one user whose name and password are marked."""
-    dates = {"creation_date": DAY, "update_date": DAY}
-    with EmbeddedMongo(tmp_path_factory.mktemp("planted"), require_auth=True) as server:
-        with MongoClient[dict[str, Any]](server.uri) as client:
-            client.admin.command("createUser", MARK, pwd=MARK, roles=["root"])
-            company = ObjectId()
-            client.planted.companies.insert_many([
-                {"_id": company, "name": MARK, **dates},
-                {"_id": ObjectId(), "name": MARK, **dates},
-            ])  # fmt: skip
-            good = {"email": f"{MARK}@example.org", "answers": {"free": MARK}, "company": company, **dates}
-            client.planted.users.insert_many([{**good, **fault} for fault in [{}, {}, *FAULTS]])
-        yield server
-
-
-@pytest.fixture
-def plant(
-    configured_servers: None, planted_server: EmbeddedMongo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Plant:
-    monkeypatch.setattr(table_assets, "RETRY_POLICY", dg.RetryPolicy(max_retries=1, delay=0))
-    return Plant(tmp_path, planted_server, monkeypatch)
 
 
 def stay_healthy(plant: Plant, postgres: psycopg.Connection[Any]) -> str:
@@ -277,32 +136,6 @@ def test_the_command_line_shows_no_value_and_no_secret(
     assert plant.find("\n".join(said for _, said in done)) == []
 
 
-#: Of every type and fault a field may meet.
-MARKED_VALUES: tuple[Any, ...] = (MARK, {MARK: MARK}, [MARK, {MARK: MARK}], f"{MARK}\0", MARK * 200)
-
-
-def mark_texts(value: Any) -> Any:
-    """Put the mark into every text of a document, however deep."""
-    if isinstance(value, dict):
-        return {key: mark_texts(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [mark_texts(item) for item in value]
-    return f"{MARK}{value}" if isinstance(value, str) else value
-
-
-def write_marked_company(database: Database[Any]) -> None:
-    """Write a small company, and of each collection documents with the mark in one field after the other."""
-    write_company(database, 1, 0.0005)
-    for name in database.list_collection_names():
-        marked = []
-        for document in database[name].find().limit(3):
-            marked.append({**mark_texts(document), "_id": ObjectId()})
-            for field in document.keys() - {"_id"}:
-                marked += [{**document, "_id": ObjectId(), field: value} for value in MARKED_VALUES]
-        if marked:
-            database[name].insert_many(marked)
-
-
 def test_marks_in_every_field_of_every_collection_show_nowhere(
     plant: Plant, planted_server: EmbeddedMongo, postgres: psycopg.Connection[Any]
 ) -> None:
@@ -337,9 +170,9 @@ def test_a_bug_anywhere_in_a_run_shows_its_type_and_place_only(
 
 
 def test_postgresql_has_nothing_to_write_to_its_own_log(
-    plant: Plant, postgres: psycopg.Connection[Any], postgres_server: EmbeddedPostgres
+    plant: Plant, plain_user: None, postgres: psycopg.Connection[Any], postgres_server: EmbeddedPostgres
 ) -> None:
-    """A statement that fails is logged by the server with its values, out of our reach: so none of ours may fail.
+    """Of one who is no superuser a statement that fails is logged with its values: so none of ours may fail.
 
     Not covered: constraints an operator adds to a mirrored table, whose violation PostgreSQL quotes the row for.
     """

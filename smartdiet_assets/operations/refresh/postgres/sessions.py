@@ -23,7 +23,8 @@ from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 LOCK_TIMEOUT = 60.0
 #: The second number of the advisory lock of a refresh; no table can have this name.
 _REFRESH_LOCK = "\0refresh"
-# A refresh takes as long as it takes, and its names are all qualified.
+# A refresh takes as long as it takes, and its names are all qualified. The server would write a failed index or foreign
+# key to its log with the values of the row; where we may, we keep it from that, and report the error ourselves.
 _SETTINGS = """\
 SELECT set_config(name, value, true)
 FROM (
@@ -31,9 +32,14 @@ FROM (
     ('search_path', ''), ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
     ('transaction_timeout', '0'), ('lock_timeout', '60s'), ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'),
     ('extra_float_digits', '3'), ('row_security', 'off'), ('check_function_bodies', 'off'), ('jit', 'off'),
-    ('default_tablespace', ''), ('default_table_access_method', 'heap'), ('bytea_output', 'hex'), ('TimeZone', 'UTC')
+    ('default_tablespace', ''), ('default_table_access_method', 'heap'), ('bytea_output', 'hex'), ('TimeZone', 'UTC'),
+    ('log_min_messages', 'log')
 ) AS wanted (name, value)
-WHERE name IN (SELECT s.name FROM pg_catalog.pg_settings AS s)"""
+WHERE name IN (
+  SELECT s.name
+  FROM pg_catalog.pg_settings AS s
+  WHERE s.context <> 'superuser' OR current_setting('is_superuser') = 'on'
+)"""
 _MEMORY = """\
 SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting('maintenance_work_mem')), 268435456)
   / 1024 || 'kB', true)"""
