@@ -157,16 +157,18 @@ class _Composer:
             self.shared[_get(root)] = f"field_{number}"
 
     def _compose_condition(self, number: int, condition: Condition) -> str:
-        """Compose one condition of the filter: in place for the two usual forms, else a call."""
+        """Compose one condition of the filter: in place for the usual forms, else a call."""
         self.names[f"condition_{number}"] = build_condition(condition)
         call = f"condition_{number}(document)"
         if not self.fast or "." in condition.path:
             return call
         if condition.operator == "$exists":
             return f"{condition.path!r} {'in' if condition.value else 'not in'} document"
+        read = _get(condition.path)
+        if condition.operator == "$ne" and condition.value is None:
+            return f"(type({read}) is ObjectId or {call})"
         if condition.operator in ("$eq", "$ne") and isinstance(condition.value, str):
             sign = "==" if condition.operator == "$eq" else "!="
-            read = _get(condition.path)
             return f"(value {sign} {condition.value!r} if type(value := {read}) is str else {call})"
         return call
 
