@@ -218,7 +218,8 @@ def test_a_position_the_server_does_not_know_is_lost(captured: Captured, change:
 def test_a_position_beyond_what_the_oplog_keeps_is_lost(tmp_path: Path, postgres: psycopg.Connection[Any]) -> None:
     with (
         EmbeddedMongo(tmp_path / "mongo", options={"oplog_max_entries": 10}) as server,
-        MongoClient[dict[str, Any]](server.uri) as client,
+        # The server does not come back at the end: nobody shall wait for it for long.
+        MongoClient[dict[str, Any]](server.uri, serverSelectionTimeoutMS=2_000) as client,
     ):
         captured = Captured(tmp_path / "captured.yaml", client.test, postgres)
         captured.sync()
