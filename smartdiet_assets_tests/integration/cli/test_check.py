@@ -4,16 +4,9 @@ import json
 from typing import Any
 
 import psycopg
-import pytest
 
 from smartdiet_assets.checks.outcome import KINDS
-from smartdiet_assets_tests.integration.cli.test_commands import smartdiet, source  # noqa: F401
-
-
-@pytest.fixture
-def synced(source: Any) -> Any:  # noqa: F811
-    assert smartdiet("sync").returncode == 0
-    return source
+from smartdiet_assets_tests.integration.cli.running import smartdiet
 
 
 def test_warnings_are_shown_and_exit_0(synced: Any) -> None:

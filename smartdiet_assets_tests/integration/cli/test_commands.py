@@ -1,157 +1,30 @@
-"""`smartdiet` as a user meets it: what it prints, and the exit codes a script relies on."""
+"""`smartdiet` as a user meets it: what every command has in common, and the ones that only show something."""
 
-import json
-import os
-import subprocess
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from bson import ObjectId
 
-from smartdiet_assets.demo.analytics import create_matomo_tables, write_analytics
-from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
-
-TABLES = """
-tables:
-  companies:
-    include_base: true
-    additional_columns:
-      - {name: name, sql_type: VARCHAR(10), nullable: false}
-  users:
-    include_base: true
-    additional_columns:
-      - {name: company_id, sql_type: VARCHAR, mongo_field: company, foreign_key: companies(id)}
-  recipes:
-    include_base: true
-    additional_columns:
-      - {name: name, sql_type: VARCHAR(255)}
-"""
-NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-
-
-def smartdiet(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "smartdiet_assets.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **variables},
-        check=False,
-    )
-
-
-@pytest.fixture
-def source(configured_servers: None, mongo_database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    path = tmp_path / "tables.yaml"
-    path.write_text(TABLES)
-    monkeypatch.setenv("SMARTDIET_SCHEMAS", str(path))
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    company = ObjectId()
-    dates = {"creation_date": NOW, "update_date": NOW}
-    mongo_database.companies.insert_many(
-        [{"_id": company, "name": "Acme", **dates}, {"name": "Marked-Value-Too-Long", **dates}]
-    )
-    mongo_database.users.insert_one({"company": company, **dates})
-    return mongo_database
-
-
-def test_sync_prints_one_json_object_with_the_promised_keys(source: Any) -> None:
-    result = smartdiet("sync", "--json")
-    assert result.returncode == 0, result.stderr
-    printed = json.loads(result.stdout)
-    assert list(printed["tables"]) == ["companies", "users", "recipes"]
-    companies = printed["tables"]["companies"]
-    assert set(companies) == {
-        "inserted", "updated", "deleted", "unchanged", "rejected", "nulled", "clamped", "documents_read", "mode",
-        "watermark", "seconds",
-    }  # fmt: skip
-    assert (companies["inserted"], companies["rejected"], companies["documents_read"]) == (1, 1, 2)
-    assert companies["watermark"] == NOW.isoformat(timespec="milliseconds") + "Z"
-    assert printed["seconds"] > 0
-
-
-def test_sync_prints_a_line_per_table_and_a_second_sync_writes_nothing(source: Any) -> None:
-    smartdiet("sync")
-    result = smartdiet("sync")
-    assert result.returncode == 0, result.stderr
-    line = next(line for line in result.stdout.splitlines() if line.strip().startswith("companies"))
-    inserted, updated, deleted, unchanged, rejected = line.split()[2:7]
-    assert (inserted, updated, deleted, unchanged, rejected) == ("0", "0", "0", "1", "1")
-
-
-def test_sync_of_one_table_runs_that_table_only(source: Any) -> None:
-    printed = json.loads(smartdiet("sync", "companies", "--json").stdout)
-    assert list(printed["tables"]) == ["companies"]
-
-
-def test_sync_exits_1_when_a_table_failed_and_the_others_still_run(source: Any, postgres: psycopg.Connection) -> None:
-    postgres.execute("CREATE TABLE companies (id INTEGER PRIMARY KEY)")
-    result = smartdiet("sync", "--json")
-    assert result.returncode == 1
-    tables = json.loads(result.stdout)["tables"]
-    assert "differs from its declaration" in tables["companies"]["error"]
-    assert tables["users"]["error"].startswith("not run")
-    assert "error" not in tables["recipes"]
-    assert "integer" in result.stderr
-
-
-def test_sync_makes_the_passes_that_older_parents_need(source: Any) -> None:
-    old = datetime(2020, 1, 1)
-    parent = ObjectId()
-    source.companies.insert_one({"_id": parent, "name": "old", "creation_date": old, "update_date": old})
-    source.users.insert_one({"company": parent, "creation_date": NOW, "update_date": NOW})
-    printed = json.loads(smartdiet("sync", "--json", GLOBAL_DATE_THRESHOLD="2024-01-01").stdout)
-    assert (printed["tables"]["users"]["rejected"], printed["tables"]["users"]["inserted"]) == (0, 2)
+from smartdiet_assets_tests.integration.cli.companies import NOW
+from smartdiet_assets_tests.integration.cli.running import smartdiet, smartdiet_here
 
 
 def test_status_lists_watermark_rows_and_rejects(source: Any) -> None:
     before = smartdiet("status")
     assert before.returncode == 0, before.stderr
-    smartdiet("sync")
-    lines = {line.split()[0]: line.split() for line in smartdiet("status").stdout.splitlines() if line.strip()}
+    smartdiet_here("sync")
+    lines = {line.split()[0]: line.split() for line in smartdiet_here("status").stdout.splitlines() if line.strip()}
     assert lines["companies"][1:4] == ["1", "1", str(NOW.date())]
     assert lines["recipes"][1:4] == ["0", "0", "-"]
 
 
-def test_a_lost_position_in_the_change_stream_says_how_to_re_import_which_then_works(
-    source: Any, postgres: psycopg.Connection, tmp_path: Path
-) -> None:
-    (tmp_path / "tables.yaml").write_text(TABLES + "collections:\n  companies: {capture: change_stream}\n")
-    assert smartdiet("sync", "companies").returncode == 0
-    postgres.execute("UPDATE smartdiet.sync_state SET change_position = replace(change_position, '_data', 'data')")
-
-    failed = smartdiet("sync", "companies", "--json")
-
-    assert failed.returncode == 1
-    assert "smartdiet sync companies --full" in json.loads(failed.stdout)["tables"]["companies"]["error"]
-    assert "Marked" not in failed.stdout + failed.stderr
-    assert smartdiet("sync", "companies", "--full").returncode == 0
-    source.companies.update_one({"name": "Acme"}, {"$set": {"name": "Acme & Co"}})
-    assert json.loads(smartdiet("sync", "companies", "--json").stdout)["tables"]["companies"]["updated"] == 1
-    lines = [line.split() for line in smartdiet("status").stdout.splitlines() if line.strip()]
-    assert {line[0]: line[-1] for line in lines[2:]} == {
-        "companies": "change_stream", "users": "dates", "recipes": "dates",
-    }  # fmt: skip
-
-
 def test_rejects_lists_what_was_not_loaded_and_never_its_value(source: Any) -> None:
     assert "Nothing is rejected" in smartdiet("rejects").stdout
-    smartdiet("sync")
+    smartdiet_here("sync")
     result = smartdiet("rejects", "companies")
     assert "too_long" in result.stdout
     assert "name" in result.stdout
     assert "Marked" not in result.stdout + result.stderr
-
-
-def test_a_table_that_is_not_declared_is_one_sentence_with_a_suggestion(source: Any) -> None:
-    result = smartdiet("sync", "companyes")
-    assert result.returncode == 2
-    assert "declares no table companyes; did you mean companies?" in " ".join(result.stderr.split())
-    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -177,20 +50,6 @@ def test_a_path_in_an_error_is_not_broken_by_a_narrow_terminal(source: Any, tmp_
     assert str(missing) in smartdiet("status", SMARTDIET_SCHEMAS=str(missing), COLUMNS="20").stderr
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [{"POSTGRES_PORT": "1"}, {"MONGODB_URL": "mongodb://user:wrong-secret@127.0.0.1:1/?directConnection=true"}],
-)
-def test_sync_without_a_server_says_so_at_once_instead_of_failing_table_by_table(
-    source: Any, variables: dict[str, str]
-) -> None:
-    result = smartdiet("sync", "--json", **variables)
-    assert result.returncode == 2
-    assert "no server" in " ".join(result.stderr.split())
-    assert "wrong-secret" not in result.stderr + result.stdout
-    assert not result.stdout
-
-
 def test_home_prepares_the_folder_that_dagsters_own_commands_share_and_prints_it(source: Any, tmp_path: Path) -> None:
     printed = smartdiet("home")
     assert (printed.returncode, printed.stdout) == (0, f"{tmp_path / 'dagster'}\n")
@@ -212,112 +71,3 @@ def test_every_command_is_in_the_readme() -> None:
         for parameter in command.params:
             for option in parameter.opts:
                 assert not option.startswith("--") or option in readme, f"{name} {option}"
-
-
-@pytest.fixture
-def with_matomo(source: Any, tmp_path: Path) -> Any:
-    """The tables above, and the project's tables of Matomo in the file beside them."""
-    ours = Path(__file__).parents[3] / "config" / "matomo_schemas.yaml"
-    (tmp_path / "matomo_schemas.yaml").write_text(ours.read_text())
-    return source
-
-
-def test_sync_leaves_matomo_out_in_one_line_where_nothing_says_where_it_is(with_matomo: Any) -> None:
-    result = smartdiet("sync", "--json", COLUMNS="200")
-    assert result.returncode == 0, result.stderr
-    assert list(json.loads(result.stdout)["tables"]) == ["companies", "users", "recipes"]
-    [line] = [line for line in result.stderr.splitlines() if "Matomo" in line]
-    assert line.endswith("neither MATOMO_HOST nor MATOMO_DATABASE is set.")
-
-
-def test_a_table_of_matomo_that_is_named_runs_and_says_what_is_missing(with_matomo: Any) -> None:
-    result = smartdiet("sync", "matomo_log_action", MATOMO_PORT="1", COLUMNS="300")
-    assert result.returncode == 2
-    assert "no server answers; check it, MATOMO_HOST and MATOMO_PORT" in result.stderr
-
-
-def test_a_source_that_is_away_fails_its_own_tables_and_not_the_others(with_matomo: Any) -> None:
-    result = smartdiet("sync", "--json", MATOMO_HOST="127.0.0.1", MATOMO_PORT="1")
-    assert result.returncode == 1
-    tables = json.loads(result.stdout)["tables"]
-    failed = {name for name, table in tables.items() if "error" in table}
-    assert failed == {name for name in tables if name.startswith("matomo_")} != set()
-    assert tables["companies"]["inserted"] == 1
-    assert "no server answers" in tables["matomo_log_visit"]["error"]
-
-
-def test_sync_mirrors_matomo_where_it_is_configured(
-    with_matomo: Any, matomo_database: str, mariadb_server: EmbeddedMariaDB
-) -> None:
-    with mariadb_server.connect(matomo_database) as connection:
-        create_matomo_tables(connection)
-        counts = write_analytics(connection, seed=1, scale=0.0002)
-    result = smartdiet(
-        "sync", "--json", MATOMO_HOST=mariadb_server.host, MATOMO_PORT=str(mariadb_server.port),
-        MATOMO_DATABASE=matomo_database, MATOMO_USER=mariadb_server.user, MATOMO_PASSWORD=mariadb_server.password,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    tables = json.loads(result.stdout)["tables"]
-    assert {name: table["inserted"] for name, table in tables.items() if name in counts} == counts
-
-
-# --- reconcile
-
-
-@pytest.fixture
-def deleted(source: Any, tmp_path: Path) -> Any:
-    """A mirrored source with `on_delete: delete`, of which one of twenty companies was deleted."""
-    path = tmp_path / "tables.yaml"
-    path.write_text(f"defaults: {{on_delete: delete}}\n{TABLES}")
-    dates = {"creation_date": NOW, "update_date": NOW}
-    source.companies.insert_many([{"name": f"{number}", **dates} for number in range(19)])
-    source.recipes.insert_one(dates)
-    assert smartdiet("sync").returncode == 0
-    source.companies.delete_one({"name": "7"})
-    return source
-
-
-def test_reconcile_counts_first_and_removes_then(deleted: Any, postgres: psycopg.Connection) -> None:
-    foretold = smartdiet("reconcile", "--dry-run")
-    assert foretold.returncode == 0, foretold.stderr
-    assert "Dry run: nothing was changed" in foretold.stdout
-    assert postgres.execute("SELECT count(*) FROM companies").fetchone() == (20,)
-
-    result = smartdiet("reconcile", "--json")
-
-    assert result.returncode == 0, result.stderr
-    printed = json.loads(result.stdout)
-    assert list(printed["tables"]) == ["recipes", "users", "companies"]
-    companies = printed["tables"]["companies"]
-    assert set(companies) == {
-        "documents", "rows", "gone", "removed", "flagged", "replaced", "restored", "cascaded", "seconds",
-    }  # fmt: skip
-    # One company is a reject: it was never a row.
-    assert (companies["documents"], companies["rows"], companies["removed"]) == (20, 20, 1)
-    assert postgres.execute("SELECT count(*) FROM companies").fetchone() == (19,)
-
-
-def test_reconcile_exits_1_where_a_table_is_refused_and_does_the_others(
-    deleted: Any, postgres: psycopg.Connection
-) -> None:
-    deleted.recipes.delete_many({})
-    result = smartdiet("reconcile")
-    assert result.returncode == 1
-    assert "smartdiet reconcile recipes --force" in " ".join(result.stderr.split())
-    assert "refused" in result.stdout
-    assert postgres.execute("SELECT count(*) FROM companies").fetchone() == (19,)
-    assert smartdiet("reconcile", "recipes", "--force").returncode == 0
-    assert postgres.execute("SELECT count(*) FROM recipes").fetchone() == (0,)
-
-
-def test_reconcile_says_which_tables_it_leaves_out(source: Any) -> None:
-    smartdiet("sync")
-    result = smartdiet("reconcile")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("left out: on_delete: keep") == 3
-
-
-def test_reconcile_exits_2_where_mongodb_cannot_be_reached(deleted: Any) -> None:
-    result = smartdiet("reconcile", MONGODB_URL="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200")
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr

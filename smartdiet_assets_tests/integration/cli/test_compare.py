@@ -1,55 +1,24 @@
 """`smartdiet compare`: exit codes, the three ways to print, and the statements run by hand."""
 
 import json
-import os
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
-from click.testing import CliRunner
 from psycopg import sql
 
-from smartdiet_assets.cli import cli
-from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.cli import test_commands
-from smartdiet_assets_tests.integration.cli.test_commands import source  # noqa: F401
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.integration.cli.running import smartdiet, smartdiet_here
 from smartdiet_assets_tests.integration.tunnels.remote import build_access, set_ssh_variables
 from smartdiet_assets_tests.ssh_servers import InProcessSshServer
 
 MARK = "MARK"
 
 
-@dataclass
-class Result:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def smartdiet(*arguments: str, **variables: str) -> Result:
-    """Run a command in this process, whose imports are paid for; `main` makes an error of ours exit code 2."""
-    found = CliRunner().invoke(cli, arguments, env=variables)
-    if isinstance(found.exception, SmartdietError):
-        return Result(2, found.stdout, str(found.exception))
-    if found.exception is not None and not isinstance(found.exception, SystemExit):
-        raise found.exception
-    return Result(found.exit_code, found.stdout, found.stderr)
-
-
-@pytest.fixture
-def synced(source: Any, postgres: psycopg.Connection) -> Any:  # noqa: F811
-    Mirrored(load_schema(os.environ["SMARTDIET_SCHEMAS"]), source, postgres).run()
-    return source
-
-
 def test_the_command_as_a_user_runs_it(synced: Any) -> None:
-    result = test_commands.smartdiet("compare", "schema", "local")
+    result = smartdiet("compare", "schema", "local")
     assert result.returncode == 0, result.stderr
-    result = test_commands.smartdiet("compare", "local", "local")
+    result = smartdiet("compare", "local", "local")
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
 
@@ -69,7 +38,7 @@ def other(postgres: psycopg.Connection, postgres_database: str, monkeypatch: pyt
 
 def test_equal_sides_exit_0(synced: Any, other: str) -> None:
     for arguments in (("schema", "local"), ("local", other), ("local", other, "--data"), ("mongo", "local", "--data")):
-        result = smartdiet("compare", *arguments)
+        result = smartdiet_here("compare", *arguments)
         assert result.returncode == 0, result.stdout + result.stderr
         assert "equal." in result.stdout
         assert "Traceback" not in result.stderr
@@ -80,7 +49,7 @@ def test_a_difference_is_printed_by_table_and_settled_by_the_statements(
 ) -> None:
     postgres.execute("ALTER TABLE recipes ALTER name TYPE text; ALTER TABLE users ADD nickname text")
     postgres.execute("CREATE TABLE analysts (id int)")
-    result = smartdiet("compare", "schema", "local")
+    result = smartdiet_here("compare", "schema", "local")
     assert result.returncode == 1, result.stderr
     lines = result.stdout.splitlines()
     assert lines[:4] == [
@@ -91,24 +60,24 @@ def test_a_difference_is_printed_by_table_and_settled_by_the_statements(
     ]
     assert "1 more thing" in lines[4]
     assert lines[-1] == "3 tables of schema and local: 2 differences of structure in 2."
-    assert smartdiet("compare", "local", "schema").returncode == 1
+    assert smartdiet_here("compare", "local", "schema").returncode == 1
 
-    result = smartdiet("compare", "schema", "local", "--sql")
+    result = smartdiet_here("compare", "schema", "local", "--sql")
     assert result.returncode == 1
     assert '-- ALTER TABLE "public"."users" DROP COLUMN "nickname";' in result.stdout
-    postgres.execute(smartdiet("compare", "schema", "local", "--sql", "--drop").stdout.encode())
-    result = smartdiet("compare", "schema", "local", "--sql")
+    postgres.execute(smartdiet_here("compare", "schema", "local", "--sql", "--drop").stdout.encode())
+    result = smartdiet_here("compare", "schema", "local", "--sql")
     assert (result.returncode, result.stdout) == (0, "")
 
 
 def test_what_nothing_declares_is_a_difference_where_it_is_asked_for(synced: Any, postgres: psycopg.Connection) -> None:
     postgres.execute("CREATE TABLE analysts (id int); CREATE INDEX ON users (created_at, id)")
-    result = smartdiet("compare", "schema", "local", "--json")
+    result = smartdiet_here("compare", "schema", "local", "--json")
     assert (result.returncode, json.loads(result.stdout)["undeclared"]) == (
         0,
         ["users index (created_at, id)", "table analysts"],
     )
-    result = smartdiet("compare", "schema", "local", "--json", "--undeclared")
+    result = smartdiet_here("compare", "schema", "local", "--json", "--undeclared")
     assert result.returncode == 1
     assert [found["table"] for found in json.loads(result.stdout)["differences"]] == ["users", "analysts"]
 
@@ -119,12 +88,12 @@ def test_rows_that_differ_are_named_by_their_keys_and_never_shown(
     [(company,)] = postgres.execute("SELECT id FROM companies").fetchall()
     postgres.execute("UPDATE other.companies SET name = %s", [MARK])
     postgres.execute("INSERT INTO other.companies VALUES (%s, now(), now(), %s)", [f"{MARK}@example.org", MARK])
-    result = smartdiet("compare", "local", other, "companies", "--data")
+    result = smartdiet_here("compare", "local", other, "companies", "--data")
     assert result.returncode == 1, result.stderr
     assert "rows: 1 | 2: - 1 only in env:OTHER_DATABASE, ~ 1 different (in name 1)" in result.stdout
     assert f"~ id {company}" in result.stdout
     assert MARK not in result.stdout + result.stderr
-    printed = json.loads(smartdiet("compare", "local", other, "--data", "--json").stdout)
+    printed = json.loads(smartdiet_here("compare", "local", other, "--data", "--json").stdout)
     assert (printed["equal"], printed["differences"]) == (False, [])
     assert printed["rows"]["companies"]["keys"] == [{"kind": "different", "id": company}]
     assert (printed["rows"]["companies"]["extra"], printed["rows"]["users"]["extra"]) == (1, 0)
@@ -134,12 +103,12 @@ def test_documents_and_rows(synced: Any, postgres: psycopg.Connection) -> None:
     postgres.execute("UPDATE users SET company_id = NULL")
     [(user,)] = postgres.execute("SELECT id FROM users").fetchall()
     for sides in (("mongo", "local"), ("local", "mongo:local")):
-        result = smartdiet("compare", *sides, "--data")
+        result = smartdiet_here("compare", *sides, "--data")
         assert result.returncode == 1, result.stderr
         assert f"~ document {user}" in result.stdout
         assert "1 rejected" in result.stdout
     postgres.execute("DROP TABLE users")
-    result = smartdiet("compare", "mongo", "local", "--data")
+    result = smartdiet_here("compare", "mongo", "local", "--data")
     assert result.returncode == 2
     assert "smartdiet sync users" in result.stdout
 
@@ -160,12 +129,12 @@ def test_a_remote_server_is_reached_through_ssh(
     }.items():
         monkeypatch.setenv(name, value)
     set_ssh_variables(monkeypatch, build_access(ssh_server))
-    result = smartdiet("compare", "local", "remote", "--data")
+    result = smartdiet_here("compare", "local", "remote", "--data")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "structures are equal, rows are equal" in result.stdout
     assert len(ssh_server.log.forwarded) == 1
     monkeypatch.setenv("REMOTE_POSTGRES_DATABASE", "no_such_database")
-    result = smartdiet("compare", "schema", "remote")
+    result = smartdiet_here("compare", "schema", "remote")
     assert result.returncode == 2
     assert "REMOTE_POSTGRES_DATABASE" in result.stderr
 
@@ -186,7 +155,7 @@ def test_a_remote_server_is_reached_through_ssh(
     ],
 )
 def test_what_cannot_be_compared_is_a_sentence_and_exits_2(synced: Any, arguments: tuple[str, ...]) -> None:
-    result = smartdiet("compare", *arguments)
+    result = smartdiet_here("compare", *arguments)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert result.stderr.strip()
@@ -203,7 +172,7 @@ def test_what_cannot_be_compared_is_a_sentence_and_exits_2(synced: Any, argument
 )
 def test_the_password_of_a_url_is_never_repeated(synced: Any, url: str) -> None:
     for side, variables in ((url, {}), ("env:SOME_URL", {"SOME_URL": url})):
-        result = smartdiet("compare", "local", side, **variables)
+        result = smartdiet_here("compare", "local", side, **variables)
         assert result.returncode == 2
         assert MARK not in result.stdout + result.stderr
         assert "POSTGRES_" not in result.stderr, "our variables have nothing to do with it"
@@ -212,7 +181,7 @@ def test_the_password_of_a_url_is_never_repeated(synced: Any, url: str) -> None:
 def test_the_url_of_a_server_shows_without_its_user(
     synced: Any, postgres_database: str, postgres_resource: PostgresResource
 ) -> None:
-    result = smartdiet("compare", "schema", postgres_database)
+    result = smartdiet_here("compare", "schema", postgres_database)
     assert result.returncode == 0, result.stderr
     assert f"{postgres_resource.database} at {postgres_resource.host}:{postgres_resource.port}" in result.stdout
     assert postgres_resource.password not in result.stdout + result.stderr

@@ -6,15 +6,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from smartdiet_assets_tests.integration.cli.test_commands import smartdiet, source  # noqa: F401
+from smartdiet_assets_tests.integration.cli.running import smartdiet, smartdiet_here
 
 SECRET = "wrong-s3cret"
 
 
 @pytest.fixture
-def synced(source: Any) -> Any:  # noqa: F811
+def synced(source: Any) -> Any:
     source.create_collection("recipes")
-    assert smartdiet("sync").returncode == 0
+    assert smartdiet_here("sync").returncode == 0
     return source
 
 
