@@ -27,6 +27,7 @@ from smartdiet_assets.demo.server_folder import (
     FolderLock,
     read_last_lines,
 )
+from smartdiet_assets.demo.server_process import write_private
 from smartdiet_assets.errors import ConfigurationError
 
 START_TIMEOUT_SECONDS = 60.0
@@ -133,8 +134,7 @@ def _keep_password(path: Path) -> str:
     if path.exists():
         return path.read_text()
     password = secrets.token_hex(16)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(password)
+    write_private(path, password, None)
     return password
 
 
