@@ -6,15 +6,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from smartdiet_assets_tests.integration.cli.running import smartdiet, smartdiet_here
+from smartdiet_assets_tests.integration.cli.running import smartdiet
 
 SECRET = "wrong-s3cret"
 
 
 @pytest.fixture
-def synced(source: Any) -> Any:
+def source(source: Any) -> Any:
+    """The source of the command line's tests, with every collection that is declared."""
     source.create_collection("recipes")
-    assert smartdiet_here("sync").returncode == 0
     return source
 
 

@@ -7,19 +7,21 @@ from typing import Any
 import psycopg
 import pytest
 
+from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.cli.companies import NOW, TABLES
 from smartdiet_assets_tests.integration.cli.running import smartdiet, smartdiet_here
+from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
 
 
 @pytest.fixture
-def deleted(source: Any, tmp_path: Path) -> Any:
+def deleted(source: Any, postgres: psycopg.Connection, tmp_path: Path) -> Any:
     """A mirrored source with `on_delete: delete`, of which one of twenty companies was deleted."""
     path = tmp_path / "tables.yaml"
     path.write_text(f"defaults: {{on_delete: delete}}\n{TABLES}")
     dates = {"creation_date": NOW, "update_date": NOW}
     source.companies.insert_many([{"name": f"{number}", **dates} for number in range(19)])
     source.recipes.insert_one(dates)
-    assert smartdiet_here("sync").returncode == 0
+    Mirrored(load_schema(path), source, postgres).run()
     source.companies.delete_one({"name": "7"})
     return source
 
