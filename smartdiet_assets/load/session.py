@@ -30,6 +30,7 @@ from smartdiet_assets.load.retries import RETRY_LIMIT, is_concerned, note_arriva
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import Batch, StagingWriter
+from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.strategies import DeltaCounts, get_strategy
 from smartdiet_assets.load.sync_state import SyncState, plan_state, read_newest_date
 from smartdiet_assets.load.transaction import LoadTransaction, open_transaction
@@ -280,6 +281,8 @@ class TableLoad:
         if source_keys is not None or (full and self._changes_for_all()):
             lock_reach(self._connection, self._schema, self._table.name)
         with self._timed("settle"):
+            if self.writer.documents_read:
+                mend_statistics(self._connection, self._table)
             staged = settle_rows(
                 settlement,
                 written=self.writer.rows_written,

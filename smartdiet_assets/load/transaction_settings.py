@@ -7,6 +7,8 @@ from psycopg import sql
 
 from smartdiet_assets.load.execution import Connection
 
+#: Staging tables are analysed once and read a few times: a small sample tells their size and spread.
+STATISTICS_TARGET = 10
 _SETTINGS = {
     # The source may be slow, and a lost client is noticed by its silence on the network.
     "idle_in_transaction_session_timeout": "0",
@@ -16,8 +18,7 @@ _SETTINGS = {
     # Compiling costs more than the few statements of a load win by it.
     "jit": "off",
     "maintenance_work_mem": "256MB",
-    # Staging tables are analysed once and read a few times: a small sample tells their size and spread.
-    "default_statistics_target": "10",
+    "default_statistics_target": str(STATISTICS_TARGET),
 }
 
 # One statement for all. What the server offers beyond the last two is kept. The rows of a few changed documents are

@@ -1,9 +1,11 @@
 """Tables of one row per document: what a run leaves in them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets_tests.integration.load.loads import (
@@ -28,6 +30,21 @@ FIRST, SECOND, THIRD = oid(1), oid(2), oid(3)
 def bulk_from(request: pytest.FixtureRequest) -> int:
     """Both ways into an empty table."""
     return int(request.param)
+
+
+@pytest.fixture
+def ordinary_user(postgres: Connection) -> Iterator[None]:
+    """A user who may not tell the server what to log."""
+    role, database = (sql.Identifier(prefix + postgres.info.dbname) for prefix in ("ordinary_", ""))
+    postgres.execute(sql.SQL("CREATE ROLE {}").format(role))
+    try:
+        postgres.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, role))
+        postgres.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(role))
+        postgres.execute(sql.SQL("SET ROLE {}").format(role))
+        yield
+    finally:
+        postgres.execute("RESET ROLE")
+        postgres.execute(sql.SQL("DROP OWNED BY {}; DROP ROLE {}").format(role, role))
 
 
 def group(number: int, name: str | None = None, parent: int | None = None) -> tuple[Any, ...]:
@@ -255,7 +272,7 @@ def test_a_document_read_twice_does_not_clash_with_itself(postgres: Connection, 
 
 @pytest.mark.parametrize("sharing", [1, 2])
 def test_a_shared_unique_value_of_a_first_load_does_not_reach_postgresqls_log(
-    postgres: Connection, postgres_server: EmbeddedPostgres, sharing: int
+    postgres: Connection, postgres_server: EmbeddedPostgres, ordinary_user: None, sharing: int
 ) -> None:
     """Neither from the server process of the load nor from the workers that help to build a large index."""
     log = postgres_server.directory / "postgres.log"

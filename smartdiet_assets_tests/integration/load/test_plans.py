@@ -8,15 +8,18 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from smartdiet_assets.load.diff import compose_delta, compose_read_scope
-from smartdiet_assets.load.fragments import DELTA
+from smartdiet_assets.load.fragments import DELTA, STAGING
+from smartdiet_assets.load.parents import compose_count_orphans
 from smartdiet_assets.load.session import open_load
-from smartdiet_assets.load.strategies import compose_delete, compose_insert, compose_update
+from smartdiet_assets.load.strategies import compose_delete, compose_insert, compose_replace, compose_update
 from smartdiet_assets_tests.integration.load.loads import EARLY, Batch, club, described, load, oid, read
 
 Connection = psycopg.Connection[Any]
 PARENTS, ITEMS, CHUNK = 60_000, 15, 5_000
+CREATE_DELTA = f"CREATE TEMPORARY TABLE {DELTA.as_string()} ON COMMIT DROP AS\n"
 
 
 def batches(parents: int, tag: Callable[[int, int], str]) -> Iterator[Batch]:
@@ -35,7 +38,7 @@ def fill(connection: Connection, parents: int) -> None:
         club(),
         "members",
         *[
-            read(*[(oid(n), None, None, None, None, EARLY, EARLY) for n in range(start, start + CHUNK)])
+            read(*[(oid(n), None, None, None, None, EARLY, EARLY) for n in range(start, min(start + CHUNK, parents))])
             for start in range(0, parents, CHUNK)
         ],
     )
@@ -76,6 +79,46 @@ def test_one_changed_document_is_found_by_index(postgres: Connection, analysed: 
 
     for plan in plans:
         assert "Seq Scan on tags" not in plan, plan
+
+
+@pytest.mark.parametrize("rows_then", [ITEMS, 0])
+def test_statistics_of_another_time_bring_no_loop_over_all_rows(postgres: Connection, rows_then: int) -> None:
+    """Analysed when it held one parent, or nothing any more, the table has 5,000 by now, and all of them change."""
+    fill(postgres, 1)
+    if not rows_then:
+        postgres.execute("DELETE FROM tags")
+        postgres.execute("DELETE FROM members")
+    postgres.execute("ANALYZE members, tags")
+    fill(postgres, CHUNK)
+    table, plans = club().tables["tags"], list[dict[str, Any]]()
+
+    def look(stage: str) -> None:
+        statements: list[sql.Composed] = []
+        if stage == "settled":
+            orphans = compose_count_orphans(table, STAGING, [table.column("member_id")])
+            statements = [orphans, compose_delta(table, scope=compose_read_scope(table))]
+        elif stage == "compared":
+            statements = [
+                compose_insert(table), compose_update(table), compose_delete(table), compose_replace(table),
+            ]  # fmt: skip
+        for statement in statements:
+            text = statement.as_string(postgres).removeprefix(CREATE_DELTA)
+            (plan,) = postgres.execute(f"EXPLAIN (FORMAT JSON) {text}").fetchone() or ()  # type: ignore[arg-type]
+            plans.extend(step["Plan"] for step in plan)
+
+    load(postgres, club(), "tags", *batches(CHUNK, lambda n, item: f"t{item or 'x'}"), on_stage=look)
+
+    assert len(plans) == 6
+    for plan in plans:
+        for loop in find_nodes(plan, "Nested Loop"):
+            assert loop["Plans"][1]["Node Type"].startswith("Index"), loop
+
+
+def find_nodes(plan: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:
+    if plan["Node Type"] == kind:
+        yield plan
+    for child in plan.get("Plans", ()):
+        yield from find_nodes(child, kind)
 
 
 def explain(connection: Connection, statement: str) -> str:

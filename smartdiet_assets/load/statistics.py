@@ -1,0 +1,42 @@
+"""What PostgreSQL believes about the size of the tables a load joins. Here: noticing a belief that makes bad plans, and
+mending it. Not here: the temporary tables, which are analysed as they are filled.
+
+PostgreSQL multiplies the rows per page it counted once with the pages of today. Where rows were deleted, or the
+transaction that brought them failed, it may have counted hardly any: then a table of any size is taken for a row or
+two, and read in full for each row of the other side. Otherwise statistics may be missing, or old: the load's
+statements are hashed or find rows by index all the same.
+"""
+
+from psycopg import sql
+
+from smartdiet_assets.load.execution import Connection, execute_all, fetch_all
+from smartdiet_assets.load.fragments import target_of
+from smartdiet_assets.load.transaction_settings import STATISTICS_TARGET
+from smartdiet_assets.load.winners import candidates_of
+from smartdiet_assets.schema.model import Table
+
+_EMPTIED = sql.SQL("""\
+SELECT DISTINCT c.oid::regclass::text
+FROM unnest(%s::text[]) AS wanted (name)
+JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(wanted.name)
+WHERE c.reltuples >= 0
+  AND c.reltuples < c.relpages
+  AND pg_has_role(c.relowner, 'USAGE')""")
+
+
+def mend_statistics(connection: Connection, table: Table) -> None:
+    """Analyse those of a table, its companion and its parents that are taken for nearly empty, less than a row a page.
+
+    It waits for nobody: who holds a table is analysing it, or changes its form.
+    """
+    relations = [target_of(table)]
+    if table.shape == "one_per_key":
+        relations.append(candidates_of(table))
+    relations += [sql.Identifier(column.foreign_key.table) for column in table.columns if column.foreign_key]
+    emptied = fetch_all(connection, _EMPTIED, [[relation.as_string() for relation in relations]])
+    if emptied:
+        # The samples of a load are small, and others plan by these statistics too.
+        target = "SET LOCAL default_statistics_target {}"
+        analyses = [sql.SQL("ANALYZE (SKIP_LOCKED) {}").format(sql.SQL(relation)) for (relation,) in emptied]
+        small = sql.SQL(target).format(sql.SQL("= {}").format(sql.Literal(STATISTICS_TARGET)))
+        execute_all(connection, [sql.SQL(target).format(sql.SQL("TO DEFAULT")), *analyses, small])
