@@ -10,21 +10,28 @@ import threading
 from collections.abc import Generator
 from typing import Generic, TypeVar
 
+from smartdiet_assets.resources.thread_interrupts import raise_if_interrupted
+
 _Batch = TypeVar("_Batch")
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def read_ahead(batches: Generator[_Batch]) -> Generator[_Batch]:
     """Pass a stream's batches on, each read while the one before is in use; an error comes where its batch would.
 
-    The first batch is read without a thread, so that a stream of none costs nothing. One batch more than without is in
+    The first batch is read without a thread, so that a stream of none costs nothing; but where a thread asks, only the
+    other one waits for the server, so that it can be interrupted. One batch more than without is in
     memory. Whoever closes this early does not wait for the source: the thread ends after the batch it reads.
     """
-    if (first := next(batches, None)) is None:
+    first = None
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and (first := next(batches, None)) is None:
         return
     stream = _Stream(batches)
     threading.Thread(target=stream.read, name="read ahead", daemon=True).start()
     try:
-        yield first
+        if first is not None:
+            yield first
         while (batch := stream.take()) is not None:
             yield batch
     finally:
@@ -55,7 +62,11 @@ class _Stream(Generic[_Batch]):
 
     def take(self) -> _Batch | None:
         """Wait for the next batch; None at the end."""
-        batch = self._read.get()
+        while True:
+            raise_if_interrupted()
+            with contextlib.suppress(queue.Empty):
+                batch = self._read.get(timeout=_SECONDS_BETWEEN_LOOKS)
+                break
         if isinstance(batch, Exception):
             raise batch
         self._wanted.release()

@@ -224,11 +224,13 @@ def _mark_covered(
 def _fetch_clock(database: Database[dict[str, Any]], run_id: str) -> datetime:
     """Fetch the server's clock, as it was `_CLOCK_AGE` ago at most: what a run sees is what came before it anyway."""
     now = time.monotonic()
-    if run_id not in _clocks or now - _clocks[run_id][0] >= _CLOCK_AGE:
-        clock = fetch_server_clock(database)
+    # Another thread may forget it meanwhile.
+    known = _clocks.get(run_id)
+    if known is None or now - known[0] >= _CLOCK_AGE:
+        known = (now, fetch_server_clock(database))
         _clocks.clear()
-        _clocks[run_id] = (now, clock)
-    return _clocks[run_id][1]
+        _clocks[run_id] = known
+    return known[1]
 
 
 def _as_run_error(error: Exception, table: Table) -> Exception:

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from smartdiet_assets.assets.interruption import was_interrupted
 from smartdiet_assets.assets.jobs import MIRROR_JOB
+from smartdiet_assets.assets.threads import THREADS, execute_in_threads
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.load.inspection import fetch_awaited_tables
 from smartdiet_assets.resources.environment import Environment
@@ -180,16 +181,19 @@ def _run_pass(
     config = {"full": full, **({"since": since} if since else {})}
     # Picked by itself, a table would bring its checks along.
     picked = job.get_subset(asset_selection={dg.AssetKey(name) for name in tables}, asset_check_selection=frozenset())
-    result = picked.execute_in_process(
-        run_config={
-            "ops": {name: {"config": config} for name in tables},
-            # The command line reports by itself; Dagster's own lines would drown it.
-            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-        },
-        instance=instance,
-        partition_key=partitions.get_last_partition_key(),
-        raise_on_error=False,
-    )
+    run_config = {
+        "ops": {name: {"config": config} for name in tables},
+        # The command line reports by itself; Dagster's own lines would drown it.
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    }
+    newest = partitions.get_last_partition_key()
+    assert newest is not None, "the first partition is over"
+    if picked.executor_def.name == THREADS:
+        result = execute_in_threads(picked, instance=instance, run_config=run_config, partition_key=newest)
+    else:
+        result = picked.execute_in_process(
+            instance=instance, run_config=run_config, partition_key=newest, raise_on_error=False
+        )
     if was_interrupted(result.run_id) or any(map(_is_interrupt, result.all_events)):
         raise KeyboardInterrupt
     done = {name for event in result.all_events if (name := _record(event, outcome)) is not None}

@@ -59,7 +59,8 @@ class Environment(BaseModel):
         read_timeout: seconds to wait for one answer of MongoDB or Matomo.
         stall_timeout: seconds without a byte from PostgreSQL before it is asked whether it still works for us.
         mark_partitions: whether a first load marks all partitions it covers as materialised.
-        executor: `in_process` or `multiprocess`: whether each table of a run has a process of its own.
+        executor: `in_process` runs the tables of a run one after another, `threads` side by side in one process, and
+            `multiprocess` each in a process of its own.
         schedule: when the schedule of the mirror runs, as a cron expression, UTC.
         dagster_postgres_url: the database that keeps Dagster's own runs and events; "" keeps them in files.
     """

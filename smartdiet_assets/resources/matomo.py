@@ -5,6 +5,7 @@ Here: how a connection is opened and closed. Not here: what is read through it (
 """
 
 import socket
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,7 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
     )
 
     _tunnel: Tunnel | None = PrivateAttr(default=None)
+    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["MatomoResource", None, None]:
@@ -154,13 +156,16 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
         """Open the way through SSH; None where the server is reached directly."""
         if not isinstance(self.access, RemoteAccess):
             return None
-        if self._tunnel is None:
-            self._tunnel = Tunnel(self.access, self.connect_timeout)
-        return self._tunnel.open(self.host, self.port)
+        with self._lock:
+            if self._tunnel is None:
+                self._tunnel = Tunnel(self.access, self.connect_timeout)
+            tunnel = self._tunnel
+        return tunnel.open(self.host, self.port)
 
     def close(self) -> None:
         """Close the tunnel where there is one; the next connection opens another."""
-        tunnel, self._tunnel = self._tunnel, None
+        with self._lock:
+            tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
             tunnel.close()
 

@@ -4,6 +4,7 @@ Here: how a client is made and closed. Not here: what is read through it (`extra
 (`mongo_errors`). The URL holds a password: it is never shown, only the hosts in it are.
 """
 
+import threading
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -61,6 +62,9 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
     _client: Client | None = PrivateAttr(default=None)
     _tunnel: Tunnel | None = PrivateAttr(default=None)
     _way: Way | None = PrivateAttr(default=None)
+    #: Clients whose way failed: other threads may still use them, and are told so by their next statement.
+    _former: list[Client] = PrivateAttr(default_factory=list)
+    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["MongoResource", None, None]:
@@ -82,18 +86,20 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             SmartdietError: the URL cannot be used as written, or there is no way through the tunnel.
         """
-        if self._way is not None and self._way.failure is not None:
-            # With another member of a replica set, perhaps.
-            self._forget_client()
-        if self._client is None:
-            require_read(self)
-            if isinstance(self.access, RemoteAccess):
-                self._client, self._way = self._open_remote_client(self.access)
-            else:
-                self._client = self._make_client(self.url)
-        elif self._tunnel is not None:
-            self._tunnel.ensure()
-        return self._client
+        with self._lock:
+            if self._client is not None and self._way is not None and self._way.failure is not None:
+                # With another member of a replica set, perhaps.
+                self._former.append(self._client)
+                self._client = self._way = None
+            if self._client is None:
+                require_read(self)
+                if isinstance(self.access, RemoteAccess):
+                    self._client, self._way = self._open_remote_client(self.access)
+                else:
+                    self._client = self._make_client(self.url)
+            elif self._tunnel is not None:
+                self._tunnel.ensure()
+            return self._client
 
     def _open_remote_client(self, access: RemoteAccess) -> tuple[Client, Way]:
         """Open a client of one member: of several hosts the primary, or the first that answers where none is."""
@@ -132,15 +138,15 @@ class MongoResource(ConfigurableResource):  # type: ignore[type-arg]
 
     def close(self) -> None:
         """Close the client, and the tunnel where there is one; the next use makes others."""
-        self._forget_client()
-        tunnel, self._tunnel = self._tunnel, None
+        with self._lock:
+            clients = [*self._former, *([self._client] if self._client is not None else [])]
+            self._former.clear()
+            self._client = self._way = None
+            tunnel, self._tunnel = self._tunnel, None
+        for client in clients:
+            client.close()
         if tunnel is not None:
             tunnel.close()
-
-    def _forget_client(self) -> None:
-        client, self._client, self._way = self._client, None, None
-        if client is not None:
-            client.close()
 
     def translate(self, error: PyMongoError, action: str) -> SmartdietError:
         """Choose our error for one of the driver's (`mongo_errors`); it names this server's variables."""

@@ -4,6 +4,7 @@ Here: how a connection is opened and closed. Not here: what is written through i
 which (`postgres_errors`).
 """
 
+import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -83,6 +84,8 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
 
     _connections: WeakSet[psycopg.Connection] = PrivateAttr(default_factory=WeakSet)
     _tunnel: Tunnel | None = PrivateAttr(default=None)
+    #: The tables of a run may be in threads of their own. Held for the lists and the tunnel, never for a statement.
+    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     #: Those that a table of this run is done with, each with the moment it came back.
     _idle: list[tuple[float, psycopg.Connection]] = PrivateAttr(default_factory=list)
 
@@ -108,7 +111,8 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
         way = self._open_way()
         try:
             connection = self._open(way)
-            self._connections.add(connection)
+            with self._lock:
+                self._connections.add(connection)
             _apply_client_check(connection)
         except psycopg.Error as error:
             if way is not None and way.failure is not None:
@@ -141,13 +145,17 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
             connection.close()
             raise
         if connection.info.transaction_status == TransactionStatus.IDLE:
-            self._idle.append((time.monotonic(), connection))
+            with self._lock:
+                self._idle.append((time.monotonic(), connection))
         else:
             connection.close()
 
     def _take_idle(self) -> psycopg.Connection | None:
-        while self._idle:
-            returned, connection = self._idle.pop()
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                returned, connection = self._idle.pop()
             if connection.closed:
                 continue
             if time.monotonic() - returned < _SECONDS_TRUSTED:
@@ -160,7 +168,6 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
                 connection.close()
             else:
                 return connection
-        return None
 
     def _open_way(self) -> Way | None:
         """Open the way through SSH; None where the server is reached directly.
@@ -170,9 +177,11 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
         """
         if not isinstance(self.access, RemoteAccess):
             return None
-        if self._tunnel is None:
-            self._tunnel = Tunnel(self.access, self.connect_timeout)
-        return self._tunnel.open(self.host, self.port)
+        with self._lock:
+            if self._tunnel is None:
+                self._tunnel = Tunnel(self.access, self.connect_timeout)
+            tunnel = self._tunnel
+        return tunnel.open(self.host, self.port)
 
     def _open(self, way: Way | None) -> WatchedConnection:
         """Open a connection with autocommit on, that gives up an answer after the time of connecting."""
@@ -205,11 +214,13 @@ class PostgresResource(ConfigurableResource):  # type: ignore[type-arg]
 
     def close(self) -> None:
         """Close every connection that is still open, and the tunnel; what was not committed is rolled back."""
-        self._idle.clear()
-        for connection in list(self._connections):
+        with self._lock:
+            connections = list(self._connections)
+            self._connections.clear()
+            self._idle.clear()
+            tunnel, self._tunnel = self._tunnel, None
+        for connection in connections:
             connection.close()
-        self._connections.clear()
-        tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
             tunnel.close()
 

@@ -10,6 +10,7 @@ a row, with nothing moved in between, the bytes are lost.
 """
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
@@ -17,8 +18,12 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import sql
 from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+
+from smartdiet_assets.resources.thread_interrupts import raise_if_interrupted
 
 ResultT = TypeVar("ResultT")
+_SECONDS_TO_CANCEL = 5.0
 
 # "Client" are the waits of a backend for its client: to send the next message, or to take the answer.
 _ASK = sql.SQL("""\
@@ -91,7 +96,18 @@ class WatchedConnection(psycopg.Connection[Any]):
         Raises:
             StalledConnectionError: nothing moves; the connection is closed.
         """
-        return super().wait(self._watch(gen), *arguments, **options)
+        try:
+            return super().wait(self._watch(gen), *arguments, **options)
+        except KeyboardInterrupt:
+            # The driver has had the statement cancelled. Where this came up within `_watch`, nobody has taken the
+            # server's answer, and a rollback would have to wait for it.
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                with suppress(Exception):
+                    super().wait(gen, timeout=_SECONDS_TO_CANCEL)
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                # In the midst of a stream of rows, say: nothing more can be asked, and the server undoes it all.
+                self.pgconn.finish()
+            raise
 
     def _watch(self, gen: PQGen[ResultT]) -> Generator[Any, Any, ResultT]:
         """Pass on what the driver's generator wants and gets; about ten times a second it gets nothing."""
@@ -100,6 +116,7 @@ class WatchedConnection(psycopg.Connection[Any]):
         # What starts a generator; the type of psycopg's knows only what follows.
         ready: Any = None
         while True:
+            raise_if_interrupted()
             try:
                 wanted = gen.send(ready)
             except StopIteration as end:

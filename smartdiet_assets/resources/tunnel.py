@@ -93,6 +93,7 @@ class Tunnel:
         self._access = access
         self._timeout = timeout
         self._connection: SshConnection | None = None
+        self._lock = threading.Lock()
 
     def open(self, host: str, port: int) -> "Way":
         """Open the way to a host and port as the SSH server sees them.
@@ -109,14 +110,17 @@ class Tunnel:
         Raises:
             SmartdietError: none can be had.
         """
-        if self._connection is None:
-            self._connection = _register.take(self._access, self._timeout)
-        self._connection.ensure()
-        return self._connection
+        with self._lock:
+            if self._connection is None:
+                self._connection = _register.take(self._access, self._timeout)
+            connection = self._connection
+        connection.ensure()
+        return connection
 
     def close(self) -> None:
         """Give the connection back; the last one to do so closes it."""
-        connection, self._connection = self._connection, None
+        with self._lock:
+            connection, self._connection = self._connection, None
         if connection is not None:
             _register.give_back(connection)
 

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from smartdiet_assets.resources.ssh_host_keys import read_public_key
 
-Executor = Literal["in_process", "multiprocess"]
+Executor = Literal["in_process", "threads", "multiprocess"]
 #: Where a server is: reached directly, or through the SSH server.
 Place = Literal["local", "remote"]
 

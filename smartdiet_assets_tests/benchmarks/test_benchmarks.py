@@ -91,11 +91,15 @@ def test_memory_is_that_of_a_sync_in_a_process_of_its_own(servers: Servers) -> N
 
 
 def test_every_way_of_using_the_cores_ends_in_the_same_tables(servers: Servers) -> None:
-    comparison, listing = BENCHMARKS["cores"](servers, replace(TINY, pairs=1))
+    comparison, _, listing = BENCHMARKS["cores"](servers, replace(TINY, pairs=1))
     assert isinstance(comparison, Comparison)
     assert comparison.work["tables"] == 31
     assert isinstance(listing, Listing)
-    assert [row[0] for row in listing.rows] == [ONE_AFTER_ANOTHER, "smartdiet sync"]
+    assert [row[0] for row in listing.rows] == [
+        ONE_AFTER_ANOTHER,
+        "smartdiet sync",
+        "smartdiet sync, two tables at a time in threads",
+    ]
 
 
 def test_a_moment_belongs_to_the_innermost_known_part() -> None:

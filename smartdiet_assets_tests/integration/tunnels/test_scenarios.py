@@ -215,6 +215,18 @@ def test_a_process_for_each_table_has_a_connection_of_its_own_and_closes_it(
     ssh_server.wait_until_left()
 
 
+def test_tables_side_by_side_in_threads_share_one_connection(
+    scenario: Scenario, ssh_server: InProcessSshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_ssh_variables(monkeypatch, build_access(ssh_server))
+    move_behind_ssh(monkeypatch, source=True, destination=True)
+    monkeypatch.setenv("SMARTDIET_EXECUTOR", "threads")
+    scenario.save()
+    assert scenario.sync() == []
+    assert ssh_server.log.logins == 1
+    ssh_server.wait_until_left()
+
+
 def test_a_tick_of_the_sensor_closes_its_connection(
     scenario: Scenario, ssh_server: InProcessSshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
