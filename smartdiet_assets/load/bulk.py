@@ -12,7 +12,7 @@ from psycopg import errors, sql
 
 from smartdiet_assets.load.advisory import try_lock_tables
 from smartdiet_assets.load.cascade import list_reach
-from smartdiet_assets.load.execution import Connection, execute, execute_all, fetch_value
+from smartdiet_assets.load.execution import Connection, execute, execute_all
 from smartdiet_assets.load.rebuild import read_rebuild_plan
 from smartdiet_assets.schema.model import Schema, Table
 
@@ -36,9 +36,10 @@ EXCEPTION WHEN unique_violation THEN
 END""")
 
 
-def is_empty(connection: Connection, relation: sql.Composable) -> bool:
-    """Tell whether a table holds no row."""
-    return not fetch_value(connection, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(relation))
+def compose_is_empty(relations: Sequence[sql.Composable]) -> sql.Composed:
+    """Compose the question whether tables hold no row."""
+    empty = (sql.SQL("NOT EXISTS (SELECT FROM {})").format(relation) for relation in relations)
+    return sql.SQL("SELECT {}").format(sql.SQL(" AND ").join(empty))
 
 
 def drop_keys(connection: Connection, schema: Schema, table: Table) -> list[sql.Composed] | None:

@@ -69,6 +69,26 @@ def compose_probe(table: Table, columns: tuple[str, ...], rows: sql.Composable) 
     )
 
 
+def compose_may_clash(table: Table, columns: tuple[str, ...], rows: sql.Composable) -> sql.Composed:
+    """Compose the condition that two rows want the same value, or one has a value of another row of the table.
+
+    That row may be about to pass it on: only the search tells.
+    """
+    same = (sql.SQL("{} = {}").format(name(column, "t"), name(column, "r")) for column in columns)
+    return sql.SQL("""\
+(
+  EXISTS (SELECT FROM {rows} AS r WHERE {wanted} GROUP BY {columns} HAVING count(*) > 1)
+  OR EXISTS (SELECT FROM {rows} AS r JOIN {target} AS t ON {same} WHERE NOT ({key}))
+)""").format(
+        rows=rows,
+        wanted=_compose_wanted(columns),
+        columns=names(columns, "r"),
+        target=target_of(table),
+        same=sql.SQL(" AND ").join(same),
+        key=match(table.key, "t", "r"),
+    )
+
+
 def compose_find_clashes(
     table: Table, columns: tuple[str, ...], rows: sql.Composable, replaced: sql.Composable
 ) -> sql.Composed:

@@ -7,7 +7,7 @@ merges. (The anti-join it replaces was once planned as a nested loop over 60,000
 
 from psycopg import sql
 
-from smartdiet_assets.load.execution import Connection, execute, fetch_all
+from smartdiet_assets.load.execution import Connection, fetch_after
 from smartdiet_assets.load.fragments import (
     DELTA,
     DOCUMENTS,
@@ -87,10 +87,9 @@ def fill_delta(connection: Connection, table: Table, statement: sql.Composed, st
     Args:
         staged: how many rows there should be; those that are no difference are unchanged.
     """
-    execute(connection, statement)
-    execute(connection, sql.SQL("ANALYZE {} ({})").format(DELTA, names(dict.fromkeys(["_op", *table.key]))))
-    counted = fetch_all(connection, sql.SQL("SELECT _op::text, count(*) FROM {} GROUP BY _op").format(DELTA))
-    counts = dict(counted)
+    analyse = sql.SQL("ANALYZE {} ({})").format(DELTA, names(dict.fromkeys(["_op", *table.key])))
+    count = sql.SQL("SELECT _op::text, count(*) FROM {} GROUP BY _op").format(DELTA)
+    counts = dict(fetch_after(connection, [statement, analyse], count))
     inserted, updated = counts.get("I", 0), counts.get("U", 0)
     return DeltaCounts(
         inserted=inserted,

@@ -6,7 +6,7 @@ The temporary tables of a load have the same names in every transaction and othe
 prepared in an earlier one would fail.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -61,6 +61,32 @@ def execute_all(connection: Connection, statements: Iterable[Statement]) -> None
     script = sql.SQL(";\n").join(statements)
     if list(script):
         execute(connection, script)
+
+
+def execute_counted(connection: Connection, statements: Iterable[Statement]) -> list[int]:
+    """Execute statements in one round trip, all of them or none; return how many rows each touched."""
+    return [cursor.rowcount for cursor in _run(connection, statements)]
+
+
+def fetch_after(connection: Connection, statements: Iterable[Statement], query: Statement) -> list[tuple[Any, ...]]:
+    """Execute statements and then a query, in one round trip; return the rows of the query."""
+    rows: list[tuple[Any, ...]] = []
+    for cursor in _run(connection, [*statements, query]):
+        rows = cursor.fetchall() if cursor.description else []
+    return rows
+
+
+def _run(connection: Connection, statements: Iterable[Statement]) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
+    """Execute statements in one round trip; give the cursor once at the result of each."""
+    script = list(statements)
+    if not script:
+        return
+    _check_free(connection)
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        cursor.execute(sql.SQL(";\n").join(script), prepare=False)
+        yield cursor
+        while cursor.nextset():
+            yield cursor
 
 
 def within_transaction(connection: Connection) -> AbstractContextManager[object]:

@@ -5,6 +5,7 @@ every count checked. Not here: the statements (`load.diff`, `load.strategies`, `
 (`load.bulk`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from psycopg import sql
@@ -12,7 +13,7 @@ from psycopg import sql
 from smartdiet_assets.errors import LoadConflictError
 from smartdiet_assets.load.cascade import apply_cascade, list_references, lock_reach
 from smartdiet_assets.load.diff import compose_delta, compose_read_scope, fill_delta
-from smartdiet_assets.load.execution import Connection, execute
+from smartdiet_assets.load.execution import Connection, Statement, execute, execute_counted
 from smartdiet_assets.load.fragments import (
     DELTA,
     STAGING,
@@ -25,7 +26,7 @@ from smartdiet_assets.load.fragments import (
     target_of,
 )
 from smartdiet_assets.load.staging import tracks_documents
-from smartdiet_assets.load.strategies import DeltaCounts, Mode, Strategy
+from smartdiet_assets.load.strategies import DeltaCounts, MergeStep, Mode, Strategy
 from smartdiet_assets.load.winners import candidates_of, compose_key_scope, write_candidates
 from smartdiet_assets.schema.model import Schema, Table
 
@@ -72,33 +73,62 @@ def apply_merge(
     Raises:
         LoadConflictError: somebody else changed the table meanwhile.
     """
-    counts = merge.counts
-    expected = {"insert": counts.inserted, "update": counts.updated, "delete": counts.deleted}
-    if counts.changed:
-        if secondary_uniques(table):
-            # Values may be passed on from row to row, in more than one statement.
-            execute(connection, sql.SQL("SET CONSTRAINTS ALL DEFERRED"))
-        for step in strategy.compose(table, merge.mode):
-            removes = step.action in ("delete", "replace") and counts.deleted
-            if removes and list_references(schema, table.name):
-                doomed = sql.SQL("EXISTS (SELECT FROM {} AS d WHERE d._op = 'D' AND {})").format(
-                    DELTA, match(table.key, "d", "t")
-                )
-                cascade = apply_cascade(connection, schema, table, doomed, run_id)
-                for touched in (cascade.removed, cascade.nulled):
-                    for child, rows in touched.items():
-                        merge.cascaded[child] = merge.cascaded.get(child, 0) + rows
-            if step.action != "replace" and not expected[step.action]:
-                continue
-            written = execute(connection, step.statement)
-            if step.action == "replace":
-                merge.replaced = written
-            elif written != expected[step.action]:
-                raise LoadConflictError(f"{table.name}: another session changed the table during the load")
-        if secondary_uniques(table):
-            execute(connection, sql.SQL("SET CONSTRAINTS ALL IMMEDIATE"))
+    if merge.counts.changed:
+        cascading = merge.counts.deleted and list_references(schema, table.name)
+        steps = [step for step in strategy.compose(table, merge.mode) if _count_expected(step, merge)]
+        removing = [step for step in steps if step.removes] if cascading else []
+        kept = [step for step in steps if step not in removing]
+        # Values may be passed on from row to row, in more than one statement.
+        passed_on = bool(secondary_uniques(table))
+        before = [sql.SQL("SET CONSTRAINTS ALL DEFERRED")] if passed_on else []
+        after = [sql.SQL("SET CONSTRAINTS ALL IMMEDIATE")] if passed_on else []
+        if removing:
+            _write(connection, table, merge, kept, before=before)
+            _make_room(connection, schema, table, merge, run_id)
+            _write(connection, table, merge, removing, after=after)
+        else:
+            _write(connection, table, merge, kept, before=before, after=after)
     if table.shape == "one_per_key":
         write_candidates(connection, table)
+
+
+def _count_expected(step: MergeStep, merge: Merge) -> int:
+    """Count the rows a step has to touch; a replacement writes more than differ, where any do."""
+    counts = merge.counts
+    return {
+        "insert": counts.inserted,
+        "update": counts.updated,
+        "delete": counts.deleted,
+        "replace": counts.changed,
+    }[step.action]
+
+
+def _write(
+    connection: Connection,
+    table: Table,
+    merge: Merge,
+    steps: Sequence[MergeStep],
+    *,
+    before: Sequence[sql.SQL] = (),
+    after: Sequence[sql.SQL] = (),
+) -> None:
+    """Write steps in one round trip, and check how many rows each touched."""
+    statements: list[Statement] = [*before, *(step.statement for step in steps), *after]
+    written = execute_counted(connection, statements)[len(before) :]
+    for step, rows in zip(steps, written, strict=False):
+        if step.action == "replace":
+            merge.replaced = rows
+        elif rows != _count_expected(step, merge):
+            raise LoadConflictError(f"{table.name}: another session changed the table during the load")
+
+
+def _make_room(connection: Connection, schema: Schema, table: Table, merge: Merge, run_id: str) -> None:
+    """Do with the children of the rows to be removed what their foreign keys say."""
+    doomed = sql.SQL("EXISTS (SELECT FROM {} AS d WHERE d._op = 'D' AND {})").format(DELTA, match(table.key, "d", "t"))
+    cascade = apply_cascade(connection, schema, table, doomed, run_id)
+    for touched in (cascade.removed, cascade.nulled):
+        for child, rows in touched.items():
+            merge.cascaded[child] = merge.cascaded.get(child, 0) + rows
 
 
 def fill_empty_table(connection: Connection, table: Table) -> int:

@@ -85,6 +85,11 @@ def compose_count_orphans(table: Table, rows: sql.Composable, columns: Sequence[
     return sql.SQL("SELECT\n{}").format(sql.SQL(",\n").join(counts))
 
 
+def compose_is_orphaned(table: Table, rows: sql.Composable, column: Column) -> sql.Composed:
+    """Compose the condition that some row has no parent in a foreign key."""
+    return sql.SQL("EXISTS (SELECT {})").format(_compose_orphans(table, rows, column))
+
+
 def compose_find_orphans(table: Table, rows: sql.Composable, columns: Sequence[Column]) -> sql.Composed:
     """Compose the search for rows whose parent in one of the foreign keys is not there."""
     return sql.SQL("""\

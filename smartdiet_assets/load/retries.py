@@ -102,8 +102,10 @@ ORDER BY bool_or(is_parent) DESC, 1""").format(RETRIES)
 _WAITED_FOR = sql.SQL("SELECT EXISTS (SELECT FROM smartdiet.awaited_parents WHERE parent_table = %s)")
 
 _CONCERNED = sql.SQL("""\
-SELECT EXISTS (SELECT FROM smartdiet.awaited_parents WHERE parent_table = %(table)s)
-  OR EXISTS (SELECT FROM smartdiet.missing_parents WHERE parent_table = %(table)s)""")
+(
+  EXISTS (SELECT FROM smartdiet.awaited_parents WHERE parent_table = {table})
+  OR EXISTS (SELECT FROM smartdiet.missing_parents WHERE parent_table = {table})
+)""")
 
 
 def compose_retries(table: Table, rows: sql.Composable | None, limit: int) -> sql.Composed:
@@ -150,9 +152,9 @@ def stream_retry_ids(
         yield chunk
 
 
-def is_concerned(connection: Connection, table: Table) -> bool:
-    """Tell whether anybody waits, or waited, for rows of a table; else there is nothing to note."""
-    return bool(fetch_value(connection, _CONCERNED, {"table": table.name}))
+def compose_is_concerned(table: Table) -> sql.Composed:
+    """Compose the condition that anybody waits, or waited, for rows of a table; else there is nothing to note."""
+    return _CONCERNED.format(table=sql.Literal(table.name))
 
 
 def note_arrivals(connection: Connection, schema: Schema, table: Table, rows: sql.Composable) -> None:

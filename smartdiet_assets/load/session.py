@@ -17,16 +17,16 @@ from psycopg.pq import TransactionStatus
 from smartdiet_assets.load import bulk, rejects
 from smartdiet_assets.load.cascade import list_references, lock_reach
 from smartdiet_assets.load.changes import ChangedDocuments
-from smartdiet_assets.load.counting import count_rows
+from smartdiet_assets.load.counting import compose_count, count_rows
 from smartdiet_assets.load.ddl import TableChanges, apply_not_null, apply_table
-from smartdiet_assets.load.execution import Connection, fetch_value
+from smartdiet_assets.load.execution import Connection, execute_all, fetch_after, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import STAGING, WINNERS, target_of
 from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
 from smartdiet_assets.load.reject_limit import check_max_rejects
 from smartdiet_assets.load.removal import Removal, remove_absent, remove_documents, remove_unowned
 from smartdiet_assets.load.repetition import is_repetition, repeat_result
 from smartdiet_assets.load.result import LoadResult, RowsLostError
-from smartdiet_assets.load.retries import RETRY_LIMIT, is_concerned, note_arrivals, note_asked, stream_retry_ids
+from smartdiet_assets.load.retries import RETRY_LIMIT, compose_is_concerned, note_arrivals, note_asked, stream_retry_ids
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import Batch, StagingWriter
@@ -119,7 +119,7 @@ class TableLoad:
         self._created = changes.created
         self._standing = standing = transaction.standing
         self._last = transaction.last
-        self._not_null_pending = changes.not_null_pending
+        self._not_null_pending = changes.not_null_pending or (not changes.created and standing.has_unchecked)
         self._keys: list[sql.Composed] = list(changes.keys)
         self._keys_built = False
         self._bulk_from = bulk_from
@@ -128,6 +128,7 @@ class TableLoad:
         self.writer = StagingWriter(connection, table)
         self.changed = ChangedDocuments(connection)
         self._deletions = Removal()
+        self._removed = False
         self._retry: Literal["not asked", "asked", "read"] = "not asked"
         #: Whether there was anything to read again (`mirror_retries`), and all of it was read.
         self._retries_read = False
@@ -177,6 +178,8 @@ class TableLoad:
             document_values: values of the document column.
             deleted_at: what `flag` stores, naive UTC.
         """
+        # What goes may have been another row's parent.
+        self._removed = True
         with self._timed("remove"):
             removal = remove_documents(
                 self._connection, self._schema, self._table, document_values, self._run_id, deleted_at=deleted_at
@@ -188,10 +191,14 @@ class TableLoad:
         if truncate and not self._created:
             truncate_table(self._connection, self._schema, self._table)
             self.state = replace(self.state, watermark=None)
-        self._empty = self._created or self._is_empty()
         if self._created and self._table.shape != "one_per_key":
             self.writer.rows = target_of(self._table)
-        self.writer.create()
+        if self._created:
+            execute_all(self._connection, self.writer.compose_tables())
+        else:
+            [(self._empty,)] = fetch_after(
+                self._connection, self.writer.compose_tables(), bulk.compose_is_empty(self._relations)
+            )
         self._on_stage("begun")
 
     def write(self, batch: Batch) -> None:
@@ -314,9 +321,10 @@ class TableLoad:
                 removal = remove_unowned(self._connection, self._schema, self._table, self._run_id)
         with self._timed("state"):
             state = self._settle_state(watermark, full, change_position)
-            # At the very end: the tables that wait are held up by it.
-            self._note_parents(settlement, full)
-            rows = staged if filling else count_rows(self._connection, self._table)
+            rows, concerned = self._fetch_end(staged if filling else None)
+            if concerned:
+                # At the very end: the tables that wait are held up by it.
+                self._note_parents(settlement, full)
         result = LoadResult(
             mode=merge.mode,
             inserted=merge.counts.inserted,
@@ -328,7 +336,7 @@ class TableLoad:
             change_ratio=merge.counts.change_ratio,
             rejected=rejected,
             rejected_total=rejects.count_rejected(self._connection, self._table)
-            if self._recorded or settlement.has_rejects
+            if self._recorded or settlement.has_rejects or merge.cascaded or removal.cascaded
             else 0,
             rejected_rows=settlement.rejected,
             superseded=settlement.superseded,
@@ -349,7 +357,7 @@ class TableLoad:
                 result,
                 run_id=self._run_id,
                 window_digest=window_digest,
-                compared=full or bool(self._keys) or not self._standing.same_structure,
+                compared=self._not_null_pending or bool(self._keys) or not self._standing.same_structure,
             )
         )
         self.finished = True
@@ -419,10 +427,15 @@ class TableLoad:
             check_max_rejects(connection, table, before=before, rows=rows, documents_read=self.writer.documents_read)
         return rejected
 
+    def _fetch_end(self, known: int | None) -> tuple[int, bool]:
+        """Fetch how many rows the table holds, unless that is known, and whether others are concerned by what came."""
+        rows = compose_count(self._table) if known is None else sql.Literal(known)
+        query = sql.SQL("SELECT {}, {}").format(rows, compose_is_concerned(self._table))
+        [(counted, concerned)] = fetch_all(self._connection, query)
+        return int(counted), bool(concerned)
+
     def _note_parents(self, settlement: Settlement, full: bool) -> None:
         """Tell the tables that wait for rows of this one what the run brought, and what it asked for in vain."""
-        if not is_concerned(self._connection, self._table):
-            return
         shown = WINNERS if self._table.shape == "one_per_key" else settlement.rows
         note_arrivals(self._connection, self._schema, self._table, shown)
         if full or self._retries_read:
@@ -430,7 +443,7 @@ class TableLoad:
 
     def _settle_state(self, watermark: datetime | None, full: bool, change_position: str | None) -> SyncState:
         known = [instant for instant in (self.state.watermark, watermark) if instant is not None]
-        if full and not self._created:
+        if full and self._not_null_pending:
             apply_not_null(self._connection, self._table)
         return SyncState(
             watermark=max(known) if known else None,
@@ -442,14 +455,14 @@ class TableLoad:
 
     @property
     def _recorded(self) -> bool:
-        """Whether there can be rejects or waits of earlier runs: of a table somebody dropped there can."""
-        return not self._created or self._standing.has_rejects or self._standing.awaits
+        """Whether there can be rejects or waits from before: the table's lock keeps others from adding any."""
+        return self._removed or self._standing.has_rejects or self._standing.awaits
 
-    def _is_empty(self) -> bool:
-        relations = [target_of(self._table)]
-        if self._table.shape == "one_per_key":
-            relations.append(candidates_of(self._table))
-        return all(bulk.is_empty(self._connection, relation) for relation in relations)
+    @property
+    def _relations(self) -> list[sql.Identifier]:
+        """The table, and where its documents wait for their turn."""
+        several = self._table.shape == "one_per_key"
+        return [target_of(self._table), *([candidates_of(self._table)] if several else [])]
 
     def _changes_for_all(self) -> bool:
         """Whether the end of a full read may delete rows or change the table's form, which concerns the children."""

@@ -11,6 +11,7 @@ from psycopg import sql
 from smartdiet_assets.load.clashes import compose_replaced, settle_clashes
 from smartdiet_assets.load.execution import execute, fetch_value
 from smartdiet_assets.load.fragments import STAGING, WINNERS, names, secondary_uniques
+from smartdiet_assets.load.glance import SMALL, is_settled
 from smartdiet_assets.load.parents import settle_parents
 from smartdiet_assets.load.read_order import tells_apart
 from smartdiet_assets.load.result import RowsLostError
@@ -48,11 +49,14 @@ def settle_rows(
     """
     table, connection = settlement.table, settlement.connection
     several = table.shape == "one_per_key"
+    staged, small = settlement.rows is STAGING, written <= SMALL and not settlement.has_rejects
+    if staged and small and not (several or filling) and is_settled(settlement, written, _planned_by(table)):
+        return written
     read_once = settlement.tracked and is_read_once(settlement)
     settle_reads(settlement, compared=not filling, read_once=read_once)
     # The transformation gives no item of a document twice.
     settlement.distinct = read_once and tells_apart(table, identity_of(table))
-    if settlement.rows is STAGING:
+    if staged:
         if not (filling and settlement.distinct):
             settle_duplicates(settlement)
         if not filling:

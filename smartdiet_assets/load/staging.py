@@ -16,7 +16,7 @@ from typing import Protocol
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from smartdiet_assets.load.execution import Connection, execute, execute_all
+from smartdiet_assets.load.execution import Connection, execute
 from smartdiet_assets.load.fragments import (
     DOCUMENTS,
     ORPHANS,
@@ -147,12 +147,12 @@ class StagingWriter:
         """Wait until PostgreSQL has all that was written; anything else on the connection has to wait for this."""
         self._copying.close()
 
-    def create(self) -> None:
-        """Create the temporary tables that rows and documents are written to; that of rejects comes with the first."""
+    def compose_tables(self) -> list[sql.Composed]:
+        """Compose the temporary tables that rows and documents are written to; that of rejects comes with the first."""
         statements = [compose_staging(self._table)] if self.rows is STAGING else []
         if tracks_documents(self._table):
             statements.append(compose_documents(self._table))
-        execute_all(self._connection, statements)
+        return statements
 
     def write(self, batch: Batch) -> None:
         """Copy one batch: rejects, documents, then rows (see the module's docstring for why).

@@ -70,7 +70,13 @@ SELECT
   s.structure_digest IS NOT DISTINCT FROM {STRUCTURE_DIGEST}, s.code_version, s.window_digest, s.last_result,
   EXISTS (SELECT FROM smartdiet.rejected_rows WHERE table_name = %(table)s),
   EXISTS (SELECT FROM smartdiet.awaited_parents WHERE table_name = %(table)s),
-  EXISTS (SELECT FROM smartdiet.awaited_parents WHERE parent_table = %(table)s)
+  EXISTS (SELECT FROM smartdiet.awaited_parents WHERE parent_table = %(table)s),
+  EXISTS (
+    SELECT FROM pg_catalog.pg_constraint AS k
+    JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relname = %(table)s AND k.contype = 'c' AND NOT k.convalidated
+  )
 FROM (VALUES (true)) AS always (row)
 LEFT JOIN smartdiet.sync_state AS s ON s.table_name = %(table)s"""
 
@@ -86,6 +92,7 @@ class Standing:
         window_digest: of what the last run read.
         last_result: its counts.
         has_rejects, awaits, awaited: whether documents of the table are rejected, wait for a parent, or are waited for.
+        has_unchecked: whether a condition of the table is not known of older rows, as a NOT NULL that waits for them.
     """
 
     known: bool = False
@@ -99,6 +106,7 @@ class Standing:
     has_rejects: bool = True
     awaits: bool = True
     awaited: bool = True
+    has_unchecked: bool = True
 
 
 def send_standing(connection: Connection, table: Table) -> Cursor[tuple[Any, ...]]:

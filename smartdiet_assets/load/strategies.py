@@ -60,6 +60,10 @@ class MergeStep:
     action: Action
     statement: sql.Composed
 
+    @property
+    def removes(self) -> bool:
+        return self.action in ("delete", "replace")
+
 
 class Strategy:
     """The base of all strategies, and `direct` itself: write the changed rows, remove those no longer described.

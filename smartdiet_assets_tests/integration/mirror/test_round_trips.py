@@ -32,6 +32,7 @@ def story(mirrored: Mirrored) -> Story:
     """A mirror whose last run read the same as the run before."""
     story = Story(mirrored)
     for number in range(4):
+        story.save("events", number)
         story.save("teams", number, name=f"team {number}", code=number)
         story.save("people", number, email=f"{number}@b", team=reference("teams", number))
     for _ in range(3):
@@ -53,3 +54,10 @@ def test_a_run_with_nothing_to_do_waits_twice(story: Story, table: str) -> None:
 def test_without_autocommit_it_also_waits_for_its_transaction(story: Story) -> None:
     story.mirrored.connection.autocommit = False
     assert count_trips(story, "teams") <= 6
+
+
+def test_a_changed_document_costs_few(story: Story) -> None:
+    """Begin, stage, COPY (two), settle, compare, merge, count, end; with items, a COPY of the documents too."""
+    story.save("people", 0, email="new@b", team=reference("teams", 1), registered=[reference("events", 1)])
+    assert count_trips(story, "people") == 9
+    assert count_trips(story, "person_events") == 11
