@@ -11,8 +11,8 @@ from psycopg import sql
 
 from smartdiet_assets.load.advisory import LOCK_CLASS, WAITS_LOCK_CLASS, build_lock_number
 from smartdiet_assets.load.execution import Connection, fetch_all
-from smartdiet_assets.load.naming import candidates_name
-from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA
+from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
+from smartdiet_assets.load.structure.naming import candidates_name
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.postgres_examination import POSTGRES
 from smartdiet_assets.schema.model import Schema

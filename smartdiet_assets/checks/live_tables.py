@@ -12,10 +12,10 @@ from psycopg import sql
 from smartdiet_assets.checks.facts import TargetFacts
 from smartdiet_assets.checks.judgement import judge_structure
 from smartdiet_assets.checks.target import compare_structure
-from smartdiet_assets.load.differences import find_missing_columns, find_missing_indexes
 from smartdiet_assets.load.execution import Connection, fetch_all
-from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA, LiveTable, read_structure
-from smartdiet_assets.load.table_ddl import compose_indexes
+from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA, LiveTable, read_structure
+from smartdiet_assets.load.structure.mismatch import find_missing_columns, find_missing_indexes
+from smartdiet_assets.load.structure.table_ddl import compose_indexes
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.postgres_examination import POSTGRES
 from smartdiet_assets.schema.model import Schema, Table

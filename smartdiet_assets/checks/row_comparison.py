@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 
 from smartdiet_assets.load.execution import Connection, fetch_all
 from smartdiet_assets.load.fragments import compared, name, names, stored, target_of
-from smartdiet_assets.load.naming import candidates_name
 from smartdiet_assets.load.strategies import get_strategy
+from smartdiet_assets.load.structure.naming import candidates_name
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Column, Table
 

@@ -13,11 +13,11 @@ from psycopg import sql
 
 from smartdiet_assets.checks.facts import RecentRows, TargetFacts
 from smartdiet_assets.checks.unconstrained import search_unconstrained
-from smartdiet_assets.load.differences import find_differences, find_missing_columns, find_missing_indexes
 from smartdiet_assets.load.execution import Connection, execute, fetch_all
 from smartdiet_assets.load.fragments import name, target_of
-from smartdiet_assets.load.naming import candidates_name
-from smartdiet_assets.load.structure import LiveTable, Structure, read_structure
+from smartdiet_assets.load.structure.live import LiveTable, Structure, read_structure
+from smartdiet_assets.load.structure.mismatch import find_differences, find_missing_columns, find_missing_indexes
+from smartdiet_assets.load.structure.naming import candidates_name
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.reasons import Reason

@@ -1,7 +1,7 @@
 """The bulk way: COPY into an empty table without keys, which are built once the rows are in.
 
 Here: whether a table is empty, taking its keys away and building them. Not here: which statements that takes
-(`load.rebuild`), settling the rows (`load.settle`).
+(`load.structure.rebuild`), settling the rows (`load.settle`).
 """
 
 import re
@@ -13,7 +13,7 @@ from psycopg import errors, sql
 from smartdiet_assets.load.advisory import try_lock_tables
 from smartdiet_assets.load.cascade import list_reach
 from smartdiet_assets.load.execution import Connection, execute, execute_all
-from smartdiet_assets.load.rebuild import read_rebuild_plan
+from smartdiet_assets.load.structure.rebuild import read_rebuild_plan
 from smartdiet_assets.schema.model import Schema, Table
 
 #: Rows of a first batch from which on taking the keys of an existing table away is worth its locks on the parents.

@@ -12,7 +12,6 @@ from psycopg import sql
 
 from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.cascade import list_reach
-from smartdiet_assets.load.ddl import apply_bookkeeping, apply_table
 from smartdiet_assets.load.execution import Connection, fetch_value
 from smartdiet_assets.load.fragments import target_of
 from smartdiet_assets.load.removal import apply_deletions, clear_marks
@@ -25,6 +24,7 @@ from smartdiet_assets.load.source_ids import (
     count_living,
     count_rows,
 )
+from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
 from smartdiet_assets.load.sync_state import note_reimport
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.schema.model import Schema, Table

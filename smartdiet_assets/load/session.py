@@ -18,7 +18,6 @@ from smartdiet_assets.load import bulk, rejects
 from smartdiet_assets.load.cascade import list_references, lock_reach
 from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.counting import compose_count, count_rows
-from smartdiet_assets.load.ddl import TableChanges, apply_not_null, apply_table
 from smartdiet_assets.load.execution import Connection, execute_all, fetch_after, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import STAGING, WINNERS, target_of
 from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
@@ -32,6 +31,7 @@ from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import Batch, StagingWriter
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.strategies import DeltaCounts, get_strategy
+from smartdiet_assets.load.structure.creation import TableChanges, apply_not_null, apply_table
 from smartdiet_assets.load.sync_state import SyncState, plan_state, read_newest_date
 from smartdiet_assets.load.transaction import LoadTransaction, open_transaction
 from smartdiet_assets.load.truncation import truncate as truncate_table

@@ -1,7 +1,7 @@
 """How a table stands, in one short query: its stored state, and whether anything changed around it.
 
 Here: the query, and the digest of a table's declaration and live structure that spares an unchanged table the whole
-comparison. Not here: the comparison itself (`load.ddl`), or what follows from the state (`load.session`).
+comparison. Not here: the comparison itself (`load.structure`), or what follows from the state (`load.session`).
 
 The digest holds the identity and the transaction of every catalogue row of the table: columns, defaults, constraints,
 indexes and comments. PostgreSQL writes a new row version, by a new transaction, for every change of one.
@@ -16,7 +16,7 @@ from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.execution import Connection
-from smartdiet_assets.load.naming import candidates_name
+from smartdiet_assets.load.structure.naming import candidates_name
 from smartdiet_assets.schema.model import Table
 
 #: An expression with the parameters of `build_parameters`, which are the same for all tables.

@@ -21,7 +21,7 @@ from smartdiet_assets.load.fragments import (
     stored,
     target_of,
 )
-from smartdiet_assets.load.naming import candidates_name
+from smartdiet_assets.load.structure.naming import candidates_name
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Table
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from smartdiet_assets.load.fragments import name
-from smartdiet_assets.load.structure import LiveTable
+from smartdiet_assets.load.structure.live import LiveTable
 from smartdiet_assets.operations.compare.identities import TECHNICAL, RowIdentity, is_integer
 
 #: Rows that share a bucket, where the table's size was guessed well; and buckets, for they are held in memory.

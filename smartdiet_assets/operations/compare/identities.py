@@ -7,7 +7,7 @@ by its column and by its form.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smartdiet_assets.load.structure import LiveColumn, LiveIndex, LiveTable
+from smartdiet_assets.load.structure.live import LiveColumn, LiveIndex, LiveTable
 
 _TEXTS = ("text", "character varying")
 _INTEGERS = ("smallint", "integer", "bigint")

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from smartdiet_assets.load.structure_difference import NONE, Difference
+from smartdiet_assets.load.structure.difference import NONE, Difference
 from smartdiet_assets.operations.compare.row_differences import KINDS, DifferingKey, RowComparison
 from smartdiet_assets.operations.compare.running import Outcome
 

@@ -1,17 +1,17 @@
 """The statements that bring the right side to the left one, in an order in which they can be run. Pure.
 
 Here: what has to make way for a change and comes back after it, across tables, and the script. Not here: the statements
-themselves (`load.settlement`).
+themselves (`load.structure.alteration`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from psycopg import sql
 
-from smartdiet_assets.load import settlement
-from smartdiet_assets.load.settlement import Phase, Statement, order_statements
-from smartdiet_assets.load.structure import LiveForeignKey, LiveIndex, LiveTable
-from smartdiet_assets.load.structure_difference import NONE, Difference
+from smartdiet_assets.load.structure import alteration
+from smartdiet_assets.load.structure.alteration import Phase, Statement, order_statements
+from smartdiet_assets.load.structure.difference import NONE, Difference
+from smartdiet_assets.load.structure.live import LiveForeignKey, LiveIndex, LiveTable
 from smartdiet_assets.operations.compare.structures import StructureComparison
 
 _LOST = "-- May lose data; --drop prints it as a statement:"
@@ -49,7 +49,7 @@ def plan_statements(comparison: StructureComparison, *, drop: bool) -> tuple[lis
     gone = [tables[d.table] for d in applied if d.aspect == "table" and d.left == NONE]
     statements = [s for d in applied if not (d.aspect == "table" and d.left == NONE) for s in d.statements]
     if gone:
-        statements.append(settlement.drop_tables(*gone))
+        statements.append(alteration.drop_tables(*gone))
     statements += _make_way(comparison.left.tables, tables, applied, {s.text for s in statements})
     return order_statements(statements), order_statements([s for d in lossy for s in d.statements])
 
@@ -75,18 +75,18 @@ def _make_way(
     }
     for table in right.values():
         for key in table.foreign_keys:
-            dropped = settlement.drop_foreign_key(table, key)
+            dropped = alteration.drop_foreign_key(table, key)
             if dropped.text in texts:
                 continue
             if key.parent in gone or _is_affected(table, key, changed, keys):
                 yield dropped
                 if not gone & {table.name, key.parent} and _has_key(left.get(key.parent), key):
-                    yield settlement.restore_foreign_key(table, key)
+                    yield alteration.restore_foreign_key(table, key)
         for index in (*table.indexes, *table.uniques):
-            dropped = settlement.drop_index(table, index)
+            dropped = alteration.drop_index(table, index)
             if not index.plain and dropped.text not in texts and any(name == table.name for name, _ in changed):
                 yield dropped
-                yield settlement.add_index(table, index)
+                yield alteration.add_index(table, index)
 
 
 def _is_affected(

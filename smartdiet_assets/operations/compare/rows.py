@@ -11,7 +11,7 @@ from typing import Any
 from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.execution import Connection, fetch_all
-from smartdiet_assets.load.structure import LiveTable
+from smartdiet_assets.load.structure.live import LiveTable
 from smartdiet_assets.operations.compare.checksums import SIZES, choose_buckets, compose_buckets, compose_rows
 from smartdiet_assets.operations.compare.identities import RowIdentity, identify_rows
 from smartdiet_assets.operations.compare.row_differences import HashedRow, RowComparison, merge_rows

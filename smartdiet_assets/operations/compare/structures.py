@@ -1,7 +1,7 @@
 """The structures of both sides, and how they differ, table by table.
 
-Here: what each side consists of, and which of it is compared. Not here: how two tables differ (`load.comparison`), what
-would reconcile them (`reconciling`), printing.
+Here: what each side consists of, and which of it is compared. Not here: how two tables differ
+(`load.structure.comparison`), what would reconcile them (`reconciling`), printing.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.load.comparison import compare_tables, find_extra_table, find_missing_table
 from smartdiet_assets.load.execution import Connection
-from smartdiet_assets.load.expectation import build_expected_table
-from smartdiet_assets.load.structure import LiveTable, read_structure
-from smartdiet_assets.load.structure_difference import Difference
+from smartdiet_assets.load.structure.comparison import compare_tables, find_extra_table, find_missing_table
+from smartdiet_assets.load.structure.difference import Difference
+from smartdiet_assets.load.structure.expectation import build_expected_table
+from smartdiet_assets.load.structure.live import LiveTable, read_structure
 from smartdiet_assets.schema.model import Schema
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from smartdiet_assets.load.constraints import build_collations
-from smartdiet_assets.load.table_ddl import compose_comments, compose_create_table, compose_keys
+from smartdiet_assets.load.structure.constraints import build_collations
+from smartdiet_assets.load.structure.table_ddl import compose_comments, compose_create_table, compose_keys
 from smartdiet_assets.operations.compare.reconciling import compose_script
 from smartdiet_assets.operations.compare.running import Outcome, compare_structure_sides
 from smartdiet_assets.operations.compare.sides import parse_pair

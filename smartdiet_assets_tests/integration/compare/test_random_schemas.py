@@ -4,7 +4,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smartdiet_assets.load.ddl import apply_bookkeeping, apply_table
+from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
 from smartdiet_assets.operations.compare.reconciling import compose_script
 from smartdiet_assets.operations.compare.running import compare_structure_sides
 from smartdiet_assets.operations.compare.sides import parse_side

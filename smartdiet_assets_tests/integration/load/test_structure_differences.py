@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets.errors import SchemaMismatchError
-from smartdiet_assets.load.ddl import apply_bookkeeping, apply_table
+from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
 from smartdiet_assets_tests.unit.load.declared import declare
 
 Connection = psycopg.Connection[Any]

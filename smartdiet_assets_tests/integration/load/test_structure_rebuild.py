@@ -5,8 +5,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from smartdiet_assets.load.ddl import apply_bookkeeping, apply_table, read_rebuild_plan
-from smartdiet_assets.load.structure import read_structure
+from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table, read_rebuild_plan
+from smartdiet_assets.load.structure.live import read_structure
 from smartdiet_assets_tests.unit.load.declared import declare
 
 Connection = psycopg.Connection[Any]

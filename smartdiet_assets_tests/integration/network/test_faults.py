@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from smartdiet_assets.load.ddl import apply_bookkeeping
+from smartdiet_assets.load.structure.creation import apply_bookkeeping
 from smartdiet_assets_tests.fault_proxy import Fault
 from smartdiet_assets_tests.integration.network.broken import DOCUMENTS, MONGO_TABLES, SHORT_RETRIES, Network
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smartdiet_assets.load.defaults import is_same_default
+from smartdiet_assets.load.structure.defaults import is_same_default
 from smartdiet_assets.schema.model import Scalar
 from smartdiet_assets.schema.types import parse_sql_type
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from smartdiet_assets.load.bookkeeping_ddl import compose_bookkeeping
-from smartdiet_assets.load.companion import compose_candidates_keys, compose_create_candidates
-from smartdiet_assets.load.constraints import build_collations
-from smartdiet_assets.load.naming import MAX_BYTES, build_name, candidates_name
-from smartdiet_assets.load.table_ddl import (
+from smartdiet_assets.load.structure.bookkeeping_ddl import compose_bookkeeping
+from smartdiet_assets.load.structure.companion import compose_candidates_keys, compose_create_candidates
+from smartdiet_assets.load.structure.constraints import build_collations
+from smartdiet_assets.load.structure.naming import MAX_BYTES, build_name, candidates_name
+from smartdiet_assets.load.structure.table_ddl import (
     compose_add_column,
     compose_comments,
     compose_create_table,

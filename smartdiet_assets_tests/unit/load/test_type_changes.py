@@ -2,7 +2,7 @@
 
 import pytest
 
-from smartdiet_assets.load.type_changes import keeps_values
+from smartdiet_assets.load.structure.type_changes import keeps_values
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartdiet_assets.load.structure import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
+from smartdiet_assets.load.structure.live import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
 from smartdiet_assets.operations.compare.checksums import choose_buckets
 from smartdiet_assets.operations.compare.identities import identify_rows
 from smartdiet_assets.operations.compare.row_differences import HashedRow, RowComparison, merge_rows

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import Connection, errors, sql
 
-from smartdiet_assets.load.naming import build_name
+from smartdiet_assets.load.structure.naming import build_name
 from smartdiet_assets.operations.refresh.plan import CopiedItem
 from smartdiet_assets.operations.refresh.postgres.catalog import (
     TABLES,

@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA
+from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.operations.refresh.postgres.catalog import Catalog, CatalogObject, Key
 from smartdiet_assets.operations.refresh.postgres.selection import Selection, is_record
 from smartdiet_assets.operations.refresh.postgres.sessions import fetch, quote

@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.load.naming import build_name
-from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA
+from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
+from smartdiet_assets.load.structure.naming import build_name
 from smartdiet_assets.operations.refresh.patterns import matches
 from smartdiet_assets.operations.refresh.postgres.catalog import RELATIONS, TABLES, Catalog, CatalogObject, Key
 from smartdiet_assets.operations.refresh.postgres.dependencies import find_affected, find_dependents, find_needed

@@ -7,7 +7,7 @@ it happens at the commit, or none of it.
 from psycopg import errors
 
 from smartdiet_assets.errors import LoadConflictError, RefreshError
-from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA
+from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.operations.refresh.postgres.build import Work, apply_schema_comment, make_views, move, waits
 from smartdiet_assets.operations.refresh.postgres.catalog import (
     STATEMENT_KINDS,

@@ -1,16 +1,16 @@
 """What the mirror makes of a live table that is not as declared.
 
 Here: what is missing, which a run adds, and what differs otherwise, which a person settles: a sentence each, with the
-statement or the declaration that settles it. Not here: the comparison (`load.comparison`), reading the catalogue
-(`load.structure`) or changing anything (`load.ddl`).
+statement or the declaration that settles it. Not here: the comparison (`comparison`), reading the catalogue
+(`live`) or changing anything (`creation`).
 """
 
-from smartdiet_assets.load.comparison import compare_tables
-from smartdiet_assets.load.constraints import build_indexes
-from smartdiet_assets.load.expectation import build_expected_table
-from smartdiet_assets.load.key_comparison import is_served
-from smartdiet_assets.load.structure import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
-from smartdiet_assets.load.structure_difference import NONE, Difference
+from smartdiet_assets.load.structure.comparison import compare_tables
+from smartdiet_assets.load.structure.constraints import build_indexes
+from smartdiet_assets.load.structure.difference import NONE, Difference
+from smartdiet_assets.load.structure.expectation import build_expected_table
+from smartdiet_assets.load.structure.key_comparison import is_served
+from smartdiet_assets.load.structure.live import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
 from smartdiet_assets.schema.model import Column, Schema, Table
 from smartdiet_assets.schema.types import parse_sql_type
 

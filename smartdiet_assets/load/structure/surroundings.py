@@ -1,7 +1,7 @@
 """What a new table or column is built among: the names that are taken, and the columns it is to point at.
 
 Here: those facts and one short query for them. It takes no lock on the tables. Not here: the structure of a table that
-is there (`load.structure`), which takes the server several times as long to tell.
+is there (`live`), which takes the server several times as long to tell.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,9 +12,9 @@ import psycopg
 from psycopg import sql
 
 from smartdiet_assets.errors import SchemaMismatchError
-from smartdiet_assets.load.constraints import Collation
 from smartdiet_assets.load.execution import fetch_all
-from smartdiet_assets.load.structure import check_search_path
+from smartdiet_assets.load.structure.constraints import Collation
+from smartdiet_assets.load.structure.live import check_search_path
 from smartdiet_assets.schema.model import Column, Table
 
 

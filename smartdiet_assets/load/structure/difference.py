@@ -1,11 +1,11 @@
-"""One difference of two tables, in words and in statements. Not here: finding any (`load.comparison`)."""
+"""One difference of two tables, in words and in statements. Not here: finding any (`comparison`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from smartdiet_assets.load.settlement import Statement
-from smartdiet_assets.load.structure import LiveColumn, LiveForeignKey, LiveIndex
+from smartdiet_assets.load.structure.alteration import Statement
+from smartdiet_assets.load.structure.live import LiveColumn, LiveForeignKey, LiveIndex
 
 Aspect = Literal[
     "table",

@@ -1,7 +1,7 @@
 """Bringing the database to the declared structure: what is missing is created, what differs stops the run.
 
 Here: the functions that execute DDL, within the caller's transaction. Not here: the statements
-(`load.table_ddl`, `load.bookkeeping_ddl`), the comparison (`load.differences`), moving rows.
+(`table_ddl`, `bookkeeping_ddl`), the comparison (`mismatch`), moving rows.
 """
 
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from smartdiet_assets.errors import SchemaMismatchError
-from smartdiet_assets.load.bookkeeping_ddl import apply_bookkeeping
 from smartdiet_assets.load.cascade import lock_reach
-from smartdiet_assets.load.companion import (
+from smartdiet_assets.load.execution import execute_all, fetch_all, within_transaction
+from smartdiet_assets.load.structure.bookkeeping_ddl import apply_bookkeeping
+from smartdiet_assets.load.structure.companion import (
     compose_add_mark,
     compose_candidates_keys,
     compose_create_candidates,
     compose_drop_candidates,
     is_same_companion,
 )
-from smartdiet_assets.load.constraints import build_collations, is_nullable
-from smartdiet_assets.load.differences import find_differences, find_missing_columns, find_missing_indexes
-from smartdiet_assets.load.execution import execute_all, fetch_all, within_transaction
-from smartdiet_assets.load.naming import candidates_name
-from smartdiet_assets.load.rebuild import RebuildPlan, read_rebuild_plan
-from smartdiet_assets.load.structure import LiveTable, Structure, read_live_table, read_structure
-from smartdiet_assets.load.surroundings import Surroundings, check_parents, read_surroundings
-from smartdiet_assets.load.table_ddl import (
+from smartdiet_assets.load.structure.constraints import build_collations, is_nullable
+from smartdiet_assets.load.structure.live import LiveTable, Structure, read_live_table, read_structure
+from smartdiet_assets.load.structure.mismatch import find_differences, find_missing_columns, find_missing_indexes
+from smartdiet_assets.load.structure.naming import candidates_name
+from smartdiet_assets.load.structure.rebuild import RebuildPlan, read_rebuild_plan
+from smartdiet_assets.load.structure.surroundings import Surroundings, check_parents, read_surroundings
+from smartdiet_assets.load.structure.table_ddl import (
     compose_add_column,
     compose_comments,
     compose_create_table,

@@ -1,7 +1,7 @@
 """The mirror's own tables, in schema `smartdiet`: where each table stands and what could not be loaded.
 
 Here: their DDL and creating them when missing. Not here: reading and writing their rows, and the companions
-of `one_per_key` tables (`load.table_ddl`).
+of `one_per_key` tables (`table_ddl`).
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA
+from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 
 _RELATIONS = (
     "sync_state", "rejected_rows", "awaited_parents", "missing_parents", "rejected_rows_tried_idx",

@@ -1,11 +1,11 @@
 """A declared table as PostgreSQL's catalogue would describe it, to be compared with a live one in the same words.
 
-Here: one pure function. Not here: how it would be created (`load.table_ddl`), or comparing (`load.comparison`).
+Here: one pure function. Not here: how it would be created (`table_ddl`), or comparing (`comparison`).
 """
 
 from collections.abc import Mapping
 
-from smartdiet_assets.load.constraints import (
+from smartdiet_assets.load.structure.constraints import (
     Collation,
     build_collations,
     build_indexes,
@@ -13,8 +13,8 @@ from smartdiet_assets.load.constraints import (
     is_deferrable,
     is_nullable,
 )
-from smartdiet_assets.load.defaults import compose_default
-from smartdiet_assets.load.structure import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
+from smartdiet_assets.load.structure.defaults import compose_default
+from smartdiet_assets.load.structure.live import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
 from smartdiet_assets.schema.model import Column, Schema, Table
 
 

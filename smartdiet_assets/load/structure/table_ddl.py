@@ -1,14 +1,14 @@
 """The DDL of declared tables, composed and not executed.
 
 Here: pure functions from a declaration to statements. Not here: which keys and indexes there are to be
-(`load.constraints`), comparing (`load.differences`) or executing (`load.ddl`).
+(`constraints`), comparing (`mismatch`) or executing (`creation`).
 """
 
 from collections.abc import Collection, Iterable, Mapping
 
 from psycopg import sql
 
-from smartdiet_assets.load.constraints import (
+from smartdiet_assets.load.structure.constraints import (
     DEFAULT_COLLATION,
     Collation,
     build_indexes,
@@ -16,9 +16,9 @@ from smartdiet_assets.load.constraints import (
     is_deferrable,
     is_nullable,
 )
-from smartdiet_assets.load.defaults import compose_default
-from smartdiet_assets.load.naming import build_name
-from smartdiet_assets.load.structure import LiveTable
+from smartdiet_assets.load.structure.defaults import compose_default
+from smartdiet_assets.load.structure.live import LiveTable
+from smartdiet_assets.load.structure.naming import build_name
 from smartdiet_assets.schema.model import Column, Schema, Table
 
 

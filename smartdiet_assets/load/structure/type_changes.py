@@ -1,6 +1,6 @@
 """What becomes of values when a column's type changes, by the types' names as `format_type` spells them.
 
-Pure. In doubt values are lost. Not here: the statement of a change (`load.settlement`).
+Pure. In doubt values are lost. Not here: the statement of a change (`alteration`).
 """
 
 import re

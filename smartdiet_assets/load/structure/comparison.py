@@ -1,8 +1,8 @@
 """Comparing two tables by definition and not by name: what differs, and the statements that settle it.
 
 Here: pure functions from two descriptions to their differences. The left one is how it should be: declared
-(`load.expectation`) or live; the right one is live, and what the statements change. Not here: reading the catalogue
-(`load.structure`), what the mirror settles by itself (`load.differences`), which tables there are to be.
+(`expectation`) or live; the right one is live, and what the statements change. Not here: reading the catalogue
+(`live`), what the mirror settles by itself (`mismatch`), which tables there are to be.
 
 The order of columns, privileges, triggers, check constraints and views are the operator's own and never compared. A
 declaration is met more easily than a live table is equalled: it says nothing of collations, of the order of a key's
@@ -12,16 +12,16 @@ columns, or of indexes and comments beyond its own, and any index that begins wi
 from collections.abc import Iterator
 from dataclasses import replace
 
-from smartdiet_assets.load import settlement
-from smartdiet_assets.load.column_comparison import compare_columns
-from smartdiet_assets.load.key_comparison import (
+from smartdiet_assets.load.structure import alteration
+from smartdiet_assets.load.structure.column_comparison import compare_columns
+from smartdiet_assets.load.structure.difference import NONE, Difference
+from smartdiet_assets.load.structure.key_comparison import (
     compare_foreign_keys,
     compare_indexes,
     compare_primary_key,
     compare_uniques,
 )
-from smartdiet_assets.load.structure import LiveTable
-from smartdiet_assets.load.structure_difference import NONE, Difference
+from smartdiet_assets.load.structure.live import LiveTable
 
 
 def compare_tables(left: LiveTable, right: LiveTable, *, declared: bool = False) -> list[Difference]:
@@ -56,13 +56,13 @@ def find_missing_table(left: LiveTable, schema_name: str) -> Difference:
         indexes=(),
     )
     rest = [statement for found in compare_tables(left, bare) for statement in found.statements]
-    created = settlement.create_table(left, schema_name)
+    created = alteration.create_table(left, schema_name)
     return Difference(left.name, "table", "", f"{len(left.columns)} columns", NONE, (created, *rest))
 
 
 def find_extra_table(right: LiveTable) -> Difference:
     """Describe a table that is not on the left."""
-    dropped = (settlement.drop_tables(right),)
+    dropped = (alteration.drop_tables(right),)
     return Difference(right.name, "table", "", NONE, f"{len(right.columns)} columns", dropped, undeclared=True)
 
 
@@ -74,7 +74,7 @@ def _compare_comments(left: LiveTable, right: LiveTable, declared: bool) -> Iter
     ]
     for name, wanted, present in pairs:
         if wanted != present:
-            run = (settlement.set_comment(right, wanted, name),)
+            run = (alteration.set_comment(right, wanted, name),)
             more = declared and not wanted
             needed = (name,) if name else ()
             yield Difference(right.name, "comment", name, wanted or NONE, present or NONE, run, needed, undeclared=more)

@@ -1,7 +1,7 @@
 """The statements that bring one table to the structure of another, composed and not executed.
 
 Here: a function for each kind of change, and the order in which changes of any tables can be made. Not here: which
-changes there are to make (`load.comparison`), the statements of a run (`load.table_ddl`).
+changes there are to make (`comparison`), the statements of a run (`table_ddl`).
 """
 
 from collections.abc import Collection, Sequence
@@ -10,10 +10,10 @@ from enum import IntEnum
 
 from psycopg import sql
 
-from smartdiet_assets.load.constraints import DEFAULT_COLLATION
-from smartdiet_assets.load.naming import build_name
-from smartdiet_assets.load.structure import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
-from smartdiet_assets.load.type_changes import is_assignable, keeps_values
+from smartdiet_assets.load.structure.constraints import DEFAULT_COLLATION
+from smartdiet_assets.load.structure.live import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
+from smartdiet_assets.load.structure.naming import build_name
+from smartdiet_assets.load.structure.type_changes import is_assignable, keeps_values
 
 
 class Phase(IntEnum):

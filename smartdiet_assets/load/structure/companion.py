@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 from psycopg import sql
 
-from smartdiet_assets.load.constraints import Collation
-from smartdiet_assets.load.naming import build_name, candidates_name
-from smartdiet_assets.load.structure import LiveTable
-from smartdiet_assets.load.table_ddl import compose_column, compose_names
+from smartdiet_assets.load.structure.constraints import Collation
+from smartdiet_assets.load.structure.live import LiveTable
+from smartdiet_assets.load.structure.naming import build_name, candidates_name
+from smartdiet_assets.load.structure.table_ddl import compose_column, compose_names
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Table
 

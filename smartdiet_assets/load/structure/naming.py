@@ -7,7 +7,7 @@ declared. Existing objects are recognised by their definition, never by these na
 import hashlib
 from collections.abc import Collection
 
-from smartdiet_assets.load.structure import BOOKKEEPING_SCHEMA
+from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.schema.model import Table
 
 #: PostgreSQL cuts longer identifiers silently (NAMEDATALEN - 1).

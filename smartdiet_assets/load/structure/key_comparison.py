@@ -1,10 +1,10 @@
-"""Comparing the keys, foreign keys and indexes of two tables: pure. Not here: columns (`load.column_comparison`)."""
+"""Comparing the keys, foreign keys and indexes of two tables: pure. Not here: columns (`column_comparison`)."""
 
 from collections.abc import Iterator, Sequence
 
-from smartdiet_assets.load import settlement
-from smartdiet_assets.load.structure import LiveForeignKey, LiveIndex, LiveTable
-from smartdiet_assets.load.structure_difference import NONE, Difference, spell_names
+from smartdiet_assets.load.structure import alteration
+from smartdiet_assets.load.structure.difference import NONE, Difference, spell_names
+from smartdiet_assets.load.structure.live import LiveForeignKey, LiveIndex, LiveTable
 
 
 def is_served(columns: Sequence[str], live: LiveTable) -> bool:
@@ -22,8 +22,8 @@ def compare_primary_key(left: LiveTable, right: LiveTable, declared: bool) -> It
     wanted, present = left.primary_key, right.primary_key
     if _is_same_key(wanted, present, declared):
         return
-    run = [settlement.drop_index(right, present)] if present else []
-    run += [settlement.add_index(right, wanted)] if wanted else []
+    run = [alteration.drop_index(right, present)] if present else []
+    run += [alteration.add_index(right, wanted)] if wanted else []
     needed = wanted.columns if wanted and not present else ()
     yield Difference(
         right.name, "primary key", "", _spell_key(wanted), _spell_key(present), tuple(run), needed, related=present
@@ -57,17 +57,17 @@ def compare_uniques(left: LiveTable, right: LiveTable, declared: bool) -> Iterat
         if fitting:
             continue
         name = f"{spell_names(wanted.columns)}"
-        added = settlement.add_index(right, wanted)
+        added = alteration.add_index(right, wanted)
         if not declared or not same:
             yield Difference(right.name, "unique", name, _spell_unique(wanted), NONE, (added,), wanted.columns)
             continue
-        run = (settlement.drop_index(right, same[0]), added)
+        run = (alteration.drop_index(right, same[0]), added)
         strict = f"{spell_names(wanted.columns)}, not deferrable"
         yield Difference(right.name, "unique", name, strict, _spell_key(same[0]), run, related=same[0])
     for index in rest:
         if declared and left.primary_key and _is_same_unique(left.primary_key, index, declared):
             continue
-        dropped = (settlement.drop_index(right, index),)
+        dropped = (alteration.drop_index(right, index),)
         name = index.name if declared else spell_names(index.columns)
         yield Difference(right.name, "unique", name, NONE, index.definition, dropped, related=index)
 
@@ -94,7 +94,7 @@ def compare_foreign_keys(left: LiveTable, right: LiveTable, declared: bool) -> I
         name = ", ".join(wanted.columns)
         if same:
             rest = [key for key in rest if key not in same]
-            run = [settlement.validate_foreign_key(right, same[0])]
+            run = [alteration.validate_foreign_key(right, same[0])]
             yield Difference(
                 right.name, "foreign key", name, wanted.definition, same[0].definition, tuple(run), related=same[0]
             )
@@ -103,8 +103,8 @@ def compare_foreign_keys(left: LiveTable, right: LiveTable, declared: bool) -> I
         others = [key for key in rest if key.columns == wanted.columns and not _is_wanted(key, left)]
         rest = [key for key in rest if key not in others]
         taken = {key.name for key in right.foreign_keys if key not in others}
-        run = [settlement.drop_foreign_key(right, key) for key in others]
-        run.append(settlement.add_foreign_key(right, wanted, taken))
+        run = [alteration.drop_foreign_key(right, key) for key in others]
+        run.append(alteration.add_foreign_key(right, wanted, taken))
         was = "; ".join(key.definition for key in others) or NONE
         yield Difference(
             right.name,
@@ -117,7 +117,7 @@ def compare_foreign_keys(left: LiveTable, right: LiveTable, declared: bool) -> I
             related=others[0] if others else None,
         )
     for key in rest:
-        run = [settlement.drop_foreign_key(right, key)]
+        run = [alteration.drop_foreign_key(right, key)]
         name = ", ".join(key.columns)
         yield Difference(right.name, "foreign key", name, NONE, key.definition, tuple(run), related=key)
 
@@ -149,11 +149,11 @@ def compare_indexes(left: LiveTable, right: LiveTable, declared: bool) -> Iterat
         if same or any(_serves(index, wanted.columns) for index in serving):
             continue
         name = spell_names(wanted.columns)
-        run = (settlement.add_index(right, wanted),)
+        run = (alteration.add_index(right, wanted),)
         left_text = f"index {name}" if declared else wanted.form
         yield Difference(right.name, "index", name, left_text, NONE, run, wanted.columns)
     for index in rest:
-        run = (settlement.drop_index(right, index),)
+        run = (alteration.drop_index(right, index),)
         name = spell_names(index.columns)
         yield Difference(
             right.name, "index", name, NONE, index.form, run, undeclared=declared and index.valid, related=index
