@@ -57,9 +57,11 @@ def main(
         documents, parents, scale = REAL_DOCUMENTS, REAL_PARENTS, REAL_SCALE
     kept = markdown.with_suffix(".json")
     parts = {part.name: part for part in read_parts(kept)}
+    measured: list[Result] = []
 
     def finish(part: Part) -> None:
         parts[part.name] = part
+        measured.extend(part.results)
         known = [parts[name] for name in BENCHMARKS if name in parts]
         write_parts(known, kept)
         picture = markdown.with_suffix(".png")
@@ -73,9 +75,8 @@ def main(
     except KeyboardInterrupt:
         console.print("Interrupted; the servers are stopped.")
         sys.exit(130)
-    results = [result for name in names if name in parts for result in parts[name].results]
-    console.print(build_grid(results))
-    for listing in build_listings(results):
+    console.print(build_grid(measured))
+    for listing in build_listings(measured):
         console.print(listing)
     console.print(f"Written to {markdown}{'' if can_plot() else ', without a plot: matplotlib is not installed'}.")
     if failed:
@@ -108,7 +109,7 @@ def _run(console: Console, names: tuple[str, ...], sizes: Settings, finish: Call
                 except Exception:  # noqa: BLE001 - the other parts still have something to say
                     progress.console.print_exception()
                     failed.append(name)
-                else:
+                if results:
                     finish(Part(name, settings.describe(), machine, results))
             progress.update(task, description="Stopping the servers")
     return failed

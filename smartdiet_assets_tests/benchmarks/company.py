@@ -12,7 +12,7 @@ with both ways of reading alone.
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -24,7 +24,7 @@ from smartdiet_assets.extract.documents import fetch_window
 from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets.transform.batch import build_transformer
+from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
 from smartdiet_assets_tests.benchmarks.dagster_floor import CONFIG
 from smartdiet_assets_tests.benchmarks.floor import read_keys, take_table
 from smartdiet_assets_tests.benchmarks.full_load import FLOOR, FROM_MEMORY, FROM_THE_WIRE, READING
@@ -109,24 +109,27 @@ class CompanyLoad:
             load_batches(self.connection, self.schema, table, batches[table.mongo_collection])
 
     def measure_stages(self, batches: Mapping[str, Sequence[bytes]]) -> dict[str, float]:
-        """Load every table once more; return the stages' shares of the time.
-
-        The work on documents is done once alone, to be told from the rest of the time that is no stage's.
-        """
+        """Load every table once more; return the stages' shares of the time."""
         self.prepare()
         seconds: Counter[str] = Counter()
         for table in self.tables:
-            raw = batches[table.mongo_collection]
             transform = build_transformer(table)
+
+            def transform_timed(
+                raw: bytes, transform: Callable[[bytes], TransformedBatch] = transform
+            ) -> TransformedBatch:
+                started = time.perf_counter()
+                batch = transform(raw)
+                seconds[DOCUMENTS] += time.perf_counter() - started
+                return batch
+
+            named = seconds.total()
             started = time.perf_counter()
-            for batch in raw:
-                transform(batch)
-            transformed = time.perf_counter()
-            result = load_batches(self.connection, self.schema, table, raw)
-            ended = time.perf_counter()
-            seconds.update({STAGES.get(stage, stage): each for stage, each in result.seconds.items()})
-            seconds[DOCUMENTS] += transformed - started
-            seconds[OPENING] += (ended - transformed) - (transformed - started) - sum(result.seconds.values())
+            raw = batches[table.mongo_collection]
+            result = load_batches(self.connection, self.schema, table, raw, transform_timed)
+            whole = time.perf_counter() - started
+            seconds.update({STAGES[stage]: each for stage, each in result.seconds.items()})
+            seconds[OPENING] += whole - (seconds.total() - named)
         return {stage: each / seconds.total() for stage, each in seconds.items()}
 
     def take_floor(self) -> Contestant:
@@ -163,7 +166,10 @@ def _compare_from_memory(
         ]
         rounds = measure("company", "from memory", contestants, settings.pairs, settings.on_round)
         yield rounds.compare("load", FLOOR, at_most=FROM_MEMORY, obstacle=_OBSTACLE)
-        shares = [company.measure_stages(batches) for _ in range(settings.pairs)]
+        shares = []
+        for number in range(1, settings.pairs + 1):
+            settings.on_round("company, stages", number, settings.pairs)
+            shares.append(company.measure_stages(batches))
         stages = [DOCUMENTS, OPENING, *STAGES.values()]
         yield Listing(
             "Where a first load of all tables from memory goes",

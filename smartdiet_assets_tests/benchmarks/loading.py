@@ -5,7 +5,7 @@ measuring, or documents.
 """
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from pymongo.database import Database
 from smartdiet_assets.load.session import LoadResult, open_load
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema, Table
-from smartdiet_assets.transform.batch import build_transformer
+from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
 from smartdiet_assets_tests.benchmarks.floor import ReadyTable
 from smartdiet_assets_tests.benchmarks.servers import Connection
 
@@ -44,9 +44,15 @@ def encode_batches(documents: Iterable[Mapping[str, Any]]) -> list[bytes]:
     return [bytes(batch) for batch in batches]
 
 
-def load_batches(connection: Connection, schema: Schema, table: Table, batches: Iterable[bytes]) -> LoadResult:
-    """Transform and load batches in one transaction, as a full read of the collection."""
-    transform = build_transformer(table)
+def load_batches(
+    connection: Connection,
+    schema: Schema,
+    table: Table,
+    batches: Iterable[bytes],
+    transform: Callable[[bytes], TransformedBatch] | None = None,
+) -> LoadResult:
+    """Transform, with the table's own transformer if no other is given, and load batches, as a full read."""
+    transform = transform or build_transformer(table)
     newest = None
     with open_load(connection, schema, table, "benchmark") as load:
         load.begin()

@@ -60,13 +60,13 @@ def compose_aims(parts: Sequence[Part]) -> list[str]:
         result
         for part in parts
         for result in part.results
-        if isinstance(result, Comparison) and result.at_most is not None and result.ratios
+        if isinstance(result, Comparison) and result.at_most is not None
     ]
     rows = [
         [
             f"{comparison.benchmark}, {comparison.case}",
             comparison.against,
-            f"{comparison.ratio:.2f}",
+            _compose_ratio(comparison),
             _compose_aim(comparison),
         ]
         for comparison in aimed
@@ -101,7 +101,7 @@ def compose_cells(comparison: Comparison) -> list[str]:
         comparison.benchmark,
         comparison.case,
         comparison.against,
-        f"{comparison.ratio:.2f}" if comparison.ratios else comparison.note,
+        _compose_ratio(comparison),
         f"{min(comparison.ratios):.2f}..{max(comparison.ratios):.2f}" if several else "",
         f"{comparison.cpu_ratio:.2f}" if comparison.cpu else "",
         _compose_aim(comparison),
@@ -145,6 +145,10 @@ def _compose_work(comparison: Comparison) -> str:
     return ", ".join(
         f"{what} {value:,}" if isinstance(value, int) else f"{what} {value}" for what, value in comparison.work.items()
     )
+
+
+def _compose_ratio(comparison: Comparison) -> str:
+    return f"{comparison.ratio:.2f}" if comparison.ratios else comparison.note
 
 
 def _compose_aim(comparison: Comparison) -> str:

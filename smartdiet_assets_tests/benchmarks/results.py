@@ -69,7 +69,10 @@ def write_parts(parts: Sequence[Part], path: Path) -> None:
         {**asdict(part), "results": [{"kind": type(result).__name__, **asdict(result)} for result in part.results]}
         for part in parts
     ]
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    # In one step: a run that is killed must not take along what others measured.
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(content, indent=1) + "\n")
+    new.replace(path)
 
 
 def read_parts(path: Path) -> list[Part]:

@@ -219,6 +219,11 @@ def test_a_missed_aim_comes_with_what_stands_in_its_way() -> None:
     assert "a slow door" not in compose(replace(COMPARISON, at_most=2.0))
 
 
+def test_an_aim_that_has_no_ratio_says_why() -> None:
+    absent = Comparison("full_load", "from the wire", "Sling", (), at_most=2 / 3, note=NOT_INSTALLED)
+    assert "| full_load, from the wire | Sling | not installed | ≤ 0.67 |" in compose(absent)
+
+
 def test_what_was_measured_can_be_read_again(tmp_path: Path) -> None:
     parts = [
         Part("full_load", TINY.describe(), "2 cores.", [COMPARISON]),
