@@ -37,6 +37,8 @@ def story(mirrored: Mirrored) -> Story:
         story.save("people", number, email=f"{number}@b", team=reference("teams", number))
     for _ in range(3):
         story.sync()
+    # PostgreSQL may have counted rows while there were hardly any; a run that finds this asks for new statistics.
+    story.mirrored.connection.execute("ANALYZE")
     return story
 
 
@@ -57,7 +59,7 @@ def test_without_autocommit_it_also_waits_for_its_transaction(story: Story) -> N
 
 
 def test_a_changed_document_costs_few(story: Story) -> None:
-    """Begin, stage, COPY (two), settle, compare, merge, count, end; with items, a COPY of the documents too."""
+    """Begin, stage, COPY (two), statistics, settle, compare, merge, count, end; with items, a COPY of documents too."""
     story.save("people", 0, email="new@b", team=reference("teams", 1), registered=[reference("events", 1)])
-    assert count_trips(story, "people") == 9
-    assert count_trips(story, "person_events") == 11
+    assert count_trips(story, "people") == 10
+    assert count_trips(story, "person_events") == 12

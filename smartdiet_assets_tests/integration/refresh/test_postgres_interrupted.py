@@ -156,7 +156,8 @@ def test_two_refreshes_do_not_run_at_once(tables: PostgresPair, monkeypatch: pyt
 
     def start_another(step: str) -> None:
         if step == "built":
-            another = PostgresPair(tables.server, tables.source_name, tables.target_name)
+            names = (tables.source_name, tables.target_name)
+            another = PostgresPair(tables.server, *map(tables.server.dsn, names))
             with pytest.raises(LoadConflictError, match="another refresh") as caught:
                 another.refresh()
             refused.append(caught.value)
