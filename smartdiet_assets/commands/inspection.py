@@ -20,7 +20,9 @@ def status(session: Session) -> None:
 
 @click.command()
 @click.argument("tables", nargs=-1)
-@click.option("--limit", default=100, show_default=True, help="How many to list; 0 lists all.")
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(min=0), help="How many to list; 0 lists all."
+)
 @click.pass_obj
 def rejects(session: Session, tables: tuple[str, ...], limit: int) -> None:
     """List the documents that were not loaded, and why."""

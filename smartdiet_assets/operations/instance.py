@@ -1,5 +1,6 @@
 """The Dagster instance the command line runs in."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -25,13 +26,22 @@ def choose_dagster_home(config_folder: Path) -> Path:
     environment, for the processes a run starts.
 
     Raises:
-        ConfigurationError: the folder's own settings would leave SMARTDIET_DAGSTER_POSTGRES_URL unread.
+        ConfigurationError: the folder cannot be made or written to, or its own settings would leave
+            SMARTDIET_DAGSTER_POSTGRES_URL unread.
     """
     home = find_dagster_home()
-    home.mkdir(parents=True, exist_ok=True)
     template = find_template(config_folder)
-    if template.is_file() and not (home / INSTANCE_FILE).exists():
-        shutil.copyfile(template, home / INSTANCE_FILE)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if template.is_file() and not (home / INSTANCE_FILE).exists():
+            shutil.copyfile(template, home / INSTANCE_FILE)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise ConfigurationError(
+            f"the folder of Dagster's runs and events, {home}, cannot be used: {error.strerror}; set DAGSTER_HOME to a "
+            "folder that can be written to"
+        ) from None
     check_storage(home / INSTANCE_FILE, template)
     os.environ["DAGSTER_HOME"] = str(home.resolve())
     return home.resolve()

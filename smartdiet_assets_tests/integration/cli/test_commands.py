@@ -50,6 +50,22 @@ def test_a_path_in_an_error_is_not_broken_by_a_narrow_terminal(source: Any, tmp_
     assert str(missing) in smartdiet("status", SMARTDIET_SCHEMAS=str(missing), COLUMNS="20").stderr
 
 
+def test_a_folder_of_runs_that_cannot_be_made_is_one_sentence(source: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = smartdiet("home", DAGSTER_HOME=str(tmp_path / "file" / "dagster"))
+    assert result.returncode == 2
+    assert "cannot be used: Not a directory; set DAGSTER_HOME" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["demo", "--scale", "0"], ["demo", "--port", "99999"], ["rejects", "--limit", "-1"]]
+)
+def test_a_number_out_of_range_is_refused_before_anything_starts(source: Any, arguments: list[str]) -> None:
+    result = smartdiet(*arguments)
+    assert result.returncode == 2
+    assert "is not in the range" in " ".join(result.stderr.split())
+
+
 def test_home_prepares_the_folder_that_dagsters_own_commands_share_and_prints_it(source: Any, tmp_path: Path) -> None:
     printed = smartdiet("home")
     assert (printed.returncode, printed.stdout) == (0, f"{tmp_path / 'dagster'}\n")
