@@ -44,7 +44,7 @@ class _Stream(Generic[_Batch]):
     def __init__(self, batches: Generator[_Batch]) -> None:
         self._batches = batches
         self._read: queue.SimpleQueue[_Batch | Exception | None] = queue.SimpleQueue()
-        #: How many batches may be read: one more than were taken.
+        #: How many batches may be read: one more than were asked for.
         self._wanted = threading.Semaphore(1)
         self._closed = False
 
@@ -61,7 +61,12 @@ class _Stream(Generic[_Batch]):
             self._batches.close()
 
     def take(self) -> _Batch | None:
-        """Wait for the next batch; None at the end."""
+        """Wait for the next batch; None at the end.
+
+        Who asks has done with the batch before. So the one after this may be asked of the source as soon as this is
+        here, without waiting for this thread to wake, and then for it to let go of the interpreter.
+        """
+        self._wanted.release()
         while True:
             raise_if_interrupted()
             with contextlib.suppress(queue.Empty):
@@ -69,7 +74,6 @@ class _Stream(Generic[_Batch]):
                 break
         if isinstance(batch, Exception):
             raise batch
-        self._wanted.release()
         return batch
 
     def close(self) -> None:
