@@ -43,7 +43,14 @@ DECODING, ROWS, READY = "decoding alone", "decoding and rows alone", "the load o
 
 def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
     """Compare both ways of a first load with their floors, and the one from the wire with other tools."""
-    logbooks = build_logbooks(settings.documents)
+    return measure_first_load(servers, settings, "full_load", settings.documents, peers=True)
+
+
+def measure_first_load(
+    servers: Servers, settings: Settings, name: str, documents: int, *, peers: bool
+) -> Iterator[Comparison]:
+    """Compare both ways of a first load of some documents with their floors, and with other tools on demand."""
+    logbooks = build_logbooks(documents)
     with servers.open_postgres() as connection, servers.open_mongo() as mongo:
         load_batches(connection, logbooks.schema, logbooks.parents, logbooks.users)
         load_batches(connection, logbooks.schema, logbooks.table, logbooks.batches)
@@ -70,15 +77,15 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
             floor,
             *_enter_parts(connection, logbooks, ready, check, prepare),
         ]
-        rounds = measure("full_load", "from memory", contestants, settings.pairs, settings.on_round)
+        rounds = measure(name, "from memory", contestants, settings.pairs, settings.on_round)
         shares = {part: rounds.compare(part, FLOOR, case=f"from memory: {part}") for part in (DECODING, ROWS, READY)}
         yield rounds.compare("load", FLOOR, at_most=FROM_MEMORY, obstacle=_explain(shares))
         yield from shares.values()
 
         store_batches(mongo, TABLE, logbooks.batches)
         # As the application keeps them; who reads in the order of a date is not made to sort.
-        for name in ("creation_date", "update_date"):
-            mongo[TABLE].create_index(name)
+        for field in ("creation_date", "update_date"):
+            mongo[TABLE].create_index(field)
         bytes_read = 0
 
         def mirror() -> None:
@@ -97,20 +104,13 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
             return {"bytes": bytes_read}
 
         source = Source(servers.mongo.uri, mongo.name, [TABLE])
-        create = [*OLD_TABLES, "INSERT INTO users SELECT id FROM public.users"]
         contestants = [
             Contestant("mirror", mirror, check, prepare),
             Contestant(READING, read, check_read),
             floor,
-            *enter_replaced(
-                servers, connection, source, ReplacedTool(OLD_FILE, [TABLE]), create,
-                lambda schema: sum_up_logbooks(connection, schema, TABLE, REPLACED_COLUMNS),
-            ),
-            *enter_peers(
-                servers, connection, source, lambda schema: sum_up_logbooks(connection, schema, TABLE, FIELDS)
-            ),
-        ]  # fmt: skip
-        rounds = measure("full_load", "from the wire", contestants, settings.pairs, settings.on_round)
+            *(_enter_others(servers, connection, source) if peers else ()),
+        ]
+        rounds = measure(name, "from the wire", contestants, settings.pairs, settings.on_round)
         yield rounds.compare(
             "mirror",
             READING,
@@ -119,7 +119,20 @@ def run_full_load(servers: Servers, settings: Settings) -> Iterator[Comparison]:
             obstacle="reading keeps one of two cores busy, making rows and COPY the other; what PostgreSQL does besides"
             " has no core of its own.",
         )
-        yield from compare_with(rounds, "mirror", [REPLACED, *(peer.name for peer in list_peers())])
+        if peers:
+            yield from compare_with(rounds, "mirror", [REPLACED, *(peer.name for peer in list_peers())])
+
+
+def _enter_others(servers: Servers, connection: Connection, source: Source) -> list[Contestant]:
+    """Enter the replaced tool's way, and the tools that are installed."""
+    create = [*OLD_TABLES, "INSERT INTO users SELECT id FROM public.users"]
+    return [
+        *enter_replaced(
+            servers, connection, source, ReplacedTool(OLD_FILE, [TABLE]), create,
+            lambda schema: sum_up_logbooks(connection, schema, TABLE, REPLACED_COLUMNS),
+        ),
+        *enter_peers(servers, connection, source, lambda schema: sum_up_logbooks(connection, schema, TABLE, FIELDS)),
+    ]  # fmt: skip
 
 
 def _enter_parts(

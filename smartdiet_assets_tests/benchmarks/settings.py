@@ -9,6 +9,12 @@ def _be_quiet(_what: str, _number: int, _total: int) -> None:
     pass
 
 
+#: As large as the real ones are known to be; the company at a tenth of the real one's 5 million documents.
+REAL_DOCUMENTS = 563_086
+REAL_PARENTS = 60_000
+REAL_SCALE = 0.1
+
+
 @dataclass(frozen=True)
 class Settings:
     """Sizes of a run.
@@ -19,6 +25,7 @@ class Settings:
         scale: of the generated company of 31 tables; 1 is about 5 million documents.
         pairs: how often each measurement is repeated.
         on_round: told before each repetition.
+        real_documents: logbook documents of the part that takes as many as there really are.
     """
 
     documents: int = 30_000
@@ -26,16 +33,11 @@ class Settings:
     scale: float = 0.01
     pairs: int = 5
     on_round: ProgressListener = _be_quiet
+    real_documents: int = REAL_DOCUMENTS
 
     def describe(self) -> str:
         """Say the sizes in a sentence."""
         return (
-            f"{self.documents:,} logbook documents, {self.parents:,} parents of 15 items, the company at scale"
-            f" {self.scale:g}; {self.pairs} rounds."
+            f"{self.documents:,} logbook documents ({self.real_documents:,} at real size), {self.parents:,} parents of"
+            f" 15 items, the company at scale {self.scale:g}; {self.pairs} rounds."
         )
-
-
-#: As large as the real ones are known to be; the company at a tenth of the real one's 5 million documents.
-REAL_DOCUMENTS = 563_086
-REAL_PARENTS = 60_000
-REAL_SCALE = 0.1

@@ -11,6 +11,7 @@ from smartdiet_assets_tests.benchmarks.incremental import run_incremental
 from smartdiet_assets_tests.benchmarks.matomo import run_matomo
 from smartdiet_assets_tests.benchmarks.memory import run_memory
 from smartdiet_assets_tests.benchmarks.operations import run_operations
+from smartdiet_assets_tests.benchmarks.real_size import run_real_size
 from smartdiet_assets_tests.benchmarks.refresh_postgres import run_refresh_postgres
 from smartdiet_assets_tests.benchmarks.results import Result
 from smartdiet_assets_tests.benchmarks.servers import Servers
@@ -20,6 +21,7 @@ from smartdiet_assets_tests.benchmarks.unchanged import run_unchanged
 
 BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Result]]] = {
     "full_load": run_full_load,
+    "real_size": run_real_size,
     "company": run_company,
     "incremental": run_incremental,
     "unchanged": run_unchanged,

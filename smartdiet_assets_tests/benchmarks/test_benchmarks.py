@@ -33,7 +33,7 @@ from smartdiet_assets_tests.benchmarks.settings import Settings
 from smartdiet_assets_tests.benchmarks.suite import BENCHMARKS
 from smartdiet_assets_tests.conftest import skip_or_fail
 
-TINY = Settings(documents=1_200, parents=50, scale=0.0001, pairs=2)
+TINY = Settings(documents=1_200, parents=50, scale=0.0001, pairs=2, real_documents=6_000)
 
 
 @pytest.fixture
@@ -53,6 +53,12 @@ def test_full_load_and_its_floor_end_in_the_same_table(servers: Servers) -> None
         # Primary key, unique key, foreign key, and the indexes on day and updated_at.
         assert comparison.work["keys"] == 5
         assert len(comparison.ratios) == TINY.pairs
+
+
+def test_the_real_size_is_loaded_whole_and_without_other_tools(servers: Servers) -> None:
+    found = run("real_size", servers)
+    assert {comparison.work["rows"] for comparison in found} == {6_000}
+    assert {comparison.case.partition(":")[0] for comparison in found} == {"from memory", "from the wire"}
 
 
 def test_every_way_of_loading_a_company_ends_with_the_same_documents(servers: Servers) -> None:
