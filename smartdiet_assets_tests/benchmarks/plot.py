@@ -16,6 +16,7 @@ from smartdiet_assets_tests.benchmarks.results import Growth, Result
 _WIDTH = 13.0
 _INCHES_PER_LINE = 0.26
 _TITLES = {"full_load": "a table of logbooks", "company": "all tables of a company"}
+_TICKS = (0.1, 0.2, 0.5, 1.0, 2.0)
 _OURS, _THEIRS, _MISSED = "#1f6f54", "#9aa5b1", "#c0392b"
 
 
@@ -85,9 +86,11 @@ def _draw_aims(part: Any, aimed: Sequence[Comparison]) -> None:
         axes.annotate(f"{one.ratio:.2f}", (most, place), (6, -3), textcoords="offset points", fontsize="small")
     labels = [f"{one.benchmark}, {one.case} / {one.against}   ≤ {one.at_most:.2f}" for one in aimed]
     axes.set_xscale("log")
+    axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    axes.set_xticks([], minor=True)
     axes.set_ylim(len(aimed) - 0.5, -0.5)
     axes.set_yticks(range(len(aimed)), labels, fontsize="small")
-    axes.grid(axis="x", which="both", linewidth=0.3)
+    axes.grid(axis="x", linewidth=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 
 
