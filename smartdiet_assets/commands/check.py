@@ -9,7 +9,7 @@ from smartdiet_assets.commands.session import Session
 from smartdiet_assets.errors import ConfigurationError
 
 
-@click.command()
+@click.command(short_help="Compare tables with their source and declaration.")
 @click.argument("tables", nargs=-1)
 @click.option("--sample", type=click.IntRange(min=1), help="Documents of each collection to compare; 500 by default.")
 @click.option("--all", "everything", is_flag=True, help="Compare every document with its rows.")

@@ -10,7 +10,7 @@ from smartdiet_assets.commands.session import Session
 from smartdiet_assets.errors import ConfigurationError
 
 
-@click.command()
+@click.command(short_help="Compare YAML, PostgreSQL servers, MongoDB; prints SQL.")
 @click.argument("left")
 @click.argument("right")
 @click.argument("tables", nargs=-1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="Mirror a generated company on embedded servers.")
 @click.option(
     "--dir",
     "folder",

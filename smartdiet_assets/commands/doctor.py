@@ -7,7 +7,7 @@ import time
 import click
 
 
-@click.command()
+@click.command(short_help="Look at everything a run needs, and say what to do.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
 def doctor(as_json: bool) -> None:
     """Look at everything a run needs: settings, schema files, Dagster, servers, rights, indexes. Changes nothing.

@@ -11,7 +11,7 @@ from smartdiet_assets.errors import ConfigurationError, SmartdietError
 _SAMPLE = 1_000
 
 
-@click.command()
+@click.command(short_help="Print the YAML of a collection's tables.")
 @click.argument("collection")
 @click.option("--sample", type=click.IntRange(1, 100_000), help="Documents to look at; 1,000 by default.")
 @click.option("--all", "everything", is_flag=True, help="Look at every document: the entry then takes each of them.")

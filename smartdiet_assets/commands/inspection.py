@@ -1,13 +1,21 @@
 """`smartdiet status` and `smartdiet rejects`: what the mirror keeps about its tables."""
 
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
 import click
 
 from smartdiet_assets.commands.session import Session
 
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 
-@click.command()
+
+@click.command(short_help="List watermark, rows and rejects of every table.")
+@_as_json
 @click.pass_obj
-def status(session: Session) -> None:
+def status(session: Session, as_json: bool) -> None:
     """List watermark, rows and rejects of every table, and how its changes are found."""
     from smartdiet_assets.load.inspection import fetch_status
     from smartdiet_assets.operations.connections import connect_postgres
@@ -15,6 +23,9 @@ def status(session: Session) -> None:
 
     with connect_postgres() as connection:
         statuses = fetch_status(connection, list(session.schema.tables))
+    if as_json:
+        _print_json({"tables": statuses})
+        return
     open_console().print(build_status_grid(statuses, session.schema.tables))
 
 
@@ -23,8 +34,9 @@ def status(session: Session) -> None:
 @click.option(
     "--limit", default=100, show_default=True, type=click.IntRange(min=0), help="How many to list; 0 lists all."
 )
+@_as_json
 @click.pass_obj
-def rejects(session: Session, tables: tuple[str, ...], limit: int) -> None:
+def rejects(session: Session, tables: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List the documents that were not loaded, and why."""
     from smartdiet_assets.load.inspection import fetch_rejects
     from smartdiet_assets.operations.connections import connect_postgres
@@ -33,6 +45,9 @@ def rejects(session: Session, tables: tuple[str, ...], limit: int) -> None:
     selection = session.pick(tables)
     with connect_postgres() as connection:
         found = list(fetch_rejects(connection, selection, limit + 1 if limit else None))
+    if as_json:
+        _print_json({"rejects": found[:limit] if limit else found, "more": bool(limit) and len(found) > limit})
+        return
     console = open_console()
     if not found:
         console.print("Nothing is rejected.")
@@ -40,3 +55,14 @@ def rejects(session: Session, tables: tuple[str, ...], limit: int) -> None:
     console.print(build_rejects_grid(found[:limit] if limit else found))
     if limit and len(found) > limit:
         console.print(f"More than {limit} are rejected; --limit 0 lists all.")
+
+
+def _print_json(found: dict[str, Any]) -> None:
+    """Print records as JSON: a key a field, times in UTC with their offset."""
+    click.echo(json.dumps(found, default=_encode))
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    return asdict(value)

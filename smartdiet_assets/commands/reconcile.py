@@ -8,7 +8,7 @@ import click
 from smartdiet_assets.commands.session import Session, find_unreadable
 
 
-@click.command()
+@click.command(short_help="Remove or mark rows whose documents are gone.")
 @click.argument("tables", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Count what would be done, also where on_delete is keep; change nothing.")
 @click.option("--force", is_flag=True, help="Also remove more than max_deletions, and where the source is empty.")

@@ -62,7 +62,7 @@ def _takes_request(default: "Place") -> Callable[[Command], Command]:
     return decorate
 
 
-@click.group()
+@click.group(short_help="Copy a whole database over another one.")
 def refresh() -> None:
     """Copy a whole database over another one: MongoDB from remote to local, PostgreSQL from local to remote.
 

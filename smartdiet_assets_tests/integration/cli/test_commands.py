@@ -1,5 +1,7 @@
 """`smartdiet` as a user meets it: what every command has in common, and the ones that only show something."""
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,25 @@ def test_rejects_lists_what_was_not_loaded_and_never_its_value(source: Any) -> N
     assert "too_long" in result.stdout
     assert "name" in result.stdout
     assert "Marked" not in result.stdout + result.stderr
+
+
+def test_status_and_rejects_as_json_tell_a_script_the_same(source: Any) -> None:
+    smartdiet_here("sync")
+    tables = {table["table"]: table for table in json.loads(smartdiet_here("status", "--json").stdout)["tables"]}
+    assert (tables["companies"]["rows"], tables["companies"]["rejected"]) == (1, 1)
+    assert datetime.fromisoformat(tables["companies"]["watermark"]) == NOW.replace(tzinfo=UTC)
+    assert tables["recipes"]["watermark"] is None
+    found = smartdiet_here("rejects", "companies", "--json")
+    assert [(row["table_name"], row["reason"]) for row in json.loads(found.stdout)["rejects"]] == [
+        ("companies", "too_long")
+    ]
+    assert json.loads(found.stdout)["more"] is False
+    assert "Marked" not in found.stdout
+    assert json.loads(smartdiet_here("rejects", "recipes", "--json").stdout) == {"rejects": [], "more": False}
+
+
+def test_no_command_is_described_by_half_a_sentence() -> None:
+    assert "..." not in smartdiet("--help").stdout.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize(
