@@ -34,7 +34,7 @@ class Session:
             if name not in self.schema.tables:
                 close = get_close_matches(name, self.schema.tables, n=1)
                 hint = f"; did you mean {close[0]}?" if close else ""
-                raise ConfigurationError(f"{self.schema.path} declares no table {name}{hint}")
+                raise ConfigurationError(f"no table {name} is declared in {self.schema.path}{hint}")
         return [name for name in self.schema.tables if not tables or name in tables]
 
 

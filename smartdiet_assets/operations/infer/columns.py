@@ -94,7 +94,8 @@ class Fields:
             else:
                 self._plan_field(name, inner)
         if values:
-            self.remarks.append(f"{values:,} fields are left out: their names look like values (ids, dates, numbers)")
+            look = "their names look like values (ids, dates, numbers)"
+            self.remarks.append(f"left out, as {look}: {values:,} of the fields")
         if seen.crowded:
             self.remarks.append(f"there are more than {len(seen.fields):,} different fields: the others are left out")
         if self.empty:
