@@ -45,15 +45,17 @@ def rejects(session: Session, tables: tuple[str, ...], limit: int, as_json: bool
     selection = session.pick(tables)
     with connect_postgres() as connection:
         found = list(fetch_rejects(connection, selection, limit + 1 if limit else None))
+    shown = found[:limit] if limit else found
+    more = len(found) > len(shown)
     if as_json:
-        _print_json({"rejects": found[:limit] if limit else found, "more": bool(limit) and len(found) > limit})
+        _print_json({"rejects": shown, "more": more})
         return
     console = open_console()
     if not found:
         console.print("Nothing is rejected.")
         return
-    console.print(build_rejects_grid(found[:limit] if limit else found))
-    if limit and len(found) > limit:
+    console.print(build_rejects_grid(shown))
+    if more:
         console.print(f"More than {limit} are rejected; --limit 0 lists all.")
 
 

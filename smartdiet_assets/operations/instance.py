@@ -36,6 +36,7 @@ def choose_dagster_home(config_folder: Path) -> Path:
         if template.is_file() and not (home / INSTANCE_FILE).exists():
             shutil.copyfile(template, home / INSTANCE_FILE)
     except OSError as error:
+        # Of a full disk the command line tells, whatever met it.
         if error.errno == errno.ENOSPC:
             raise
         raise ConfigurationError(

@@ -1,6 +1,6 @@
 """The first load of as many logbooks as there really are: what `full_load` measures, without other tools.
 
-They are left out as they would take the better part of an hour, the replaced one more with every page.
+They are left out for the time they take: the replaced one's pages take longer the further on they are.
 """
 
 from collections.abc import Iterator
