@@ -1,16 +1,19 @@
 """Assembles the Dagster definitions from the schema files and the environment, and nothing else."""
 
+from typing import Any
+
 import dagster as dg
 
 from smartdiet_assets.assets.checks import build_check_job, build_check_schedule, build_checks
 from smartdiet_assets.assets.doctor import build_doctor_job
 from smartdiet_assets.assets.jobs import build_domain_jobs, build_mirror_job, build_tags, choose_executor
 from smartdiet_assets.assets.partitions import build_partitions
+from smartdiet_assets.assets.prune import build_prune_job, build_prune_schedule
 from smartdiet_assets.assets.reconcile import build_reconcile_job, build_reconcile_schedule
 from smartdiet_assets.assets.refresh import build_refresh_jobs
 from smartdiet_assets.assets.schedules import build_mirror_schedule
 from smartdiet_assets.assets.sensors import build_change_sensor
-from smartdiet_assets.assets.tables import MirrorSettings, build_table_asset
+from smartdiet_assets.assets.tables import AllTables, MirrorSettings, build_table_asset
 from smartdiet_assets.resources.environment import Environment, read_environment
 from smartdiet_assets.resources.matomo import build_matomo_resource
 from smartdiet_assets.resources.mongo import build_mongo_resource
@@ -19,18 +22,39 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 
 
-def build_definitions(schema: Schema, environment: Environment) -> dg.Definitions:
+def load_definitions(automation_condition: dg.AutomationCondition[Any] | None = None) -> dg.Definitions:
+    """Load the definitions as the environment and the schema files say, for a code location of one's own.
+
+    Args:
+        automation_condition: when Dagster's own automation sensor, once started, asks for a run of each table.
+    """
+    environment = read_environment()
+    return build_definitions(load_schema(*environment.schema_files), environment, automation_condition)
+
+
+def build_definitions(
+    schema: Schema, environment: Environment, automation_condition: dg.AutomationCondition[Any] | None = None
+) -> dg.Definitions:
     """Build everything Dagster shows: one asset per table, the jobs and what starts them, the resources.
 
     The resources read the process environment themselves: Dagit then shows a variable's name and never its value.
     """
     partitions = build_partitions(schema.partitions)
     assets = [
-        build_table_asset(schema, table, partitions, matomo_configured=environment.matomo_configured)
+        build_table_asset(
+            schema,
+            table,
+            partitions,
+            database=environment.target_database,
+            matomo_configured=environment.matomo_configured,
+            retry_delay=environment.retry_delay,
+            automation_condition=automation_condition,
+        )
         for table in schema.tables.values()
     ]
-    mirror_job = build_mirror_job(assets, build_tags(schema, environment, list(schema.tables)))
+    mirror_job = build_mirror_job(assets, build_tags(schema, list(schema.tables)))
     reconcile_job = build_reconcile_job(schema, environment)
+    prune_job = build_prune_job(schema, environment)
     checks = build_checks(schema)
     check_job = build_check_job(schema, environment, checks)
     return dg.Definitions(
@@ -38,19 +62,22 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
         asset_checks=checks,
         jobs=[
             mirror_job,
-            *build_domain_jobs(schema, environment),
+            *build_domain_jobs(schema),
             reconcile_job,
             check_job,
             build_doctor_job(schema, environment),
-            *build_refresh_jobs(schema),
+            prune_job,
+            *(build_refresh_jobs(schema) if environment.refresh_jobs else []),
         ],
         schedules=[
             build_mirror_schedule(schema, environment, mirror_job, partitions),
             build_reconcile_schedule(reconcile_job),
             build_check_schedule(check_job),
+            build_prune_schedule(prune_job),
         ],
-        sensors=[build_change_sensor(schema, environment, mirror_job, partitions)],
+        sensors=[build_change_sensor(schema, mirror_job, partitions)],
         resources={
+            "all_tables": AllTables(),
             "mongo": build_mongo_resource(),
             "matomo": build_matomo_resource(),
             "postgres": build_postgres_resource(),
@@ -60,7 +87,6 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
                 else None,
                 batch_size=environment.batch_size,
                 retry_limit=environment.retry_limit,
-                mark_partitions=environment.mark_partitions,
             ),
         },
         executor=choose_executor(environment.executor),
@@ -70,5 +96,4 @@ def build_definitions(schema: Schema, environment: Environment) -> dg.Definition
 @dg.definitions
 def defs() -> dg.Definitions:
     """Load the code location."""
-    environment = read_environment()
-    return build_definitions(load_schema(*environment.schema_files), environment)
+    return load_definitions()

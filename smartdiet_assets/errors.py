@@ -17,12 +17,20 @@ class TransientError(SmartdietError):
     """Something that may pass by itself (a lost connection, a deadlock, a server starting): worth a retry."""
 
 
+class StartAgainError(TransientError):
+    """What was asked has to be asked in another way, which is known by now: worth one more try, at once."""
+
+
 class TerminalError(SmartdietError):
     """Something that stays wrong until a person acts: never retried."""
 
 
 class ConfigurationError(TerminalError):
     """An environment variable or option is missing or has a form that cannot be used."""
+
+
+class UnknownNamesError(ConfigurationError):
+    """A list of names or patterns holds one that fits nothing; the message repeats it, as it was typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,12 @@ class SchemaProblem:
 
     def __str__(self) -> str:
         where = ".".join(part for part in (self.table, self.column) if part)
-        return f"line {self.line}: {where + ': ' if where else ''}{self.message}"
+        return _spell_safely(f"line {self.line}: {where + ': ' if where else ''}{self.message}")
+
+
+def _spell_safely(text: str) -> str:
+    """Escape what a terminal or a log would obey rather than show: messages hold names of the file."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 class SchemaFileError(TerminalError):
@@ -100,6 +113,27 @@ class LoadConflictError(TransientError):
     """PostgreSQL stopped a transaction because of another one (deadlock, lock timeout, a parent just deleted)."""
 
 
+class TableChangedError(LoadConflictError):
+    """A statement touched other rows than those it was to: somebody else changed the table during the load."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(f"{table}: another session changed the table during the load")
+
+
+class LoadHinderedError(TerminalError):
+    """Something attached to a table keeps a run from writing what it should.
+
+    Attributes:
+        found: table, what is the matter with it, and the statement that takes it away.
+    """
+
+    def __init__(self, table: str, found: Sequence[tuple[str, str, str]]) -> None:
+        self.table = table
+        self.found = list(found)
+        what = "; ".join(f"of {on}, {sentence} ({statement})" for on, sentence, statement in found)
+        super().__init__(f"{table}: its rows could not be written as they should be: {what}. Nothing was written")
+
+
 @dataclass(frozen=True, slots=True)
 class RejectGroup:
     """How many documents of a table were rejected for one column and reason; `received` is a BSON type."""
@@ -146,12 +180,12 @@ class TooManyRejectsError(TerminalError):
 
 
 class LoadFailedError(TerminalError):
-    """PostgreSQL refused a statement of a load; carries the SQLSTATE, not the driver's text."""
+    """PostgreSQL refused a statement of a load; carries the SQLSTATE and its meaning, not the driver's text."""
 
-    def __init__(self, table: str, action: str, sqlstate: str | None) -> None:
+    def __init__(self, table: str, action: str, sqlstate: str | None, reason: str) -> None:
         self.table = table
         self.sqlstate = sqlstate
-        super().__init__(f"{table}: {action} failed (SQLSTATE {sqlstate or 'unknown'}); nothing was written")
+        super().__init__(f"{table}: {action} failed: {reason}; nothing was written")
 
 
 class PositionLostError(TerminalError):

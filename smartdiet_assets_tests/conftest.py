@@ -4,7 +4,9 @@ Every test has databases of its own. A part that the machine lacks skips the tes
 CI=true it fails it.
 """
 
+import functools
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -13,6 +15,7 @@ from typing import Any, LiteralString, NoReturn, TypeVar
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -37,7 +40,14 @@ FAST_POSTGRES = {
     "max_wal_size": "4GB",
 }
 _numbers = count(1)
+# The processes that run the tests are told the width of a terminal, which no command of a test has.
+os.environ.pop("COLUMNS", None)
+# Of a test run in a shell's background every process would ignore Ctrl-C, by which Dagster ends its own ones.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Dagster reads all of its migrations anew for each file of each new instance, half a second; the tests make a thousand.
+ScriptDirectory.from_config = functools.cache(ScriptDirectory.from_config)  # type: ignore[method-assign]
 
 #: The property of a test whose text is printed after all tests, also when they pass.
 FIGURES = "figures"
@@ -74,10 +84,22 @@ def run_server(server: Server) -> Iterator[Server]:
         server.remove()
 
 
+def choose_postgres_binaries() -> Path | None:
+    """Choose the PostgreSQL that SMARTDIET_TEST_POSTGRES names: Debian's of a version, or 18, the one of the wheel."""
+    version = os.environ.get("SMARTDIET_TEST_POSTGRES", "") or "18"
+    if version == "18":
+        return None
+    binaries = Path("/usr/lib/postgresql", version, "bin")
+    if not (binaries / "postgres").is_file():
+        skip_or_fail(f"PostgreSQL {version} is not installed; run: apt-get install postgresql-{version}")
+    return binaries
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """The shared PostgreSQL server. Do not stop or kill it: start another one for that."""
-    yield from run_server(EmbeddedPostgres(tmp_path_factory.mktemp("servers") / "postgres", settings=FAST_POSTGRES))
+    folder = tmp_path_factory.mktemp("servers") / "postgres"
+    yield from run_server(EmbeddedPostgres(folder, settings=FAST_POSTGRES, binaries=choose_postgres_binaries()))
 
 
 @pytest.fixture(scope="session")
@@ -254,7 +276,5 @@ def configured_servers(
         "POSTGRES_DATABASE": postgres_resource.database,
         "POSTGRES_USER": postgres_resource.user,
         "POSTGRES_PASSWORD": postgres_resource.password,
-        # An event for every month of every table takes longer than most of what a test looks at.
-        "SMARTDIET_MARK_PARTITIONS": "false",
     }.items():
         monkeypatch.setenv(name, value)

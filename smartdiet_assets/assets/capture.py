@@ -15,8 +15,10 @@ from typing import Literal
 
 from smartdiet_assets.assets.sources import Source
 from smartdiet_assets.errors import PositionLostError, SourceBehindError
+from smartdiet_assets.extract.documents import IDS_PER_QUERY
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load.session import TableLoad
+from smartdiet_assets.schema.document_id import IdBatch, encode_plain_value
 
 #: Ids of deleted documents whose rows are removed at once.
 _REMOVED_AT_ONCE = 10_000
@@ -32,12 +34,15 @@ class Capture:
             document found the old one lost.
         events: changes read from the stream.
         deleted: documents it named as deleted that are not there.
+        behind: the source's time the stream was read up to, where the server did not show more; None where it was read
+            up to the moment the run began. The next run goes on from there.
     """
 
     position: str
     start: Literal["resumed", "begun", "renewed"]
     events: int = 0
     deleted: int = 0
+    behind: datetime | None = None
 
 
 def capture_changes(source: Source, load: TableLoad, window: Window, now: datetime) -> Capture | None:
@@ -58,25 +63,36 @@ def capture_changes(source: Source, load: TableLoad, window: Window, now: dateti
         return Capture(source.open_position(), "begun")
     # Reading everything makes up for changes that were missed, so here alone a lost position may be replaced.
     renewed = source.open_position() if window.reads_everything else None
-    events, position = 0, stored
+    events, position, behind = 0, stored, None
     try:
         for changes in source.fetch_changes(stored):
             load.changed.note("changed", changes.changed)
             load.changed.note("deleted", changes.deleted)
-            events, position = events + changes.events, changes.position
+            events, position, behind = events + changes.events, changes.position, changes.behind
     except (PositionLostError, SourceBehindError):
         if renewed is None:
             raise
         return Capture(renewed, "renewed", events, _remove_deleted(source, load, now))
-    return Capture(position, "resumed", events, _remove_deleted(source, load, now))
+    return Capture(position, "resumed", events, _remove_deleted(source, load, now), behind)
 
 
 def _remove_deleted(source: Source, load: TableLoad, now: datetime) -> int:
     removed = 0
     for chunk in _gather(source.fetch_deleted(ids) for ids in load.changed.stream_ids("deleted")):
         removed += len(chunk)
-        load.remove(source.convert_ids(chunk), now)
+        load.remove(_add_plain(source, source.convert_ids(chunk)), now)
     return removed
+
+
+def _add_plain(source: Source, deleted: IdBatch) -> IdBatch:
+    """Add to ids the document column does not tell those it seems to, where there is no such document either.
+
+    An earlier version kept only the value of such an id.
+    """
+    plain = {encode_plain_value(value): value for value, _ in deleted.typed if isinstance(value, str | int)}
+    chunks = (list(plain)[at : at + IDS_PER_QUERY] for at in range(0, len(plain), IDS_PER_QUERY))
+    gone = [plain[text] for chunk in chunks for text in source.fetch_deleted(chunk)]
+    return IdBatch([*deleted.plain, *gone], deleted.typed)
 
 
 def _gather(lists: Iterator[list[str]]) -> Iterator[list[str]]:

@@ -165,23 +165,21 @@ def remember(memory: CollectionMemory, state: CollectionState, outcome: RunOutco
     return memory.model_copy(update={"asked": asked, "known_ahead": known, "ahead_since": since})
 
 
-def compose_table(changes: Mapping[str, tuple[Change, CollectionRules]]) -> list[str]:
-    """Compose the lines of numbers: the collections with a change, and how many have none."""
+def compose_sentences(changes: Mapping[str, tuple[Change, CollectionRules]]) -> list[str]:
+    """Compose the numbers: a sentence for each collection with a change, and one for all that have none.
+
+    Dagit shows a tick as one paragraph, so that columns would run into each other.
+    """
     shown = {name: pair for name, pair in changes.items() if pair[0].changed != 0 or pair[0].reason}
-    lines = []
-    if shown:
-        rows = [("collection", "changed", "run after", "oldest", "at most")]
-        for name, (change, rules) in shown.items():
-            changed = "?" if change.changed is None else f"{change.changed}{'+' if change.capped else ''}"
-            age = "-" if change.age is None else describe_age(change.age)
-            rows.append((name, changed, str(rules.sync_after), age, describe_age(rules.max_delay)))
-        widths = [max(len(row[place]) for row in rows) for place in range(5)]
-        for name, *values in rows:
-            cells = [name.ljust(widths[0]), *(v.rjust(w) for v, w in zip(values, widths[1:], strict=True))]
-            lines.append("  ".join(cells))
+    lines = [f"{name}: {_describe_change(change, rules)}." for name, (change, rules) in shown.items()]
     if quiet := len(changes) - len(shown):
-        lines.append(f"{quiet} collection{'s' if quiet != 1 else ''} without a change")
+        lines.append("1 collection has no change." if quiet == 1 else f"{quiet} collections have no change.")
     return lines
+
+
+def shorten(text: str, longest: int) -> str:
+    """Shorten a text to so many characters; an ellipsis stands for what is left out."""
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
 
 
 def describe_age(age: timedelta | None) -> str:
@@ -193,6 +191,15 @@ def describe_age(age: timedelta | None) -> str:
         if seconds >= 2 * size or (seconds >= size and seconds % size == 0):
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def _describe_change(change: Change, rules: CollectionRules) -> str:
+    if change.changed is None:
+        count, since = "its changes are not counted", "the last run was"
+    else:
+        count, since = f"{change.changed}{' or more' if change.capped else ''} changed", "the oldest"
+    age = "" if change.age is None else f", {since} {describe_age(change.age)} ago"
+    return f"{count}{age}; a run is due after {rules.sync_after} or {describe_age(rules.max_delay)}"
 
 
 def _describe_volume(changed: int, capped: bool, rules: CollectionRules) -> str:

@@ -19,11 +19,12 @@ from smartdiet_assets.assets.change_decisions import (
     CollectionState,
     RunOutcome,
     Verdict,
-    compose_table,
+    compose_sentences,
     judge_change,
     judge_request,
     measure_cap,
     remember,
+    shorten,
 )
 from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.extract.change_volume import (
@@ -32,15 +33,13 @@ from smartdiet_assets.extract.change_volume import (
     find_unindexed_fields,
     list_date_fields,
 )
-from smartdiet_assets.extract.documents import fetch_server_clock
 from smartdiet_assets.load.inspection import SyncPosition
-from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.mongo_hello import fetch_server_clock
 from smartdiet_assets.schema.model import Schema, Table
 
-#: The collections a run was asked for, and why.
-COLLECTIONS_TAG = "smartdiet/collections"
+#: The collections a run was asked for, and why; a line or two of Dagit's list of runs.
 REASON_TAG = "smartdiet/reason"
-_LONGEST_TAG = 500
+_LONGEST_TAG = 100
 #: For counting one collection. With an index it takes milliseconds; without one this is what a tick may cost.
 _SECONDS_TO_COUNT = 2.0
 
@@ -101,15 +100,15 @@ class Tick:
             self._states[collection] = state
             self._memories[collection] = remember(memory, state, self._find_outcome(memory.asked)[0])
 
-    def answer(self, environment: Environment) -> dg.SensorResult:
+    def answer(self) -> dg.SensorResult:
         """Ask for one run where collections are due, or skip with the numbers; the cursor either way."""
         changes = {name: judge_change(state, self._memories[name]) for name, state in self._states.items()}
         due, waiting = self._sort_out(changes)
         if due:
-            request = self._compose_request(due, environment)
+            request = self._compose_request(due)
             return dg.SensorResult(run_requests=[request], cursor=self._dump(told=False))
         lines = ["Nothing is due." if not waiting else "Nothing is asked for now.", *waiting]
-        lines += compose_table({name: (change, self._states[name].rules) for name, change in changes.items()})
+        lines += compose_sentences({name: (change, self._states[name].rules) for name, change in changes.items()})
         tell = self._started_anew or self._unindexed != dict(self._cursor.unindexed)
         return dg.SensorResult(
             skip_reason="\n".join([*lines, *(self._describe_unindexed() if tell else [])]), cursor=self._dump(told=tell)
@@ -173,8 +172,11 @@ class Tick:
             cap=measure_cap(rules, state.documents, memory.known_ahead),
             seconds=_SECONDS_TO_COUNT,
         )
-        late = f"it cannot be counted in {_SECONDS_TO_COUNT:g} s"
-        return replace(state, volume=volume, uncounted=uncounted if volume is not None else late)
+        if volume is None:
+            uncounted = f"it cannot be counted in {_SECONDS_TO_COUNT:g} s"
+        elif volume.untold and not uncounted:
+            uncounted = "the dates of some documents are no dates and say nothing"
+        return replace(state, volume=volume, uncounted=uncounted)
 
     def _find_outcome(self, asked: RunAsked | None) -> tuple[RunOutcome, datetime | None]:
         """Find how the run asked for ended, and when (naive UTC)."""
@@ -203,12 +205,12 @@ class Tick:
             asked = self._memories[name].asked
             verdict = judge_request(self._states[name], asked, *self._find_outcome(asked), self._now)
             if verdict.waits:
-                waiting.append(f"{name}: {change.reason}, but {verdict.waits}")
+                waiting.append(f"{name}: {change.reason}, but {verdict.waits}.")
             else:
                 due[name] = _Due(self._states[name], change, verdict)
         return due, waiting
 
-    def _compose_request(self, due: Mapping[str, _Due], environment: Environment) -> dg.RunRequest:
+    def _compose_request(self, due: Mapping[str, _Due]) -> dg.RunRequest:
         run_key = compose_run_key(
             {name: (one.state.base, one.state.position, one.verdict.attempt) for name, one in due.items()}
         )
@@ -229,9 +231,10 @@ class Tick:
             asset_selection=[dg.AssetKey(name) for name in tables],
             asset_check_keys=[],
             tags={
-                **build_tags(self._schema, environment, tables),
-                COLLECTIONS_TAG: ", ".join(due),
-                REASON_TAG: "; ".join(f"{name}: {one.change.reason}" for name, one in due.items())[:_LONGEST_TAG],
+                **build_tags(self._schema, tables),
+                REASON_TAG: shorten(
+                    "; ".join(f"{name}: {one.change.reason}" for name, one in due.items()), _LONGEST_TAG
+                ),
             },
         )
 
@@ -253,7 +256,7 @@ class Tick:
         return [
             f"Without an index on their dates, these collections are scanned at each tick, {_SECONDS_TO_COUNT:g} s at "
             "most each. In Mongo's shell:",
-            *statements,
+            *(f"{statement};" for statement in statements),
         ]
 
     def _dump(self, *, told: bool) -> str:

@@ -2,36 +2,41 @@
 
 Here: their specs, the steps, the job `checks` and its schedule. Not here: what is checked (`checks`).
 
-A run that materialises tables evaluates none of them, even where Dagster adds them to it (it does whenever assets are
-picked without saying which checks): counting whole tables has no place in a run that reads what changed.
+Dagster adds all of them to a run of picked tables, and what such a run does not evaluate it shows as skipped. So it
+evaluates them, but for the dear ones that passed within a day: counting whole tables has no place in a run that reads
+what changed, and their last result is shown again. Runs of a job, of the sensor and of the schedule,
+and `smartdiet sync`, have no checks in them.
 
 No postponed annotations in this module: Dagster reads those of the steps at definition time.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, date, datetime
-from typing import Any
+from collections.abc import Collection, Iterator
+from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
-from smartdiet_assets.assets.failures import describe_origin
-from smartdiet_assets.assets.jobs import KIND_TAG, build_tags
+from smartdiet_assets.assets.check_history import CHECK_JOB, build_check_result, fetch_last_result
+from smartdiet_assets.assets.failures import StepFailure, describe_origin
+from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.assets.tables import MirrorSettings
-from smartdiet_assets.checks.evaluation import DEFAULT_SAMPLE, Servers, evaluate_checks
-from smartdiet_assets.checks.outcome import KINDS, CheckOutcome, Number
+from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.schema.model import Schema, Table
 
-CHECK_JOB = "checks"
+if TYPE_CHECKING:
+    from smartdiet_assets.checks.evaluation import Servers
+
 CHECK_SCHEDULE = "checks_schedule"
 #: Every morning, when nobody reads the tables.
 _CRON = "30 4 * * *"
-_SEVERITIES = {"ERROR": dg.AssetCheckSeverity.ERROR, "WARN": dg.AssetCheckSeverity.WARN}
+#: Those that read whole collections and tables, or documents with their rows.
+_DEAR = frozenset({"rows_match_source", "content_matches"})
 CheckResults = Iterator[dg.AssetCheckResult]
 
 
@@ -87,7 +92,7 @@ def build_check_job(
         CHECK_JOB,
         selection=dg.AssetSelection.checks(*keys),
         description="Compare every table with its source and its declaration. Changes nothing.",
-        tags={**build_tags(schema, environment, tables), KIND_TAG: "checks"},
+        tags=build_tags(schema, tables, "checks"),
     )
 
 
@@ -108,6 +113,8 @@ def _build_postgres(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetC
         name="check_postgres", specs=specs, can_subset=True, description="What PostgreSQL alone can answer."
     )
     def check_postgres(context: dg.AssetCheckExecutionContext, postgres: PostgresResource) -> CheckResults:
+        from smartdiet_assets.checks.evaluation import Servers
+
         yield from _evaluate(context, schema, Servers(postgres=postgres.borrow))
 
     return check_postgres
@@ -124,7 +131,9 @@ def _build_mongodb(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetCh
         mongo: MongoResource,
         settings: MirrorSettings,
     ) -> CheckResults:
-        servers = Servers(postgres=postgres.borrow, mongo=mongo.open_database)
+        from smartdiet_assets.checks.evaluation import Servers
+
+        servers = Servers(postgres=postgres.borrow, mongo=mongo.read)
         yield from _evaluate(context, schema, servers, config, _read_date(settings.global_date_threshold))
 
     return check_mongodb
@@ -141,6 +150,8 @@ def _build_matomo(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetChe
         matomo: MatomoResource,
         settings: MirrorSettings,
     ) -> CheckResults:
+        from smartdiet_assets.checks.evaluation import Servers
+
         servers = Servers(postgres=postgres.borrow, matomo=matomo.connect, matomo_prefix=matomo.table_prefix)
         yield from _evaluate(context, schema, servers, config, _read_date(settings.global_date_threshold))
 
@@ -150,52 +161,26 @@ def _build_matomo(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetChe
 def _evaluate(
     context: dg.AssetCheckExecutionContext,
     schema: Schema,
-    servers: Servers,
+    servers: "Servers",
     config: ContentCheckConfig | None = None,
     global_date_threshold: date | None = None,
 ) -> CheckResults:
-    if context.run.asset_selection:
-        context.log.info("The checks have a job of their own, %s: a run of tables evaluates none.", CHECK_JOB)
-        return
+    from smartdiet_assets.checks.evaluation import evaluate_checks
+
     wanted: dict[str, set[str]] = {}
     for key in context.selected_asset_check_keys:
-        wanted.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
+        last = fetch_last_result(context.instance, key) if context.run.asset_selection and key.name in _DEAR else None
+        if last is not None and last.stands:
+            yield last.repeat()
+        else:
+            wanted.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
     sample = None if config is None or config.all else config.sample
     try:
         outcomes = evaluate_checks(schema, wanted, servers, sample=sample, global_date_threshold=global_date_threshold)
     except Exception as error:  # noqa: BLE001 - the text of an error that is nobody's may hold a value
-        raise dg.Failure(
-            description=f"checks: unexpected {type(error).__name__} at {describe_origin(error)}", allow_retries=False
-        ) from None
+        raise StepFailure(f"checks: unexpected {type(error).__name__} at {describe_origin(error)}") from None
     for outcome in outcomes:
         yield build_check_result(outcome)
-
-
-def build_check_result(outcome: CheckOutcome) -> dg.AssetCheckResult:
-    """Build what Dagit shows of an outcome."""
-    return dg.AssetCheckResult(
-        asset_key=outcome.table,
-        check_name=outcome.kind,
-        passed=outcome.passed,
-        severity=_SEVERITIES[outcome.severity],
-        description=outcome.sentence,
-        metadata={name: _build_metadata(value) for name, value in outcome.numbers.items() if value is not None},
-    )
-
-
-def _build_metadata(value: Number) -> dg.MetadataValue[Any]:
-    match value:
-        case bool():
-            return dg.MetadataValue.bool(value)
-        case int():
-            return dg.MetadataValue.int(value)
-        case float():
-            return dg.MetadataValue.float(value)
-        case datetime():
-            return dg.MetadataValue.timestamp(value.replace(tzinfo=UTC))
-        case Mapping():
-            return dg.MetadataValue.json(dict(value))
-    return dg.MetadataValue.text(str(value))
 
 
 def _read_date(text: str | None) -> date | None:

@@ -5,19 +5,21 @@ Here: one step for each server, what it shows, and that it fails where a finding
 No postponed annotations in this module: Dagster reads the annotation of `context`.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
-from smartdiet_assets.assets.failures import describe_origin
-from smartdiet_assets.assets.jobs import KIND_TAG, build_tags
+from smartdiet_assets.assets.failures import StepFailure, describe_origin
+from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.model import Schema
 
 DOCTOR_JOB = "doctor"
 _MARKS = {"passed": "✓", "warning": "!", "failed": "✗", "not_examined": "–"}
+_MARKDOWN = re.compile(r"[<>&|`*\[\]]")
 #: From a step's resources (`context.resources`) to what it found.
 Examine = Callable[[Any], Iterator[Finding]]
 
@@ -64,7 +66,7 @@ def build_doctor_job(schema: Schema, environment: Environment) -> dg.JobDefiniti
     @dg.job(
         name=DOCTOR_JOB,
         description="Look at what runs need of every server: connection, rights, tables, indexes. Changes nothing.",
-        tags={**build_tags(schema, environment, examined), KIND_TAG: DOCTOR_JOB},
+        tags=build_tags(schema, examined, DOCTOR_JOB),
     )
     def job() -> None:
         for step in steps:
@@ -77,10 +79,23 @@ def build_findings_table(findings: Sequence[Finding]) -> str:
     """Build the Markdown table that Dagit shows of a step."""
     lines = ["| | check | what was found |", "|---|---|---|"]
     for finding in findings:
-        below = [*finding.details, *(f"`{statement}`" for statement in finding.statements)]
-        text = "<br>".join(part.replace("|", "\\|") for part in (finding.sentence, *below))
+        below = [*map(_escape, finding.details), *map(_mark_as_code, finding.statements)]
+        text = "<br>".join([_escape(finding.sentence), *below])
         lines.append(f"| {_MARKS[finding.status]} | {_label(finding)} | {text} |")
     return "\n".join(lines)
+
+
+def _escape(text: str) -> str:
+    """Keep what Markdown or HTML would take for more than text, and what would end the table's cell."""
+    return _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.splitlines()))
+
+
+def _mark_as_code(statement: str) -> str:
+    # Nothing is escaped inside of code: it ends at as many backticks as it begins with.
+    longest = max((len(run) for run in re.findall("`+", statement)), default=0)
+    fence = "`" * (longest + 1)
+    blank = " " if longest else ""
+    return f"{fence}{blank}{' '.join(statement.splitlines())}{blank}{fence}".replace("|", "\\|")
 
 
 def _build_step(name: str, server: str, resources: set[str], examine: Examine) -> dg.OpDefinition:
@@ -97,10 +112,7 @@ def _build_step(name: str, server: str, resources: set[str], examine: Examine) -
                 findings.append(finding)
                 _log(context, finding)
         except Exception as error:  # noqa: BLE001 - the text of an error that is nobody's may hold a value
-            raise dg.Failure(
-                description=f"{name}: unexpected {type(error).__name__} at {describe_origin(error)}",
-                allow_retries=False,
-            ) from None
+            raise StepFailure(f"{name}: unexpected {type(error).__name__} at {describe_origin(error)}") from None
         metadata = {
             "findings": dg.MetadataValue.md(build_findings_table(findings)),
             **{
@@ -109,7 +121,7 @@ def _build_step(name: str, server: str, resources: set[str], examine: Examine) -
             },
         }
         if faults := [_spell(finding) for finding in findings if finding.failed]:
-            raise dg.Failure(description="\n".join(faults), metadata=metadata, allow_retries=False)
+            raise StepFailure("\n".join(faults), metadata)
         yield dg.Output(None, metadata=metadata)
 
     return step

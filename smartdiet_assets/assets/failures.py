@@ -4,19 +4,40 @@ Here: translating whatever a stage raised, and describing it. Not here: which er
 Dagster retries (`assets.tables`, `assets.reconcile`).
 """
 
-from psycopg import Error as PostgresError
-from pymongo.errors import PyMongoError
-from pymysql import Error as MatomoDriverError
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
 
 from smartdiet_assets.errors import SmartdietError
-from smartdiet_assets.resources.matomo_errors import translate_matomo_error
-from smartdiet_assets.resources.mongo_errors import translate_mongo_error
-from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.model import Table
+
+
+class StepFailure(dg.Failure):
+    """What a step ends with: a sentence that says what to do. Dagster repeats the step only where it is told to.
+
+    The last try may not ask for another: Dagster would say that there were too many, and show this as the cause.
+    """
+
+    # Shown before the sentence; a class of Python itself is, without its module.
+    __module__ = "builtins"
+
+    def __init__(
+        self, description: str, metadata: Mapping[str, Any] | None = None, *, allow_retries: bool = False
+    ) -> None:
+        super().__init__(description=description, metadata=metadata, allow_retries=allow_retries)
 
 
 def translate_error(error: Exception, table: Table) -> Exception:
     """Turn a driver's error into one of ours; any other stays as it is."""
+    from psycopg import Error as PostgresError
+    from pymongo.errors import PyMongoError
+    from pymysql import Error as MatomoDriverError
+
+    from smartdiet_assets.resources.matomo_errors import translate_matomo_error
+    from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+    from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+
     if isinstance(error, PostgresError):
         return translate_postgres_error(error, "writing its rows", table.name)
     if isinstance(error, PyMongoError):

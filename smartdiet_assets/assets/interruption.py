@@ -6,6 +6,8 @@ others. Here: remembering that a run was interrupted, so that its steps end inst
 
 import dagster as dg
 
+from smartdiet_assets.assets.failures import StepFailure
+
 _interrupted_runs: set[str] = set()
 #: The steps this process began, by run and table, but for those that ended in an error worth a retry.
 _begun: set[tuple[str, str]] = set()
@@ -14,7 +16,7 @@ _begun: set[tuple[str, str]] = set()
 def build_interrupted_failure(run_id: str) -> dg.Failure:
     """Build the failure a step of an interrupted run ends with, and remember the run."""
     note_interrupted(run_id)
-    return dg.Failure(description="interrupted; what was not finished is rolled back", allow_retries=False)
+    return StepFailure("interrupted; what was not finished is rolled back")
 
 
 def note_interrupted(run_id: str) -> None:

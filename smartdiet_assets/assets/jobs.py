@@ -12,24 +12,19 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
+from smartdiet_assets.assets.location import Mirror
 from smartdiet_assets.assets.threads import THREADS, threads_executor
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.model import Schema
 
 #: The job `smartdiet sync` runs: every table, parents first. A domain's job has its name behind this one.
 MIRROR_JOB = "mirror"
 #: The job of the tables of Matomo.
 MATOMO_JOB = f"{MIRROR_JOB}_matomo"
-#: What a run is (`mirror`), which source it reads (`mongodb`, `matomo` or `all`), and the names of the databases.
-#: `config/dagster.yaml` limits runs by `SOURCE_TAG`.
+#: What a run is (`mirror`), and which source it reads (`mongodb`, `matomo` or `all`); an asset has the latter as well.
+#: `config/dagster.yaml` limits runs by `SOURCE_TAG`. Two: Dagit gives each a line of its list of runs.
 KIND_TAG = "smartdiet/kind"
 SOURCE_TAG = "smartdiet/source"
-SOURCE_DATABASE_TAG = "smartdiet/source_database"
-TARGET_DATABASE_TAG = "smartdiet/target_database"
-#: Where they are: `local` or `remote` (through SSH); of a run that reads both sources where they differ, both.
-SOURCE_PLACE_TAG = "smartdiet/source_place"
-TARGET_PLACE_TAG = "smartdiet/target_place"
 #: The job of the runs that are started by picking assets in Dagit.
 _PICKED_ASSETS_JOB = "__ASSET_JOB"
 #: A run whose process was killed may stay "started" for ever where no daemon watches it.
@@ -50,7 +45,7 @@ def build_mirror_job(
     )
 
 
-def build_domain_jobs(schema: Schema, environment: Environment) -> list[UnresolvedAssetJobDefinition]:
+def build_domain_jobs(schema: Schema) -> list[UnresolvedAssetJobDefinition]:
     """Build a job for each domain (`group`) of tables, and the one of Matomo's tables.
 
     A domain's job runs its own tables only: rows whose parent is in another domain wait for that one as rejects.
@@ -64,48 +59,43 @@ def build_domain_jobs(schema: Schema, environment: Environment) -> list[Unresolv
             name,
             selection=dg.AssetSelection.assets(*tables).without_checks(),
             description=f"Mirror {', '.join(tables)}: the newest partition reads what changed since the last run.",
-            tags=build_tags(schema, environment, tables),
+            tags=build_tags(schema, tables),
         )
         for name, tables in domains.items()
     ]
 
 
-def build_tags(schema: Schema, environment: Environment, tables: Collection[str]) -> dict[str, str]:
-    """Build the tags of a run of some tables: kind, source, names of the databases and where they are.
+def build_tags(schema: Schema, tables: Collection[str], kind: str = "mirror") -> dict[str, str]:
+    """Build the tags of a run of some tables: what it does, and which source it reads."""
+    return {KIND_TAG: kind, SOURCE_TAG: merge_sources({schema.tables[name].source for name in tables})}
 
-    They follow the environment; a run configuration that names other servers does not change them. No host, user or
-    password is in them.
+
+def merge_sources(sources: Collection[str]) -> str:
+    """Say in one word which of the sources a run reads."""
+    return next(iter(sources)) if len(sources) == 1 else "all"
+
+
+def find_overlapping_run(
+    instance: dg.DagsterInstance, schema: Schema, tables: Collection[str], location: str | None = None
+) -> dg.DagsterRun | None:
+    """Find a run, queued or in progress, that mirrors one of some tables.
+
+    Args:
+        location: the name of the code location that asks; the runs of another are of another mirror, whose tables have
+            the same names elsewhere.
     """
-    sources = {schema.tables[name].source for name in tables}
-    far_source, far_target = (
-        place == "remote" for place in (environment.transfer_source, environment.transfer_destination)
-    )
-    databases = {
-        "mongodb": environment.remote_mongodb_database if far_source else environment.mongodb_database,
-        "matomo": environment.matomo_database,
-    }
-    places = {"mongodb": environment.transfer_source, "matomo": environment.matomo_source}
-    return {
-        KIND_TAG: "mirror",
-        SOURCE_TAG: sources.copy().pop() if len(sources) == 1 else "all",
-        SOURCE_DATABASE_TAG: ", ".join(name for source, name in databases.items() if source in sources),
-        TARGET_DATABASE_TAG: environment.remote_postgres_database if far_target else environment.postgres_database,
-        SOURCE_PLACE_TAG: ", ".join(dict.fromkeys(place for source, place in places.items() if source in sources)),
-        TARGET_PLACE_TAG: environment.transfer_destination,
-    }
-
-
-def find_overlapping_run(instance: dg.DagsterInstance, schema: Schema, tables: Collection[str]) -> dg.DagsterRun | None:
-    """Find a run, queued or in progress, that mirrors one of some tables."""
+    mirror = Mirror(tables, location)
     sources = {schema.tables[name].source for name in tables} | {"all"}
     filters = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, created_after=datetime.now(UTC) - _LONGEST_RUN)
     for run in instance.get_runs(filters):
+        if not mirror.may_own(run):
+            continue
         if run.tags.get(KIND_TAG) != "mirror" and run.job_name != _PICKED_ASSETS_JOB:
             continue
         if run.asset_selection is None:
             if run.tags.get(SOURCE_TAG) in sources:
                 return run
-        elif any(key.to_user_string() in tables for key in run.asset_selection):
+        elif mirror.names(run.asset_selection):
             return run
     return None
 

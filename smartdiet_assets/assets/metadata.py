@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from smartdiet_assets.assets.mirror import MirrorResult
 from smartdiet_assets.errors import TooManyRejectsError
-from smartdiet_assets.schema.model import Column, Schema, Table
+from smartdiet_assets.schema.model import ITEM_ITSELF, ITEM_POSITION, Column, Schema, Table
+
+if TYPE_CHECKING:
+    from smartdiet_assets.assets.mirror import MirrorResult
 
 # Code references are a beta class of 1.13.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*CodeReference.*")
@@ -27,10 +30,14 @@ _WINDOWS = {
 }
 
 
-def build_definition_metadata(schema: Schema, table: Table) -> dict[str, dg.MetadataValue]:
-    """Build what is known before any run: columns, lineage, where the rows come from."""
+def build_definition_metadata(schema: Schema, table: Table, database: str) -> dict[str, dg.MetadataValue]:
+    """Build what is known before any run: columns, lineage, where the rows come from.
+
+    Args:
+        database: PostgreSQL's. Which schema of it the search path names, only a connection knows: a run says it.
+    """
     metadata: dict[str, dg.MetadataValue] = {
-        "dagster/table_name": dg.MetadataValue.text(table.name),
+        "dagster/table_name": name_table(database, "public", table),
         "dagster/column_schema": dg.MetadataValue.table_schema(build_column_schema(table)),
         **_describe_source(table),
         "import_strategy": dg.MetadataValue.text(table.import_strategy),
@@ -42,6 +49,11 @@ def build_definition_metadata(schema: Schema, table: Table) -> dict[str, dg.Meta
     if lineage.deps_by_column:
         metadata["dagster/column_lineage"] = dg.MetadataValue.column_lineage(lineage)
     return metadata
+
+
+def name_table(database: str, schema_name: str, table: Table) -> dg.MetadataValue:
+    """Name a table as a warehouse's catalogue does, and Dagit beside the asset."""
+    return dg.MetadataValue.text(f"{database}.{schema_name}.{table.name}")
 
 
 def build_code_reference(table: Table) -> dg.CodeReferencesMetadataValue:
@@ -99,11 +111,12 @@ def build_column_lineage(schema: Schema, table: Table) -> dg.TableColumnLineage:
     )
 
 
-def build_run_metadata(result: MirrorResult) -> Mapping[str, dg.MetadataValue]:
+def build_run_metadata(table: Table, result: "MirrorResult") -> Mapping[str, dg.MetadataValue]:
     """Build the metadata of one materialisation: the counts, the window, the seconds of each stage."""
     load = result.load
     metadata: dict[str, dg.MetadataValue] = {
         "summary": dg.MetadataValue.md(compose_summary(result)),
+        "dagster/table_name": name_table(result.database, result.schema_name, table),
         "dagster/row_count": dg.MetadataValue.int(load.rows),
         "dagster/partition_row_count": dg.MetadataValue.int(load.inserted + load.updated + load.unchanged),
         "inserted": dg.MetadataValue.int(load.inserted),
@@ -112,6 +125,7 @@ def build_run_metadata(result: MirrorResult) -> Mapping[str, dg.MetadataValue]:
         "unchanged": dg.MetadataValue.int(load.unchanged),
         "rejected": dg.MetadataValue.int(load.rejected),
         "rejected_total": dg.MetadataValue.int(load.rejected_total),
+        "collapsed": dg.MetadataValue.int(result.collapsed),
         "nulled": dg.MetadataValue.int(sum(result.nulled.values())),
         "clamped": dg.MetadataValue.int(sum(result.clamped.values())),
         "documents_read": dg.MetadataValue.int(result.documents_read),
@@ -132,6 +146,8 @@ def build_run_metadata(result: MirrorResult) -> Mapping[str, dg.MetadataValue]:
         metadata["change_position"] = dg.MetadataValue.text(result.capture.start)
         metadata["change_events"] = dg.MetadataValue.int(result.capture.events)
         metadata["documents_deleted"] = dg.MetadataValue.int(result.capture.deleted)
+        if result.capture.behind is not None:
+            metadata["captured_to"] = dg.MetadataValue.timestamp(result.capture.behind.replace(tzinfo=UTC))
         metadata["flagged"] = dg.MetadataValue.int(load.flagged)
     if result.unmirrored_columns:
         metadata["unmirrored_columns"] = dg.MetadataValue.text(", ".join(result.unmirrored_columns))
@@ -160,7 +176,7 @@ def build_rejects_metadata(error: TooManyRejectsError) -> Mapping[str, dg.Metada
     }
 
 
-def compose_summary(result: MirrorResult) -> str:
+def compose_summary(result: "MirrorResult") -> str:
     """Compose what a run did as a short text in Markdown: what was read, what was written, what was not loaded."""
     load = result.load
     window = result.window
@@ -182,6 +198,11 @@ def compose_summary(result: MirrorResult) -> str:
         lines += ["", "It read exactly what the last run had read, so nothing had to be compared."]
     if load.rejected:
         lines += ["", f"`smartdiet rejects {result.table}` lists the rejected documents and what is wrong with them."]
+    if result.collapsed:
+        lines += [
+            "",
+            f"{result.collapsed:,} items share their key with another one of their document, which is the row.",
+        ]
     if load.cascaded:
         touched = ", ".join(f"{rows:,} of {child}" for child, rows in load.cascaded.items())
         lines += ["", f"Rows whose parent went along with it, or lost the reference: {touched}."]
@@ -197,7 +218,7 @@ def _describe_column(column: Column) -> str:
         source = "numbered by PostgreSQL"
     elif column.item_field:
         source = "from the array item: " + ", else ".join(
-            "the item itself" if path == "." else path for path in column.item_field
+            {ITEM_ITSELF: "the item itself", ITEM_POSITION: "its place"}.get(path, path) for path in column.item_field
         )
     elif column.mongo_field:
         source = "from " + ", else ".join(column.mongo_field)
@@ -205,7 +226,7 @@ def _describe_column(column: Column) -> str:
         source = f"from {column.source_column}"
     else:
         source = "tells the arrays apart"
-    return f"{column.description} ({source})" if column.description else source.capitalize()
+    return f"{column.description} ({source})" if column.description else source[0].upper() + source[1:]
 
 
 def _describe_constraints(table: Table, column: Column) -> list[str]:

@@ -5,30 +5,34 @@ Dagster (`assets.tables`), so that tests and tools can mirror a table without an
 """
 
 import hashlib
-import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 from psycopg import Connection
+from psycopg import Error as PostgresError
+from psycopg.pq import TransactionStatus
 from pymongo.database import Database
 
 from smartdiet_assets.assets.capture import Capture, capture_changes
+from smartdiet_assets.assets.progress import progress_log
 from smartdiet_assets.assets.read_ahead import read_ahead
 from smartdiet_assets.assets.sources import MongoSource, Source
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
-from smartdiet_assets.load.retries import RETRY_LIMIT
-from smartdiet_assets.load.session import LOCK_TIMEOUT, LoadResult, StageListener, TableLoad, open_load
+from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
+from smartdiet_assets.load.refusal import is_refusal
+from smartdiet_assets.load.session import LoadResult, StageListener, TableLoad, open_load
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch
 
-#: Every record carries `table`, `documents_read` and `finished`; the command line and Dagster's log both listen.
-progress_log = logging.getLogger("smartdiet_assets.progress")
 _SECONDS_BETWEEN_REPORTS = 1.0
+#: Before the source is asked how many documents there are: most runs are over by then.
+_SECONDS_TO_ESTIMATE = 5.0
 #: How much a run holds back until it knows whether it repeats the last one: what a quiet hour leaves.
 _HELD_DOCUMENTS = 2_000
 
@@ -39,9 +43,12 @@ class MirrorResult:
 
     `elapsed` is the whole run in seconds, `seconds` the part of each stage: capture (from the
     change stream), read, transform, and those of the load.
-    `unmirrored_columns` are those the source has beyond the table's. `nulled` and `clamped` count by column the values
+    `unmirrored_columns` are those the source has beyond the table's. `collapsed` counts items that are no rows, as
+    another one of their document has the same key. `nulled` and `clamped` count by column the values
     of the documents read that the column could not hold, and that its `on_invalid` made NULL, or made fit.
-    `capture` is what the change stream told, None for a table that is not captured from it.
+    `capture` is what the change stream told, None for a table that is not captured from it. `read_from` is the date
+    from which on every document was read by this run and those before, None where that is not known. `database` and
+    `schema_name` say where in PostgreSQL the table is.
     """
 
     table: str
@@ -52,9 +59,13 @@ class MirrorResult:
     elapsed: float
     seconds: dict[str, float] = field(default_factory=dict)
     unmirrored_columns: tuple[str, ...] = ()
+    collapsed: int = 0
     nulled: Mapping[str, int] = field(default_factory=dict)
     clamped: Mapping[str, int] = field(default_factory=dict)
     capture: Capture | None = None
+    read_from: datetime | None = None
+    database: str = ""
+    schema_name: str = ""
 
 
 def mirror_table(
@@ -120,12 +131,48 @@ def mirror_source(
     on_stage: StageListener | None = None,
     retry_limit: int = RETRY_LIMIT,
 ) -> MirrorResult:
-    """Bring one table up to date with its source, all of it or nothing; see `mirror_table`."""
+    """Bring one table up to date with its source, all of it or nothing; see `mirror_table`.
+
+    Where PostgreSQL refuses a row for its values, all is read once more, and each row is tried.
+    """
+    run = partial(
+        _mirror_source,
+        source,
+        connection,
+        run_id=run_id,
+        request=request,
+        global_date_threshold=global_date_threshold,
+        lock_timeout=lock_timeout,
+        on_stage=on_stage,
+        retry_limit=retry_limit,
+    )
+    try:
+        return run(careful=False)
+    except PostgresError as error:
+        if not is_refusal(error) or connection.info.transaction_status != TransactionStatus.IDLE:
+            raise
+    return run(careful=True)
+
+
+def _mirror_source(
+    source: Source,
+    connection: Connection[Any],
+    *,
+    run_id: str,
+    request: WindowRequest,
+    global_date_threshold: date | None,
+    lock_timeout: float,
+    on_stage: StageListener | None,
+    retry_limit: int,
+    careful: bool,
+) -> MirrorResult:
     started = time.perf_counter()
     schema, table = source.schema, source.table
     # Read before the first document: whatever changes from here on is dated at or after it, and read again next time.
     source_clock = source.fetch_clock()
-    with open_load(connection, schema, table, run_id, lock_timeout=lock_timeout, on_stage=on_stage) as load:
+    with open_load(
+        connection, schema, table, run_id, lock_timeout=lock_timeout, on_stage=on_stage, careful=careful
+    ) as load:
         window = plan_window(
             table,
             request,
@@ -140,7 +187,7 @@ def mirror_source(
         capture = capture_changes(source, load, window, source_clock)
         capture_seconds = {"capture": time.perf_counter() - before_capture} if capture else {}
         after_key = load.fetch_newest_key() if window.by_key else None
-        run = _TableRun(source, load, truncate=table.truncate_before_import and window.reads_everything)
+        run = _TableRun(source, load, window, truncate=table.truncate_before_import and window.reads_everything)
         if window.kind in ("incremental", "change_stream") and not (capture and capture.deleted):
             run.hold(f"{window} {after_key}")
         with closing(read_ahead(source.fetch_window(window, after_key))) as batches:
@@ -151,17 +198,21 @@ def mirror_source(
             for chunk in load.retry_ids(retry_limit):
                 run.note(repr(chunk))
                 run.copy(source.fetch_by_ids(chunk), retry=True)
+        run.report("%s: %d documents read; they are written now", reading=False)
         # Rows without dates are mirrored up to the moment of the run.
         newest = source_clock if table.incremental == "key" else run.newest
         watermark = min(newest, source_clock) if window.moves_watermark and newest else None
         removes = table.source == "matomo" and table.on_delete == "delete" and window.moves_watermark
         position = capture.position if capture else None
+        read_from = window.extend(load.state.read_from)
         if run.is_repetition and not removes:
             result = load.finish_repetition(
                 watermark=watermark, documents_read=run.documents_read, change_position=position
             )
         else:
             run.begin()
+            if not window.reads_everything:
+                run.copy(source.fetch_by_ids(load.fetch_contested()), retry=True)
             result = load.finish(
                 watermark=watermark,
                 documents_read=run.documents_read,
@@ -169,6 +220,7 @@ def mirror_source(
                 full=window.reads_everything,
                 source_keys=source.fetch_keys() if removes else None,
                 change_position=position,
+                read_from=read_from,
             )
     run.report("%s: %d documents mirrored", finished=True)
     return MirrorResult(
@@ -185,9 +237,13 @@ def mirror_source(
             **result.seconds,
         },
         unmirrored_columns=source.unmirrored_columns,
+        collapsed=run.collapsed,
         nulled=dict(run.nulled),
         clamped=dict(run.clamped),
         capture=capture,
+        read_from=read_from,
+        database=connection.info.dbname,
+        schema_name=load.schema_name,
     )
 
 
@@ -197,13 +253,15 @@ class _TableRun:
     A run that may turn out to repeat the last one holds its batches back, up to some rows, until all are read.
     """
 
-    def __init__(self, source: Source, load: TableLoad, *, truncate: bool) -> None:
+    def __init__(self, source: Source, load: TableLoad, window: Window, *, truncate: bool) -> None:
         self.table = source.table
+        self._window = window
         self._source = source
         self.documents_read = 0
         self.newest: datetime | None = None
         self.read_seconds = 0.0
         self.transform_seconds = 0.0
+        self.collapsed = 0
         self.nulled: Counter[str] = Counter()
         self.clamped: Counter[str] = Counter()
         self._load = load
@@ -211,7 +269,9 @@ class _TableRun:
         self._begun = False
         self._held: list[TransformedBatch] = []
         self._hash: hashlib.blake2b | None = None
-        self._reported = time.monotonic()
+        self._begun_at = self._reported = time.monotonic()
+        self._expected: int | None = None
+        self._estimated = False
 
     def hold(self, question: str) -> None:
         """Hold batches back, and note what is asked and read, to know it again."""
@@ -257,12 +317,17 @@ class _TableRun:
             self.transform_seconds += time.perf_counter() - before_transform
             self._write(batch)
             self.documents_read += batch.documents_read
+            self.collapsed += batch.collapsed
             self.nulled += batch.nulled
             self.clamped += batch.clamped
             if batch.newest is not None and not retry:
                 self.newest = batch.newest if self.newest is None else max(self.newest, batch.newest)
-            if time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
-                self._reported = time.monotonic()
+            now = time.monotonic()
+            if not self._estimated and now - self._begun_at >= _SECONDS_TO_ESTIMATE:
+                self._estimated = True
+                self._expected = self._source.estimate_documents(self._window)
+            if now - self._reported >= _SECONDS_BETWEEN_REPORTS:
+                self._reported = now
                 self.report("%s: %d documents read")
 
     def _write(self, batch: TransformedBatch) -> None:
@@ -272,11 +337,17 @@ class _TableRun:
         self.begin()
         self._load.write(batch)
 
-    def report(self, message: str, *, finished: bool = False) -> None:
+    def report(self, message: str, *, reading: bool = True, finished: bool = False) -> None:
         """Tell whoever listens how far the table is."""
         progress_log.info(
             message,
             self.table.name,
             self.documents_read,
-            extra={"table": self.table.name, "documents_read": self.documents_read, "finished": finished},
+            extra={
+                "table": self.table.name,
+                "documents_read": self.documents_read,
+                "documents_expected": self._expected,
+                "reading": reading and not finished,
+                "finished": finished,
+            },
         )

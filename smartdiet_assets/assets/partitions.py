@@ -68,7 +68,12 @@ def _find_newest(partitions: dg.TimeWindowPartitionsDefinition, _today: date) ->
 
 def list_covered(partitions: dg.TimeWindowPartitionsDefinition, window: Window) -> list[str]:
     """List the partitions whose documents a window reads, all of them, as far as they are in it with both ends."""
-    last = find_newest(partitions)
+    return list(_list_covered(partitions, window, find_newest(partitions)))
+
+
+@lru_cache(maxsize=8)
+def _list_covered(partitions: dg.TimeWindowPartitionsDefinition, window: Window, last: str) -> tuple[str, ...]:
+    # As above: the tables of a run ask for the same.
     covered = []
     for key in partitions.get_partition_keys():
         bounds = partitions.time_window_for_partition_key(key)
@@ -76,7 +81,7 @@ def list_covered(partitions: dg.TimeWindowPartitionsDefinition, window: Window) 
         ends = window.end is None or key == last or _naive_utc(bounds.end) <= window.end
         if begins and ends:
             covered.append(key)
-    return covered
+    return tuple(covered)
 
 
 def _naive_utc(instant: datetime) -> datetime:

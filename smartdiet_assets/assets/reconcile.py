@@ -6,22 +6,18 @@ Here: the run configuration, the observations, and which failures Dagster retrie
 
 import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from smartdiet_assets.assets.jobs import (
-    KIND_TAG,
-    SOURCE_DATABASE_TAG,
-    SOURCE_PLACE_TAG,
-    SOURCE_TAG,
-    TARGET_DATABASE_TAG,
-    TARGET_PLACE_TAG,
-    build_tags,
-)
-from smartdiet_assets.assets.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
+from smartdiet_assets.assets.failures import StepFailure
+from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.model import Schema
+
+if TYPE_CHECKING:
+    from smartdiet_assets.assets.reconciliation import TableReconciliation
 
 RECONCILE_JOB = "reconcile"
 RECONCILE_SCHEDULE = "reconcile_schedule"
@@ -56,9 +52,11 @@ def build_reconcile_job(schema: Schema, environment: Environment) -> dg.JobDefin
         retry_policy=_RETRY_POLICY,
     )
     def reconcile(context: dg.OpExecutionContext, config: ReconcileConfig) -> Iterator[dg.AssetObservation]:
-        unknown = [name for name in config.tables if name not in known]
-        if unknown:
-            raise dg.Failure(description=f"no such table: {', '.join(unknown)}", allow_retries=False)
+        from smartdiet_assets.assets.reconciliation import build_source_opener, reconcile_tables
+
+        if not set(config.tables) <= set(known):
+            # What it names is not repeated: it may be what a variable holds.
+            raise StepFailure(f"`tables` of the run configuration names one that is not there: {', '.join(known)} are")
         resources = context.resources
         passing = reconcile_tables(
             schema,
@@ -68,6 +66,7 @@ def build_reconcile_job(schema: Schema, environment: Environment) -> dg.JobDefin
             run_id=context.run_id,
             dry_run=config.dry_run,
             force=config.force,
+            retry_delay=environment.retry_delay,
         )
         failed: list[TableReconciliation] = []
         for name, result in passing:
@@ -79,15 +78,16 @@ def build_reconcile_job(schema: Schema, environment: Environment) -> dg.JobDefin
             if result.error:
                 failed.append(result)
         if failed:
-            raise dg.Failure(
-                description="\n".join(result.error for result in failed),
-                allow_retries=any(result.transient for result in failed),
+            raise StepFailure(
+                "\n".join(result.error for result in failed),
+                allow_retries=any(result.transient for result in failed)
+                and context.retry_number < _RETRY_POLICY.max_retries,
             )
 
     @dg.job(
         name=RECONCILE_JOB,
         description="Remove or mark the rows of documents that were deleted at the source (on_delete).",
-        tags=_build_tags(schema, environment, known),
+        tags=build_tags(schema, known, RECONCILE_JOB),
     )
     def job() -> None:
         reconcile()
@@ -107,7 +107,7 @@ def build_reconcile_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     )
 
 
-def build_metadata(result: TableReconciliation, *, dry_run: bool) -> dict[str, dg.MetadataValue]:
+def build_metadata(result: "TableReconciliation", *, dry_run: bool) -> dict[str, dg.MetadataValue]:
     """Build what a run says about one table: counts only."""
     counts = {name: dg.MetadataValue.int(getattr(result.counts, name)) for name in _COUNTS}
     metadata: dict[str, dg.MetadataValue] = {
@@ -121,9 +121,3 @@ def build_metadata(result: TableReconciliation, *, dry_run: bool) -> dict[str, d
     if result.error:
         metadata["error"] = dg.MetadataValue.text(result.error)
     return metadata
-
-
-def _build_tags(schema: Schema, environment: Environment, tables: list[str]) -> dict[str, str]:
-    tags = build_tags(schema, environment, tables) if tables else {}
-    kept = (SOURCE_TAG, SOURCE_DATABASE_TAG, TARGET_DATABASE_TAG, SOURCE_PLACE_TAG, TARGET_PLACE_TAG)
-    return {KIND_TAG: RECONCILE_JOB, **{tag: tags[tag] for tag in kept if tag in tags}}

@@ -6,22 +6,29 @@ makes the same pass.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.pq import TransactionStatus
+from pymongo.errors import PyMongoError
+from pymysql import Error as MatomoDriverError
 
 from smartdiet_assets.assets.failures import describe_error, translate_error
-from smartdiet_assets.assets.mirror import progress_log
+from smartdiet_assets.assets.progress import progress_log
 from smartdiet_assets.assets.sources import MatomoSource, MongoSource, Source
 from smartdiet_assets.errors import TransientError
+from smartdiet_assets.load.execution import execute
 from smartdiet_assets.load.reconciliation import Reconciliation, reconcile_rows, table_exists
 from smartdiet_assets.load.source_ids import SourceIds, store_source_ids
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
+from smartdiet_assets.resources.patience import RETRY_DELAY, Patience
+from smartdiet_assets.resources.postgres_session import SettledConnection
+from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.model import Schema, Table
 
 _SECONDS_BETWEEN_REPORTS = 1.0
@@ -57,17 +64,20 @@ def reconcile_tables(
     run_id: str,
     dry_run: bool = False,
     force: bool = False,
+    retry_delay: float = RETRY_DELAY,
 ) -> Iterator[tuple[str, TableReconciliation]]:
     """Reconcile tables, children before their parents, each in a transaction of its own; yield them as they end.
 
-    A child's own deletions come first, so that its parents take along only rows whose documents are still there.
+    A child's own deletions come first, so that its parents take along only rows whose documents are still there. Where
+    the source was lost, and may come back by itself, the table is tried again.
 
     Args:
         connect: opens a PostgreSQL connection; asked again where one was lost.
         dry_run: change nothing; tables with `on_delete: keep` are compared too.
         force: also remove what looks like an empty or wrong source.
+        retry_delay: seconds before the first of those tries.
     """
-    with _Pass(schema, connect, open_source, run_id, dry_run, force) as running:
+    with _Pass(schema, connect, open_source, run_id, dry_run, force, Patience(retry_delay)) as running:
         for name in reversed(list(schema.tables)):
             if name in tables:
                 yield name, running.reconcile(schema.tables[name])
@@ -84,7 +94,8 @@ def build_source_opener(schema: Schema, mongo: MongoResource | None, matomo: Mat
                 yield MatomoSource(schema, table, connection, table_prefix=matomo.table_prefix)
         else:
             assert mongo is not None, "no table of MongoDB without its resource"
-            yield MongoSource(schema, table, mongo.open_database(), batch_size=1)
+            with mongo.reading() as database:
+                yield MongoSource(schema, table, database, batch_size=1)
 
     return open_source
 
@@ -100,6 +111,7 @@ class _Pass:
         run_id: str,
         dry_run: bool,
         force: bool,
+        patience: Patience,
     ) -> None:
         self._schema = schema
         self._connect = connect
@@ -107,6 +119,7 @@ class _Pass:
         self._run_id = run_id
         self._dry_run = dry_run
         self._force = force
+        self._patience = patience
         self._connection: psycopg.Connection[Any] | None = None
         self._ids: dict[tuple[object, ...], SourceIds] = {}
 
@@ -123,23 +136,29 @@ class _Pass:
         started = time.perf_counter()
         result = TableReconciliation(Reconciliation())
         try:
-            self._reconcile(table, result)
+            self._patience.run(lambda: self._try(table, result), lambda error: _is_lost_source(error, table))
         except Exception as error:  # noqa: BLE001 - the other tables go on, whatever it is
             translated = translate_error(error, table)
             result.transient = isinstance(translated, TransientError)
             result.error = describe_error(translated, table)
-            if self._connection and self._connection.info.transaction_status != TransactionStatus.IDLE:
-                self._close()
         result.seconds = round(time.perf_counter() - started, 4)
         self._report(table, result.counts.documents, finished=True)
         return result
+
+    def _try(self, table: Table, result: TableReconciliation) -> None:
+        try:
+            self._reconcile(table, result)
+        except Exception:
+            if self._connection and self._connection.info.transaction_status != TransactionStatus.IDLE:
+                self._close()
+            raise
 
     def _reconcile(self, table: Table, result: TableReconciliation) -> None:
         connection = self._open()
         if not table_exists(connection, table):
             result.left_out = "not mirrored yet"
             return
-        with self._open_source(table) as source:
+        with self._open_source(table) as source, self._one_session(connection):
             clock = source.fetch_clock()
             ids = self._read_ids(connection, source)
             result.counts = reconcile_rows(
@@ -161,6 +180,20 @@ class _Pass:
         elif table.on_delete == "keep":
             result.left_out = "on_delete: keep"
 
+    @contextmanager
+    def _one_session(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+        """Keep the session that holds the ids: behind a pooler only a transaction does, and takes them along."""
+        if not (isinstance(connection, SettledConnection) and connection.pooled):
+            yield
+            return
+        try:
+            with connection.transaction():
+                yield
+                for ids in self._ids.values():
+                    execute(connection, sql.SQL("DROP TABLE {}").format(ids.relation))
+        finally:
+            self._ids.clear()
+
     def _read_ids(self, connection: psycopg.Connection[Any], source: Source) -> SourceIds:
         """Read the ids of a source, or find those read for another table whose document column holds them alike."""
         table = source.table
@@ -170,7 +203,7 @@ class _Pass:
             self._ids[key] = store_source_ids(connection, table, self._watch(table, source.fetch_keys()))
         return self._ids[key]
 
-    def _watch(self, table: Table, chunks: Iterator[Sequence[object]]) -> Iterator[Sequence[object]]:
+    def _watch(self, table: Table, chunks: Iterator[IdBatch]) -> Iterator[IdBatch]:
         read, reported = 0, time.monotonic()
         for chunk in chunks:
             yield chunk
@@ -198,3 +231,10 @@ class _Pass:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _is_lost_source(error: Exception, table: Table) -> bool:
+    """Whether an error is the source's, and may pass by itself."""
+    return isinstance(error, PyMongoError | MatomoDriverError) and isinstance(
+        translate_error(error, table), TransientError
+    )

@@ -1,5 +1,8 @@
 """The refreshes as Dagster jobs: `refresh_mongo` and `refresh_postgres`, their run configuration, log and metadata.
 
+They are in the code location where SMARTDIET_REFRESH_JOBS says so. Whoever may start a run there need not be who may
+write over a database: what is refused does not tell the word that has to be typed.
+
 Not here: the refreshes (`operations.refresh`), which are imported by a run only. No postponed annotations in this
 module: Dagster reads the annotation of `context`.
 """
@@ -11,8 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import dagster as dg
 from pydantic import Field
 
+from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.jobs import KIND_TAG
-from smartdiet_assets.errors import SmartdietError, TransientError
+from smartdiet_assets.errors import ConfigurationError, SmartdietError, TransientError, UnknownNamesError
+from smartdiet_assets.resources.configured import find_references
+from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.variables import Place
 from smartdiet_assets.schema.model import Schema
 
 if TYPE_CHECKING:
@@ -29,7 +36,7 @@ class RefreshConfig(dg.Config):
     """What both jobs take."""
 
     target_name: str = Field(
-        description="Name of the database that is written over. Must be given: nobody is shown the target first."
+        description="Name of the database that is written over. Must be written out: nobody is shown the target first."
     )
     dry_run: bool = Field(default=False, description="Log what would be done; write nothing.")
 
@@ -93,11 +100,11 @@ def build_refresh_jobs(schema: Schema) -> list[dg.JobDefinition]:
 
     @dg.op(name="copy_mongo", out=dg.Out(dg.Nothing), retry_policy=_RETRY_POLICY)
     def copy_mongo(context: dg.OpExecutionContext, config: RefreshMongoConfig) -> Iterator[dg.Output[None]]:
-        yield from _refresh(context, config, open_mongo)
+        yield from _refresh(context, config, open_mongo, "MONGODB_DATABASE", config.to)
 
     @dg.op(name="copy_postgres", out=dg.Out(dg.Nothing), retry_policy=_RETRY_POLICY)
     def copy_postgres(context: dg.OpExecutionContext, config: RefreshPostgresConfig) -> Iterator[dg.Output[None]]:
-        yield from _refresh(context, config, open_postgres)
+        yield from _refresh(context, config, open_postgres, "POSTGRES_DATABASE", config.to)
 
     @dg.job(
         name=REFRESH_MONGO_JOB,
@@ -122,12 +129,16 @@ def _refresh(
     context: dg.OpExecutionContext,
     config: ConfigT,
     open_refresh: "Callable[[ConfigT], AbstractContextManager[Refresh]]",
+    variable: str,
+    to: Place,
 ) -> Iterator[dg.Output[None]]:
+    """Run a refresh; `variable` names the local database."""
     from smartdiet_assets.operations.refresh.printing import describe_plan
     from smartdiet_assets.operations.refresh.progress import LineProgress
     from smartdiet_assets.operations.refresh.running import prepare_refresh, run_refresh
 
     try:
+        _check_target(context, config, variable if to == "local" else f"REMOTE_{variable}")
         with open_refresh(config) as refresh:
             plan = prepare_refresh(
                 refresh,
@@ -136,11 +147,36 @@ def _refresh(
                 dry_run=config.dry_run,
             )
             outcome = run_refresh(refresh, plan, LineProgress(context.log.info), dry_run=config.dry_run)
+    except UnknownNamesError:
+        # They may be what a variable holds.
+        raise StepFailure(
+            "a list of names of the run configuration, or of the environment, holds one that fits nothing; "
+            "nothing was written"
+        ) from None
     except SmartdietError as error:
-        raise dg.Failure(description=str(error), allow_retries=isinstance(error, TransientError)) from None
+        again = isinstance(error, TransientError) and context.retry_number < _RETRY_POLICY.max_retries
+        raise StepFailure(str(error), allow_retries=again) from None
     for note in outcome.notes:
         context.log.warning(note)
     yield dg.Output(None, metadata=build_refresh_metadata(outcome))
+
+
+def _check_target(context: dg.OpExecutionContext, config: RefreshConfig, variable: str) -> None:
+    """Refuse a run that does not name its target, before a server is asked, and without saying what its name is.
+
+    Raises:
+        ConfigurationError: says so.
+    """
+    if any(find_references(context.run.run_config.get("ops"))):
+        raise ConfigurationError(
+            "the run configuration of a refresh takes nothing from variables of the environment; write it out; nothing "
+            "was written"
+        )
+    if config.target_name != getattr(read_environment(), variable.lower()):
+        raise ConfigurationError(
+            f"target_name is not the name of the database that would be written over ({variable} says it, where Dagster"
+            " runs); nothing was written"
+        )
 
 
 def build_refresh_metadata(outcome: "RefreshOutcome") -> dict[str, dg.MetadataValue[Any]]:

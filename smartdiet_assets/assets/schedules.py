@@ -7,6 +7,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from smartdiet_assets.assets.jobs import build_tags, find_overlapping_run
+from smartdiet_assets.assets.location import read_location
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.model import Schema
 
@@ -28,14 +29,14 @@ def build_mirror_schedule(
     ]
 
     def ask(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        running = find_overlapping_run(context.instance, schema, tables)
+        running = find_overlapping_run(context.instance, schema, tables, read_location(context.repository_def))
         if running is not None:
             return dg.SkipReason(f"The run {running.run_id[:8]} is {running.status.value.lower()}.")
         return dg.RunRequest(
             partition_key=partitions.get_last_partition_key(),
             asset_selection=[dg.AssetKey(name) for name in tables],
             asset_check_keys=[],
-            tags=build_tags(schema, environment, tables),
+            tags=build_tags(schema, tables),
         )
 
     return dg.ScheduleDefinition(

@@ -5,23 +5,21 @@ collections and answering (`assets.change_tick`). No postponed annotations in th
 of the resources at definition time.
 """
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
-import psycopg
-import pymongo
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from pymongo.errors import PyMongoError
 
 from smartdiet_assets.assets.change_cursor import ChangeCursor
-from smartdiet_assets.assets.change_tick import Tick
 from smartdiet_assets.assets.jobs import find_overlapping_run
+from smartdiet_assets.assets.location import read_location
 from smartdiet_assets.errors import SmartdietError
-from smartdiet_assets.load.inspection import SyncPosition, fetch_positions
-from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.mongo import MongoResource
-from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.model import Schema
+
+if TYPE_CHECKING:
+    from smartdiet_assets.load.inspection import SyncPosition
 
 CHANGE_SENSOR = "change_sensor"
 _SECONDS_BETWEEN_TICKS = 60
@@ -31,7 +29,6 @@ _SECONDS_FOR_MONGO = 40.0
 
 def build_change_sensor(
     schema: Schema,
-    environment: Environment,
     job: UnresolvedAssetJobDefinition,
     partitions: dg.TimeWindowPartitionsDefinition,
 ) -> dg.SensorDefinition:
@@ -45,13 +42,22 @@ def build_change_sensor(
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=(
             "Ask for a run of a collection's tables, and of what depends on them, when more documents changed than "
-            "`sync_after` or the oldest change is older than `max_delay`; a skipped tick tells the numbers."
+            "sync_after or the oldest change is older than max_delay; a skipped tick tells the numbers."
         ),
     )
     def change_sensor(
         context: dg.SensorEvaluationContext, mongo: MongoResource, postgres: PostgresResource
     ) -> dg.SensorResult | dg.SkipReason:
-        running = find_overlapping_run(context.instance, schema, [table.name for table in tables])
+        # A tick needs the drivers, loading the code location does not.
+        import pymongo
+        from pymongo.errors import PyMongoError
+
+        from smartdiet_assets.assets.change_tick import Tick
+        from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+
+        running = find_overlapping_run(
+            context.instance, schema, [table.name for table in tables], read_location(context.repository_def)
+        )
         if running is not None:
             return dg.SkipReason(
                 f"The run {running.run_id[:8]} is {running.status.value.lower()}; nothing was counted."
@@ -67,12 +73,17 @@ def build_change_sensor(
                 tick.measure(mongo.open_database(), positions)
         except (SmartdietError, PyMongoError) as error:
             return dg.SkipReason(str(translate_mongo_error(error, f"counting changes in {mongo.describe()}")))
-        return tick.answer(environment)
+        return tick.answer()
 
     return change_sensor
 
 
-def _fetch_positions(postgres: PostgresResource) -> dict[str, SyncPosition]:
+def _fetch_positions(postgres: PostgresResource) -> "dict[str, SyncPosition]":
+    import psycopg
+
+    from smartdiet_assets.load.inspection import fetch_positions
+    from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+
     try:
         with postgres.connect() as connection:
             return fetch_positions(connection)

@@ -26,7 +26,8 @@ from smartdiet_assets.extract.matomo_structure import (
     list_unmirrored,
 )
 from smartdiet_assets.extract.window import Window
-from smartdiet_assets.schema.document_id import decode_document_id, encode_document_id
+from smartdiet_assets.resources.mongo_hello import fetch_server_clock
+from smartdiet_assets.schema.document_id import IdBatch, decode_document_id, encode_document_id
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, compose_source_name
 from smartdiet_assets.schema.model import DOCUMENT_ID, Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
@@ -52,14 +53,17 @@ class Source(Protocol):
     def fetch_window(self, window: Window, after_key: object) -> Generator[Any]:
         """Stream the batches of a window; `after_key` is the newest mirrored key, for a window by key."""
 
+    def estimate_documents(self, window: Window) -> int | None:
+        """Estimate how many documents a window has, while it is read; None where that is not known."""
+
     def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[Any]:
         """Stream the batches of the documents with the given encoded ids."""
 
-    def fetch_keys(self) -> Iterator[Sequence[object]]:
+    def fetch_keys(self) -> Iterator[IdBatch]:
         """Stream all keys there are, in chunks."""
 
-    def find_keys(self, document_ids: Sequence[str]) -> Iterator[object]:
-        """Ask again which of some encoded ids are there; give their document column values."""
+    def find_keys(self, document_ids: Sequence[str]) -> Iterator[IdBatch]:
+        """Ask again which of some encoded ids are there."""
 
     def open_position(self) -> str:
         """Open the change stream and give the position it is at."""
@@ -70,7 +74,7 @@ class Source(Protocol):
     def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
         """Fetch which of the documents with the given encoded ids are not there."""
 
-    def convert_ids(self, document_ids: Sequence[str]) -> list[object]:
+    def convert_ids(self, document_ids: Sequence[str]) -> IdBatch:
         """Convert encoded ids to document column values; those the column cannot hold are left out."""
 
     def transform(self, batch: Any) -> TransformedBatch:
@@ -109,24 +113,25 @@ class MongoSource:
         return build_transformer(self.table)
 
     def fetch_clock(self) -> datetime:
-        return self._clock or documents.fetch_server_clock(self._database)
+        return self._clock or fetch_server_clock(self._database)
 
     def fetch_window(self, window: Window, after_key: object) -> Generator[bytes]:
         return documents.fetch_window(self._database, self.table, window, self._batch_size, self._session)
+
+    def estimate_documents(self, window: Window) -> int | None:
+        return documents.estimate_documents(self._database, self.table, window)
 
     def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[bytes]:
         decoded = [decode_document_id(text) for text in document_ids]
         return documents.fetch_by_ids(self._database, self.table, decoded, self._session)
 
-    def fetch_keys(self) -> Iterator[Sequence[object]]:
+    def fetch_keys(self) -> Iterator[IdBatch]:
         read_ids = build_id_reader(self.table)
         yield from map(read_ids, fetch_ids(self._database, self.table.mongo_collection))
 
-    def find_keys(self, document_ids: Sequence[str]) -> Iterator[object]:
+    def find_keys(self, document_ids: Sequence[str]) -> Iterator[IdBatch]:
         decoded = [decode_document_id(text) for text in document_ids]
-        read_ids = build_id_reader(self.table)
-        for batch in find_ids(self._database, self.table.mongo_collection, decoded):
-            yield from read_ids(batch)
+        return map(build_id_reader(self.table), find_ids(self._database, self.table.mongo_collection, decoded))
 
     def open_position(self) -> str:
         return change_stream.open_position(self._database, self.table, self._captured_in)
@@ -135,13 +140,12 @@ class MongoSource:
         return change_stream.fetch_changes(self._database, self.table, position, self._captured_in)
 
     def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
-        decoded = {text: decode_document_id(text) for text in document_ids}
-        present = documents.fetch_present_ids(self._database, self.table, list(decoded.values()), self._session)
-        # Mongo finds 5 by 5.0, which are the same id written as another type.
-        known = {_compose_identity(value) for value in present}
-        return [text for text, value in decoded.items() if _compose_identity(value) not in known]
+        decoded = [decode_document_id(text) for text in document_ids]
+        present = documents.fetch_present_ids(self._database, self.table, decoded, self._session)
+        known = set(map(encode_document_id, present))
+        return [text for text in dict.fromkeys(document_ids) if text not in known]
 
-    def convert_ids(self, document_ids: Sequence[str]) -> list[object]:
+    def convert_ids(self, document_ids: Sequence[str]) -> IdBatch:
         raw = b"".join(bson.encode({DOCUMENT_ID: decode_document_id(text)}) for text in document_ids)
         return build_id_reader(self.table)(raw)
 
@@ -190,11 +194,15 @@ class MatomoSource:
     def fetch_window(self, window: Window, after_key: object) -> Generator[list[matomo.Row]]:
         return matomo.fetch_window(self._connection, self.table, self._found, window, after_key, self._batch_size)
 
+    def estimate_documents(self, window: Window) -> int | None:
+        # The connection is busy with the window; what was asked before it tells of the whole table.
+        return self._found.rows if window.reads_everything else None
+
     def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[list[matomo.Row]]:
         return matomo.fetch_by_keys(self._connection, self.table, self._found, document_ids)
 
-    def fetch_keys(self) -> Iterator[Sequence[object]]:
-        return matomo.fetch_keys(self._connection, self.table, self._found)
+    def fetch_keys(self) -> Iterator[IdBatch]:
+        return map(IdBatch, matomo.fetch_keys(self._connection, self.table, self._found))
 
     def open_position(self) -> str:
         raise NotImplementedError("Matomo has no change stream")
@@ -205,20 +213,11 @@ class MatomoSource:
     def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
         raise NotImplementedError("Matomo has no change stream")
 
-    def find_keys(self, document_ids: Sequence[str]) -> Iterator[object]:
+    def find_keys(self, document_ids: Sequence[str]) -> Iterator[IdBatch]:
         place = [column.name for column in self.table.stored_columns].index(self.table.document_column)
         for rows in matomo.fetch_by_keys(self._connection, self.table, self._found, document_ids):
-            for row in rows:
-                key = row[place]
-                assert key is not None, "a primary key is never NULL"
-                yield int(key) if matomo.has_integer_key(self.table) else key.decode()
+            keys = [key for row in rows if (key := row[place]) is not None]
+            yield IdBatch([int(key) if matomo.has_integer_key(self.table) else key.decode() for key in keys])
 
-    def convert_ids(self, document_ids: Sequence[str]) -> list[object]:
+    def convert_ids(self, document_ids: Sequence[str]) -> IdBatch:
         raise NotImplementedError("Matomo has no change stream")
-
-
-def _compose_identity(document_id: object) -> object:
-    """Compose what two `_id`s share that are the same one to Mongo: numbers by value, anything else as encoded."""
-    if isinstance(document_id, int | float) and not isinstance(document_id, bool):
-        return document_id
-    return encode_document_id(document_id)

@@ -9,29 +9,47 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from psycopg import Connection
 from pydantic import Field
-from pymongo.database import Database
 
-from smartdiet_assets.assets.failures import describe_error, translate_error
-from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure, expect_retry
+from smartdiet_assets.assets.failures import StepFailure, describe_error, translate_error
+from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure, expect_retry, was_interrupted
+from smartdiet_assets.assets.jobs import SOURCE_TAG
+from smartdiet_assets.assets.marks import mark_covered
 from smartdiet_assets.assets.metadata import build_definition_metadata, build_rejects_metadata, build_run_metadata
-from smartdiet_assets.assets.mirror import MirrorResult, mirror_source, mirror_table
-from smartdiet_assets.assets.partitions import build_window_request, list_covered
+from smartdiet_assets.assets.outages import (
+    SERVER,
+    await_server,
+    compose_vain,
+    find_given_up,
+    note_answer,
+    note_outage,
+)
+from smartdiet_assets.assets.partitions import build_window_request
 from smartdiet_assets.assets.progress import forward_progress
-from smartdiet_assets.assets.sources import MatomoSource
-from smartdiet_assets.errors import ConfigurationError, TooManyRejectsError, TransientError
-from smartdiet_assets.extract.documents import fetch_server_clock
-from smartdiet_assets.extract.window import Window, WindowRequest
-from smartdiet_assets.load.retries import RETRY_LIMIT
-from smartdiet_assets.load.session import LOCK_TIMEOUT
+from smartdiet_assets.errors import (
+    ConfigurationError,
+    ForwardingFailedError,
+    ServerUnreachableError,
+    TooManyRejectsError,
+    TransientError,
+)
+from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
+from smartdiet_assets.resources.patience import RETRIES, RETRY_DELAY
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.schema.model import Schema, Table
+
+# What a run needs, it imports: the drivers and the stages take as long as half of Dagster.
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from smartdiet_assets.assets.mirror import MirrorResult
+    from smartdiet_assets.resources.mongo_reading import MongoDatabase
 
 # Single-run backfills are a beta parameter of 1.13, and what makes a range of partitions one run.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
@@ -45,8 +63,13 @@ _clocks: dict[str, tuple[float, datetime]] = {}
 _MATOMO_UNSET = "neither MATOMO_HOST nor MATOMO_DATABASE is set"
 #: What Dagit shows beside PostgreSQL, by the source of a table.
 _KINDS = {"mongodb": "mongodb", "matomo": "mariadb"}
-#: Transient errors only: everything else is raised as a Failure that does not allow retries.
-RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+#: How a server is called that all tables of a run wait for.
+_SERVERS = {"mongodb": "MongoDB", "matomo": "Matomo's database"}
+_TARGET = "PostgreSQL"
+#: Transient errors only: everything else, and the last of them, is raised as a Failure that does not allow retries.
+RETRY_POLICY = dg.RetryPolicy(
+    max_retries=RETRIES, delay=RETRY_DELAY, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+)
 
 
 class MirrorSettings(dg.ConfigurableResource[Any]):
@@ -67,28 +90,39 @@ class MirrorSettings(dg.ConfigurableResource[Any]):
         gt=0,
         description="Documents that could not be loaded and are tried again, by one run of a table (RETRY_LIMIT).",
     )
-    mark_partitions: bool = Field(
-        default=True,
-        description="Mark all partitions a full read covers, an event for each (SMARTDIET_MARK_PARTITIONS).",
-    )
 
 
-class MirrorConfig(dg.Config):
-    """What can be asked of one table's run."""
+class AllTables(dg.ConfigurableResource[Any]):
+    """What is asked of every table of a run; its name has it come first where Dagit writes a run's configuration."""
 
-    full: bool = Field(default=False, description="Read the whole collection, whatever the partition.")
+    full: bool = Field(default=False, description="Read the collections whole, whatever the partition.")
     since: str | None = Field(
         default=None,
         description="ISO date or time, UTC: also read documents dated from here on. Never moves a window forward.",
     )
 
 
+class MirrorConfig(dg.Config):
+    """What is asked of one table instead; without defaults, which Dagit would write out for each table of a job."""
+
+    full: bool | None = Field(default=None, description="As `full` of the resource `all_tables`, for this table.")
+    since: str | None = Field(default=None, description="As `since` of the resource `all_tables`, for this table.")
+
+
+StepEvents = Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]
 #: Brings one table up to date: takes the PostgreSQL connection, the window request, and the earliest date.
-Mirror = Callable[[Connection[Any], WindowRequest, date | None], MirrorResult]
+Mirror = Callable[["Connection[Any]", WindowRequest, date | None], "MirrorResult"]
 
 
 def build_table_asset(
-    schema: Schema, table: Table, partitions: dg.TimeWindowPartitionsDefinition, *, matomo_configured: bool = True
+    schema: Schema,
+    table: Table,
+    partitions: dg.TimeWindowPartitionsDefinition,
+    *,
+    database: str = "",
+    matomo_configured: bool = True,
+    retry_delay: float = RETRY_DELAY,
+    automation_condition: dg.AutomationCondition[Any] | None = None,
 ) -> dg.AssetsDefinition:
     """Build the asset of one table; it needs the server its rows come from, and no other source.
 
@@ -104,55 +138,68 @@ def build_table_asset(
         group_name=table.group,
         owners=list(table.owners) or None,
         kinds={_KINDS[table.source], "postgres"},
+        tags={SOURCE_TAG: table.source},
         code_version=table.code_version,
-        metadata=build_definition_metadata(schema, table),
+        metadata=build_definition_metadata(schema, table, database),
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=RETRY_POLICY,
+        retry_policy=RETRY_POLICY and RETRY_POLICY._replace(delay=retry_delay),
         pool=POSTGRES_POOL,
         output_required=not optional,
+        automation_condition=automation_condition,
     )
 
     def mirror_from_mongo(
         context: dg.AssetExecutionContext,
         config: MirrorConfig,
+        all_tables: AllTables,
         mongo: MongoResource,
         postgres: PostgresResource,
         settings: MirrorSettings,
-    ) -> dg.MaterializeResult[Any]:
-        def mirror(
-            connection: Connection[Any], request: WindowRequest, global_date_threshold: date | None
-        ) -> MirrorResult:
-            return mirror_table(
-                schema,
-                table,
-                database := mongo.open_database(),
-                connection,
-                run_id=context.run.run_id,
-                request=request,
-                global_date_threshold=global_date_threshold,
-                batch_size=settings.batch_size,
-                lock_timeout=settings.lock_timeout,
-                retry_limit=settings.retry_limit,
-                source_clock=_fetch_clock(database, context.run.run_id),
-            )
+    ) -> StepEvents:
+        from smartdiet_assets.assets.mirror import mirror_table
 
-        return _run_mirror(context, config, postgres, settings, table, partitions, mirror)
+        def mirror(
+            connection: "Connection[Any]", request: WindowRequest, global_date_threshold: date | None
+        ) -> "MirrorResult":
+            def mirror_from(database: "MongoDatabase") -> "MirrorResult":
+                return mirror_table(
+                    schema,
+                    table,
+                    database,
+                    connection,
+                    run_id=context.run.run_id,
+                    request=request,
+                    global_date_threshold=global_date_threshold,
+                    batch_size=settings.batch_size,
+                    lock_timeout=settings.lock_timeout,
+                    retry_limit=settings.retry_limit,
+                    source_clock=_fetch_clock(database, context.run.run_id),
+                )
+
+            # What may pass, Dagster tries again.
+            return mongo.read(mirror_from, patiently=False)
+
+        yield from _run_mirror(context, config, all_tables, postgres, settings, table, partitions, mirror, retry_delay)
 
     def mirror_from_matomo(
         context: dg.AssetExecutionContext,
         config: MirrorConfig,
+        all_tables: AllTables,
         matomo: MatomoResource,
         postgres: PostgresResource,
         settings: MirrorSettings,
-    ) -> Iterator[dg.MaterializeResult[Any]]:
+    ) -> StepEvents:
+        from smartdiet_assets.assets.mirror import mirror_source
+        from smartdiet_assets.assets.sources import MatomoSource
+
         if optional and not (check := matomo.check([table.source_table])).ok:
             context.log.warning("%s is left out: %s. %s", table.name, _MATOMO_UNSET, check.sentence)
             return
 
         def mirror(
-            connection: Connection[Any], request: WindowRequest, global_date_threshold: date | None
-        ) -> MirrorResult:
+            connection: "Connection[Any]", request: WindowRequest, global_date_threshold: date | None
+        ) -> "MirrorResult":
             with matomo.connect() as source:
                 return mirror_source(
                     MatomoSource(schema, table, source, settings.batch_size, table_prefix=matomo.table_prefix),
@@ -164,7 +211,7 @@ def build_table_asset(
                     retry_limit=settings.retry_limit,
                 )
 
-        yield _run_mirror(context, config, postgres, settings, table, partitions, mirror)
+        yield from _run_mirror(context, config, all_tables, postgres, settings, table, partitions, mirror, retry_delay)
 
     return describe_asset(mirror_from_matomo if table.source == "matomo" else mirror_from_mongo)
 
@@ -172,57 +219,104 @@ def build_table_asset(
 def _run_mirror(
     context: dg.AssetExecutionContext,
     config: MirrorConfig,
+    all_tables: AllTables,
     postgres: PostgresResource,
     settings: MirrorSettings,
     table: Table,
     partitions: dg.TimeWindowPartitionsDefinition,
     mirror: Mirror,
-) -> dg.MaterializeResult[Any]:
+    retry_delay: float,
+) -> StepEvents:
     run_id = context.run.run_id
     if not begin_step(run_id, table.name):
         raise build_interrupted_failure(run_id)
+    asked = MirrorConfig(
+        full=all_tables.full if config.full is None else config.full, since=config.since or all_tables.since
+    )
+    try:
+        with forward_progress(context, table.name):
+            result = _try_mirror(context, asked, postgres, settings, table, partitions, mirror, retry_delay)
+    except StepFailure as failure:
+        if not was_interrupted(run_id):
+            # Of a failed run the asset's page says no more than that there was one.
+            yield dg.AssetObservation(context.asset_key, description=failure.description, metadata=failure.metadata)
+        raise
+    if result.capture is not None and result.capture.behind is not None:
+        context.log.warning(
+            "%s: the change stream was read up to %s UTC only, as the server showed no more; the next run goes on from"
+            " there",
+            table.name,
+            result.capture.behind.isoformat(" "),
+        )
+    if result.read_from is not None:
+        mark_covered(context, partitions, result.read_from)
+    yield dg.MaterializeResult(metadata=build_run_metadata(table, result))
+
+
+def _try_mirror(
+    context: dg.AssetExecutionContext,
+    asked: MirrorConfig,
+    postgres: PostgresResource,
+    settings: MirrorSettings,
+    table: Table,
+    partitions: dg.TimeWindowPartitionsDefinition,
+    mirror: Mirror,
+    retry_delay: float,
+) -> "MirrorResult":
+    """Mirror a table; what goes wrong is raised as what Dagster tries again, or as the sentence the step ends with."""
+    from psycopg import Error as PostgresError
+
+    run_id = context.run.run_id
+    # Whatever goes wrong before there is a connection is PostgreSQL's.
+    server = _TARGET
     try:
         request = build_window_request(
             partitions,
             context.partition_key_range,
-            full=config.full,
-            since=_read_instant("since", config.since),
+            full=bool(asked.full),
+            since=_read_instant("since", asked.since),
         )
         threshold = _read_instant("global_date_threshold", settings.global_date_threshold)
-        with postgres.borrow() as connection, forward_progress(context.log, table.name):
+        for needed in (_TARGET, _SERVERS[table.source]):
+            await_server(run_id, needed, table.name)
+        with postgres.borrow() as connection:
+            server = _SERVERS[table.source]
             result = mirror(connection, request, threshold.date() if threshold else None)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         raise build_interrupted_failure(run_id) from None
+    except StepFailure:
+        raise
     except Exception as error:  # noqa: BLE001 - the one place that decides what Dagster retries
         run_error = _as_run_error(error, table)
-        if isinstance(run_error, TransientError):
-            expect_retry(run_id, table.name)
+        if not isinstance(run_error, TransientError):
+            raise run_error from None
+        if isinstance(run_error, ServerUnreachableError | ForwardingFailedError):
+            away = _TARGET if isinstance(error, PostgresError) else server
+            if given_up := find_given_up(context.instance, run_id, away):
+                raise StepFailure(f"{table.name}: not tried again, as {away} is away: {given_up}") from None
+            if vain := note_outage(
+                run_id,
+                away,
+                table.name,
+                run_error,
+                tried=context.retry_number,
+                retries=RETRY_POLICY.max_retries,
+                delay=retry_delay,
+            ):
+                raise StepFailure(vain, {SERVER: away}) from None
+        if context.retry_number >= RETRY_POLICY.max_retries:
+            raise StepFailure(compose_vain(run_error, context.retry_number + 1)) from None
+        expect_retry(run_id, table.name)
         raise run_error from None
-    if result.window.kind == "full" and settings.mark_partitions:
-        _mark_covered(context, partitions, result.window)
-    return dg.MaterializeResult(metadata=build_run_metadata(result))
+    for needed in (_TARGET, _SERVERS[table.source]):
+        note_answer(run_id, needed)
+    return result
 
 
-def _mark_covered(
-    context: dg.AssetExecutionContext, partitions: dg.TimeWindowPartitionsDefinition, window: Window
-) -> None:
-    """Mark the partitions that a full read covers as materialised, where they are not: Dagit shows no gap then."""
-    picked = set(context.partition_keys)
-    marked = context.instance.get_materialized_partitions(context.asset_key)
-    for key in list_covered(partitions, window):
-        if key not in picked and key not in marked:
-            context.log_event(
-                dg.AssetMaterialization(
-                    context.asset_key,
-                    description="Covered by a run that read every document.",
-                    partition=key,
-                    metadata={"window": "full"},
-                )
-            )
-
-
-def _fetch_clock(database: Database[dict[str, Any]], run_id: str) -> datetime:
+def _fetch_clock(database: "MongoDatabase", run_id: str) -> datetime:
     """Fetch the server's clock, as it was `_CLOCK_AGE` ago at most: what a run sees is what came before it anyway."""
+    from smartdiet_assets.resources.mongo_hello import fetch_server_clock
+
     now = time.monotonic()
     # Another thread may forget it meanwhile.
     known = _clocks.get(run_id)
@@ -242,7 +336,7 @@ def _as_run_error(error: Exception, table: Table) -> Exception:
     if isinstance(error, TransientError):
         return error
     metadata = build_rejects_metadata(error) if isinstance(error, TooManyRejectsError) else None
-    return dg.Failure(description=describe_error(error, table), metadata=metadata, allow_retries=False)
+    return StepFailure(describe_error(error, table), metadata)
 
 
 def _read_instant(name: str, text: str | None) -> datetime | None:

@@ -71,16 +71,16 @@ def execute_in_threads(
     instance: dg.DagsterInstance,
     run_config: Mapping[str, Any] | None = None,
     partition_key: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Do what `JobDefinition.execute_in_process` does, which takes an executor of its own whatever the job's is."""
-    tags = merge_run_tags(job, partition_key, None, None, instance, run_config)
     return core_execute_in_process(
         run_config or {},
         InMemoryJob(job),
         instance,
         output_capturing_enabled=False,
         raise_on_error=False,
-        run_tags=tags,
+        run_tags=merge_run_tags(job, partition_key, tags, None, instance, run_config),
     )
 
 

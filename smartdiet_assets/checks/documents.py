@@ -5,13 +5,14 @@ counts its documents, and one that counts for those of its tables that take more
 mean (`checks.judgement`), reading contents (`checks.content`).
 
 A document dated after a table's watermark may have been changed after its last run, so that its rows tell nothing: it
-is left out of the count on both sides. The order of the queries is such that one that changes in between is missing
+is left out of the count on both sides. Of one whose dates are no dates every run reads what it is by then; it is left
+out where its ObjectId says that it is new. The order of the queries is such that one that changes in between is missing
 among the expected rows rather than among those that are there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -19,11 +20,13 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.database import Database
 
 from smartdiet_assets.checks.facts import MAX_RECENT, SourceFacts, TargetFacts
-from smartdiet_assets.checks.item_counts import compose_item_count
-from smartdiet_assets.extract.documents import Query, compose_window_queries, fetch_server_clock
+from smartdiet_assets.checks.item_counts import compose_item_count, compose_item_total
+from smartdiet_assets.extract.documents import Query, compose_window_queries
+from smartdiet_assets.extract.projection import compose_projection
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.schema.document_id import encode_document_id
 from smartdiet_assets.schema.model import DOCUMENT_ID, CollectionRules, Schema, Table
+from smartdiet_assets.transform.batch import build_transformer
 
 _TICK = timedelta(milliseconds=1)
 #: Dates beyond Python's stay numbers, and text that is not UTF-8 does not matter here.
@@ -39,6 +42,7 @@ def fetch_source_facts(
     tables: Sequence[Table],
     target: Mapping[str, TargetFacts],
     *,
+    clock: datetime,
     count: Iterable[str],
     global_date_threshold: date | None = None,
 ) -> dict[str, SourceFacts]:
@@ -46,6 +50,7 @@ def fetch_source_facts(
 
     Args:
         target: what PostgreSQL knows of the tables: their watermarks.
+        clock: the server's own time, from before.
         count: names of the tables whose rows are to be counted.
         global_date_threshold: `GLOBAL_DATE_THRESHOLD`: a first load may have left out what is older.
 
@@ -53,7 +58,6 @@ def fetch_source_facts(
         pymongo.errors.PyMongoError: MongoDB refused or was lost.
     """
     counted = set(count)
-    clock = fetch_server_clock(database)
     facts: dict[str, SourceFacts] = {}
     for group in group_tables(tables):
         rules = schema.collections.get(group[0].mongo_collection, CollectionRules())
@@ -69,6 +73,10 @@ def fetch_source_facts(
             if table in plain:
                 facts[table.name].expected = total - len(facts[table.name].recent)
         _count(database, [t for t in asked if t not in plain], starts, facts, global_date_threshold)
+        for table in asked:
+            found, there = facts[table.name], target[table.name]
+            if table.arrays and (found.expected or 0) > there.rows + there.rejected_items:
+                _count_collapsed(database, table, starts[table.name], found)
     return facts
 
 
@@ -105,14 +113,18 @@ def is_recent(table: Table, document: Document, start: datetime) -> bool:
     """Tell whether a document is one that `compose_recent_queries` finds."""
     if any(found >= start for found in _read_dates(table, document)):
         return True
-    fields = (table.updated_field, table.created_field)
-    if table.incremental == "dates" and any(document.get(field) is not None for field in fields):
+    if table.incremental == "dates" and not is_untold(table, document) and _read_values(table, document):
         return False
     identity = document.get(DOCUMENT_ID)
     # An ObjectId holds whole seconds; of another id, nobody knows.
     return not isinstance(identity, ObjectId) or identity.generation_time.replace(tzinfo=None) >= start.replace(
         microsecond=0
     )
+
+
+def is_untold(table: Table, document: Document) -> bool:
+    """Tell whether a date of a document is no date, so that a run reads it whatever its dates are."""
+    return any(not isinstance(value, datetime | DatetimeMS) for value in _read_values(table, document))
 
 
 def find_threshold(table: Table, global_date_threshold: date | None) -> datetime | None:
@@ -124,23 +136,39 @@ def find_threshold(table: Table, global_date_threshold: date | None) -> datetime
 def compose_recent_queries(table: Table, start: datetime) -> list[Query]:
     """Compose the queries that together find the documents dated from `start` on."""
     if table.incremental == "dates":
-        return compose_window_queries(table, Window("incremental", start=start))
+        *dated, others = compose_window_queries(table, Window("incremental", start=start))
+        [undated, *untold] = others["$or"]
+        return [*dated, {"$or": [undated, *({**query, DOCUMENT_ID: undated[DOCUMENT_ID]} for query in untold)]}]
     earlier = ObjectId.from_datetime(max(start, datetime(1970, 1, 1)).replace(tzinfo=UTC))
     # Its dates may tell nothing; what they do tell is believed.
-    dated: list[Query] = [{field: {"$gte": start}} for field in (table.updated_field, table.created_field)]
-    return [*dated, {DOCUMENT_ID: {"$not": {"$lt": earlier}}}]
+    queries: list[Query] = [{field: {"$gte": start}} for field in (table.updated_field, table.created_field)]
+    return [*queries, {DOCUMENT_ID: {"$not": {"$lt": earlier}}}]
 
 
 def _fetch_recent(database: Database[dict[str, Any]], table: Table, start: datetime) -> list[Document]:
-    """Fetch ids and dates of the documents dated from `start` on, the oldest first; one more than the limit."""
+    """Fetch ids and dates of the documents dated from `start` on, and of those whose dates are no dates.
+
+    The oldest come first, so that the limit, of one more than is looked at for each query, leaves out those that
+    matter least.
+    """
     collection = database[table.mongo_collection].with_options(codec_options=LENIENT)
     fields = dict.fromkeys((DOCUMENT_ID, table.created_field, table.updated_field), 1)
     found: dict[str, Document] = {}
-    orders = (table.updated_field, table.created_field, DOCUMENT_ID)
-    for query, order in zip(compose_recent_queries(table, start), orders, strict=True):
-        # The oldest come first, so that the limit leaves out those that matter least.
-        for document in collection.find(query, fields, limit=MAX_RECENT + 1).sort(order, 1):
-            found[encode_document_id(document.get(DOCUMENT_ID))] = document
+
+    def fetch(query: Query, order: str) -> int:
+        documents = list(collection.find(query, fields, limit=MAX_RECENT + 1).sort(order, 1))
+        found.update((encode_document_id(document.get(DOCUMENT_ID)), document) for document in documents)
+        return len(documents)
+
+    by_updated, by_created, by_id = compose_recent_queries(table, start)
+    fetch(by_updated, table.updated_field)
+    fetch(by_created, table.created_field)
+    if table.incremental == "dates":
+        *_, others = compose_window_queries(table, Window("incremental", start=start))
+        if fetch(others, DOCUMENT_ID) <= MAX_RECENT:
+            # What the last query asks for is among them.
+            return list(found.values())
+    fetch(by_id, DOCUMENT_ID)
     return list(found.values())
 
 
@@ -148,7 +176,12 @@ def _build_facts(
     table: Table, start: datetime, recent: Sequence[Document], clock: datetime, max_delay: timedelta
 ) -> SourceFacts:
     mine = [document for document in recent if is_recent(table, document, start)]
-    dates = [found for document in mine if (found := find_date(table, document)) is not None and found <= clock]
+    untold = {id(document) for document in recent if _is_found_anyway(table, document, start)}
+    dates = [
+        found
+        for document in mine
+        if id(document) not in untold and (found := find_date(table, document)) is not None and found <= clock
+    ]
     return SourceFacts(
         clock=clock,
         max_delay=max_delay,
@@ -156,6 +189,7 @@ def _build_facts(
         more_recent=len(mine) > MAX_RECENT,
         oldest_unmirrored=min(dates, default=None),
         newest_change=max(dates, default=None),
+        untold=len(untold),
     )
 
 
@@ -185,8 +219,24 @@ def _count(
     found = next(iter(collection.aggregate([*first, {"$facet": branches}], allowDiskUse=True)), {})
     for number, table in enumerate(tables):
         counts = (found.get(f"table_{number}") or [{}])[0]
-        facts[table.name].expected = int(counts.get("expected", 0))
+        facts[table.name].expected = expected = int(counts.get("expected", 0))
+        facts[table.name].collapsed = int(counts.get("items", 0)) - expected if table.arrays else 0
         facts[table.name].before_threshold = int(counts.get("before", 0))
+
+
+def _count_collapsed(database: Database[dict[str, Any]], table: Table, start: datetime, facts: SourceFacts) -> None:
+    """Count the items that share a key where the server's count does not explain what is missing.
+
+    Which values are equal in a column, only their conversion tells.
+    """
+    if table.on_duplicate_item == "reject":
+        return
+    transform = build_transformer(table)
+    settled = {"$nor": compose_recent_queries(table, start)}
+    with database[table.mongo_collection].find_raw_batches(settled, compose_projection(table)) as cursor:
+        collapsed = sum(transform(cast(bytes, batch)).collapsed for batch in cursor if batch)
+    facts.expected = (facts.expected or 0) + facts.collapsed - collapsed
+    facts.collapsed = collapsed
 
 
 def is_plain(table: Table, global_date_threshold: date | None) -> bool:
@@ -202,9 +252,13 @@ def compose_count(table: Table, threshold: datetime | None) -> list[dict[str, An
     matching: list[dict[str, Any]] = [{"$match": {"$and": conditions}}] if conditions else []
     rows: Any = compose_item_count(table) if table.shape == "items" else 1
     group: dict[str, Any] = {"_id": None, "expected": {"$sum": rows}}
+    if table.shape == "items":
+        group["items"] = {"$sum": compose_item_total(table)}
     if threshold is not None:
         dated = {"$max": [f"${table.created_field}", f"${table.updated_field}"]}
-        group["before"] = {"$sum": {"$cond": [{"$lt": [dated, threshold]}, rows, 0]}}
+        # What is no date is read whatever the limit.
+        left_out = [{"$in": [{"$type": dated}, ["date", "null", "missing"]]}, {"$lt": [dated, threshold]}]
+        group["before"] = {"$sum": {"$cond": [{"$and": left_out}, rows, 0]}}
     return [*matching, {"$group": group}]
 
 
@@ -212,9 +266,35 @@ def _operand(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _is_found_anyway(table: Table, document: Document, start: datetime) -> bool:
+    dated = any(found >= start for found in _read_dates(table, document))
+    return table.incremental == "dates" and not dated and is_untold(table, document)
+
+
 def _read_dates(table: Table, document: Document) -> list[datetime]:
-    values = [document.get(field) for field in (table.updated_field, table.created_field)]
     # A date beyond Python's is before or after all others.
     limits = {True: datetime.max, False: datetime.min}
-    values = [limits[int(value) > 0] if isinstance(value, DatetimeMS) else value for value in values]
+    values = [
+        limits[int(value) > 0] if isinstance(value, DatetimeMS) else value for value in _read_values(table, document)
+    ]
     return [value for value in values if isinstance(value, datetime)]
+
+
+def _read_values(table: Table, document: Document) -> list[object]:
+    """Read what the date fields hold, but null; of an array, as a query sees it, what is in it."""
+    fields = dict.fromkeys((table.updated_field, table.created_field))
+    return [value for field in fields for value in _follow(document, field.split(".")) if value is not None]
+
+
+def _follow(value: object, path: Sequence[str]) -> list[object]:
+    if isinstance(value, list):
+        if not path:
+            # An empty array is no date, and one in an array only to those who look for it.
+            return [item for item in value if not isinstance(item, list)] or ([value] if not value else [])
+        found = [found for item in value if isinstance(item, Mapping) for found in _follow(item, path)]
+        if path[0].isdecimal() and int(path[0]) < len(value):
+            found += _follow(value[int(path[0])], path[1:])
+        return found
+    if not path:
+        return [value]
+    return _follow(value.get(path[0]), path[1:]) if isinstance(value, Mapping) else []

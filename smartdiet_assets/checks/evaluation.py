@@ -7,36 +7,36 @@ of an error where a server is away. Not here: statements, judgements, Dagster, p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import psycopg
 import pymysql
 from psycopg import Connection
-from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from pymysql.connections import Connection as MatomoConnection
 
 from smartdiet_assets.checks import judgement
 from smartdiet_assets.checks.content import compare_collections
-from smartdiet_assets.checks.documents import fetch_source_facts
-from smartdiet_assets.checks.facts import RecentRows, SourceFacts, TargetFacts
+from smartdiet_assets.checks.documents import fetch_source_facts, group_tables
+from smartdiet_assets.checks.facts import ContentFacts, RecentRows, SourceFacts, TargetFacts
 from smartdiet_assets.checks.matomo import compare_matomo_table, fetch_matomo_facts, open_source_table
-from smartdiet_assets.checks.outcome import KINDS, CheckOutcome
+from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS, CheckOutcome
 from smartdiet_assets.checks.target import fetch_recent_rows, fetch_target_facts, open_snapshot
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
 from smartdiet_assets.extract.matomo_structure import SourceTable
+from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+from smartdiet_assets.resources.mongo_hello import fetch_server_clock
+from smartdiet_assets.resources.mongo_reading import MongoDatabase, Read
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX
 from smartdiet_assets.schema.model import Schema, Table
 
-#: Documents of each collection that are compared by content unless more are asked for.
-DEFAULT_SAMPLE = 500
 #: Checks by table: the names of kinds.
 Wanted = Mapping[str, Collection[str]]
 _SOURCE_KINDS = frozenset(kind.name for kind in KINDS.values() if kind.reads_source)
@@ -50,7 +50,7 @@ class Servers:
     """How to reach what the checks read. Nothing is opened before a check needs it; None is not configured."""
 
     postgres: Callable[[], AbstractContextManager[Connection[Any]]]
-    mongo: Callable[[], Database[dict[str, Any]]] | None = None
+    mongo: Read | None = None
     matomo: Callable[[], AbstractContextManager[MatomoConnection[Any]]] | None = None
     matomo_prefix: str = DEFAULT_PREFIX
 
@@ -160,8 +160,9 @@ class _Evaluation:
         matomo_tables: Mapping[str, SourceTable],
         matomo: MatomoConnection[Any] | None,
     ) -> None:
-        tables = list(self._tables.values())
         with open_snapshot(connection):
+            self._tables = {name: place(connection, table) for name, table in self._tables.items()}
+            tables = list(self._tables.values())
             target = fetch_target_facts(connection, self._schema, tables)
             self._judge_target(target)
             source = self._fetch_sources(target, matomo_tables, matomo)
@@ -206,18 +207,24 @@ class _Evaluation:
         found: dict[str, SourceFacts] = {}
         collections = [table for table in asked if table.source == "mongodb"]
         counted = [table.name for table in collections if self._wants(table, _COUNTING)]
-        if collections:
-            try:
-                found |= fetch_source_facts(
-                    self._open_mongo(),
-                    self._schema,
-                    collections,
-                    target,
-                    count=counted,
-                    global_date_threshold=self._threshold,
-                )
-            except (SmartdietError, PyMongoError) as error:
-                self._fail_mongo(error)
+        try:
+            clock = self._read_mongo(fetch_server_clock) if collections else datetime.min
+            for group in group_tables(collections):
+
+                def fetch(database: MongoDatabase, group: Sequence[Table] = group) -> dict[str, SourceFacts]:
+                    return fetch_source_facts(
+                        database,
+                        self._schema,
+                        group,
+                        target,
+                        clock=clock,
+                        count=counted,
+                        global_date_threshold=self._threshold,
+                    )
+
+                found |= self._read_mongo(fetch)
+        except (SmartdietError, PyMongoError) as error:
+            self._fail_mongo(error)
         for table in asked:
             if table.name in matomo_tables and matomo is not None:
                 try:
@@ -245,21 +252,24 @@ class _Evaluation:
     ) -> None:
         asked = [table for table in self._tables.values() if self._wants(table, _CONTENT)]
         collections = [table for table in asked if table.source == "mongodb"]
-        if collections:
-            try:
-                found = compare_collections(
-                    connection,
-                    self._open_mongo(),
-                    collections,
-                    target,
-                    sample=self._sample,
-                    global_date_threshold=self._threshold,
-                )
-            except (SmartdietError, PyMongoError) as error:
-                self._fail_mongo(error)
-            else:
-                for table in collections:
+        try:
+            for group in group_tables(collections):
+
+                def compare(database: MongoDatabase, group: Sequence[Table] = group) -> dict[str, ContentFacts]:
+                    return compare_collections(
+                        connection,
+                        database,
+                        group,
+                        target,
+                        sample=self._sample,
+                        global_date_threshold=self._threshold,
+                    )
+
+                found = self._read_mongo(compare)
+                for table in group:
                     self._keep(judgement.judge_content(table, found[table.name]))
+        except (SmartdietError, PyMongoError) as error:
+            self._fail_mongo(error)
         for table in asked:
             if table.name in matomo_tables and matomo is not None:
                 try:
@@ -272,10 +282,11 @@ class _Evaluation:
                     self._keep(judgement.judge_content(table, content))
         connection.rollback()
 
-    def _open_mongo(self) -> Database[dict[str, Any]]:
+    @property
+    def _read_mongo(self) -> Read:
         if self._servers.mongo is None:
             raise ConfigurationError("MongoDB is not configured; set MONGODB_URL")
-        return self._servers.mongo()
+        return self._servers.mongo
 
     def _wants(self, table: Table, kind: str) -> bool:
         """Whether a check is asked for and open."""

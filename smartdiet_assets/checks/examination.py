@@ -8,6 +8,7 @@ Each function yields a finding as soon as it is known, changes nothing, and rais
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -32,9 +33,10 @@ from smartdiet_assets.resources.matomo_examination import fetch_facts as fetch_m
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets.resources.mongo_examination import MONGODB
-from smartdiet_assets.resources.postgres import STATE_SCHEMA, PostgresResource
+from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.resources.postgres_examination import POSTGRES
+from smartdiet_assets.resources.postgres_server import STATE_SCHEMA
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
 from smartdiet_assets.resources.ssh_examination import examine_ssh
 from smartdiet_assets.schema.model import Schema
@@ -84,7 +86,7 @@ def examine_postgres(
     try:
         connection = postgres.connect()
     except SmartdietError as error:
-        statements = postgres_examination.compose_access(error, postgres.database, postgres.user)
+        statements = postgres_examination.compose_access(error, postgres.spell("database"), postgres.spell("user"))
         yield POSTGRES.failed("connection", _spell(error), statements=statements)
         yield POSTGRES.skipped(_REST, _AWAY)
         return
@@ -99,6 +101,12 @@ def examine_postgres(
 
 def examine_way(part: Part, resource: Resource, examine: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """Examine the SSH server first where a server is reached through one; what is behind one that fails is left out."""
+    try:
+        resource.require_usable()
+    except SmartdietError as error:
+        yield part.failed("settings", _spell(error))
+        yield part.skipped(_REST, _AWAY)
+        return
     usable = True
     for finding in examine_ssh(resource.access, resource.connect_timeout):
         usable &= not finding.failed
@@ -123,11 +131,14 @@ def find_clock_limit(schema: Schema | None) -> timedelta:
 
 def _examine_mongodb(mongo: MongoResource, schema: Schema | None) -> Iterator[Finding]:
     facts = mongo_examination.fetch_facts(mongo)
+    facts = replace(facts, user=mongo.spell("url", facts.user)) if facts.user else facts
     login = f"as the user {facts.user}" if facts.user else "without a login"
+    if facts.user is None:
+        login = "and does not tell who we are there"
     yield MONGODB.passed("connection", f"{mongo.describe()} answers, {login}.")
     yield mongo_examination.judge_server(facts)
     yield judge_clock(MONGODB, measure_offset(facts.clock, facts.asked, facts.answered), find_clock_limit(schema))
-    grant = mongo_examination.compose_grant(facts, mongo.database)
+    grant = mongo_examination.compose_grant(facts, mongo.spell("database"))
     try:
         collections = mongo_examination.fetch_collections(mongo)
     except PermissionDeniedError as error:
@@ -137,8 +148,8 @@ def _examine_mongodb(mongo: MongoResource, schema: Schema | None) -> Iterator[Fi
     if not collections:
         yield MONGODB.failed(
             "collections",
-            f"{mongo.describe()} has no database {mongo.database}, or one without collections that the user may read:"
-            " check MONGODB_DATABASE and the user's roles.",
+            f"{mongo.describe()} has no database {mongo.spell('database')}, or one without collections that the user "
+            "may read: check MONGODB_DATABASE and the user's roles.",
             statements=grant,
         )
         yield MONGODB.skipped(_REST, "Not examined: there is no collection.")
@@ -146,8 +157,13 @@ def _examine_mongodb(mongo: MongoResource, schema: Schema | None) -> Iterator[Fi
         yield MONGODB.skipped(_REST, _NO_SCHEMA)
     elif list_collections(schema):
         yield from examine_collections(
-            mongo.open_database(), schema, collections, grant, seconds=mongo.server_selection_timeout
+            mongo.read, mongo.database, schema, collections, grant, seconds=mongo.server_selection_timeout
         )
+        if not mongo.reads_majority:
+            yield MONGODB.warned(
+                "read concern",
+                "The server does not offer readConcern majority: writes that are rolled back later may be mirrored.",
+            )
 
 
 def _examine_matomo(matomo: MatomoResource, schema: Schema | None) -> Iterator[Finding]:
@@ -155,6 +171,7 @@ def _examine_matomo(matomo: MatomoResource, schema: Schema | None) -> Iterator[F
         # Questions to the catalogue: who does not answer them soon is away.
         connection._read_timeout = matomo.connect_timeout
         facts = fetch_matomo_facts(matomo, connection)
+        facts = replace(facts, account=matomo.spell("user", facts.account))
         yield MATOMO.passed("connection", f"{matomo.describe()} answers: {facts.version}, as {facts.account}.")
         yield judge_clock(MATOMO, measure_offset(facts.clock, facts.asked, facts.answered), find_clock_limit(schema))
         if schema is None:
@@ -182,7 +199,7 @@ def _examine_postgres(
     assert isinstance(connection, WatchedConnection)
     connection.stall_timeout = postgres.connect_timeout
     asked = datetime.now(UTC)
-    facts = postgres_examination.fetch_facts(connection, STATE_SCHEMA)
+    facts = postgres.spell_facts(postgres_examination.fetch_facts(connection, STATE_SCHEMA))
     offset = measure_offset(facts.clock, asked, datetime.now(UTC))
     yield POSTGRES.passed("connection", f"{postgres.describe()} answers, as the user {facts.user_name}.")
     yield from postgres_examination.judge_server(facts, STATE_SCHEMA)

@@ -22,6 +22,7 @@ class TargetFacts:
         pending: what the next run adds by itself.
         comparable: whether the live columns can be compared with declared values.
         countable: whether its rows could be counted: it is a table, and has what counting needs.
+        keeps_ids: whether the ids are kept that document columns do not tell (not by an earlier version).
         mirrored: whether a run ever finished.
         watermark, last_run: of the table's last run; the watermark is None where there is none.
         rows: all rows; `flagged` of them are marked as deleted, `unowned` name no document.
@@ -40,6 +41,7 @@ class TargetFacts:
     pending: tuple[str, ...] = ()
     comparable: bool = False
     countable: bool = False
+    keeps_ids: bool = False
     mirrored: bool = False
     watermark: datetime | None = None
     last_run: datetime | None = None
@@ -75,10 +77,13 @@ class SourceFacts:
     Attributes:
         expected: rows that the documents up to the watermark describe, rejects included; None where they were not
             counted because more than `MAX_RECENT` documents changed since.
+        collapsed: items that are no rows as another one of their document has the same key, `expected` without them.
         before_threshold: the part of `expected` that a date limit of the first load allows to be missing.
         recent: encoded ids of the documents that changed since.
         more_recent: whether there are more of them.
         oldest_unmirrored, newest_change: dates of the changes since, those of the future left out.
+        untold: documents of which only a run tells whether they changed, as a date of theirs is no date; at most one
+            more than `MAX_RECENT`.
         clock: the source server's own time.
         max_delay: how old the oldest unmirrored change may be.
     """
@@ -86,11 +91,13 @@ class SourceFacts:
     clock: datetime
     max_delay: timedelta
     expected: int | None = None
+    collapsed: int = 0
     before_threshold: int = 0
     recent: list[str] = field(default_factory=list)
     more_recent: bool = False
     oldest_unmirrored: datetime | None = None
     newest_change: datetime | None = None
+    untold: int = 0
 
 
 @dataclass(slots=True)

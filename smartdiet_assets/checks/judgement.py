@@ -3,7 +3,7 @@
 Here: one function per kind of check. Not here: how facts are fetched, or what a result looks like in Dagit.
 """
 
-from smartdiet_assets.checks.facts import ContentFacts, RecentRows, SourceFacts, TargetFacts
+from smartdiet_assets.checks.facts import MAX_RECENT, ContentFacts, RecentRows, SourceFacts, TargetFacts
 from smartdiet_assets.checks.outcome import CheckOutcome, Number, Severity
 from smartdiet_assets.schema.model import Table
 
@@ -17,6 +17,7 @@ def judge_rows(table: Table, target: TargetFacts, source: SourceFacts, recent: R
         "waiting": target.waiting,
         "expected": source.expected,
         "changed_since": len(source.recent),
+        "collapsed": source.collapsed,
     }
     where, kind = _source_of(table), "rows_match_source"
     if source.expected is None:
@@ -55,6 +56,13 @@ def judge_rows(table: Table, target: TargetFacts, source: SourceFacts, recent: R
             " which removes or marks them."
         )
         return CheckOutcome(table.name, kind, False, sentence, "WARN", numbers)
+    if source.collapsed:
+        sentence = (
+            f"{source.collapsed:,} items of {where} share their key ({', '.join(table.key)}) with another one of their"
+            f" document: the {table.on_duplicate_item} of them is the row. Where each should be one, give the table a"
+            " key that tells them apart."
+        )
+        return CheckOutcome(table.name, kind, False, sentence, "WARN", numbers)
     kept = f"; {extra:,} rows of deleted documents are kept, as declared" if extra else ""
     return CheckOutcome(
         table.name, kind, True, f"Rows and rejects are what {where} has up to the watermark{kept}.", numbers=numbers
@@ -65,25 +73,39 @@ def judge_freshness(table: Table, target: TargetFacts, source: SourceFacts) -> C
     """Judge `data_is_fresh` by the age of the oldest change that is not mirrored, on the source's clock."""
     oldest = source.oldest_unmirrored
     delay = (source.clock - oldest).total_seconds() if oldest is not None else 0.0
+    limit = source.max_delay.total_seconds()
     numbers: dict[str, Number] = {
         "watermark": target.watermark,
         "newest_change": source.newest_change or target.watermark,
         "oldest_unmirrored": oldest,
         "delay_seconds": round(delay, 3),
-        "max_delay_seconds": source.max_delay.total_seconds(),
+        "max_delay_seconds": limit,
         "changed_since": len(source.recent),
     }
+    untold, unknown_for = _describe_untold(table, source), 0.0
+    if untold:
+        unknown_for = (source.clock - target.last_run).total_seconds() if target.last_run else limit
+        numbers |= {"untold": source.untold, "unknown_for_seconds": round(unknown_for, 3)}
+        untold += f" only a run tells what changed, and the last one ended {_spell_seconds(unknown_for)} ago"
     number = len(source.recent)
     count = f"{'more than ' if source.more_recent else ''}{number:,} change{'s' if number > 1 else ''}"
     wait = "wait" if number > 1 else "waits"
-    if delay > source.max_delay.total_seconds():
+    if delay > limit:
         sentence = (
             f"{count} of {_source_of(table)} {wait}, the oldest for {_spell_seconds(delay)}; max_delay is"
-            f" {_spell_seconds(source.max_delay.total_seconds())}: run `smartdiet sync {table.name}`, and see why the"
+            f" {_spell_seconds(limit)}: run `smartdiet sync {table.name}`, and see why the"
             " sensor or schedule did not."
         )
         return CheckOutcome(table.name, "data_is_fresh", False, sentence, numbers=numbers)
+    if unknown_for > limit:
+        sentence = (
+            f"{untold}; max_delay is {_spell_seconds(limit)}: run `smartdiet sync {table.name}`, and see why the sensor"
+            " or schedule did not."
+        )
+        return CheckOutcome(table.name, "data_is_fresh", False, sentence, "WARN", numbers)
     sentence = "Every change is mirrored." if not source.recent else f"{count} {wait}, none for too long."
+    if untold:
+        sentence = f"{untold}; beside that: {sentence}"
     return CheckOutcome(table.name, "data_is_fresh", True, sentence, numbers=numbers)
 
 
@@ -208,6 +230,19 @@ def judge_incomparable(table: Table, kind: str) -> CheckOutcome:
 def judge_away(table: Table, kind: str, fault: str) -> CheckOutcome:
     """Judge a check that needs a server which cannot be read."""
     return CheckOutcome(table.name, kind, False, f"Not checked: {fault}.")
+
+
+def _describe_untold(table: Table, source: SourceFacts) -> str:
+    """Describe the documents whose changes no date tells; "" where there are none."""
+    where = _source_of(table)
+    if table.incremental == "none":
+        return f"The dates of {where} say nothing (incremental: none):"
+    if source.untold:
+        several = source.untold > 1
+        number = f"more than {MAX_RECENT:,}" if source.untold > MAX_RECENT else f"{source.untold:,}"
+        fields = " or ".join(dict.fromkeys((table.updated_field, table.created_field)))
+        return f"{number} document{'s' * several} of {where} {'have' if several else 'has'} no Date as {fields}:"
+    return ""
 
 
 def _source_of(table: Table) -> str:

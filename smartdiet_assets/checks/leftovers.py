@@ -4,15 +4,17 @@ Here: finding it, and the statement that removes it. Not here: removing anything
 (`checks.live_tables`).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from smartdiet_assets.load.advisory import LOCK_CLASS, WAITS_LOCK_CLASS, build_lock_number
-from smartdiet_assets.load.execution import Connection, fetch_all
+from smartdiet_assets.load.execution import Connection, fetch_all, fetch_value
+from smartdiet_assets.load.fragments import records_here
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
-from smartdiet_assets.load.structure.naming import candidates_name
+from smartdiet_assets.load.structure.naming import build_name, candidates_name_in
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.postgres_examination import POSTGRES
 from smartdiet_assets.schema.model import Schema
@@ -20,10 +22,12 @@ from smartdiet_assets.schema.model import Schema
 #: Seconds in a transaction without a statement after which nobody is taken to be at work: a run that waits for its
 #: source is given up by then.
 LONGEST_PAUSE = 900.0
-_RECORDS = ("sync_state", "rejected_rows", "awaited_parents", "missing_parents")
+#: A companion, with its table's name and schema where it tells them: one that is a hash does not.
+_COMPANION = re.compile(r"(?![0-9a-f]{32}_)(?:(?P<schema>[^.]+)\.)?(?P<table>[^.]+)_candidates")
+_RECORDS = ("sync_state", "rejected_rows", "awaited_parents", "missing_parents", "document_ids")
 # A lock without a process belongs to a prepared transaction, which outlives its session.
 _LOCKS = sql.SQL("""\
-SELECT l.objid::bigint, l.pid,
+SELECT l.objid::bigint::bit(32)::integer # hashtext(current_schema()::text), l.pid,
   l.pid IS NULL OR coalesce(
     a.state LIKE 'idle%%' AND clock_timestamp() - a.state_change > %(pause)s * interval '1 second', false)
 FROM pg_catalog.pg_locks AS l
@@ -63,16 +67,17 @@ def examine_leftovers(connection: Connection, schema: Schema, *, pause: float = 
     locks = fetch_locks(connection, schema, pause=pause)
     yield from judge_locks(locks)
     readable = {name for name, may_read in fetch_all(connection, _PRESENT, [BOOKKEEPING_SCHEMA]) if may_read}
-    yield from _examine_records(connection, schema, readable)
+    if here := fetch_value(connection, sql.SQL("SELECT current_schema()")):
+        yield from _examine_records(connection, schema, readable, here)
     if "sync_state" in readable:
         yield from _examine_reimports(connection, schema)
 
 
 def fetch_locks(connection: Connection, schema: Schema, *, pause: float) -> list[HeldLock]:
-    """Fetch which tables' locks are held; a lock of a table that is not declared has no name."""
-    names = {build_lock_number(name) & 0xFFFFFFFF: name for name in schema.tables}
+    """Fetch which tables' locks are held; a lock of a table that is not declared, or of another schema, has no name."""
+    names = {build_lock_number(name): name for name in schema.tables}
     rows = fetch_all(connection, _LOCKS, {"pause": pause, "classes": [LOCK_CLASS, WAITS_LOCK_CLASS]})
-    return [HeldLock(names.get(number, "an undeclared table"), pid, idle) for number, pid, idle in rows]
+    return [HeldLock(names.get(number, "a table not declared here"), pid, idle) for number, pid, idle in rows]
 
 
 def judge_locks(locks: Sequence[HeldLock]) -> Iterator[Finding]:
@@ -98,31 +103,36 @@ def judge_locks(locks: Sequence[HeldLock]) -> Iterator[Finding]:
         yield POSTGRES.passed("leftovers", f"No lock is left behind; {what}.")
 
 
-def _examine_records(connection: Connection, schema: Schema, readable: Collection[str]) -> Iterator[Finding]:
+def _examine_records(connection: Connection, schema: Schema, readable: set[str], here: str) -> Iterator[Finding]:
+    """Examine the records of the connection's schema; those of another one are another mirror's."""
     unknown: dict[str, list[str]] = {}
     for record in _RECORDS:
         if record in readable:
-            query = sql.SQL("SELECT DISTINCT table_name FROM {} WHERE NOT table_name = ANY (%s) ORDER BY 1").format(
-                sql.Identifier(BOOKKEEPING_SCHEMA, record)
-            )
+            query = sql.SQL(
+                "SELECT DISTINCT table_name FROM {} AS r WHERE NOT table_name = ANY (%s) ORDER BY 1"
+            ).format(records_here(record))
             for (table,) in fetch_all(connection, query, [list(schema.tables)]):
                 unknown.setdefault(table, []).append(record)
     statements = [
         _spell(
-            sql.SQL("DELETE FROM {} WHERE table_name = {}").format(
-                sql.Identifier(BOOKKEEPING_SCHEMA, record), sql.Literal(table)
+            sql.SQL("DELETE FROM {} WHERE schema_name = {} AND table_name = {}").format(
+                sql.Identifier(BOOKKEEPING_SCHEMA, record), sql.Literal(here), sql.Literal(table)
             )
         )
         for table, records in unknown.items()
         for record in records
     ]
-    companions = {candidates_name(table)[1] for table in schema.tables.values()}
-    orphaned = [name for name in readable if name.endswith("_candidates") and name not in companions]
+    declared = {candidates_name_in(here, name) for name in schema.tables}
+    # Until a run has told schemas apart.
+    declared |= {build_name([name], "candidates") for name in schema.tables}
+    companions = [found for name in sorted(readable - declared) if (found := _COMPANION.fullmatch(name))]
+    # Another schema's are another mirror's.
+    orphaned = {found[0]: found["table"] for found in companions if found["schema"] in (None, here)}
     statements += [
-        _spell(sql.SQL("DROP TABLE {}").format(sql.Identifier(BOOKKEEPING_SCHEMA, name))) for name in sorted(orphaned)
+        _spell(sql.SQL("DROP TABLE {}").format(sql.Identifier(BOOKKEEPING_SCHEMA, name))) for name in orphaned
     ]
     if statements:
-        names = sorted({*unknown, *(name.removesuffix("_candidates") for name in orphaned)})
+        names = sorted({*unknown, *orphaned.values()})
         yield POSTGRES.warned(
             "old bookkeeping",
             f"The schema {BOOKKEEPING_SCHEMA} has records of tables that the schema file does not declare"
@@ -133,8 +143,8 @@ def _examine_records(connection: Connection, schema: Schema, readable: Collectio
 
 def _examine_reimports(connection: Connection, schema: Schema) -> Iterator[Finding]:
     query = sql.SQL(
-        "SELECT table_name FROM smartdiet.sync_state WHERE reimport IS NOT NULL AND table_name = ANY (%s) ORDER BY 1"
-    )
+        "SELECT table_name FROM {} AS s WHERE reimport IS NOT NULL AND table_name = ANY (%s) ORDER BY 1"
+    ).format(records_here("sync_state"))
     names = [name for (name,) in fetch_all(connection, query, [list(schema.tables)])]
     if names:
         yield POSTGRES.warned(

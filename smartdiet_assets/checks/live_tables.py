@@ -13,6 +13,12 @@ from smartdiet_assets.checks.facts import TargetFacts
 from smartdiet_assets.checks.judgement import judge_structure
 from smartdiet_assets.checks.target import compare_structure
 from smartdiet_assets.load.execution import Connection, fetch_all
+from smartdiet_assets.load.structure.interference import (
+    OTHER_TRIGGER,
+    PUBLICATION,
+    ROW_SECURITY,
+    find_interferences,
+)
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA, LiveTable, read_structure
 from smartdiet_assets.load.structure.mismatch import find_missing_columns, find_missing_indexes
 from smartdiet_assets.load.structure.table_ddl import compose_indexes
@@ -65,6 +71,7 @@ def examine_live_tables(
     yield from _examine_rights(connection, list(live), user)
     yield from _judge_indexes(schema, live)
     yield from _examine_invalid(connection, list(live))
+    yield from _examine_interferences(connection, list(live))
 
 
 def _judge_structures(schema: Schema, tables: Sequence[Table], facts: Mapping[str, TargetFacts]) -> Iterator[Finding]:
@@ -160,6 +167,15 @@ def _examine_invalid(connection: Connection, names: Sequence[str]) -> Iterator[F
             " index slows every write and helps no read.",
             statements=statements,
         )
+
+
+def _examine_interferences(connection: Connection, names: Sequence[str]) -> Iterator[Finding]:
+    """Examine what others attached to the tables; what stops runs for certain is a fault."""
+    for found in find_interferences(connection, names):
+        if found.kind == OTHER_TRIGGER:
+            continue
+        find = POSTGRES.failed if found.kind in (ROW_SECURITY, PUBLICATION) else POSTGRES.warned
+        yield find(found.kind, f"{found.table}: {found.sentence}.", statements=[found.statement])
 
 
 def _count(number: int, noun: str) -> str:

@@ -18,7 +18,7 @@ from smartdiet_assets.errors import (
     ServerUnreachableError,
     SmartdietError,
 )
-from smartdiet_assets.extract.matomo_structure import quote_name
+from smartdiet_assets.extract.matomo_structure import spell_name
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.resources.matomo_examination import MATOMO
@@ -59,13 +59,13 @@ def examine_matomo_tables(
             column = table.column(table.time_column).source_column
             slow.append(table.name)
             indexes.append(
-                f"CREATE INDEX {quote_name(f'index_{column}')} ON {quote_name(source.name)} ({quote_name(column)});"
+                f"CREATE INDEX {spell_name(f'index_{column}')} ON {spell_name(source.name)} ({spell_name(column)});"
             )
     if refused:
         yield MATOMO.failed(
             "tables",
             f"The user may not read {', '.join(refused)}.",
-            statements=[f"GRANT SELECT ON {quote_name(database)}.* TO {account};"],
+            statements=[f"GRANT SELECT ON {spell_name(database)}.* TO {account};"],
         )
     if not faults:
         yield MATOMO.passed("tables", f"All {len(tables)} declared tables are there, with every declared column.")

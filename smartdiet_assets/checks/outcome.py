@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Literal
 
 Severity = Literal["ERROR", "WARN"]
+#: Documents of each collection that are compared by content unless more are asked for.
+DEFAULT_SAMPLE = 500
 #: Counts, times, names of columns and reasons, statements that settle a difference. Never a value from a document.
 Number = int | float | str | bool | datetime | None | Mapping[str, int]
 

@@ -13,17 +13,18 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from smartdiet_assets.load.execution import Connection, fetch_all
-from smartdiet_assets.load.fragments import compared, name, names, stored, target_of
+from smartdiet_assets.load.fragments import compared, name, names, records_here, stored, target_of
 from smartdiet_assets.load.strategies import get_strategy
+from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.structure.naming import candidates_name
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Column, Table
 
 _REJECTED = sql.SQL("""\
 SELECT r.table_name, r.document_id
-FROM smartdiet.rejected_rows AS r
+FROM {} AS r
 WHERE r.table_name = ANY(%s)
-  AND r.document_id = ANY(%s)""")
+  AND r.document_id = ANY(%s)""").format(records_here("rejected_rows"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def fetch_differences(
     """
     columns: list[list[Any]] = [list(map(_plain, values)) for values in zip(*rows, strict=True)]
     parameters = columns or [[] for _ in table.stored_columns]
-    found = fetch_all(connection, compose_differences(table), [*parameters, list(documents)])
+    found = fetch_all(connection, compose_differences(place(connection, table)), [*parameters, list(documents)])
     differences = [RowDifference(document, missing, extra, tuple(names)) for document, missing, extra, names in found]
     deletes = get_strategy(table.import_strategy).deletes
     return [difference for difference in differences if deletes or not difference.extra]
@@ -74,7 +75,7 @@ def compose_differences(table: Table) -> sql.Composed:
         relations.append(sql.Identifier(*candidates_name(table)))
     document = table.column(table.document_column)
     found = sql.SQL("\n  UNION ALL\n  ").join(
-        sql.SQL("SELECT true AS here, {} FROM {} AS t JOIN asked ON {} = asked.document").format(
+        sql.SQL("SELECT true AS _here, {} FROM {} AS t JOIN asked ON {} = asked.document").format(
             sql.SQL(", ").join(_bytewise(column, "t") for column in table.stored_columns),
             relation,
             _collated(document, name(document.name, "t")),
@@ -83,7 +84,7 @@ def compose_differences(table: Table) -> sql.Composed:
     )
     return sql.SQL("""\
 WITH expected AS (
-  SELECT true AS here, {expected}
+  SELECT true AS _here, {expected}
   FROM unnest({arrays}) AS r ({columns})
 ), asked AS (
   SELECT {document} AS document
@@ -95,9 +96,9 @@ SELECT document, missing, extra, columns
 FROM (
   SELECT
     coalesce(e.{document_column}, f.{document_column})::text AS document,
-    f.here IS NULL AS missing,
-    e.here IS NULL AS extra,
-    CASE WHEN e.here AND f.here THEN array_remove(ARRAY[{differing}]::text[], NULL) ELSE '{{}}' END AS columns
+    f._here IS NULL AS missing,
+    e._here IS NULL AS extra,
+    CASE WHEN e._here AND f._here THEN array_remove(ARRAY[{differing}]::text[], NULL) ELSE '{{}}' END AS columns
   FROM expected AS e
   FULL JOIN found AS f ON {key}
 ) AS compared
@@ -124,12 +125,13 @@ def _compose_differing(table: Table, column: Column) -> sql.Composed:
 {differs} AND NOT ({found} IS NULL AND (
       NOT EXISTS (SELECT FROM {parent} AS p WHERE {parent_column} = {expected})
       OR EXISTS (
-        SELECT FROM smartdiet.awaited_parents AS w
+        SELECT FROM {waits} AS w
         WHERE w.table_name = {table_name}
           AND w.column_name = {column_name}
           AND w.parent_id = {expected}::text)))""").format(
             differs=differs,
             found=found,
+            waits=records_here("awaited_parents"),
             parent=sql.Identifier(key.table),
             parent_column=_collated(column, name(key.column, "p")),
             expected=expected,

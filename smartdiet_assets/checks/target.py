@@ -14,7 +14,8 @@ from psycopg import sql
 from smartdiet_assets.checks.facts import RecentRows, TargetFacts
 from smartdiet_assets.checks.unconstrained import search_unconstrained
 from smartdiet_assets.load.execution import Connection, execute, fetch_all
-from smartdiet_assets.load.fragments import name, target_of
+from smartdiet_assets.load.fragments import name, records_here, target_of
+from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.structure.live import LiveTable, Structure, read_structure
 from smartdiet_assets.load.structure.mismatch import find_differences, find_missing_columns, find_missing_indexes
 from smartdiet_assets.load.structure.naming import candidates_name
@@ -23,24 +24,33 @@ from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.reasons import Reason
 
 _BOOKKEEPING = ("sync_state", "rejected_rows", "awaited_parents")
+_IDS = "document_ids"
 #: Rejects of the load are counted row by row; the transformation's may be of a document with any number of items.
-_BY_ROW = (Reason.MISSING_PARENT.value, Reason.DUPLICATE_KEY.value)
-_STATES = sql.SQL("SELECT table_name, watermark, updated_at FROM smartdiet.sync_state WHERE table_name = ANY(%s)")
+_BY_ROW = (Reason.MISSING_PARENT.value, Reason.DUPLICATE_KEY.value, Reason.REFUSED.value)
+_STATES = sql.SQL("SELECT table_name, watermark, updated_at FROM {} AS s WHERE table_name = ANY(%s)").format(
+    records_here("sync_state")
+)
 # An unreadable id stands for as many documents as it has items.
 _REJECTS = sql.SQL("""\
 SELECT table_name, column_name, reason, sum(CASE WHEN document_id = '' THEN items ELSE 1 END)::bigint,
   sum(items)::bigint
-FROM smartdiet.rejected_rows
+FROM {} AS r
 WHERE table_name = ANY(%s)
-GROUP BY table_name, column_name, reason""")
-#: An encoded id (see `schema.document_id`) as a text column holds it.
+GROUP BY table_name, column_name, reason""").format(records_here("rejected_rows"))
+_KEPT = sql.SQL("""\
+(
+    SELECT i.document FROM smartdiet.document_ids AS i
+    WHERE i.schema_name = current_schema() AND i.table_name = {} AND i.document_id = r.document_id
+    LIMIT 1
+  )""")
+#: An encoded id (see `schema.document_id`) of a table as its document column holds it.
 _SPELLED = sql.SQL("""\
-CASE
+coalesce({kept}, CASE
     WHEN strpos(r.document_id, '\\u0000') > 0 THEN NULL
     WHEN r.document_id LIKE '"%%' THEN r.document_id::jsonb #>> '{{}}'
     WHEN r.document_id LIKE '{{%%' THEN (SELECT value FROM jsonb_each_text(r.document_id::jsonb) LIMIT 1)
     ELSE r.document_id
-  END COLLATE "C\"""").format()
+  END) COLLATE "C\"""")
 
 
 @contextmanager
@@ -64,9 +74,10 @@ def fetch_target_facts(connection: Connection, schema: Schema, tables: Sequence[
     Raises:
         psycopg.Error: PostgreSQL refused or was lost.
     """
+    tables = [place(connection, table) for table in tables]
     companions = [candidates_name(table)[1] for table in tables if table.shape == "one_per_key"]
     wanted = dict.fromkeys(name for table in tables for name in (table.name, *table.parents))
-    structure = read_structure(connection, list(wanted), [*_BOOKKEEPING, *companions])
+    structure = read_structure(connection, list(wanted), [*_BOOKKEEPING, _IDS, *companions])
     facts = {table.name: TargetFacts() for table in tables}
     live = structure.tables
     for table in tables:
@@ -76,6 +87,8 @@ def fetch_target_facts(connection: Connection, schema: Schema, tables: Sequence[
         _fetch_states(connection, facts)
         _fetch_rejects(connection, tables, facts)
         countable = [table for table in tables if table.name in live and _is_countable(table, structure)]
+        for table in countable:
+            facts[table.name].keeps_ids = _IDS in structure.bookkeeping
         _fetch_counts(connection, countable, facts)
     search_unconstrained(connection, [table for table in tables if table.name in live], live, facts)
     return facts
@@ -89,10 +102,12 @@ def fetch_recent_rows(
 ) -> dict[str, RecentRows]:
     """Count the rows and rejects of documents given by their encoded ids; one statement for all tables."""
     found = {table.name: RecentRows() for table in tables}
-    asked = [table for table in tables if recent.get(table.name) and facts[table.name].countable]
+    asked = [place(connection, table) for table in tables if recent.get(table.name) and facts[table.name].countable]
     if not asked:
         return found
-    statement = sql.SQL("\nUNION ALL\n").join(_compose_recent(table, index) for index, table in enumerate(asked))
+    statement = sql.SQL("\nUNION ALL\n").join(
+        _compose_recent(table, index, kept=facts[table.name].keeps_ids) for index, table in enumerate(asked)
+    )
     parameters = {f"ids_{index}": list(recent[table.name]) for index, table in enumerate(asked)}
     for table_name, *counts in fetch_all(connection, statement, parameters):
         found[table_name] = RecentRows(*map(int, counts))
@@ -146,7 +161,9 @@ def _fetch_rejects(connection: Connection, tables: Sequence[Table], facts: Mappi
 def _fetch_counts(connection: Connection, tables: Sequence[Table], facts: Mapping[str, TargetFacts]) -> None:
     if not tables:
         return
-    statement = sql.SQL("\nUNION ALL\n").join(map(_compose_counts, tables))
+    statement = sql.SQL("\nUNION ALL\n").join(
+        _compose_counts(table, kept=facts[table.name].keeps_ids) for table in tables
+    )
     for table_name, rows, flagged, unowned, waiting, newest_key, without_row in fetch_all(connection, statement, {}):
         found = facts[table_name]
         found.countable = True
@@ -155,12 +172,12 @@ def _fetch_counts(connection: Connection, tables: Sequence[Table], facts: Mappin
         found.rejected_without_row = int(without_row)
 
 
-def _compose_counts(table: Table) -> sql.Composed:
+def _compose_counts(table: Table, *, kept: bool) -> sql.Composed:
     return sql.SQL("""\
 SELECT {table_name}, count(*), {flagged}, count(*) FILTER (WHERE {document} IS NULL), {waiting}, {newest},
   coalesce((
     SELECT sum(CASE WHEN r.document_id = '' THEN r.items ELSE 1 END)
-    FROM smartdiet.rejected_rows AS r
+    FROM {rejects} AS r
     WHERE r.table_name = {table_name} AND {without_row}), 0)
 FROM {target} AS t""").format(
         table_name=sql.Literal(table.name),
@@ -168,19 +185,34 @@ FROM {target} AS t""").format(
         document=name(table.document_column, "t"),
         waiting=_count_waiting(table),
         newest=_compose_newest(table),
-        without_row=_compose_without_row(table),
+        without_row=_compose_without_row(table, kept=kept),
+        rejects=records_here("rejected_rows"),
         target=target_of(table),
     )
 
 
-def _compose_recent(table: Table, index: int) -> sql.Composed:
+def _compose_recent(table: Table, index: int, *, kept: bool) -> sql.Composed:
     """Compose the counts of `RecentRows`; the ids are spelled as the document column holds them, and joined."""
-    ids = sql.SQL("SELECT r.document_id, {spelled} AS spelled FROM unnest({ids}::text[]) AS r (document_id)").format(
-        spelled=_SPELLED, ids=sql.Placeholder(f"ids_{index}")
+    ids = sql.SQL(
+        "SELECT r.document_id, {spelled} AS spelled FROM unnest({ids}::text[]) AS r (document_id)\n"
+        "WHERE NOT EXISTS (SELECT FROM {rejects} AS h"
+        " WHERE h.table_name = {table_name} AND h.document_id = r.document_id AND h.reason = {reason}"
+        " AND h.column_name = {column})"
+    ).format(
+        spelled=_spell(table, kept=kept),
+        ids=sql.Placeholder(f"ids_{index}"),
+        rejects=records_here("rejected_rows"),
+        table_name=sql.Literal(table.name),
+        reason=sql.Literal(Reason.DUPLICATE_KEY.value),
+        column=sql.Literal(table.document_column),
     )
     rejects = sql.SQL(
-        "FROM smartdiet.rejected_rows AS r WHERE r.table_name = {table_name} AND r.document_id = ANY({ids}::text[])"
-    ).format(table_name=sql.Literal(table.name), ids=sql.Placeholder(f"ids_{index}"))
+        "FROM {rejects} AS r WHERE r.table_name = {table_name} AND r.document_id = ANY({ids}::text[])"
+    ).format(
+        rejects=records_here("rejected_rows"),
+        table_name=sql.Literal(table.name),
+        ids=sql.Placeholder(f"ids_{index}"),
+    )
     joined = sql.SQL("JOIN ({}) AS n ON {}").format(ids, _same_document(table, "t", sql.SQL("n.spelled")))
     waiting: sql.Composable = sql.SQL("0")
     if table.shape == "one_per_key":
@@ -195,23 +227,32 @@ FROM {target} AS t
         flagged=_count_flagged(table),
         waiting=waiting,
         rejects=rejects,
-        without_row=_compose_without_row(table),
+        without_row=_compose_without_row(table, kept=kept),
         target=target_of(table),
         joined=joined,
     )
 
 
-def _compose_without_row(table: Table) -> sql.Composable:
+def _compose_without_row(table: Table, *, kept: bool) -> sql.Composable:
     """The condition that the document of a reject `r` has no earlier row. Of arrays, nobody asks."""
     if table.shape == "items":
         return sql.SQL("true")
     relations = [target_of(table)]
     if table.shape == "one_per_key":
         relations.append(sql.Identifier(*candidates_name(table)))
-    return sql.SQL(" AND ").join(
-        sql.SQL("NOT EXISTS (SELECT FROM {} AS x WHERE {})").format(relation, _same_document(table, "x", _SPELLED))
-        for relation in relations
+    same = _same_document(table, "x", _spell(table, kept=kept))
+    without = sql.SQL(" AND ").join(
+        sql.SQL("NOT EXISTS (SELECT FROM {} AS x WHERE {})").format(relation, same) for relation in relations
     )
+    # The row of the value is another document's.
+    return sql.SQL("(r.reason = {} AND r.column_name = {} OR {})").format(
+        sql.Literal(Reason.DUPLICATE_KEY.value), sql.Literal(table.document_column), without
+    )
+
+
+def _spell(table: Table, *, kept: bool) -> sql.Composed:
+    """Compose the value of a reject's document; records of an earlier version kept no ids."""
+    return _SPELLED.format(kept=_KEPT.format(sql.Literal(table.name)) if kept else sql.SQL("NULL"))
 
 
 def _same_document(table: Table, relation: str, spelled: sql.Composable) -> sql.Composed:

@@ -20,9 +20,9 @@ def check(session: Session, tables: tuple[str, ...], sample: int | None, everyth
 
     Exits 1 if a check failed that is more than a warning.
     """
-    from smartdiet_assets.checks.evaluation import DEFAULT_SAMPLE
-    from smartdiet_assets.operations.check import build_checks_grid, print_findings, run_checks
-    from smartdiet_assets.operations.reports import open_console
+    from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE
+    from smartdiet_assets.operations.check import build_checks_grid, keep_in_dagster, print_findings, run_checks
+    from smartdiet_assets.operations.reports import open_console, print_grid
     from smartdiet_assets.operations.sync import leave_out_matomo
 
     if everything and sample is not None:
@@ -37,6 +37,8 @@ def check(session: Session, tables: tuple[str, ...], sample: int | None, everyth
         click.echo(json.dumps(report.as_json()))
     else:
         console = open_console()
-        console.print(build_checks_grid(report))
+        print_grid(console, build_checks_grid(report))
         print_findings(console, report)
+    if fault := keep_in_dagster(session.schema, report, session.config_folder):
+        open_console(errors=True).print(f"Dagit does not show this: {fault}", highlight=False, markup=False)
     sys.exit(1 if report.failed else 0)

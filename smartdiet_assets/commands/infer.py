@@ -25,23 +25,25 @@ def infer(session: Session, collection: str, sample: int | None, everything: boo
     value. The entry was loaded with the file and tried on the documents before it is printed.
     """
     from smartdiet_assets.operations.connections import connect_postgres
-    from smartdiet_assets.operations.infer.run import infer_collection, write_entry
+    from smartdiet_assets.operations.infer.run import infer_collection, require_own_file, write_entry
     from smartdiet_assets.operations.reports import open_console
     from smartdiet_assets.resources.mongo import build_mongo_resource
 
     if everything and sample is not None:
         raise ConfigurationError("--sample and --all exclude each other")
     files = [Path(path) for path in session.environment.schema_files]
+    if append:
+        require_own_file(files[0])
     errors = open_console(errors=True)
     with ExitStack() as stack:
-        mongo = stack.enter_context(build_mongo_resource().process_config_and_initialize_cm())
+        mongo = stack.enter_context(build_mongo_resource().open())
         try:
             target = stack.enter_context(connect_postgres())
         except SmartdietError:
             errors.print("PostgreSQL cannot be asked which documents are rows; their collections tell instead.")
             target = None
         inferred = infer_collection(
-            mongo.open_database(),
+            mongo.read,
             collection,
             files,
             sample=None if everything else sample or _SAMPLE,
@@ -50,11 +52,13 @@ def infer(session: Session, collection: str, sample: int | None, everything: boo
         )
     if append:
         write_entry(inferred, files[0])
-        errors.print(f"Added {', '.join(inferred.tables)} to {files[0]}.", markup=False, highlight=False)
+        errors.print(
+            f"Added {', '.join(inferred.tables)} to {files[0]}.", markup=False, highlight=False, soft_wrap=True
+        )
     else:
         click.echo(inferred.entry, nl=False)
     for note in inferred.notes:
-        errors.print(note, markup=False, highlight=False)
+        errors.print(note, markup=False, highlight=False, soft_wrap=True)
     errors.print(
         f"Look at the comments, then: smartdiet sync {' '.join(inferred.tables)}", markup=False, highlight=False
     )

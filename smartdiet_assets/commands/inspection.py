@@ -19,14 +19,14 @@ def status(session: Session, as_json: bool) -> None:
     """List watermark, rows and rejects of every table, and how its changes are found."""
     from smartdiet_assets.load.inspection import fetch_status
     from smartdiet_assets.operations.connections import connect_postgres
-    from smartdiet_assets.operations.reports import build_status_grid, open_console
+    from smartdiet_assets.operations.reports import build_status_grid, open_console, print_grid
 
     with connect_postgres() as connection:
         statuses = fetch_status(connection, list(session.schema.tables))
     if as_json:
         _print_json({"tables": statuses})
         return
-    open_console().print(build_status_grid(statuses, session.schema.tables))
+    print_grid(open_console(), build_status_grid(statuses, session.schema.tables))
 
 
 @click.command()
@@ -40,7 +40,7 @@ def rejects(session: Session, tables: tuple[str, ...], limit: int, as_json: bool
     """List the documents that were not loaded, and why."""
     from smartdiet_assets.load.inspection import fetch_rejects
     from smartdiet_assets.operations.connections import connect_postgres
-    from smartdiet_assets.operations.reports import build_rejects_grid, open_console
+    from smartdiet_assets.operations.reports import build_rejects_grid, open_console, print_grid
 
     selection = session.pick(tables)
     with connect_postgres() as connection:
@@ -54,7 +54,7 @@ def rejects(session: Session, tables: tuple[str, ...], limit: int, as_json: bool
     if not found:
         console.print("Nothing is rejected.")
         return
-    console.print(build_rejects_grid(shown))
+    print_grid(console, build_rejects_grid(shown))
     if more:
         console.print(f"More than {limit} are rejected; --limit 0 lists all.")
 

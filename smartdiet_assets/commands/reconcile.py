@@ -23,7 +23,13 @@ def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: b
     from smartdiet_assets.assets.reconciliation import TableReconciliation
     from smartdiet_assets.load.reconciliation import Reconciliation
     from smartdiet_assets.operations.reconcile import run_reconcile
-    from smartdiet_assets.operations.reports import build_reconcile_grid, open_console, print_failures, show_progress
+    from smartdiet_assets.operations.reports import (
+        build_reconcile_grid,
+        open_console,
+        print_failures,
+        print_grid,
+        show_progress,
+    )
     from smartdiet_assets.operations.sync import leave_out_matomo
 
     selection = session.pick(tables)
@@ -45,6 +51,6 @@ def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: b
     if as_json:
         click.echo(json.dumps(outcome.as_json()))
     else:
-        open_console().print(build_reconcile_grid(outcome))
+        print_grid(open_console(), build_reconcile_grid(outcome))
     print_failures(errors, outcome.failed)
     sys.exit(1 if outcome.failed else 0)

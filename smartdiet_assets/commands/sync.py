@@ -24,7 +24,15 @@ def sync(session: Session, tables: tuple[str, ...], since: str | None, full: boo
     from smartdiet_assets.definitions import build_definitions
     from smartdiet_assets.operations.connections import connect_postgres
     from smartdiet_assets.operations.instance import open_instance
-    from smartdiet_assets.operations.reports import build_sync_grid, open_console, print_failures, show_progress
+    from smartdiet_assets.operations.prune import prune_behind_sync
+    from smartdiet_assets.operations.reports import (
+        build_sync_grid,
+        open_console,
+        print_behind,
+        print_failures,
+        print_grid,
+        show_progress,
+    )
     from smartdiet_assets.operations.sync import TableOutcome, leave_out_matomo, run_sync
 
     if since is not None:
@@ -36,21 +44,24 @@ def sync(session: Session, tables: tuple[str, ...], since: str | None, full: boo
     unreadable = find_unreadable(session.schema, selection)
     selection = [name for name in selection if name not in unreadable]
     definitions = build_definitions(session.schema, session.environment)
-    with open_instance(session.config_folder) as instance, show_progress(errors):
+    with open_instance(session.config_folder) as instance:
         try:
-            outcome = run_sync(
-                definitions, session.schema, instance, connect_postgres, tables=selection, since=since, full=full
-            )
+            with show_progress(errors):
+                outcome = run_sync(
+                    definitions, session.schema, instance, connect_postgres, tables=selection, since=since, full=full
+                )
         except KeyboardInterrupt:
             errors.print("Interrupted; the tables that were finished stay as they are.")
             sys.exit(130)
-    outcome.tables.update({name: TableOutcome(error=fault) for name, fault in unreadable.items()})
-    if as_json:
-        click.echo(json.dumps(outcome.as_json()))
-    else:
-        console = open_console()
-        console.print(build_sync_grid(outcome, width=console.width))
-    print_failures(errors, outcome.errors)
+        outcome.tables.update({name: TableOutcome(error=fault) for name, fault in unreadable.items()})
+        if as_json:
+            click.echo(json.dumps(outcome.as_json()))
+        else:
+            print_grid(open_console(), build_sync_grid(outcome))
+        print_behind(errors, outcome.behind)
+        print_failures(errors, outcome.errors)
+        # What was asked for is said by now.
+        prune_behind_sync(instance, session.schema, session.environment, errors)
     sys.exit(1 if outcome.failed else 0)
 
 

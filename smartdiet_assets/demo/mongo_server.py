@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from smartdiet_assets.demo.embedded_server import EmbeddedServer
+from smartdiet_assets.demo.mongo_indexes import follow_more_indexes
 from smartdiet_assets.demo.server_folder import (
     HOST,
     EmbeddedServerError,
@@ -149,6 +150,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         return
     from secantus.server import SecantusDBServer  # only here: the demo extra
 
+    follow_more_indexes()
     server = None
     try:
         server = SecantusDBServer(

@@ -1,4 +1,4 @@
-"""An embedded PostgreSQL 18: a private server process on the loopback address, its data kept in a folder.
+"""An embedded PostgreSQL: a private server process on the loopback address, its data kept in a folder.
 
 Here: creating, starting, stopping and killing it. Not here: which account and folders it uses
 (`postgres_placement`), or anything about the tables in it.
@@ -8,6 +8,7 @@ should (usually the main one). On Linux that holds even when this process is kil
 """
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -37,6 +38,7 @@ START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _PORT_ATTEMPTS = 5
+_FIRST_WITH_OWN_LOCALE = 17
 #: Of a postmaster.pid, counted from 0.
 _STATUS_LINE = 7
 
@@ -64,7 +66,7 @@ class EmbeddedPostgres(EmbeddedServer):
             directory: created when missing; a folder used before keeps its databases.
             settings: server settings by name, such as `{"fsync": "off"}`.
             port: 0 takes a free one.
-            binaries: the folder of `postgres` and `initdb`; by default those of the `demo` extra.
+            binaries: the folder of `postgres` and `initdb`; by default those of the `demo` extra, PostgreSQL 18.
         """
         super().__init__(directory, port, "postgres.log")
         self._settings = dict(settings or {})
@@ -126,9 +128,7 @@ class EmbeddedPostgres(EmbeddedServer):
         command = [
             str(placement.binaries / "initdb"),
             f"--pgdata={new}", f"--username={self.user}", f"--pwfile={secret}",
-            "--auth=scram-sha-256", "--encoding=UTF8",
-            # The C library's own C.UTF-8 is missing on older systems; PostgreSQL's is not.
-            "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
+            "--auth=scram-sha-256", "--encoding=UTF8", *_choose_locale(placement),
         ]  # fmt: skip
         if self._settings.get("fsync") == "off":
             command.append("--no-sync")
@@ -220,6 +220,18 @@ class EmbeddedPostgres(EmbeddedServer):
         raise EmbeddedServerError(
             f"PostgreSQL did not accept connections within {START_TIMEOUT_SECONDS:.0f} s:\n{lines}"
         )
+
+
+def _choose_locale(placement: Placement) -> list[str]:
+    """Choose the options of initdb for C.UTF-8: PostgreSQL's own where it has one, as older systems lack theirs."""
+    version = subprocess.run(
+        compose_launch(placement.account, [str(placement.binaries / "initdb"), "--version"]),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/", env=compose_environment(), check=False,
+    ).stdout  # fmt: skip
+    number = re.search(r"\d+", version)
+    if number is None or int(number[0]) >= _FIRST_WITH_OWN_LOCALE:
+        return ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    return ["--locale=C.UTF-8"]
 
 
 def _is_ready(data_directory: Path, pid: int) -> bool:

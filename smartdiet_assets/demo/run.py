@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import psycopg
+import yaml
 from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -21,7 +22,8 @@ from pymysql.connections import Connection
 from rich.console import Console
 from rich.progress import Progress
 
-from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets import definitions
+from smartdiet_assets.assets.location import LOCATION
 from smartdiet_assets.demo.analytics import apply_day_of_visits, create_matomo_tables, write_analytics
 from smartdiet_assets.demo.company import DEMO_DAY, apply_day_of_changes, write_company
 from smartdiet_assets.demo.mariadb_server import HOW_TO_HAVE_IT, EmbeddedMariaDB, has_mariadb
@@ -29,7 +31,13 @@ from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.operations.connections import connect_postgres
 from smartdiet_assets.operations.instance import open_instance
-from smartdiet_assets.operations.reports import build_sync_grid, open_console, print_failures, show_progress
+from smartdiet_assets.operations.reports import (
+    build_sync_grid,
+    open_console,
+    print_failures,
+    print_grid,
+    show_progress,
+)
 from smartdiet_assets.operations.sync import SyncOutcome, run_sync
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
@@ -63,7 +71,7 @@ def run_demo(folder: Path | None, *, scale: float, seed: int, serve: bool, port:
             console.print(f"Starting {_list_servers()} in {folder}", highlight=False)
             postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
             mongo = stack.enter_context(EmbeddedMongo(folder / "mongo"))
-            _point_environment(folder, postgres, mongo, serve)
+            _point_environment(folder, postgres, mongo)
             _create_database(postgres)
             client = stack.enter_context(MongoClient[dict[str, Any]](mongo.uri))
             client.drop_database(DATABASE)
@@ -100,7 +108,7 @@ def _run(
     second = _mirror(console, "Second run: only what changed is written")
     _print_summary(console, folder, first, second)
     if port is not None:
-        _serve(console, port)
+        _serve(console, folder, port)
     return 1 if first.failed or second.failed else 0
 
 
@@ -110,10 +118,10 @@ def _mirror(console: Console, title: str) -> SyncOutcome:
     tables = [
         name for name, table in schema.tables.items() if environment.matomo_configured or table.source != "matomo"
     ]
-    definitions = build_definitions(schema, environment)
+    built = definitions.build_definitions(schema, environment)
     with open_instance(Path(environment.schemas_path).parent) as instance, show_progress(console):
-        outcome = run_sync(definitions, schema, instance, connect_postgres, tables=tables)
-    console.print(build_sync_grid(outcome, title, console.width))
+        outcome = run_sync(built, schema, instance, connect_postgres, tables=tables)
+    print_grid(console, build_sync_grid(outcome, title))
     print_failures(console, outcome.errors)
     return outcome
 
@@ -132,15 +140,19 @@ def _print_summary(console: Console, folder: Path, first: SyncOutcome, second: S
     )
 
 
-def _serve(console: Console, port: int) -> None:
+def _serve(console: Console, folder: Path, port: int) -> None:
+    # A module on the command line would be a code location of its own name, which has none of the demo's runs.
+    target = {"python_module": {"module_name": definitions.__name__, "location_name": LOCATION}}
+    workspace = folder / "workspace.yaml"
+    workspace.write_text(yaml.safe_dump({"load_from": [target]}), encoding="utf-8")
     console.print(f"\nDagit: http://127.0.0.1:{port} (Ctrl-C stops it and the servers)", highlight=False)
     command = [
         sys.executable,
         "-m",
         "dagster",
         "dev",
-        "-m",
-        "smartdiet_assets.definitions",
+        "-w",
+        str(workspace),
         "-h",
         "127.0.0.1",
     ]
@@ -156,7 +168,7 @@ def _serve(console: Console, port: int) -> None:
             process.wait()
 
 
-def _point_environment(folder: Path, postgres: EmbeddedPostgres, mongo: EmbeddedMongo, serve: bool) -> None:
+def _point_environment(folder: Path, postgres: EmbeddedPostgres, mongo: EmbeddedMongo) -> None:
     """Make the embedded servers the configured ones, for this process and for those that Dagster starts."""
     settings: Mapping[str, str] = {
         "MONGODB_URL": mongo.uri,
@@ -168,8 +180,6 @@ def _point_environment(folder: Path, postgres: EmbeddedPostgres, mongo: Embedded
         "POSTGRES_PASSWORD": postgres.password,
         "DAGSTER_HOME": str(folder / "dagster"),
         "SMARTDIET_DAGSTER_POSTGRES_URL": "",
-        # Thousands of events that only Dagit shows.
-        "SMARTDIET_MARK_PARTITIONS": "true" if serve else "false",
         "GLOBAL_DATE_THRESHOLD": "",
         "TRANSFER_SOURCE": "local",
         "TRANSFER_DESTINATION": "local",

@@ -3,29 +3,39 @@
 Here: opening the stream, reading it up to now, and what its endings mean. Not here: reading the changed documents
 (`extract.documents`), keeping the position (`load.sync_state`).
 
-A position is what the server calls a resume token. Reading never waits for a change: the stream is read until the
-server has no more, or up to the server's time when it was opened, so that a busy writer does not hold the run.
+A position is what the server calls a resume token. Reading never waits for a change: the stream is read up to the
+server's time when it was opened, so that a busy writer does not hold the run. That the server has no more to say does
+not mean that it got there: the router of a sharded cluster says so while it waits for its shards. Tokens tell the time
+they stand for.
 The session is causally consistent: what is read in it after the stream is never older than what the stream told,
 also from a secondary.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from bson import Timestamp, json_util
+from bson import Timestamp
 from pymongo.change_stream import ChangeStream
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from smartdiet_assets.errors import ConfigurationError, PositionLostError, SourceBehindError
+from smartdiet_assets.extract.change_position import ChangePosition, read_token_time
 from smartdiet_assets.extract.documents import ID_OPTIONS
 from smartdiet_assets.schema.document_id import encode_document_id
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
 #: Events per batch of the server, and per `Changes`. An event is the id of a document and little more.
 EVENTS_PER_BATCH = 1000
+#: Seconds without any progress after which a run goes on without the rest. A shard without writes gives a sign of life
+#: every 10 seconds.
+PATIENCE = 15.0
+#: Seconds between two questions to a server that has nothing to say yet.
+_PAUSE = 0.05
 #: Without the documents: an event that carries one may be too large for the server to send.
 _PIPELINE = [{"$project": {"operationType": 1, "documentKey": 1, "clusterTime": 1}}]
 _CHANGES = frozenset({"insert", "update", "replace", "delete"})
@@ -40,7 +50,6 @@ _ENDINGS = {
 _LOST = {
     286: "the server's oplog no longer reaches back to it",  # ChangeStreamHistoryLost
     280: "the server cannot continue from it",  # ChangeStreamFatalError; up to 4.2 also for a lost history
-    136: "the server's oplog no longer reaches back to it",  # CappedPositionLost, up to 4.0
     260: "the server does not know it",  # InvalidResumeToken
     222: "the stream was closed by the server",  # CloseChangeStream
     9: "the server cannot read it",  # FailedToParse
@@ -51,41 +60,10 @@ _LOST = {
     10334: "the next change is too large for an event",  # BSONObjectTooLarge
 }
 #: The refusals of servers that have no change streams: a server outside of a replica set above all.
-_UNSUPPORTED = frozenset({20, 59, 115, 238, 303, 40324, 40573})
+_ON_A_VIEW = 166
+_UNSUPPORTED = frozenset({20, 59, 115, _ON_A_VIEW, 238, 303, 376, 40324, 40573})
 
 Documents = Database[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class ChangePosition:
-    """A place in the stream of one collection.
-
-    Attributes:
-        namespace: the collection with its database, `db.collection`.
-        token: the server's resume token.
-        time: the server's time the position stands for at least.
-    """
-
-    namespace: str
-    token: Mapping[str, Any]
-    time: Timestamp
-
-    def to_text(self) -> str:
-        """Write the position as one line of canonical extended JSON."""
-        content = {"namespace": self.namespace, "time": self.time, "token": self.token}
-        return json_util.dumps(content, json_options=json_util.CANONICAL_JSON_OPTIONS)
-
-    @classmethod
-    def from_text(cls, text: str) -> "ChangePosition":
-        """Read back what `to_text` wrote.
-
-        Raises:
-            ValueError: the text is something else.
-        """
-        match json_util.loads(text, json_options=json_util.CANONICAL_JSON_OPTIONS):
-            case {"namespace": str(namespace), "token": dict(token), "time": Timestamp() as time}:
-                return cls(namespace, token, time)
-        raise ValueError("not a position in a change stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +75,14 @@ class Changes:
         deleted: those of documents that were deleted, each once; a document may be among both.
         events: how many events they were.
         position: where to go on after them.
+        behind: the server's time the stream was read up to, where that is not the one when it was opened; naive UTC.
     """
 
     changed: list[str]
     deleted: list[str]
     events: int
     position: str
+    behind: datetime | None = None
 
 
 def open_position(database: Documents, table: Table, session: ClientSession) -> str:
@@ -116,13 +96,20 @@ def open_position(database: Documents, table: Table, session: ClientSession) -> 
         with _watch(database, table, session) as stream:
             # A change that is already in the answer is before the reads that follow.
             token = stream.resume_token or (stream.try_next() and stream.resume_token)
-            return _compose_position(database, table, token, session)
+            return _compose_position(table, _compose_namespace(database, table), token, session.operation_time)
     except OperationFailure as error:
-        raise _translate_refusal(error, table) from None
+        if error.code in _UNSUPPORTED:
+            raise _compose_unsupported(error, table) from None
+        raise
 
 
-def fetch_changes(database: Documents, table: Table, position: str, session: ClientSession) -> Iterator[Changes]:
+def fetch_changes(
+    database: Documents, table: Table, position: str, session: ClientSession, *, patience: float = PATIENCE
+) -> Iterator[Changes]:
     """Stream what changed after a position up to now, at least one `Changes`, also of no events.
+
+    Args:
+        patience: how long a server is asked that gets no nearer to now, in seconds.
 
     Raises:
         PositionLostError: the stream cannot be read on from the position.
@@ -131,47 +118,99 @@ def fetch_changes(database: Documents, table: Table, position: str, session: Cli
         pymongo.errors.PyMongoError: the server refused or was lost.
     """
     start = _read_position(database, table, position)
+    reader: _Reader | None = None
+    token: Mapping[str, Any] | None = start.token
     try:
-        with _watch(database, table, session, start.token) as stream:
-            now = session.operation_time
-            if now is not None and now < start.time:
-                raise SourceBehindError(table.name, table.mongo_collection)
-            yield from _fetch_up_to(now, stream, database, table, session)
+        while token is not None:
+            with _watch(database, table, session, token) as stream:
+                if reader is None:
+                    now = session.operation_time
+                    if now is not None and now < start.time:
+                        raise SourceBehindError(table.name, table.mongo_collection)
+                    reader = _Reader(table, session, start, now, patience)
+                token = yield from reader.read(stream)
     except OperationFailure as error:
-        raise _translate_refusal(error, table) from None
+        if error.code in _LOST:
+            raise _compose_lost(table, _LOST[error.code]) from None
+        if error.code in _UNSUPPORTED:
+            raise _compose_unsupported(error, table) from None
+        raise
 
 
-def _fetch_up_to(
-    now: Timestamp | None,
-    stream: ChangeStream[dict[str, Any]],
-    database: Documents,
-    table: Table,
-    session: ClientSession,
-) -> Iterator[Changes]:
-    changed: set[str] = set()
-    deleted: set[str] = set()
-    events = 0
-    while True:
-        token = stream.resume_token
-        event = stream.try_next()
-        if event is None:
-            # Nothing came with the last answer: the server has looked through all it has.
+class _Reader:
+    """Reads a stream, opened once or several times, up to the server's time when it was opened first."""
+
+    def __init__(
+        self, table: Table, session: ClientSession, start: ChangePosition, now: Timestamp | None, patience: float
+    ) -> None:
+        self._table = table
+        self._session = session
+        self._namespace = start.namespace
+        self._now = now
+        self._patience = patience
+        self._reached = start.time
+        self._progress = time.monotonic()
+        self._changed: set[str] = set()
+        self._deleted: set[str] = set()
+        self._events = 0
+
+    def read(self, stream: ChangeStream[dict[str, Any]]) -> Generator[Changes, None, Mapping[str, Any] | None]:
+        """Stream what comes; returns the token to open the stream anew from, None at the end.
+
+        A stream that has nothing more to say after some events is opened anew once: that tells on any server whether
+        there is more.
+        """
+        told_any = False
+        while True:
             token = stream.resume_token
-        kind = event["operationType"] if event else ""
-        if kind in _ENDINGS or not stream.alive:
-            raise _compose_lost(table, _ENDINGS.get(kind, "the stream has ended"))
-        if event is None or (now is not None and event["clusterTime"] > now):
-            position = _compose_position(database, table, token, session, now)
-            yield Changes(sorted(changed), sorted(deleted), events, position)
-            return
+            event = stream.try_next()
+            if event is None:
+                # Nothing came with the last answer, and it was looked for up to here.
+                token = stream.resume_token
+            kind = event["operationType"] if event else ""
+            if kind in _ENDINGS or not stream.alive:
+                raise _compose_lost(self._table, _ENDINGS.get(kind, "the stream has ended"))
+            if event is not None and (self._now is None or event["clusterTime"] <= self._now):
+                told_any = True
+                self._note(kind, event)
+                if self._events == EVENTS_PER_BATCH:
+                    yield self._take(stream.resume_token, self._reached)
+            elif event is not None or self._is_there(token):
+                yield self._take(token, self._now)
+                return None
+            elif told_any:
+                return token
+            elif time.monotonic() - self._progress >= self._patience:
+                behind = self._reached.as_datetime().replace(tzinfo=None)
+                yield replace(self._take(token, self._reached), behind=behind)
+                return None
+            else:
+                time.sleep(_PAUSE)
+
+    def _note(self, kind: str, event: Mapping[str, Any]) -> None:
+        self._advance(event["clusterTime"])
         if kind in _CHANGES:
-            fate = deleted if kind == "delete" else changed
+            fate = self._deleted if kind == "delete" else self._changed
             fate.add(encode_document_id(event["documentKey"][DOCUMENT_ID]))
-            events += 1
-        if events == EVENTS_PER_BATCH:
-            position = _compose_position(database, table, stream.resume_token, session, now)
-            yield Changes(sorted(changed), sorted(deleted), events, position)
-            changed, deleted, events = set(), set(), 0
+            self._events += 1
+
+    def _is_there(self, token: Mapping[str, Any] | None) -> bool:
+        """Whether a token of a stream that has no more to say stands for the moment to read up to, or later."""
+        told = read_token_time(token)
+        if self._now is None or told is None:
+            return True
+        self._advance(told)
+        return told >= self._now
+
+    def _advance(self, told: Timestamp) -> None:
+        if told > self._reached:
+            self._reached, self._progress = told, time.monotonic()
+
+    def _take(self, token: Mapping[str, Any] | None, reached: Timestamp | None) -> Changes:
+        position = _compose_position(self._table, self._namespace, token, reached or self._session.operation_time)
+        taken = Changes(sorted(self._changed), sorted(self._deleted), self._events, position)
+        self._changed, self._deleted, self._events = set(), set(), 0
+        return taken
 
 
 def _watch(
@@ -184,20 +223,13 @@ def _watch(
     )
 
 
-def _compose_position(
-    database: Documents,
-    table: Table,
-    token: Mapping[str, Any] | None,
-    session: ClientSession,
-    time: Timestamp | None = None,
-) -> str:
-    time = time or session.operation_time
-    if token is None or time is None:
+def _compose_position(table: Table, namespace: str, token: Mapping[str, Any] | None, reached: Timestamp | None) -> str:
+    if token is None or reached is None:
         raise ConfigurationError(
             f"{table.name}: the server gives no position in the change stream of {table.mongo_collection}; "
             "capture: change_stream needs MongoDB 4.2 or later, in a replica set"
         )
-    return ChangePosition(_compose_namespace(database, table), token, time).to_text()
+    return ChangePosition(namespace, token, reached).to_text()
 
 
 def _read_position(database: Documents, table: Table, text: str) -> ChangePosition:
@@ -218,13 +250,13 @@ def _compose_lost(table: Table, reason: str) -> PositionLostError:
     return PositionLostError(table.name, table.mongo_collection, reason, deletes=table.on_delete != "keep")
 
 
-def _translate_refusal(error: OperationFailure, table: Table) -> Exception:
-    """Choose our error for a refusal that says something about streams; any other one is for the common boundary."""
-    if error.code in _LOST:
-        return _compose_lost(table, _LOST[error.code])
-    if error.code in _UNSUPPORTED:
+def _compose_unsupported(error: OperationFailure, table: Table) -> ConfigurationError:
+    if error.code == _ON_A_VIEW:
         return ConfigurationError(
-            f"{table.name}: the server offers no change stream of {table.mongo_collection}; run MongoDB as a replica "
-            "set (--replSet and rs.initiate(), one member is enough), or declare capture: dates for the collection"
+            f"{table.name}: {table.mongo_collection} is a view, of which there is no change stream; declare"
+            " capture: dates for it"
         )
-    return error
+    return ConfigurationError(
+        f"{table.name}: the server offers no change stream of {table.mongo_collection}; run MongoDB as a replica "
+        "set (--replSet and rs.initiate(), one member is enough), or declare capture: dates for the collection"
+    )

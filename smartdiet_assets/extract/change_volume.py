@@ -1,12 +1,14 @@
 """How much changed in a collection since a watermark: counted on the server, never more than asked for.
 
-Here: the counting queries, and which date fields lack the index that makes them cheap. No document leaves the server.
-Not here: what the numbers lead to (`assets.change_decisions`), or reading what changed (`extract.documents`).
+Here: the counting queries, which date fields lack the index that makes them cheap, and which hold no dates. No
+document leaves the server. Not here: what the numbers lead to (`assets.change_decisions`), or reading what changed
+(`extract.documents`).
 
 Each query looks at no more documents than its cap: it follows one index from the watermark on and stops there. One
 query for each date field rather than an `$or`, as in `extract.documents`.
 """
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +19,7 @@ from pymongo import timeout
 from pymongo.database import Database
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
+from smartdiet_assets.extract.documents import compose_untold
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
 Pipeline = list[dict[str, Any]]
@@ -36,6 +39,8 @@ class ChangeVolume:
         oldest: date of the oldest of those due; None where none is.
         newest: the latest date seen, of either kind.
         capped: whether there may be more of them.
+        untold: documents of which nothing tells whether they changed, up to the cap: a date of them is no date, or they
+            have neither a date nor an ObjectId. A run reads them all.
     """
 
     due: int = 0
@@ -43,6 +48,7 @@ class ChangeVolume:
     oldest: datetime | None = None
     newest: datetime | None = None
     capped: bool = False
+    untold: int = 0
 
 
 def count_changes(
@@ -57,8 +63,8 @@ def count_changes(
 ) -> ChangeVolume | None:
     """Count the documents that changed after an instant; None where the server does not manage it in time.
 
-    Documents with several dates count once. One without any counts by the time in its ObjectId, one that has no
-    ObjectId either never: nothing tells when it changed.
+    Documents with several dates count once. One without any counts by the time in its ObjectId. So does one whose dates
+    are no dates, but where that time is before the watermark nothing tells whether it changed.
 
     Args:
         database: the source database.
@@ -72,7 +78,7 @@ def count_changes(
     Raises:
         pymongo.errors.PyMongoError: the server refused or was lost.
     """
-    due = ahead = 0
+    due = ahead = untold = 0
     times: list[datetime] = []
     oldest: datetime | None = None
     try:
@@ -81,18 +87,19 @@ def count_changes(
                 for group in database[collection].aggregate(pipeline):
                     due += group["due"]
                     ahead += group["ahead"]
+                    untold += group["untold"]
                     first, last = _read_time(group["oldest"]), _read_time(group["newest"])
                     if group["due"] and first is not None:
                         oldest = first if oldest is None else min(oldest, first)
                     times += [last] if last is not None else []
                 if due + ahead >= cap:
-                    return ChangeVolume(due, ahead, oldest, max(times, default=None), capped=True)
+                    return ChangeVolume(due, ahead, oldest, max(times, default=None), capped=True, untold=untold)
     except PyMongoError as error:
         # The server's own limit and the driver's are one; whichever is noticed first.
         if not error.timeout or isinstance(error, ServerSelectionTimeoutError):
             raise
         return None
-    return ChangeVolume(due, ahead, oldest, max(times, default=None))
+    return ChangeVolume(due, ahead, oldest, max(times, default=None), untold=untold)
 
 
 def compose_counts(date_fields: Sequence[str], *, since: datetime, clock: datetime, cap: int) -> Iterator[Pipeline]:
@@ -108,9 +115,14 @@ def compose_counts(date_fields: Sequence[str], *, since: datetime, clock: dateti
         seen[field] = {"$not": after}
     # All in one condition: the server follows the date's index where few documents lack one, else that of the id. From
     # the next second on, for a mirrored document has the watermark's own second.
-    born = {DOCUMENT_ID: {"$gt": _object_id_at(since + timedelta(seconds=1))}}
-    undated = {**dict.fromkeys(date_fields), **born}
-    yield [{"$match": undated}, {"$limit": cap}, *_summarize(f"${DOCUMENT_ID}", _object_id_at(clock))]
+    start = _object_id_at(since + timedelta(seconds=1))
+    undated = {**dict.fromkeys(date_fields), DOCUMENT_ID: {"$not": {"$lt": start}}}
+    untold = [query for field in date_fields for query in compose_untold(field, _other_than(seen, field))]
+    # One with another date moves no watermark by its id, and would be counted for ever.
+    is_born: list[dict[str, Any]] = [{"$ne": [{"$type": f"${field}"}, "date"]} for field in date_fields]
+    is_born += [{"$eq": [{"$type": f"${DOCUMENT_ID}"}, "objectId"]}, {"$gte": [f"${DOCUMENT_ID}", start]}]
+    born: dict[str, Any] = {"$cond": [{"$and": is_born}, f"${DOCUMENT_ID}", None]}
+    yield [{"$match": {"$or": [undated, *untold]}}, {"$limit": cap}, *_summarize(born, _object_id_at(clock))]
 
 
 def list_date_fields(tables: Collection[Table]) -> tuple[str, ...]:
@@ -137,19 +149,50 @@ def find_unindexed_fields(
     return tuple(field for field in date_fields if field not in leading) if indexes else ()
 
 
+def count_untold(
+    database: Database[dict[str, Any]], collection: str, date_fields: Sequence[str], cap: int
+) -> dict[str, dict[str, int]]:
+    """Count what date fields hold that is no date, by field and by MongoDB's name of the type, up to a cap each.
+
+    A type is `array` where that is in an array. Fields that hold dates alone are left out.
+
+    Raises:
+        pymongo.errors.PyMongoError: the server refused or was lost.
+    """
+    found: dict[str, dict[str, int]] = {}
+    untold = [query for field in date_fields for query in compose_untold(field)]
+    if not untold or database[collection].find_one({"$or": untold}, {DOCUMENT_ID: 1}) is None:
+        return found
+    for field in date_fields:
+        match = {"$match": {"$or": compose_untold(field)}}
+        by_type = {"$group": {"_id": {"$type": f"${field}"}, "number": {"$sum": 1}}}
+        groups = database[collection].aggregate([match, {"$limit": cap}, by_type])
+        if counts := {group["_id"]: group["number"] for group in groups}:
+            found[field] = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+    return found
+
+
 def compose_create_index(collection: str, field: str) -> str:
     """Compose the statement for Mongo's shell that creates the index of a date field."""
-    return f'db.getCollection("{collection}").createIndex({{"{field}": 1}})'
+    # JSON is how JavaScript spells a text, whatever is in it.
+    return f"db.getCollection({json.dumps(collection)}).createIndex({{{json.dumps(field)}: 1}})"
 
 
-def _summarize(expression: str, clock: object) -> Pipeline:
+def _other_than(conditions: dict[str, Any], field: str) -> dict[str, Any]:
+    return {name: condition for name, condition in conditions.items() if name != field}
+
+
+def _summarize(expression: object, clock: object) -> Pipeline:
+    """Compose the stages that count by when documents changed, as an expression tells; null where nothing does."""
+    told = {"$gt": [f"${_CHANGED_AT}", None]}
     return [
         {"$project": {DOCUMENT_ID: 0, _CHANGED_AT: expression}},
         {
             "$group": {
                 "_id": None,
-                "due": {"$sum": {"$cond": [{"$lte": [f"${_CHANGED_AT}", clock]}, 1, 0]}},
+                "due": {"$sum": {"$cond": [{"$and": [told, {"$lte": [f"${_CHANGED_AT}", clock]}]}, 1, 0]}},
                 "ahead": {"$sum": {"$cond": [{"$gt": [f"${_CHANGED_AT}", clock]}, 1, 0]}},
+                "untold": {"$sum": {"$cond": [told, 0, 1]}},
                 "oldest": {"$min": f"${_CHANGED_AT}"},
                 "newest": {"$max": f"${_CHANGED_AT}"},
             }

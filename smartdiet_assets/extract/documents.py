@@ -1,19 +1,21 @@
 """Reading a collection: queries for a window, and raw BSON batches of their results.
 
-Here: composing the filters of a window and streaming what they find; documents by id; the server's clock.
+Here: composing the filters of a window and streaming what they find; documents by id.
 Not here: decoding (`transform`), which window to read (`extract.window`), connections (`resources`).
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
-from datetime import UTC, datetime
+from contextlib import closing, suppress
+from datetime import datetime
 from typing import Any
 
+import pymongo
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
 from smartdiet_assets.extract.projection import compose_projection, needs_most
 from smartdiet_assets.extract.window import Window
@@ -23,6 +25,7 @@ Query = dict[str, Any]
 RawCollection = Collection[dict[str, Any]]
 #: Ids in one `$in`. The embedded server's cost per id grows with the list, and 100 already hide the round trip.
 IDS_PER_QUERY = 100
+_SECONDS_TO_ESTIMATE = 2.0
 #: For reading ids, whatever else a document holds.
 ID_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=False,
@@ -32,6 +35,12 @@ ID_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
 #: ObjectIds hold 32-bit seconds since 1970.
 _LAST_OBJECT_ID_TIME = datetime(2106, 2, 7, 6, 28, 15)
 _FIRST_OBJECT_ID_TIME = datetime(1970, 1, 1)
+#: The types of a value that is no date: all but date and null. As a list of types, for an index serves their ranges,
+#: and not those of "any type but". Without arrays, which an index knows by their items only: their items have types.
+_NO_DATES = (
+    "number", "string", "object", "binData", "objectId", "bool", "timestamp", "regex", "javascript",
+    "javascriptWithScope", "symbol", "dbPointer", "undefined", "minKey", "maxKey",
+)  # fmt: skip
 
 
 def compose_window_queries(table: Table, window: Window) -> list[Query]:
@@ -40,7 +49,8 @@ def compose_window_queries(table: Table, window: Window) -> list[Query]:
     One query per date field rather than an `$or`: each is served by the field's own index, where an `$or` of two
     ranges makes some servers scan. A document edited while the queries run may be found by both, in two versions:
     the later read counts. A document without dates is found by the time in its ObjectId; one that has neither is
-    found always, as nothing tells whether it changed.
+    found always, as nothing tells whether it changed. So is one of whose dates any is no date, but text, a number or a
+    Timestamp: a range of dates does not see those.
     """
     if window.reads_everything:
         return [{}]
@@ -58,7 +68,23 @@ def compose_window_queries(table: Table, window: Window) -> list[Query]:
         # those from after the end of the window are read too rather than asked for with a second condition, which
         # would keep some servers from using the date index.
         undated[DOCUMENT_ID] = {"$not": {"$lt": _object_id_at(window.start)}}
-    return [{updated: bounds}, {created: bounds, updated: {"$not": bounds}}, undated]
+    # Beside those without dates, in one query: where there are none, which is usual, they cost no round trip.
+    unseen = compose_untold(updated, {created: {"$not": bounds}}) + compose_untold(created, {updated: {"$not": bounds}})
+    return [{updated: bounds}, {created: bounds, updated: {"$not": bounds}}, {"$or": [undated, *unseen]}]
+
+
+def compose_untold(field: str, beside: Query | None = None) -> list[Query]:
+    """Compose the queries that together find each document in which a date field holds something that is no date.
+
+    Null is none of these, nor an array of dates: a range of dates finds it by any of them. One range of the field's
+    index, or a few, serves each; only an array of nothing but arrays is not found.
+
+    Args:
+        field: the date field.
+        beside: conditions on other fields.
+    """
+    # The field first: some servers follow the index of the first condition.
+    return [{field: {"$type": list(_NO_DATES)}, **(beside or {})}, {field: [], **(beside or {})}]
 
 
 def fetch_window(
@@ -84,6 +110,17 @@ def fetch_window(
                 return
     for query in compose_window_queries(table, window):
         yield from _fetch(collection, query, projection, batch_size, session)
+
+
+def estimate_documents(database: Database[dict[str, Any]], table: Table, window: Window) -> int | None:
+    """Estimate how many documents a window has, in two seconds at most; None where that is not known by then."""
+    collection = database[table.mongo_collection]
+    with suppress(PyMongoError), pymongo.timeout(_SECONDS_TO_ESTIMATE):
+        if window.reads_everything:
+            return collection.estimated_document_count()
+        # Those that no range of dates finds are few.
+        return sum(collection.count_documents(query) for query in compose_window_queries(table, window)[:2])
+    return None
 
 
 def fetch_by_ids(
@@ -117,12 +154,6 @@ def fetch_present_ids(
     collection = database.get_collection(table.mongo_collection, codec_options=ID_OPTIONS)
     query = {DOCUMENT_ID: {"$in": list(document_ids)}}
     return [document[DOCUMENT_ID] for document in collection.find(query, {DOCUMENT_ID: 1}, session=session)]
-
-
-def fetch_server_clock(database: Database[dict[str, Any]]) -> datetime:
-    """Fetch the server's own time, naive UTC."""
-    clock: datetime = database.client.admin.command("hello")["localTime"]
-    return clock.astimezone(UTC).replace(tzinfo=None) if clock.tzinfo else clock
 
 
 def _fetch(

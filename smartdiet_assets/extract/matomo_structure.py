@@ -14,11 +14,11 @@ from typing import Any
 from pymysql.connections import Connection
 
 from smartdiet_assets.errors import SourceTableError
+from smartdiet_assets.schema.columns import fault_of_column_name
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.types import MAX_LENGTH, MAX_PRECISION, ColumnType, parse_sql_type
 
 #: PostgreSQL's limit of a name, in bytes.
-_MAX_IDENTIFIER = 63
 #: Values of a leading column an index is walked by, one by one.
 _MAX_GROUPS = 1_000
 
@@ -68,12 +68,13 @@ class TimeIndex:
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table on the server, under its own name there."""
+    """A table on the server, under its own name there; `rows` is about how many it has, None where nobody counted."""
 
     name: str
     columns: Mapping[str, SourceColumn]
     time_index: TimeIndex | None
     unique_columns: frozenset[str]
+    rows: int | None = None
 
 
 # Names are asked for as they are written: the collation of the catalogue tells no case apart.
@@ -103,7 +104,7 @@ def fetch_source_table(connection: Connection[Any], name: str, time_column: str 
     """
     with connection.cursor() as cursor:
         # The catalogue shows nothing of a table that is missing, and nothing of one that may not be read.
-        cursor.execute(f"SELECT 1 FROM {quote_name(name)} LIMIT 0")
+        cursor.execute(f"SELECT 1 FROM {quote_name(name)} LIMIT 0", ())
         cursor.fetchall()
         cursor.execute(_COLUMNS, (name,))
         columns = [_build_column(*row) for row in cursor.fetchall()]
@@ -118,10 +119,19 @@ def fetch_source_table(connection: Connection[Any], name: str, time_column: str 
         columns=known,
         time_index=_choose_index(indexes, time_column, known) if time_column else None,
         unique_columns=frozenset(uniques),
+        # An index has as many entries as there are rows, where it tells each from all others.
+        rows=max(
+            (int(row[4]) for rows in indexes.values() for row in rows if row[4] and not int(row[3])), default=None
+        ),
     )
 
 
 def quote_name(name: str) -> str:
+    """Quote a name for a statement that is executed with parameters: the driver makes one `%` of two."""
+    return spell_name(name).replace("%", "%%")
+
+
+def spell_name(name: str) -> str:
     """Quote a name for MariaDB."""
     return "`" + name.replace("`", "``") + "`"
 
@@ -155,10 +165,11 @@ def extend_table(table: Table, source: SourceTable) -> Table:
     if table.matomo_columns != "all":
         return table
     taken = {column.name for column in table.columns}
+    unmirrored = list_unmirrored(table, source)
     added = tuple(
         Column(name=name, type=derive_type(found), source_column=name, description=found.comment)
         for name, found in source.columns.items()
-        if name in list_unmirrored(table, source) and name not in taken and len(name.encode()) <= _MAX_IDENTIFIER
+        if name in unmirrored and name not in taken and not fault_of_column_name(name)
     )
     if not added:
         return table

@@ -69,9 +69,11 @@ def _project(document: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any
 
 
 def _projectable(path: str) -> str:
-    """Cut a path before a segment like a reference's `$id`: no projection may name it."""
-    segments = path.split(".")
-    return ".".join(takewhile(lambda segment: not segment.startswith("$"), segments)) or path
+    """Cut a path before a segment like a reference's `$id`, which no projection may name, and before the number of an
+    item, which one takes for the name of a field.
+    """
+    first, *rest = path.split(".")
+    return ".".join([first, *takewhile(lambda segment: not segment.startswith("$") and not segment.isdecimal(), rest)])
 
 
 def _is_below_any(path: str, others: set[str]) -> bool:

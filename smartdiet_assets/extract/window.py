@@ -57,6 +57,18 @@ class Window:
     def reads_stream_alone(self) -> bool:
         return self.kind == "change_stream" and self.start is None
 
+    def extend(self, read_from: datetime | None) -> datetime | None:
+        """Say from which date on every document was read, this run's included; None where it is not known.
+
+        Args:
+            read_from: from which date on it was before the run, up to where its window begins.
+        """
+        if self.kind == "full":
+            return self.start or datetime.min
+        if read_from is None or self.start is None or self.end is not None:
+            return read_from
+        return min(read_from, self.start)
+
 
 def plan_window(
     table: Table,

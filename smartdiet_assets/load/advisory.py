@@ -35,11 +35,13 @@ LOCK_CLASS = 0x5D1E
 #: The same for the records of what a table's documents wait for, which the runs of their parents write too.
 WAITS_LOCK_CLASS = 0x5D1F
 
-_LOCK = "SELECT pg_advisory_xact_lock(%s, %s)"
+# A table of the same name in another schema is another mirror's.
+_LOCK = "SELECT pg_advisory_xact_lock(%s, %s::integer # hashtext(current_schema()::text))"
+_TRY_LOCK = sql.SQL("SELECT pg_try_advisory_xact_lock(%s, %s::integer # hashtext(coalesce(%s, current_schema())))")
 
 
 def build_lock_number(table_name: str) -> int:
-    """Turn a table's name into the second number: a signed 32-bit hash that never changes."""
+    """Turn a table's name into a signed 32-bit hash that never changes; with its schema's it is the second number."""
     unsigned = zlib.crc32(table_name.encode())
     return unsigned - (1 << 32) if unsigned >= 1 << 31 else unsigned
 
@@ -72,12 +74,15 @@ def build_conflict(table_name: str) -> LoadConflictError:
     )
 
 
-def try_lock_tables(connection: Connection, table_names: Iterable[str]) -> bool:
+def try_lock_tables(connection: Connection, table_names: Iterable[str], schema_name: str | None = None) -> bool:
     """Take the locks of tables without waiting; False as soon as another run has one.
 
     The caller undoes the savepoint it is in when the answer is False: locks held out of order lead to deadlocks.
+
+    Args:
+        schema_name: where the tables are; None is the connection's schema.
     """
-    return all(_try_lock(connection, LOCK_CLASS, table_name) for table_name in table_names)
+    return all(_try_lock(connection, LOCK_CLASS, table_name, schema_name) for table_name in table_names)
 
 
 def lock_waits(connection: Connection, table_name: str) -> None:
@@ -100,11 +105,6 @@ def _lock(connection: Connection, lock_class: int, table_name: str) -> None:
     execute(connection, sql.SQL(_LOCK), [lock_class, build_lock_number(table_name)])
 
 
-def _try_lock(connection: Connection, lock_class: int, table_name: str) -> bool:
-    return bool(
-        fetch_value(
-            connection,
-            sql.SQL("SELECT pg_try_advisory_xact_lock(%s, %s)"),
-            [lock_class, build_lock_number(table_name)],
-        )
-    )
+def _try_lock(connection: Connection, lock_class: int, table_name: str, schema_name: str | None = None) -> bool:
+    parameters = [lock_class, build_lock_number(table_name), schema_name]
+    return bool(fetch_value(connection, _TRY_LOCK, parameters))

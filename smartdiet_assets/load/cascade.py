@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from smartdiet_assets.load.advisory import lock_tables
-from smartdiet_assets.load.execution import Connection, execute, fetch_value
+from smartdiet_assets.load.execution import Connection, execute, execute_all, fetch_value
 from smartdiet_assets.load.fragments import encode, name, names, target_of
+from smartdiet_assets.load.statistics import mend_relations
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.reasons import Reason
 
-_FORGET_DIGEST = sql.SQL("UPDATE smartdiet.sync_state SET window_digest = NULL WHERE table_name = %s")
+_FORGET_DIGEST = sql.SQL(
+    "UPDATE smartdiet.sync_state SET window_digest = NULL WHERE schema_name = current_schema() AND table_name = %s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,11 @@ def apply_cascade(connection: Connection, schema: Schema, table: Table, doomed: 
     present = [other for other in list_reach(schema, table.name) if _is_there(connection, other)]
     if present == [table.name] and not list_references(schema, table.name):
         return cascade
+    mend_relations(connection, [target_of(schema.tables[other]) for other in present])
     for other in present:
-        for statement in compose_gone(schema, schema.tables[other]):
-            execute(connection, statement)
+        execute_all(connection, compose_gone(schema, schema.tables[other]))
     losing = {table.name} if execute(connection, compose_asked(schema, table, doomed)) else set()
+    execute(connection, sql.SQL("ANALYZE {}").format(_gone(schema, table.name)))
     for other in present:
         pointing = [r for r in references if r.child == other and r.parent in {*losing, other}]
         if pointing and _collect(connection, schema, schema.tables[other], pointing, run_id):
@@ -117,7 +121,9 @@ def apply_cascade(connection: Connection, schema: Schema, table: Table, doomed: 
 
 
 def _is_there(connection: Connection, table_name: str) -> bool:
-    return bool(fetch_value(connection, sql.SQL("SELECT to_regclass(quote_ident(%s)) IS NOT NULL"), [table_name]))
+    # Not by the search path: a table of that name in a later schema is another mirror's.
+    question = sql.SQL("SELECT to_regclass(format('%%I.%%I', current_schema(), %s::text)) IS NOT NULL")
+    return bool(fetch_value(connection, question, [table_name]))
 
 
 def _collect(connection: Connection, schema: Schema, child: Table, references: list[Reference], run_id: str) -> int:
@@ -142,13 +148,16 @@ def _collect(connection: Connection, schema: Schema, child: Table, references: l
 
 
 def compose_gone(schema: Schema, table: Table) -> list[sql.Composed]:
-    """Compose the temporary table of the rows of a table that go; `asked` are those the caller deletes itself."""
+    """Compose the temporary table of the rows of a table that go; `_asked` are those the caller deletes itself."""
     gone = _gone(schema, table.name)
     return [
         sql.SQL("DROP TABLE IF EXISTS {}").format(gone),
         sql.SQL(
-            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\nSELECT ctid AS place, false AS asked, {} FROM {} WITH NO DATA"
+            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\n"
+            "SELECT ctid AS _place, false AS _asked, {} FROM {} WITH NO DATA"
         ).format(gone, names(_columns(table)), target_of(table)),
+        # Whatever PostgreSQL believes about the table: a row is looked for by its place.
+        sql.SQL("CREATE INDEX ON {} (_place)").format(gone),
     ]
 
 
@@ -166,7 +175,7 @@ INSERT INTO {gone}
 SELECT t.ctid, false, {columns}
 FROM {target} AS t
 WHERE t.{column} IN (SELECT {parent_column} FROM {parents})
-  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g.place = t.ctid)""").format(
+  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g._place = t.ctid)""").format(
         gone=_gone(schema, child.name),
         columns=names(_columns(child), "t"),
         target=target_of(child),
@@ -185,10 +194,10 @@ SELECT DISTINCT {child}, {document_id}, {column_name}, {parent}, t.{column}::tex
 FROM {target} AS t
 WHERE t.{column} IN (SELECT {parent_column} FROM {parents})
   AND t.{document} IS NOT NULL
-  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g.place = t.ctid AND g.asked)
-ON CONFLICT (table_name, document_id, column_name, parent_id) DO NOTHING""").format(
+  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g._place = t.ctid AND g._asked)
+ON CONFLICT (schema_name, table_name, document_id, column_name, parent_id) DO NOTHING""").format(
         child=sql.Literal(child.name),
-        document_id=encode(name(child.document_column, "t")),
+        document_id=encode(child, name(child.document_column, "t")),
         column_name=sql.Literal(reference.column),
         parent=sql.Literal(reference.parent),
         column=name(reference.column),
@@ -208,8 +217,8 @@ SELECT DISTINCT {parent}, t.{column}::text, {child}
 FROM {target} AS t
 WHERE t.{column} IN (SELECT {parent_column} FROM {parents})
   AND t.{document} IS NOT NULL
-  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g.place = t.ctid AND g.asked)
-ON CONFLICT (parent_table, parent_id, table_name) DO UPDATE SET asked_at = NULL""").format(
+  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g._place = t.ctid AND g._asked)
+ON CONFLICT (schema_name, parent_table, parent_id, table_name) DO UPDATE SET asked_at = NULL""").format(
         child=sql.Literal(child.name),
         parent=sql.Literal(reference.parent),
         column=name(reference.column),
@@ -225,12 +234,12 @@ def compose_reject(schema: Schema, child: Table, references: list[Reference]) ->
     """Compose noting the documents whose rows go as rejects."""
     pointing = sql.SQL("\n  UNION ALL\n").join(
         sql.SQL(
-            "  SELECT g.place, {document_id} AS document_id, {column} AS column_name, {expected} AS expected\n"
+            "  SELECT g._place, {document_id} AS document_id, {column} AS column_name, {expected} AS expected\n"
             "  FROM {gone} AS g\n"
             "  WHERE g.{pointer} IN (SELECT {parent_column} FROM {parents}) AND g.{document} IS NOT NULL\n"
-            "    AND NOT g.asked"
+            "    AND NOT g._asked"
         ).format(
-            document_id=encode(name(child.document_column, "g")),
+            document_id=encode(child, name(child.document_column, "g")),
             column=sql.Literal(reference.column),
             expected=sql.Literal(f"a row in {reference.parent}({reference.parent_column})"),
             gone=_gone(schema, child.name),
@@ -244,12 +253,12 @@ def compose_reject(schema: Schema, child: Table, references: list[Reference]) ->
     return sql.SQL("""\
 INSERT INTO smartdiet.rejected_rows AS r
   (table_name, document_id, column_name, reason, expected, received, items, run_id)
-SELECT {child}, document_id, min(column_name), {reason}, min(expected), '', count(DISTINCT place), %(run)s
+SELECT {child}, document_id, min(column_name), {reason}, min(expected), '', count(DISTINCT _place), %(run)s
 FROM (
 {pointing}
 ) AS g
 GROUP BY document_id
-ON CONFLICT (table_name, document_id) DO UPDATE SET
+ON CONFLICT (schema_name, table_name, document_id) DO UPDATE SET
   items = {items},
   last_seen = now(),
   run_id = excluded.run_id""").format(
@@ -266,7 +275,7 @@ def compose_null(schema: Schema, child: Table, reference: Reference) -> sql.Comp
 UPDATE {target} AS t
 SET {column} = NULL
 WHERE t.{column} IN (SELECT {parent_column} FROM {parents})
-  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g.place = t.ctid)""").format(
+  AND NOT EXISTS (SELECT FROM {gone} AS g WHERE g._place = t.ctid)""").format(
         target=target_of(child),
         column=name(reference.column),
         parent_column=name(reference.parent_column),
@@ -278,7 +287,7 @@ WHERE t.{column} IN (SELECT {parent_column} FROM {parents})
 def compose_remove(schema: Schema, child: Table) -> sql.Composed:
     """Compose the deletion of the rows that go."""
     return sql.SQL(
-        "DELETE FROM {target} AS t\nUSING {gone} AS g\nWHERE t.ctid = g.place\n  AND NOT g.asked\n"
+        "DELETE FROM {target} AS t\nUSING {gone} AS g\nWHERE t.ctid = g._place\n  AND NOT g._asked\n"
         "  AND t.{document} IS NOT DISTINCT FROM g.{document}"
     ).format(target=target_of(child), gone=_gone(schema, child.name), document=name(child.document_column))
 

@@ -110,7 +110,7 @@ FROM (
 ) AS r
 WHERE beaten OR taken""").format(
         clashes=CLASHES,
-        document_id=encode(document),
+        document_id=encode(table, document),
         document=document,
         columns=names(columns, "r"),
         target=target_of(table),

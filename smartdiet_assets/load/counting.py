@@ -13,7 +13,7 @@ SELECT CASE
   ELSE c.reltuples::bigint
 END
 FROM pg_catalog.pg_class AS c
-WHERE c.oid = to_regclass(quote_ident({}))""")
+WHERE c.oid = to_regclass(concat(quote_ident(current_schema()), '.', quote_ident({})))""")
 
 
 def compose_count(table: Table) -> sql.Composed:

@@ -30,7 +30,7 @@ def execute(connection: Connection, statement: Statement, parameters: Parameters
     """
     _check_free(connection)
     with connection.cursor(row_factory=tuple_row) as cursor:
-        touched: int = cursor.execute(statement, parameters, prepare=False).rowcount
+        touched: int = cursor.execute(_double_percent(statement, parameters), parameters, prepare=False).rowcount
         return touched
 
 
@@ -42,7 +42,8 @@ def fetch_all(connection: Connection, statement: Statement, parameters: Paramete
     """
     _check_free(connection)
     with connection.cursor(row_factory=tuple_row) as cursor:
-        rows: list[tuple[Any, ...]] = cursor.execute(statement, parameters, prepare=False).fetchall()
+        query = _double_percent(statement, parameters)
+        rows: list[tuple[Any, ...]] = cursor.execute(query, parameters, prepare=False).fetchall()
         return rows
 
 
@@ -93,6 +94,28 @@ def within_transaction(connection: Connection) -> AbstractContextManager[object]
     """Open a transaction where there is none; one that is open already is not divided."""
     idle = connection.info.transaction_status == TransactionStatus.IDLE
     return connection.transaction() if idle else nullcontext()
+
+
+def _double_percent(statement: Statement, parameters: Parameters) -> Statement:
+    """Double each `%` of the names and values that were composed into a statement with parameters, as psycopg wants it.
+
+    Its own parts are written so; what is composed into them is not, whoever chose the name.
+    """
+    if parameters is None or not isinstance(statement, sql.Composed):
+        return statement
+    return sql.Composed([_double_part(part) for part in statement])
+
+
+def _double_part(part: sql.Composable) -> sql.Composable:
+    if isinstance(part, sql.Composed):
+        return sql.Composed([_double_part(inner) for inner in part])
+    if isinstance(part, (sql.SQL, sql.Placeholder)):
+        return part
+    if isinstance(part, sql.Identifier):
+        return sql.Identifier(*(name.replace("%", "%%") for name in part._obj))
+    # A literal is spelled by its type; few hold any.
+    text = part.as_string(None)
+    return sql.SQL(text.replace("%", "%%")) if "%" in text else part
 
 
 def _check_free(connection: Connection) -> None:

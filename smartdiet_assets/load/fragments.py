@@ -4,9 +4,11 @@ Here: pure functions from column names to fragments. Not here: whole statements,
 """
 
 from collections.abc import Iterable
+from typing import LiteralString
 
 from psycopg import sql
 
+from smartdiet_assets.schema.document_id import DIGEST, HEX, LONGEST
 from smartdiet_assets.schema.model import Table
 
 #: The rows of the run, in the target's stored columns.
@@ -19,6 +21,10 @@ REJECTS = sql.Identifier("pg_temp", "mirror_rejects")
 ORPHANS = sql.Identifier("pg_temp", "mirror_orphans")
 #: The documents to read again whatever their dates: encoded ids, or references to parents that others wait for.
 RETRIES = sql.Identifier("pg_temp", "mirror_retries")
+#: Documents whose id the document column does not tell, their rows, and which of them the table shows.
+TYPED_DOCUMENTS = sql.Identifier("pg_temp", "mirror_typed_documents")
+TYPED = sql.Identifier("pg_temp", "mirror_typed")
+PLACED = sql.Identifier("pg_temp", "mirror_placed")
 #: Rows that want a unique value another row has.
 CLASHES = sql.Identifier("pg_temp", "mirror_clashes")
 #: The rows that differ between staging and target: _op `I`, `U` or `D`, and the new values.
@@ -27,6 +33,14 @@ DELTA = sql.Identifier("pg_temp", "mirror_delta")
 KEYS = sql.Identifier("pg_temp", "mirror_keys")
 WINNERS = sql.Identifier("pg_temp", "mirror_winners")
 
+#: What follows schema and table in an index of a record.
+_INDEXED: dict[tuple[str, str], LiteralString] = {
+    ("rejected_rows", "table_name"): "document_id",
+    ("awaited_parents", "table_name"): "document_id",
+    ("awaited_parents", "parent_table"): "parent_id",
+    ("missing_parents", "parent_table"): "parent_id",
+    ("document_ids", "table_name"): "document",
+}
 _MIRRORED_DATES = ("created_at", "updated_at")
 
 #: The command that wrote a row, counted within the transaction: it orders the batches of a run without a column.
@@ -37,6 +51,38 @@ COMMAND = sql.SQL("cmin::text::bigint")
 def target_of(table: Table) -> sql.Identifier:
     """Name the table itself, found by the connection's search path."""
     return sql.Identifier(table.name)
+
+
+def records_here(record: str) -> sql.Composed:
+    """Compose the lines of one of the mirror's records about the connection's schema, as a FROM item without alias.
+
+    For who only reads: it serves records, too, that do not tell schemas apart yet. There `schema_name` is found outside
+    of LATERAL, and all lines are taken for those of the schema.
+    """
+    return sql.SQL(
+        "(SELECT r.* FROM (SELECT current_schema()) AS here (schema_name),"
+        " LATERAL (SELECT * FROM {} WHERE schema_name = current_schema()) AS r)"
+    ).format(sql.Identifier("smartdiet", record))
+
+
+def has_lines(record: LiteralString, column: LiteralString, value: LiteralString) -> LiteralString:
+    """Say in SQL whether one of the mirror's records has lines about a table of the connection's schema.
+
+    In an order, which has an index read. PostgreSQL believes that what another schema's table has many of, this one's
+    has too, and would read through all lines for the first of them.
+
+    Args:
+        column: `table_name` or `parent_table`.
+        value: the table's name, in SQL.
+    """
+    return f"""\
+(
+    SELECT true
+    FROM smartdiet.{record}
+    WHERE schema_name = current_schema() AND {column} = {value}
+    ORDER BY {_INDEXED[record, column]}
+    LIMIT 1
+  ) IS NOT NULL"""
 
 
 def stored(table: Table) -> list[str]:
@@ -69,11 +115,47 @@ def differ(columns: Iterable[str], left: str, right: str) -> sql.Composed:
     return sql.SQL("({}) IS DISTINCT FROM ({})").format(names(kept, left), names(kept, right))
 
 
-def encode(expression: sql.Composable) -> sql.Composed:
-    """Compose a document column value as `encode_document_id` spells an id: ObjectId as is, other text as JSON."""
+def encode(table: Table, value: sql.Composable) -> sql.Composed:
+    """Compose the encoded id of the document that a document column's value stands for in the table.
+
+    Args:
+        value: with its relation's alias, as it stands in a query of its own.
+    """
+    return sql.SQL("coalesce(({}), {})").format(lookup(table, value), encode_plain(table, value))
+
+
+def lookup(table: Table, value: sql.Composable) -> sql.Composed:
+    """Compose the query for the encoded id that is kept for a document column's value, where it does not tell it."""
     return sql.SQL(
-        "CASE WHEN {value}::text ~ '^[0-9a-f]{{24}}$' THEN {value}::text ELSE to_json({value}::text)::text END"
-    ).format(value=expression)
+        "SELECT i.document_id FROM smartdiet.document_ids AS i"
+        ' WHERE i.schema_name = current_schema() AND i.table_name = {} AND i.document = {}::text COLLATE "C"'
+    ).format(sql.Literal(table.name), value)
+
+
+def encode_plain(table: Table, value: sql.Composable) -> sql.Composed:
+    """Compose the encoded id that a document column's value alone tells; see `schema.document_id.tells_id`."""
+    if stands_for_numbers(table):
+        return sql.SQL(
+            "CASE WHEN {value} BETWEEN -2147483648 AND 2147483647 THEN '{{\"$numberInt\": \"' || {value} || '\"}}'"
+            " ELSE '{{\"$numberLong\": \"' || {value} || '\"}}' END"
+        ).format(value=value)
+    return sql.SQL(
+        "CASE WHEN {value}::text ~ {hex} THEN {value}::text"
+        " WHEN octet_length(to_json({value}::text)::text) > {longest}"
+        " THEN {digest} || encode(sha256(convert_to(to_json({value}::text)::text, 'UTF8')), 'hex')"
+        " ELSE to_json({value}::text)::text END"
+    ).format(
+        value=value,
+        hex=sql.SQL("'" + HEX + "'"),
+        longest=sql.SQL(str(LONGEST)),
+        digest=sql.SQL("'" + DIGEST + "'"),
+    )
+
+
+def stands_for_numbers(table: Table) -> bool:
+    """Tell whether the document column's values alone tell ids that are numbers, rather than ObjectIds and strings."""
+    integer = table.column(table.document_column).type.name in ("smallint", "integer", "bigint")
+    return integer and table.source == "mongodb"
 
 
 def compared(table: Table) -> list[str]:

@@ -12,27 +12,29 @@ from typing import Any
 from psycopg import Connection, sql
 from psycopg.rows import class_row
 
-_AWAITED = """
+from smartdiet_assets.load.fragments import records_here
+
+_AWAITED = sql.SQL("""
 SELECT DISTINCT table_name, parent_table
-FROM smartdiet.awaited_parents
+FROM {} AS a
 WHERE first_run_id = %s
-"""
-_STATES = """
+""").format(records_here("awaited_parents"))
+_STATES = sql.SQL("""
 SELECT table_name, watermark, updated_at, run_id
-FROM smartdiet.sync_state
-"""
-_REJECT_COUNTS = """
+FROM {} AS s
+""").format(records_here("sync_state"))
+_REJECT_COUNTS = sql.SQL("""
 SELECT table_name, count(*)
-FROM smartdiet.rejected_rows
+FROM {} AS r
 GROUP BY table_name
-"""
-_REJECTS = """
+""").format(records_here("rejected_rows"))
+_REJECTS = sql.SQL("""
 SELECT table_name, document_id, column_name, reason, expected, received, items, attempts, first_seen, last_seen, run_id
-FROM smartdiet.rejected_rows
+FROM {} AS r
 WHERE table_name = ANY(%s)
 ORDER BY table_name, document_id
 LIMIT %s
-"""
+""").format(records_here("rejected_rows"))
 
 
 @dataclass(frozen=True, slots=True)

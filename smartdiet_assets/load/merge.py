@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from psycopg import sql
 
-from smartdiet_assets.errors import LoadConflictError
+from smartdiet_assets.errors import TableChangedError
 from smartdiet_assets.load.cascade import apply_cascade, list_references, lock_reach
 from smartdiet_assets.load.diff import compose_delta, compose_read_scope, fill_delta
 from smartdiet_assets.load.execution import Connection, Statement, execute, execute_counted
@@ -49,8 +49,12 @@ def compare(connection: Connection, schema: Schema, table: Table, strategy: Stra
     """
     if table.shape == "one_per_key":
         # A row that names no document was left by another tool; it goes when a document has its key.
-        scope = sql.SQL("{} AND ({} IS NOT NULL OR EXISTS (SELECT FROM {} AS w WHERE {}))").format(
-            compose_key_scope(table), name(table.document_column, "t"), WINNERS, match(table.key, "w", "t")
+        scope = sql.SQL("{} AND ({} IS NOT NULL OR ({}) IN (SELECT {} FROM {}))").format(
+            compose_key_scope(table),
+            name(table.document_column, "t"),
+            names(table.key, "t"),
+            names(table.key),
+            WINNERS,
         )
         statement = compose_delta(table, rows=WINNERS, scope=scope, deletes=strategy.deletes)
     elif tracks_documents(table):
@@ -119,7 +123,7 @@ def _write(
         if step.action == "replace":
             merge.replaced = rows
         elif rows != _count_expected(step, merge):
-            raise LoadConflictError(f"{table.name}: another session changed the table during the load")
+            raise TableChangedError(table.name)
 
 
 def _make_room(connection: Connection, schema: Schema, table: Table, merge: Merge, run_id: str) -> None:

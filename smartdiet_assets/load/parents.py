@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from smartdiet_assets.load.execution import execute, fetch_all, fetch_value
-from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, STAGING, encode, name
+from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, STAGING, encode, name, target_of
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.staging import tracks_documents
 from smartdiet_assets.schema.model import Column, Table
@@ -107,7 +107,7 @@ def _compose_search(table: Table, rows: sql.Composable, column: Column) -> sql.C
 SELECT {document_id}, r.{document}::text, {column_name}, {parent_table}, {parent_column}, r.{column}::text, {nulled},
   r.ctid
 {orphans}""").format(
-        document_id=encode(name(table.document_column, "r")),
+        document_id=encode(table, name(table.document_column, "r")),
         document=name(table.document_column),
         column=name(column.name),
         column_name=sql.Literal(column.name),
@@ -123,7 +123,8 @@ def _compose_orphans(table: Table, rows: sql.Composable, column: Column) -> sql.
     key = column.foreign_key
     assert key is not None
     missing = "NOT EXISTS (SELECT FROM {parent} AS p WHERE p.{parent_column} = r.{column}"
-    if key.table == table.name:
+    # Rows that fill the table are in it already.
+    if key.table == table.name and rows != target_of(table):
         if tracks_documents(table):
             # The rows of documents that were read are replaced by the run's own.
             missing += " AND NOT EXISTS (SELECT FROM {documents} AS d WHERE d.document = p.{document})"

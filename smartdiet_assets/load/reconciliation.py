@@ -14,6 +14,7 @@ from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.cascade import list_reach
 from smartdiet_assets.load.execution import Connection, fetch_value
 from smartdiet_assets.load.fragments import target_of
+from smartdiet_assets.load.hindrance import explain_hindrance
 from smartdiet_assets.load.removal import apply_deletions, clear_marks
 from smartdiet_assets.load.source_ids import (
     BACK,
@@ -24,6 +25,8 @@ from smartdiet_assets.load.source_ids import (
     count_living,
     count_rows,
 )
+from smartdiet_assets.load.statistics import mend_statistics
+from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
 from smartdiet_assets.load.sync_state import note_reimport
 from smartdiet_assets.load.transaction_settings import apply_settings
@@ -59,7 +62,7 @@ class Reconciliation:
 
 def table_exists(connection: Connection, table: Table) -> bool:
     """Tell whether a table was ever mirrored."""
-    question = sql.SQL("SELECT to_regclass(quote_ident(%s)) IS NOT NULL")
+    question = sql.SQL("SELECT to_regclass(format('%%I.%%I', current_schema(), %s::text)) IS NOT NULL")
     return bool(fetch_value(connection, question, [table.name]))
 
 
@@ -86,7 +89,7 @@ def reconcile_rows(
         force: also where more is gone than `max_deletions` allows, and where the source is empty.
     """
     result = Reconciliation(documents=source_ids.documents)
-    with connection.transaction():
+    with explain_hindrance(connection, schema, table), connection.transaction():
         apply_settings(connection, lock_timeout)
         lock_tables(connection, [table.name])
         if not (dry_run and table.on_delete == "keep"):
@@ -94,6 +97,8 @@ def reconcile_rows(
             changes = apply_table(connection, schema, table)
             if changes.reimport:
                 note_reimport(connection, table, changes.reimport)
+        table = place(connection, table)
+        mend_statistics(connection, table)
         result.rows, whole = count_living(connection, table)
         if not source_ids.documents and whole and not force:
             result.gone = whole

@@ -17,7 +17,8 @@ GROUPS = 20
 _GROUPS = sql.SQL("""\
 SELECT column_name, reason, expected, received, count(*)
 FROM smartdiet.rejected_rows
-WHERE table_name = %s
+WHERE schema_name = current_schema()
+  AND table_name = %s
 GROUP BY column_name, reason, expected, received
 ORDER BY count(*) DESC, column_name, reason, expected, received
 LIMIT %s""")

@@ -5,22 +5,28 @@ Here: bringing `rejected_rows`, `awaited_parents` and, for the table's own waits
 which documents are read again because of them (`load.retries`), showing them (`load.inspection`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from psycopg import sql
-from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.advisory import lock_waits
 from smartdiet_assets.load.cascade import list_askable
 from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
-from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, RETRIES, encode, name
+from smartdiet_assets.load.fragments import (
+    DOCUMENTS,
+    ORPHANS,
+    REJECTS,
+    RETRIES,
+    TYPED_DOCUMENTS,
+    encode,
+    encode_plain,
+    has_lines,
+    name,
+)
 from smartdiet_assets.load.settle import Settlement
-from smartdiet_assets.load.spelling import spell_reference
 from smartdiet_assets.schema.model import Schema, Table
 
-#: Ids of documents that are gone, spelled at a time.
-_CHUNK = 2_000
-
+#: What stands as it was found again is not written: not even locked, which would be.
 _REJECT = sql.SQL("""\
 INSERT INTO smartdiet.rejected_rows AS r
   (table_name, document_id, column_name, reason, expected, received, items, attempts, first_seen, last_seen, run_id)
@@ -31,7 +37,18 @@ FROM (
   FROM {rejects}
   ORDER BY document_id, column_name, reason, expected, received
 ) AS x
-ON CONFLICT (table_name, document_id) DO UPDATE SET
+WHERE NOT EXISTS (
+  SELECT FROM (
+    SELECT column_name, reason, expected, received, items
+    FROM smartdiet.rejected_rows
+    WHERE schema_name = current_schema() AND table_name = %(table)s AND document_id = x.document_id
+    OFFSET 0
+  ) AS r
+  WHERE (r.column_name, r.reason, r.expected, r.received, r.items)
+    = (x.column_name, x.reason, x.expected, x.received, x.items)
+  OFFSET 0
+)
+ON CONFLICT (schema_name, table_name, document_id) DO UPDATE SET
   column_name = excluded.column_name,
   reason = excluded.reason,
   expected = excluded.expected,
@@ -45,9 +62,22 @@ _AWAIT = sql.SQL("""\
 INSERT INTO smartdiet.awaited_parents
   (table_name, document_id, column_name, parent_table, parent_id, first_run_id)
 SELECT DISTINCT %(table)s, document_id, column_name, parent_table, parent_id, %(run)s
-FROM {orphans}
-ON CONFLICT (table_name, document_id, column_name, parent_id) DO UPDATE SET
-  tried_at = now(),
+FROM {orphans} AS o
+WHERE NOT EXISTS (
+  SELECT FROM (
+    SELECT arrived
+    FROM smartdiet.awaited_parents
+    WHERE schema_name = current_schema()
+      AND table_name = %(table)s
+      AND document_id = o.document_id
+      AND column_name = o.column_name
+      AND parent_id = o.parent_id
+    OFFSET 0
+  ) AS a
+  WHERE NOT a.arrived
+  OFFSET 0
+)
+ON CONFLICT (schema_name, table_name, document_id, column_name, parent_id) DO UPDATE SET
   arrived = false""").format(orphans=ORPHANS)
 
 _MISS = sql.SQL("""\
@@ -55,12 +85,12 @@ INSERT INTO smartdiet.missing_parents (parent_table, parent_id, table_name)
 SELECT DISTINCT parent_table, parent_id, %(table)s
 FROM {orphans}
 WHERE column_name = ANY (%(columns)s)
-ON CONFLICT (parent_table, parent_id, table_name) DO NOTHING""").format(orphans=ORPHANS)
+ON CONFLICT (schema_name, parent_table, parent_id, table_name) DO NOTHING""").format(orphans=ORPHANS)
 
-_PRESENT = sql.SQL("""\
+_PRESENT = sql.SQL(f"""\
 SELECT
-  EXISTS (SELECT FROM smartdiet.rejected_rows WHERE table_name = %(table)s),
-  EXISTS (SELECT FROM smartdiet.awaited_parents WHERE table_name = %(table)s)""")
+  {has_lines("rejected_rows", "table_name", "%(table)s")},
+  {has_lines("awaited_parents", "table_name", "%(table)s")}""")
 
 
 def store_rejects(
@@ -86,7 +116,8 @@ def store_rejects(
         _clear_read(settlement, everything_read=everything_read, retries_read=retries_read)
     rejected = 0
     if settlement.has_rejects:
-        rejected = execute(connection, _REJECT, {"table": table.name, "run": run_id})
+        rejected = fetch_value(connection, sql.SQL("SELECT count(DISTINCT document_id) FROM {}").format(REJECTS))
+        execute(connection, _REJECT, {"table": table.name, "run": run_id})
     if settlement.has_orphans and fetch_value(connection, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(ORPHANS)):
         lock_waits(connection, table.name)
         execute(connection, _AWAIT, {"table": table.name, "run": run_id})
@@ -94,13 +125,19 @@ def store_rejects(
     return rejected
 
 
-def clear_rejects(connection: Connection, table_names: Iterable[str]) -> None:
-    """Forget the rejects and waits of tables that were emptied: everything is read again."""
-    for relation in ("rejected_rows", "awaited_parents", "missing_parents"):
+def clear_rejects(connection: Connection, tables: Sequence[tuple[str, str]]) -> None:
+    """Forget the rejects, waits and ids of tables that were emptied: everything is read again.
+
+    Args:
+        tables: each with its schema before it.
+    """
+    for relation in ("rejected_rows", "awaited_parents", "missing_parents", "document_ids"):
         execute(
             connection,
-            sql.SQL("DELETE FROM {} WHERE table_name = ANY(%s)").format(sql.Identifier("smartdiet", relation)),
-            [list(table_names)],
+            sql.SQL(
+                "DELETE FROM {} WHERE (schema_name, table_name) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"
+            ).format(sql.Identifier("smartdiet", relation)),
+            [list(names) for names in zip(*tables, strict=True)],
         )
 
 
@@ -108,37 +145,15 @@ def clear_documents(connection: Connection, table: Table, gone: sql.Identifier) 
     """Forget the rejects and waits of documents that are gone.
 
     Args:
-        gone: a relation with their ids in the document column.
+        gone: a relation with their ids; see `load.document_ids`.
     """
-    of_table = sql.SQL(
-        "SELECT EXISTS (SELECT FROM smartdiet.rejected_rows WHERE table_name = %(table)s)"
-        " OR EXISTS (SELECT FROM smartdiet.awaited_parents WHERE table_name = %(table)s)"
-    )
-    if not fetch_value(connection, of_table, {"table": table.name}):
+    if not any(fetch_all(connection, _PRESENT, {"table": table.name})[0]):
         return
-    parts = {"document": sql.Identifier(table.document_column), "gone": gone}
-    documents = sql.SQL("SELECT {document}::text FROM {gone}").format(**parts)
-    _clear(connection, table, documents, None)
-    _clear(connection, table, sql.SQL("SELECT to_json({document}::text)::text FROM {gone}").format(**parts), None)
-    # What is no ObjectId may have been a number or another type: the column does not tell.
-    others = sql.SQL("{documents} WHERE {document}::text !~ '^[0-9a-f]{{24}}$'").format(documents=documents, **parts)
-    with connection.cursor("mirror_gone_ids", row_factory=tuple_row) as cursor:
-        cursor.itersize = _CHUNK
-        cursor.execute(others)
-        while chunk := cursor.fetchmany(_CHUNK):
-            spelled = [spelling for (text,) in chunk for spelling in spell_reference(text)]
-            _clear(connection, table, sql.SQL("SELECT unnest(%(ids)s::text[])"), spelled)
-
-
-def _clear(connection: Connection, table: Table, document_ids: sql.Composable, ids: list[str] | None) -> None:
+    gone_ids = sql.SQL("SELECT coalesce(g._document_id, {}) FROM {} AS g").format(
+        encode_plain(table, name(table.document_column, "g")), gone
+    )
     for relation in ("rejected_rows", "awaited_parents"):
-        execute(
-            connection,
-            sql.SQL("DELETE FROM {}\nWHERE table_name = %(table)s\n  AND document_id IN ({})").format(
-                sql.Identifier("smartdiet", relation), document_ids
-            ),
-            {"table": table.name, "ids": ids},
-        )
+        execute(connection, _compose_clear(table, relation, gone_ids, None))
 
 
 def count_rejected(connection: Connection, table: Table) -> int:
@@ -149,8 +164,11 @@ def count_rejected(connection: Connection, table: Table) -> int:
             # Two queries: the first one needs the index alone.
             sql.SQL("""\
 SELECT
-  (SELECT count(*) FROM smartdiet.rejected_rows WHERE table_name = {table})
-  + coalesce((SELECT items - 1 FROM smartdiet.rejected_rows WHERE table_name = {table} AND document_id = ''), 0)
+  (SELECT count(*) FROM smartdiet.rejected_rows WHERE schema_name = current_schema() AND table_name = {table})
+  + coalesce((
+    SELECT items - 1
+    FROM smartdiet.rejected_rows
+    WHERE schema_name = current_schema() AND table_name = {table} AND document_id = ''), 0)
 """).format(table=sql.Literal(table.name)),
         )
     )
@@ -182,31 +200,41 @@ def _compose_clear(
         again: finds the records that stay, as the run met the same again.
     """
     records = sql.Identifier("smartdiet", relation)
-    statement = sql.SQL("DELETE FROM {} AS t\nWHERE t.table_name = {}").format(records, sql.Literal(table.name))
-    if again is not None:
-        statement += sql.SQL("\n  AND NOT EXISTS ({})").format(again)
-    if read is not None:
-        # OFFSET 0: found by index, one by one, even where PostgreSQL does not know how many records there are.
-        statement += sql.SQL("""
-  AND t.ctid = ANY (ARRAY(
+    if read is None:
+        which = sql.SQL("t.schema_name = current_schema() AND t.table_name = {}").format(sql.Literal(table.name))
+    else:
+        # OFFSET 0: found by index, one by one, even where PostgreSQL does not know how many records there are. By
+        # their places alone: beside a condition that has an index, the places would be gone through for each line.
+        which = sql.SQL("""\
+t.ctid = ANY (ARRAY(
     SELECT found.ctid
     FROM (
 {read}
     ) AS r (document_id)
     CROSS JOIN LATERAL (
-      SELECT ctid FROM {records} WHERE table_name = {table} AND document_id = r.document_id OFFSET 0
+      SELECT ctid
+      FROM {records}
+      WHERE schema_name = current_schema() AND table_name = {table} AND document_id = r.document_id
+      OFFSET 0
     ) AS found
   ))""").format(read=read, records=records, table=sql.Literal(table.name))
-    return statement
+    statement = sql.SQL("DELETE FROM {} AS t\nWHERE {}").format(records, which)
+    return statement if again is None else statement + sql.SQL("\n  AND NOT EXISTS ({})").format(again)
 
 
 def _compose_read(settlement: Settlement, *, retries_read: bool) -> sql.Composed:
     """Compose the encoded ids of the documents the run read and understood, or read again."""
+    table = settlement.table
+    spell = encode if settlement.typed or settlement.known else encode_plain
     if settlement.tracked:
         # A document without a batch was not read but is shown by the table, maybe in an earlier version.
-        read = sql.SQL("SELECT {} FROM {} WHERE batch IS NOT NULL").format(encode(name("document")), DOCUMENTS)
+        read = sql.SQL("SELECT {} FROM {} AS d WHERE batch IS NOT NULL").format(
+            spell(table, name("document", "d")), DOCUMENTS
+        )
     else:
-        read = sql.SQL("SELECT {} FROM {}").format(encode(settlement.document), settlement.rows)
+        read = sql.SQL("SELECT {} FROM {} AS d").format(spell(table, name(table.document_column, "d")), settlement.rows)
+    if settlement.typed:
+        read += sql.SQL("\nUNION\nSELECT document_id FROM {}").format(TYPED_DOCUMENTS)
     if retries_read:
         read += sql.SQL("\nUNION\nSELECT document_id FROM {} WHERE NOT is_parent").format(RETRIES)
     return read

@@ -5,7 +5,7 @@ and those that no document owns; always the children first. Not here: finding ou
 (`load.source_ids`), or where the keys come from (`extract`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,10 +14,14 @@ from psycopg import sql
 from smartdiet_assets.load.cascade import apply_cascade, list_references, lock_reach
 from smartdiet_assets.load.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.execution import Connection, execute
-from smartdiet_assets.load.fragments import name, target_of
+from smartdiet_assets.load.fragments import encode, encode_plain, name, target_of
 from smartdiet_assets.load.rejects import clear_documents
+from smartdiet_assets.load.statistics import mend_statistics
+from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.succession import replace_documents
 from smartdiet_assets.load.sync_state import forget_last_read
+from smartdiet_assets.load.typed_ids import forget_ids
+from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Schema, Table
 
@@ -57,7 +61,7 @@ def remove_documents(
     connection: Connection,
     schema: Schema,
     table: Table,
-    document_ids: Iterable[object],
+    document_ids: Iterable[IdBatch],
     run_id: str,
     *,
     deleted_at: datetime | None = None,
@@ -69,10 +73,11 @@ def remove_documents(
     at a removed row goes first or loses its reference, by its foreign key's rule.
 
     Args:
-        document_ids: values of the document column, one or more times each; those without rows do no harm.
+        document_ids: one or more times each; those without rows do no harm.
         deleted_at: what `flag` stores, naive UTC; the moment of the transaction by default. A row marked before keeps
             its mark.
     """
+    table = place(connection, table)
     create_document_ids(connection, table, DELETED)
     copy_document_ids(connection, table, DELETED, document_ids)
     return apply_deletions(connection, schema, table, run_id, deleted_at=deleted_at)
@@ -85,8 +90,10 @@ def apply_deletions(
     if table.on_delete != "keep" and list_references(schema, table.name):
         # Also where rows are only marked: the run may delete others later, and has written to the table by then.
         lock_reach(connection, schema, table.name)
+    mend_statistics(connection, table)
     execute(connection, sql.SQL("ANALYZE {}").format(DELETED))
     clear_documents(connection, table, DELETED)
+    execute(connection, compose_not_shown(table))
     removal = Removal()
     if table.on_delete == "keep":
         return removal
@@ -103,6 +110,8 @@ def apply_deletions(
         removal.flagged = execute(connection, compose_flag(table, deleted_at))
     else:
         removal = _remove(connection, schema, table, compose_is_deleted(table, "t"), run_id)
+    if table.on_delete == "delete":
+        forget_ids(connection, table, DELETED)
     # The rows are no longer those the last run left behind.
     forget_last_read(connection, [table.name, *removal.cascaded])
     return removal
@@ -136,6 +145,14 @@ def compose_is_deleted(table: Table, relation: str) -> sql.Composed:
     return sql.SQL("{} IN (SELECT {} FROM {})").format(name(column, relation), name(column), DELETED)
 
 
+def compose_not_shown(table: Table) -> sql.Composed:
+    """Compose leaving out the documents that do not show, as the document column's value is another one's."""
+    document = name(table.document_column, "d")
+    return sql.SQL("DELETE FROM {} AS d\nWHERE coalesce(d._document_id, {}) <> {}").format(
+        DELETED, encode_plain(table, document), encode(table, document)
+    )
+
+
 def compose_flag(table: Table, deleted_at: datetime | None) -> sql.Composed:
     """Compose marking the rows of the documents that are gone, but for those marked before."""
     return sql.SQL("UPDATE {} AS t\nSET {flag} = {mark}\nWHERE {doomed}\n  AND t.{flag} IS NULL").format(
@@ -147,7 +164,7 @@ def compose_flag(table: Table, deleted_at: datetime | None) -> sql.Composed:
 
 
 def remove_absent(
-    connection: Connection, schema: Schema, table: Table, keys: Iterable[Sequence[object]], run_id: str
+    connection: Connection, schema: Schema, table: Table, keys: Iterable[IdBatch], run_id: str
 ) -> Removal:
     """Delete the rows whose key is not among the source's.
 
@@ -156,7 +173,7 @@ def remove_absent(
     """
     key = table.document_column
     create_document_ids(connection, table, _KEYS)
-    copy_document_ids(connection, table, _KEYS, (value for chunk in keys for value in chunk))
+    copy_document_ids(connection, table, _KEYS, keys)
     execute(connection, sql.SQL("CREATE INDEX ON {} ({})").format(_KEYS, name(key)))
     execute(connection, sql.SQL("ANALYZE {}").format(_KEYS))
     doomed = sql.SQL("NOT EXISTS (SELECT FROM {} AS k WHERE k.{key} = t.{key})").format(_KEYS, key=name(key))

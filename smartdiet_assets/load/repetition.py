@@ -15,8 +15,8 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from smartdiet_assets.load.execution import Connection, PlannedStatement, execute, fetch_value
-from smartdiet_assets.load.fragments import RETRIES, name
+from smartdiet_assets.load.execution import Connection, PlannedStatement, fetch_value
+from smartdiet_assets.load.fragments import name
 from smartdiet_assets.load.rejects import count_rejected
 from smartdiet_assets.load.result import LoadResult
 from smartdiet_assets.load.standing import Standing
@@ -27,16 +27,11 @@ UPDATE smartdiet.sync_state
 SET
   watermark = greatest(watermark, %s), run_id = %s, updated_at = now(), documents_read = %s,
   change_position = coalesce(%s, change_position)
-WHERE table_name = %s"""
-
-_TRIED_AGAIN = sql.SQL("""\
-UPDATE smartdiet.rejected_rows
-SET attempts = attempts + 1, last_seen = now(), run_id = %s
-WHERE table_name = %s
-  AND document_id IN (SELECT document_id FROM {} WHERE NOT is_parent)""").format(RETRIES)
+WHERE schema_name = current_schema()
+  AND table_name = %s"""
 
 #: Counts of a result that hold again when the same is read again; rows found new or changed are unchanged by then.
-_LASTING = ("rejected", "rejected_rows", "superseded", "missing_parents_null", "rows")
+_LASTING = ("rejected", "rejected_rows", "superseded", "missing_parents_null", "rows", "refused")
 
 
 def summarise(result: LoadResult) -> Jsonb:
@@ -63,7 +58,7 @@ def _has_parent_come(connection: Connection, table: Table) -> bool:
 EXISTS (
   SELECT FROM smartdiet.awaited_parents AS a
   JOIN {parent} AS p ON p.{parent_column} = a.parent_id::{type}
-  WHERE a.table_name = {table} AND a.column_name = {column}
+  WHERE a.schema_name = current_schema() AND a.table_name = {table} AND a.column_name = {column}
 )""").format(
             parent=sql.Identifier(column.foreign_key.table),
             parent_column=name(column.foreign_key.column),
@@ -92,8 +87,6 @@ def repeat_result(
 ) -> tuple[LoadResult, PlannedStatement]:
     """Give the last run's result again, with nothing new, and plan to store that the run was made."""
     assert standing.last_result is not None
-    if standing.has_rejects:
-        execute(connection, _TRIED_AGAIN, [run_id, table.name])
     result = LoadResult(
         mode="none",
         inserted=0,

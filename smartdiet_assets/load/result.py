@@ -36,6 +36,7 @@ class LoadResult:
         documents_read: documents the run gave to the load.
         watermark: what the next run starts from, naive UTC.
         seconds: time spent in each stage: copy, settle, compare, merge, index, remove, state.
+        refused: rows that PostgreSQL did not take for their values; they are among the rejected ones.
         flagged: rows marked in `deleted_at` because the change stream named their documents as deleted.
     """
 
@@ -57,3 +58,4 @@ class LoadResult:
     watermark: datetime | None
     seconds: Mapping[str, float] = field(default_factory=dict)
     flagged: int = 0
+    refused: int = 0

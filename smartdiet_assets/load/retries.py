@@ -4,12 +4,13 @@ Here: choosing their ids, and noting which awaited parents were asked for and wh
 loaded (`load.rejects`).
 
 What is new is read at once, however much: documents whose awaited parent arrived, and parents nobody asked for yet.
-What was tried before in vain is tried again in turns, the least recently tried first and at most so many in one run, so
-that the cost of a run does not grow with what has been waiting for long. What is edited comes with the window, out of
-turn.
+What was tried before in vain is tried again in turns, by the order of the ids and at most so many in one run, so
+that the cost of a run does not grow with what has been waiting for long. How far the turns are is kept once for the
+table: what stays as it is is not written. What is edited comes with the window, out of turn.
 """
 
 from collections.abc import Iterator
+from typing import LiteralString
 
 from psycopg import sql
 from psycopg.rows import tuple_row
@@ -17,94 +18,123 @@ from psycopg.rows import tuple_row
 from smartdiet_assets.load.advisory import try_lock_waits
 from smartdiet_assets.load.cascade import list_references
 from smartdiet_assets.load.execution import Connection, execute, fetch_value
-from smartdiet_assets.load.fragments import RETRIES, name
-from smartdiet_assets.load.spelling import respell, spell_reference
+from smartdiet_assets.load.fragments import RETRIES, has_lines, name
+from smartdiet_assets.load.spelling import respell, spell_value
 from smartdiet_assets.schema.model import Schema, Table
 
 #: Ids of one chunk to read again: one `$in` of the source.
 RETRY_CHUNK = 100
-#: How many documents tried before one run tries again.
-RETRY_LIMIT = 2_000
 
 # An id that could not be read (''), or is kept as a digest because of its length, cannot be asked for: its document is
 # read again when it changes, or by a full read. Any other is asked for once, whether it was rejected
 # here, waits here, or is waited for elsewhere.
 _NEW = """\
-SELECT document_id, false AS is_parent
+SELECT document_id, false AS is_parent, NULL::bigint AS place
 FROM smartdiet.awaited_parents
-WHERE table_name = {table}
+WHERE schema_name = current_schema()
+  AND table_name = {table}
   AND arrived
   AND document_id <> ''
   AND NOT starts_with(document_id, 'sha256:')
 UNION
-SELECT parent_id, true
+SELECT parent_id, true, NULL
 FROM smartdiet.missing_parents
-WHERE parent_table = {table}
+WHERE schema_name = current_schema()
+  AND parent_table = {table}
   AND asked_at IS NULL"""
 
 _BROUGHT_BY_THIS_RUN = """
 UNION
-SELECT a.document_id, false
+SELECT a.document_id, false, NULL
 FROM {rows} AS r
-JOIN smartdiet.awaited_parents AS a ON a.parent_id = r.{parent_column}::text
-WHERE a.parent_table = {table}
-  AND a.table_name = {table}
+CROSS JOIN LATERAL (
+  SELECT document_id, table_name, column_name
+  FROM smartdiet.awaited_parents
+  WHERE schema_name = current_schema() AND parent_table = {table} AND parent_id = r.{parent_column}::text
+  OFFSET 0
+) AS a
+WHERE a.table_name = {table}
   AND a.column_name = {column}
   AND a.document_id <> ''
   AND NOT starts_with(a.document_id, 'sha256:')"""
 
-_IN_TURN = """
-UNION
-(
-  SELECT document_id, is_parent
-  FROM (
-    (
-      SELECT document_id, false AS is_parent, last_seen AS tried_at
+#: What was tried before, in the order of the ids: those behind the last one of the last turn, then those up to it.
+_TRIED: tuple[LiteralString, ...] = (
+    """\
+      SELECT document_id, false AS is_parent, {again} AS again
       FROM smartdiet.rejected_rows
-      WHERE table_name = {table}
+      WHERE schema_name = current_schema()
+        AND table_name = {table}
         AND document_id <> ''
         AND NOT starts_with(document_id, 'sha256:')
-      ORDER BY last_seen
-      LIMIT {limit}
-    )
-    UNION ALL
-    (
-      SELECT document_id, false, tried_at
+        AND document_id {side} {position}
+      ORDER BY document_id
+      LIMIT {limit}""",
+    """\
+      SELECT DISTINCT document_id, false, {again}
       FROM smartdiet.awaited_parents
-      WHERE table_name = {table}
+      WHERE schema_name = current_schema()
+        AND table_name = {table}
         AND document_id <> ''
         AND NOT starts_with(document_id, 'sha256:')
-      ORDER BY tried_at
-      LIMIT {limit}
-    )
-    UNION ALL
-    (
-      SELECT parent_id, true, asked_at
+        AND document_id {side} {position}
+      ORDER BY document_id
+      LIMIT {limit}""",
+    """\
+      SELECT DISTINCT parent_id, true, {again}
       FROM smartdiet.missing_parents
-      WHERE parent_table = {table}
+      WHERE schema_name = current_schema()
+        AND parent_table = {table}
         AND asked_at IS NOT NULL
-      ORDER BY asked_at
-      LIMIT {limit}
-    )
+        AND parent_id {side} {position}
+      ORDER BY parent_id
+      LIMIT {limit}""",
+)
+_IN_TURN = """
+UNION ALL
+(
+  SELECT document_id, is_parent, row_number() OVER (ORDER BY again, document_id, is_parent DESC) AS place
+  FROM (
+    SELECT DISTINCT document_id, is_parent, again
+    FROM (
+{tried}
+    ) AS t
   ) AS t
-  GROUP BY document_id, is_parent
-  ORDER BY min(tried_at), is_parent DESC
+  ORDER BY place
   LIMIT {limit}
 )"""
+_SIDES: tuple[tuple[LiteralString, LiteralString], ...] = ((">", "false"), ("<=", "true"))
+_POSITION: LiteralString = """\
+coalesce((
+          SELECT retry_position
+          FROM smartdiet.sync_state
+          WHERE schema_name = current_schema() AND table_name = {table}
+        ), '') COLLATE "C\""""
 
-# An ObjectId is spelled alike as a reference and as an id. Parents come first.
+_ANY = sql.SQL("true")
+
+#: Where they are more than a turn holds, the next one begins behind the last of this one.
+_MOVE_ON = sql.SQL("""\
+UPDATE smartdiet.sync_state
+SET retry_position = r.document_id
+FROM {} AS r
+WHERE schema_name = current_schema()
+  AND table_name = %s
+  AND r.place = %s""").format(RETRIES)
+
+# Parents come first.
 _SPELLED = sql.SQL("""\
-SELECT document_id, is_parent AND document_id !~ '^[0-9a-f]{{24}}$'
+SELECT document_id, bool_or(NOT is_parent), bool_or(is_parent)
 FROM {}
-GROUP BY 1, 2
-ORDER BY bool_or(is_parent) DESC, 1""").format(RETRIES)
+GROUP BY 1
+ORDER BY 3 DESC, 1""").format(RETRIES)
 
-_WAITED_FOR = sql.SQL("SELECT EXISTS (SELECT FROM smartdiet.awaited_parents WHERE parent_table = %s)")
+_WAITED_FOR = sql.SQL(f"SELECT {has_lines('awaited_parents', 'parent_table', '%s')}")
 
-_CONCERNED = sql.SQL("""\
+_CONCERNED = sql.SQL(f"""\
 (
-  EXISTS (SELECT FROM smartdiet.awaited_parents WHERE parent_table = {table})
-  OR EXISTS (SELECT FROM smartdiet.missing_parents WHERE parent_table = {table})
+  {has_lines("awaited_parents", "parent_table", "{table}")}
+  OR {has_lines("missing_parents", "parent_table", "{table}")}
 )""")
 
 
@@ -125,7 +155,17 @@ def compose_retries(table: Table, rows: sql.Composable | None, limit: int) -> sq
                 table=sql.Literal(table.name),
                 column=sql.Literal(column.name),
             )
-    return statement + sql.SQL(_IN_TURN).format(table=sql.Literal(table.name), limit=sql.Literal(limit))
+    parts = {"table": sql.Literal(table.name), "limit": sql.Literal(limit)}
+    tried = [
+        sql.SQL("    (\n{}\n    )").format(
+            sql.SQL(text).format(
+                again=sql.SQL(again), side=sql.SQL(side), position=sql.SQL(_POSITION).format(**parts), **parts
+            )
+        )
+        for side, again in _SIDES
+        for text in _TRIED
+    ]
+    return statement + sql.SQL(_IN_TURN).format(tried=sql.SQL("\n    UNION ALL\n").join(tried), **parts)
 
 
 def stream_retry_ids(
@@ -138,12 +178,14 @@ def stream_retry_ids(
     execute(connection, sql.SQL("DROP TABLE IF EXISTS {}").format(RETRIES))
     execute(connection, compose_retries(table, rows, limit))
     execute(connection, sql.SQL("ANALYZE {}").format(RETRIES))
+    execute(connection, _MOVE_ON, [table.name, limit])
     chunk: list[str] = []
     with connection.cursor("mirror_retry", row_factory=tuple_row) as cursor:
         cursor.itersize = 20 * RETRY_CHUNK
         cursor.execute(_SPELLED)
-        for text, is_reference in cursor:
-            for document_id in spell_reference(text) if is_reference else respell(text):
+        for text, is_id, is_reference in cursor:
+            spelled = [*(respell(text) if is_id else ()), *(spell_value(text) if is_reference else ())]
+            for document_id in dict.fromkeys(spelled):
                 chunk.append(document_id)
                 if len(chunk) == RETRY_CHUNK:
                     yield chunk
@@ -176,27 +218,24 @@ def note_arrivals(connection: Connection, schema: Schema, table: Table, rows: sq
             sql.SQL("""\
 UPDATE smartdiet.awaited_parents AS a
 SET arrived = true
-FROM (SELECT DISTINCT {parent_column}::text AS id FROM {rows} WHERE {parent_column} IS NOT NULL) AS r
-WHERE a.parent_table = {parent}
-  AND a.parent_id = r.id
-  AND a.table_name = {child}
-  AND a.column_name = {column}
-  AND NOT a.arrived""").format(
-                parent_column=name(reference.parent_column),
-                rows=rows,
-                parent=sql.Literal(reference.parent),
-                child=sql.Literal(reference.child),
-                column=sql.Literal(reference.column),
+WHERE {}""").format(
+                _compose_of_parents(
+                    "awaited_parents",
+                    "a",
+                    table,
+                    reference.parent_column,
+                    rows,
+                    sql.SQL("table_name = {} AND column_name = {} AND NOT arrived").format(
+                        sql.Literal(reference.child), sql.Literal(reference.column)
+                    ),
+                )
             ),
         )
     execute(
         connection,
-        sql.SQL("""\
-DELETE FROM smartdiet.missing_parents AS m
-USING (SELECT DISTINCT {document}::text AS id FROM {rows}) AS r
-WHERE m.parent_table = %s
-  AND m.parent_id = r.id""").format(document=name(table.document_column), rows=rows),
-        [table.name],
+        sql.SQL("DELETE FROM smartdiet.missing_parents AS m\nWHERE {}").format(
+            _compose_of_parents("missing_parents", "m", table, table.document_column, rows)
+        ),
     )
 
 
@@ -206,27 +245,75 @@ def note_asked(connection: Connection, schema: Schema, table: Table, *, everythi
     Args:
         everything: whether the run read all documents, and so every parent there is; else those in `mirror_retries`.
     """
-    asked = sql.SQL("m.parent_table = {} AND {}").format(
-        sql.Literal(table.name),
-        sql.SQL("m.asked_at IS NULL")
-        if everything
-        else sql.SQL("m.parent_id IN (SELECT document_id FROM {} WHERE is_parent)").format(RETRIES),
-    )
+    if everything:
+        asked = new = sql.SQL("m.schema_name = current_schema() AND m.parent_table = {} AND m.asked_at IS NULL").format(
+            sql.Literal(table.name)
+        )
+    else:
+        parents = sql.SQL("(SELECT document_id FROM {} WHERE is_parent) AS p").format(RETRIES)
+        asked, new = (
+            _compose_of_parents("missing_parents", "m", table, "document_id", parents, condition)
+            for condition in (_ANY, sql.SQL("asked_at IS NULL"))
+        )
     if not fetch_value(
         connection, sql.SQL("SELECT EXISTS (SELECT FROM smartdiet.missing_parents AS m WHERE {})").format(asked)
     ):
         return
     if not try_lock_waits(connection, dict.fromkeys(r.child for r in list_references(schema, table.name))):
         return
+    # OFFSET 0: found by index, one by one. Joined, those of all are compared with those of all before PostgreSQL 16.
     execute(
         connection,
         sql.SQL("""\
 DELETE FROM smartdiet.missing_parents AS m
 WHERE {asked}
   AND NOT EXISTS (
-    SELECT FROM smartdiet.awaited_parents AS a
-    WHERE a.parent_table = m.parent_table
-      AND a.parent_id = m.parent_id
-      AND a.table_name = m.table_name)""").format(asked=asked),
+    SELECT FROM (
+      SELECT table_name
+      FROM smartdiet.awaited_parents
+      WHERE schema_name = current_schema() AND parent_table = m.parent_table AND parent_id = m.parent_id
+      OFFSET 0
+    ) AS a
+    WHERE a.table_name = m.table_name
+    OFFSET 0)""").format(asked=asked),
     )
-    execute(connection, sql.SQL("UPDATE smartdiet.missing_parents AS m SET asked_at = now() WHERE {}").format(asked))
+    execute(connection, sql.SQL("UPDATE smartdiet.missing_parents AS m SET asked_at = now() WHERE {}").format(new))
+
+
+def _compose_of_parents(
+    record: str,
+    alias: LiteralString,
+    table: Table,
+    column: str,
+    rows: sql.Composable,
+    condition: sql.Composable = _ANY,
+) -> sql.Composed:
+    """Compose the condition that a line of a record is about a parent of the table that is among rows.
+
+    Each is found by index, and by nothing else of the line: what PostgreSQL believes about the record does not matter.
+    What else a line has to meet belongs into `condition`: beside the places of lines, one that has an index would have
+    all of the places gone through for each line.
+
+    Args:
+        column: of the rows, which holds the parent's id.
+        condition: on the line's own columns.
+    """
+    return sql.SQL("""\
+{alias}.ctid = ANY (ARRAY(
+    SELECT found.ctid
+    FROM (SELECT DISTINCT {column}::text AS id FROM {rows}) AS r
+    CROSS JOIN LATERAL (
+      SELECT *, ctid
+      FROM {record}
+      WHERE schema_name = current_schema() AND parent_table = {table} AND parent_id = r.id
+      OFFSET 0
+    ) AS found
+    WHERE {condition}
+  ))""").format(
+        condition=condition,
+        alias=sql.SQL(alias),
+        column=name(column),
+        rows=rows,
+        record=sql.Identifier("smartdiet", record),
+        table=sql.Literal(table.name),
+    )

@@ -5,7 +5,7 @@ where batches come from, and the translation of driver errors, which pass throug
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -20,28 +20,33 @@ from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.counting import compose_count, count_rows
 from smartdiet_assets.load.execution import Connection, execute_all, fetch_after, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import STAGING, WINNERS, target_of
+from smartdiet_assets.load.hindrance import explain_hindrance
+from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
 from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
+from smartdiet_assets.load.refusal import Probe
 from smartdiet_assets.load.reject_limit import check_max_rejects
 from smartdiet_assets.load.removal import Removal, remove_absent, remove_documents, remove_unowned
 from smartdiet_assets.load.repetition import is_repetition, repeat_result
 from smartdiet_assets.load.result import LoadResult, RowsLostError
-from smartdiet_assets.load.retries import RETRY_LIMIT, compose_is_concerned, note_arrivals, note_asked, stream_retry_ids
+from smartdiet_assets.load.retries import compose_is_concerned, note_arrivals, note_asked, stream_retry_ids
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import Batch, StagingWriter
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.strategies import DeltaCounts, get_strategy
 from smartdiet_assets.load.structure.creation import TableChanges, apply_not_null, apply_table
+from smartdiet_assets.load.structure.live import check_search_path
+from smartdiet_assets.load.structure.naming import place_in
 from smartdiet_assets.load.sync_state import SyncState, plan_state, read_newest_date
 from smartdiet_assets.load.transaction import LoadTransaction, open_transaction
 from smartdiet_assets.load.truncation import truncate as truncate_table
+from smartdiet_assets.load.typed_ids import fetch_contested
 from smartdiet_assets.load.winners import candidates_of
+from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.model import Schema, Table
 
-__all__ = ["LOCK_TIMEOUT", "LoadResult", "RowsLostError", "StageListener", "SyncState", "TableLoad", "open_load"]
+__all__ = ["LoadResult", "RowsLostError", "StageListener", "SyncState", "TableLoad", "open_load"]
 
-#: Seconds a run waits for another one of the same table, or for anybody else's lock.
-LOCK_TIMEOUT = 60.0
 #: Told when a stage is over: opened, begun, copied (each batch), settled, compared, rejected, merged, stored.
 StageListener = Callable[[str], None]
 
@@ -56,6 +61,7 @@ def open_load(
     lock_timeout: float = LOCK_TIMEOUT,
     bulk_from: int = bulk.BULK_FROM,
     on_stage: StageListener | None = None,
+    careful: bool = False,
 ) -> Iterator["TableLoad"]:
     """Open the load of one table; leaving the block commits everything, an exception undoes everything.
 
@@ -68,8 +74,11 @@ def open_load(
         lock_timeout: seconds to wait for another run, or for anybody else's lock.
         bulk_from: rows in the first batch from which on the keys of an existing empty table are built after the rows.
         on_stage: told the name of each stage when it is over.
+        careful: try all rows first, and reject those PostgreSQL refuses (`load.refusal`); also done where the last run
+            met any.
 
     Raises:
+        ConfigurationError: the search path names no schema that exists.
         SchemaMismatchError: the live table is not as declared.
         LoadConflictError: another run had the table for longer than the lock timeout.
         psycopg.Error: PostgreSQL refused a statement or was lost.
@@ -77,13 +86,18 @@ def open_load(
     """
     if connection.info.transaction_status != TransactionStatus.IDLE:
         raise RuntimeError(f"{table.name}: a load needs a connection outside of a transaction")
-    with open_transaction(connection, table, lock_timeout) as transaction:
+    with (
+        explain_hindrance(connection, schema, table),
+        open_transaction(connection, table, lock_timeout) as transaction,
+    ):
+        table = place_in(table, check_search_path(transaction.standing.schema_name))
         changes = TableChanges(created=False)
         if not transaction.standing.same_structure:
             changes = apply_table(connection, schema, table, keys_later=True)
         load = TableLoad(
             connection, schema, table, run_id, changes, transaction, bulk_from, on_stage or (lambda stage: None)
         )
+        load.careful |= careful
         with load.writer:
             yield load
         if not load.finished:
@@ -97,6 +111,7 @@ class TableLoad:
         state: where the table stood before the run, with the reason for a full read where there is one.
         changed: the documents a change stream named, kept for the caller.
         writer: what writes the batches.
+        careful: whether all rows are tried before they are written; settled before `begin`.
         finished: whether `finish` has returned.
     """
 
@@ -129,6 +144,8 @@ class TableLoad:
         self.changed = ChangedDocuments(connection)
         self._deletions = Removal()
         self._removed = False
+        self.careful = bool((standing.last_result or {}).get("refused"))
+        self._probe: Probe | None = None
         self._retry: Literal["not asked", "asked", "read"] = "not asked"
         #: Whether there was anything to read again (`mirror_retries`), and all of it was read.
         self._retries_read = False
@@ -137,10 +154,12 @@ class TableLoad:
         #: Whether the table holds no row but the run's, and needs no comparison.
         self._empty = changes.created
         if standing.known and not changes.created:
-            state = SyncState(standing.watermark, standing.reimport, standing.change_position)
+            state = SyncState(standing.watermark, standing.reimport, standing.change_position, standing.read_from)
         else:
             state = SyncState() if changes.created else SyncState(read_newest_date(connection, table))
         self.state = replace(state, reimport=changes.reimport or state.reimport)
+        #: Where the table is: the connection's schema.
+        self.schema_name = check_search_path(standing.schema_name)
         on_stage("opened")
 
     def retry_ids(self, limit: int = RETRY_LIMIT) -> Iterator[list[str]]:
@@ -169,20 +188,33 @@ class TableLoad:
         statement = sql.SQL("SELECT max({}) FROM {}").format(column, target_of(self._table))
         return fetch_value(self._connection, statement)
 
-    def remove(self, document_values: Iterable[object], deleted_at: datetime) -> None:
+    def fetch_contested(self) -> list[str]:
+        """Fetch the encoded ids of documents in whose place the run read others: to be read too, before `finish`.
+
+        After `begin`, unless the run reads every document: what is there was read then.
+        """
+        typed, known = self.writer.typed_written > 0, self._standing.has_typed
+        if self._empty or not (typed or known):
+            return []
+        self.flush()
+        return fetch_contested(
+            self._connection, self._table, self.writer.rows, self._relations, typed=typed, known=known
+        )
+
+    def remove(self, document_ids: IdBatch, deleted_at: datetime) -> None:
         """Do with the rows of deleted documents what the table's `on_delete` says; before `begin`.
 
         What the rows that come then want of the removed ones, such as a unique value, is free.
 
         Args:
-            document_values: values of the document column.
+            document_ids: ids of the documents.
             deleted_at: what `flag` stores, naive UTC.
         """
         # What goes may have been another row's parent.
         self._removed = True
         with self._timed("remove"):
             removal = remove_documents(
-                self._connection, self._schema, self._table, document_values, self._run_id, deleted_at=deleted_at
+                self._connection, self._schema, self._table, [document_ids], self._run_id, deleted_at=deleted_at
             )
         self._deletions.add(removal)
 
@@ -191,6 +223,7 @@ class TableLoad:
         if truncate and not self._created:
             truncate_table(self._connection, self._schema, self._table)
             self.state = replace(self.state, watermark=None)
+        mend_statistics(self._connection, self._table)
         if self._created and self._table.shape != "one_per_key":
             self.writer.rows = target_of(self._table)
         if self._created:
@@ -199,6 +232,9 @@ class TableLoad:
             [(self._empty,)] = fetch_after(
                 self._connection, self.writer.compose_tables(), bulk.compose_is_empty(self._relations)
             )
+        if self.careful:
+            self._probe = Probe(self._connection, self._table)
+            self._probe.open(keys_later=self._created)
         self._on_stage("begun")
 
     def write(self, batch: Batch) -> None:
@@ -208,6 +244,9 @@ class TableLoad:
             ValueError: some of its documents are neither understood nor rejected.
         """
         with self._timed("copy"):
+            if self._probe is not None:
+                self.writer.flush()
+                batch = self._probe.sift(batch)
             # The first batch tells how large the load is: the source is asked for full ones.
             first = self.writer.rows_written == 0 and len(batch.rows) >= self._bulk_from
             large = first and self._empty and not self._created and self._table.shape != "one_per_key"
@@ -258,8 +297,9 @@ class TableLoad:
         documents_read: int | None = None,
         window_digest: str | None = None,
         full: bool | None = None,
-        source_keys: Iterable[Sequence[object]] | None = None,
+        source_keys: Iterable[IdBatch] | None = None,
         change_position: str | None = None,
+        read_from: datetime | None = None,
     ) -> LoadResult:
         """Settle the rows, merge them, and store rejects and state; the end of the block commits it all.
 
@@ -271,6 +311,7 @@ class TableLoad:
                 default it is when `retry_ids` was not asked for.
             source_keys: all keys the source has, in chunks: rows with another key are removed. None keeps them.
             change_position: where the next run goes on in the change stream; None leaves it where it is.
+            read_from: the date from which on every document was read by now; None leaves what is known of it.
 
         Raises:
             RowsLostError: the counts do not add up.
@@ -284,12 +325,12 @@ class TableLoad:
             full = self._retry == "not asked"
         settlement = Settlement(self._connection, self._table, self.writer.rows, order=self.writer.order)
         settlement.has_rejects = self.writer.rejects_written > 0
+        settlement.typed = self.writer.typed_written > 0
+        settlement.known = self._standing.has_typed and not self._created
         filling = self._choose_filling()
         if source_keys is not None or (full and self._changes_for_all()):
             lock_reach(self._connection, self._schema, self._table.name)
         with self._timed("settle"):
-            if self.writer.documents_read:
-                mend_statistics(self._connection, self._table)
             staged = settle_rows(
                 settlement,
                 written=self.writer.rows_written,
@@ -320,7 +361,7 @@ class TableLoad:
             with self._timed("remove"):
                 removal = remove_unowned(self._connection, self._schema, self._table, self._run_id)
         with self._timed("state"):
-            state = self._settle_state(watermark, full, change_position)
+            state = self._settle_state(watermark, full, change_position, read_from)
             rows, concerned = self._fetch_end(staged if filling else None)
             if concerned:
                 # At the very end: the tables that wait are held up by it.
@@ -349,6 +390,7 @@ class TableLoad:
             documents_read=self.writer.documents_read,
             watermark=state.watermark,
             seconds=self._seconds,
+            refused=self._probe.refused if self._probe else 0,
         )
         self._last.append(
             plan_state(
@@ -441,7 +483,9 @@ class TableLoad:
         if full or self._retries_read:
             note_asked(self._connection, self._schema, self._table, everything=full)
 
-    def _settle_state(self, watermark: datetime | None, full: bool, change_position: str | None) -> SyncState:
+    def _settle_state(
+        self, watermark: datetime | None, full: bool, change_position: str | None, read_from: datetime | None
+    ) -> SyncState:
         known = [instant for instant in (self.state.watermark, watermark) if instant is not None]
         if full and self._not_null_pending:
             apply_not_null(self._connection, self._table)
@@ -449,6 +493,7 @@ class TableLoad:
             watermark=max(known) if known else None,
             reimport=None if full else self.state.reimport,
             change_position=change_position or self.state.change_position,
+            read_from=read_from or self.state.read_from,
         )
 
     # --- small things

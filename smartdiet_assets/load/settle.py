@@ -33,6 +33,8 @@ class Settlement:
         missing_parents_null: references set to NULL because their parent is not there.
         order: of the ids of the documents that were read; None where it is not known.
         distinct: whether it is known that no two rows share what identifies them (`identity_of`).
+        typed: whether the run read documents whose id the document column does not tell (`load.typed_ids`).
+        known: whether the table had such documents before.
         has_rejects, has_orphans: whether their temporary tables are there; few runs need them.
     """
 
@@ -44,6 +46,8 @@ class Settlement:
     missing_parents_null: int = 0
     order: ReadOrder | None = None
     distinct: bool = False
+    typed: bool = False
+    known: bool = True
     has_rejects: bool = False
     has_orphans: bool = False
 

@@ -22,6 +22,7 @@ from smartdiet_assets.load.settle import (
     settle_duplicates,
     settle_reads,
 )
+from smartdiet_assets.load.typed_ids import place_typed
 from smartdiet_assets.load.winners import add_pool, collect_keys, compose_key_scope, rank
 from smartdiet_assets.schema.model import Table
 
@@ -50,10 +51,13 @@ def settle_rows(
     table, connection = settlement.table, settlement.connection
     several = table.shape == "one_per_key"
     staged, small = settlement.rows is STAGING, written <= SMALL and not settlement.has_rejects
-    if staged and small and not (several or filling) and is_settled(settlement, written, _planned_by(table)):
+    plain = not (settlement.typed or settlement.known)
+    if plain and staged and small and not (several or filling) and is_settled(settlement, written, _planned_by(table)):
         return written
     read_once = settlement.tracked and is_read_once(settlement)
     settle_reads(settlement, compared=not filling, read_once=read_once)
+    if not plain:
+        place_typed(settlement)
     # The transformation gives no item of a document twice.
     settlement.distinct = read_once and tells_apart(table, identity_of(table))
     if staged:

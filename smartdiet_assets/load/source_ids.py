@@ -16,15 +16,17 @@ from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
-from smartdiet_assets.load.fragments import name, target_of
+from smartdiet_assets.load.fragments import name, records_here, target_of
 from smartdiet_assets.load.removal import DELETED
-from smartdiet_assets.load.spelling import spell_document
+from smartdiet_assets.load.spelling import spell_value
+from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.winners import candidates_of
+from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Table
 
-#: Takes the encoded ids that a document may have, gives the document column values of those that are there.
-AskAgain = Callable[[Sequence[str]], Iterable[object]]
+#: Takes the encoded ids that a document may have, gives those that are there, as the document column holds them.
+AskAgain = Callable[[Sequence[str]], Iterable[IdBatch]]
 #: Documents marked as gone that the source has again.
 BACK = sql.Identifier("pg_temp", "mirror_back")
 #: Of the ids the source was asked about again, those that are there.
@@ -49,7 +51,7 @@ class SourceIds:
     documents: int
 
 
-def store_source_ids(connection: Connection, table: Table, chunks: Iterable[Sequence[object]]) -> SourceIds:
+def store_source_ids(connection: Connection, table: Table, chunks: Iterable[IdBatch]) -> SourceIds:
     """Store all ids of a source until the session ends; only one chunk is held at a time.
 
     Args:
@@ -59,7 +61,7 @@ def store_source_ids(connection: Connection, table: Table, chunks: Iterable[Sequ
     relation = sql.Identifier("pg_temp", f"mirror_source_ids_{next(_numbers)}")
     with connection.transaction():
         create_document_ids(connection, table, relation, for_session=True)
-        documents = copy_document_ids(connection, table, relation, (value for chunk in chunks for value in chunk))
+        documents = copy_document_ids(connection, table, relation, chunks)
         execute(connection, sql.SQL("ANALYZE {}").format(relation))
     return SourceIds(relation, table.document_column, documents)
 
@@ -77,7 +79,8 @@ def fetch_gone(
         The number of rows, and document column values as text.
     """
     with connection.transaction():
-        rows = collect_gone(connection, table, source_ids, ask_again)
+        table = place(connection, table)
+        rows = collect_gone(connection, table, source_ids, ask_again, learn=False)
         named = sql.SQL("SELECT {document}::text FROM {gone} ORDER BY {document} LIMIT {limit}").format(
             document=name(table.document_column), gone=DELETED, limit=sql.Literal(limit)
         )
@@ -92,11 +95,17 @@ def count_living(connection: Connection, table: Table) -> tuple[int, int]:
     return counts[0], sum(counts)
 
 
-def collect_gone(connection: Connection, table: Table, source_ids: SourceIds, ask_again: AskAgain) -> int:
-    """Collect the documents in the table that the source has no more, in `DELETED`; return how many rows they have."""
+def collect_gone(
+    connection: Connection, table: Table, source_ids: SourceIds, ask_again: AskAgain, *, learn: bool = True
+) -> int:
+    """Collect the documents in the table that the source has no more, in `DELETED`; return how many rows they have.
+
+    Args:
+        learn: keep the ids of rows whose document column does not tell them, where an earlier version kept none.
+    """
     create_document_ids(connection, table, DELETED)
     _collect(connection, table, DELETED, source_ids, "NOT EXISTS", _compose_living(table))
-    _drop_confirmed(connection, table, DELETED, ask_again, there=True)
+    _drop_confirmed(connection, table, DELETED, ask_again, there=True, learn=learn)
     document = name(table.document_column)
     gone = sql.SQL("t.{document} IN (SELECT {document} FROM {gone})").format(document=document, gone=DELETED)
     return sum(count_rows(connection, relation, gone) for relation in _list_relations(connection, table))
@@ -107,7 +116,7 @@ def collect_back(connection: Connection, table: Table, source_ids: SourceIds, as
     marked = sql.SQL("t.{} IS NOT NULL").format(name(DELETED_AT))
     create_document_ids(connection, table, BACK)
     _collect(connection, table, BACK, source_ids, "EXISTS", marked)
-    _drop_confirmed(connection, table, BACK, ask_again, there=False)
+    _drop_confirmed(connection, table, BACK, ask_again, there=False, learn=False)
     return bool(fetch_all(connection, sql.SQL("SELECT FROM {} LIMIT 1").format(BACK)))
 
 
@@ -141,15 +150,24 @@ def _collect(
     condition: sql.Composable | None,
 ) -> None:
     document = name(table.document_column)
+    kept: sql.Composable = sql.SQL("(SELECT NULL::text AS document, NULL::text AS document_id)")
+    if fetch_value(connection, sql.SQL("SELECT to_regclass('smartdiet.document_ids') IS NOT NULL")):
+        kept = sql.SQL("(SELECT * FROM {} AS r WHERE r.table_name = {})").format(
+            records_here("document_ids"), sql.Literal(table.name)
+        )
     # Another table of the collection may have brought the ids, in a column of another collation.
     collation = sql.SQL(' COLLATE "C"' if table.column(table.document_column).type.is_text else "")
     parts = [
         sql.SQL(
-            "SELECT t.{document}\nFROM {rows} AS t\nWHERE t.{document} IS NOT NULL{condition}\n"
-            "  AND {test} (SELECT FROM {ids} AS k WHERE k.{id}{collation} = t.{document}{collation})"
+            "SELECT t.{document}, i.document_id AS _document_id\nFROM {rows} AS t\n"
+            'LEFT JOIN {kept} AS i ON i.document = t.{document}::text COLLATE "C"\n'
+            "WHERE t.{document} IS NOT NULL{condition}\n"
+            "  AND {test} (SELECT FROM {ids} AS k WHERE k.{id}{collation} = t.{document}{collation}"
+            " AND k._document_id IS NOT DISTINCT FROM i.document_id)"
         ).format(
             document=document,
             rows=rows,
+            kept=kept,
             condition=sql.SQL("") if condition is None else sql.SQL("\n  AND {}").format(condition),
             test=sql.SQL(test),
             ids=source_ids.relation,
@@ -162,7 +180,7 @@ def _collect(
     execute(connection, sql.SQL("SET LOCAL enable_nestloop = off"))
     execute(
         connection,
-        sql.SQL("INSERT INTO {}\nSELECT DISTINCT {} FROM (\n{}\n) AS d").format(
+        sql.SQL("INSERT INTO {}\nSELECT DISTINCT {}, _document_id FROM (\n{}\n) AS d").format(
             relation, document, sql.SQL("\nUNION ALL\n").join(parts)
         ),
     )
@@ -171,32 +189,62 @@ def _collect(
 
 
 def _drop_confirmed(
-    connection: Connection, table: Table, relation: sql.Identifier, ask_again: AskAgain, *, there: bool
+    connection: Connection, table: Table, relation: sql.Identifier, ask_again: AskAgain, *, there: bool, learn: bool
 ) -> None:
-    """Ask the source about each collected id, and drop those that are `there`, or those that are not."""
+    """Ask the source about each collected id, and drop those that are `there`, or those that are not.
+
+    A row that an earlier version left without the id it is of may be any document's of that value but one that is
+    known to be another: a reject.
+    """
     create_document_ids(connection, table, _FOUND)
-    for texts in _stream_texts(connection, table, relation):
-        found = ask_again([spelling for text in texts for spelling in spell_document(text)])
-        copy_document_ids(connection, table, _FOUND, found)
+    for ids in _stream_ids(connection, table, relation):
+        asked = [spelling for text, known in ids for spelling in ([known] if known else spell_value(text))]
+        copy_document_ids(connection, table, _FOUND, ask_again(asked))
     execute(connection, sql.SQL("ANALYZE {}").format(_FOUND))
+    parts = {
+        "relation": relation,
+        "negation": sql.SQL("" if there else "NOT"),
+        "found": _FOUND,
+        "rejects": records_here("rejected_rows"),
+        "document": name(table.document_column),
+        "table": sql.Literal(table.name),
+    }
+    if learn:
+        execute(connection, sql.SQL(_LEARN).format(is_it=sql.SQL(_IS_IT).format(**parts), **parts))
     execute(
         connection,
-        sql.SQL(
-            "DELETE FROM {relation} AS d\nWHERE {negation} EXISTS"
-            " (SELECT FROM {found} AS f WHERE f.{document} = d.{document})"
-        ).format(
-            relation=relation,
-            negation=sql.SQL("" if there else "NOT"),
-            found=_FOUND,
-            document=name(table.document_column),
+        sql.SQL("DELETE FROM {relation} AS d\nWHERE {negation} EXISTS (SELECT FROM {found} AS f WHERE {is_it})").format(
+            is_it=sql.SQL(_IS_IT).format(**parts), **parts
         ),
     )
 
 
-def _stream_texts(connection: Connection, table: Table, relation: sql.Identifier) -> Iterator[list[str]]:
-    statement = sql.SQL("SELECT {}::text FROM {}").format(name(table.document_column), relation)
+#: A found id `f` is that of the row of a collected one `d`.
+_IS_IT = """\
+f.{document} = d.{document}
+  AND (
+    f._document_id IS NOT DISTINCT FROM d._document_id
+    OR d._document_id IS NULL AND NOT EXISTS (
+      SELECT FROM {rejects} AS r WHERE r.table_name = {table} AND r.document_id = f._document_id
+    )
+  )"""
+_LEARN = """\
+INSERT INTO smartdiet.document_ids (table_name, document, document_id)
+SELECT {table}, d.{document}::text, min(f._document_id)
+FROM {relation} AS d
+JOIN {found} AS f ON {is_it}
+WHERE d._document_id IS NULL
+GROUP BY d.{document}
+HAVING bool_and(f._document_id IS NOT NULL)"""
+
+
+def _stream_ids(
+    connection: Connection, table: Table, relation: sql.Identifier
+) -> Iterator[list[tuple[str, str | None]]]:
+    """Stream document column values as text, each with the encoded id where that is kept."""
+    statement = sql.SQL("SELECT {}::text, _document_id FROM {}").format(name(table.document_column), relation)
     with connection.cursor("mirror_asked", row_factory=tuple_row) as cursor:
         cursor.itersize = _ASKED
         cursor.execute(statement)
         while rows := cursor.fetchmany(_ASKED):
-            yield [text for (text,) in rows]
+            yield rows

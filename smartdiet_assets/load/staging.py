@@ -22,13 +22,16 @@ from smartdiet_assets.load.fragments import (
     ORPHANS,
     REJECTS,
     STAGING,
+    TYPED,
+    TYPED_DOCUMENTS,
     name,
     names,
+    stands_for_numbers,
     stored,
     target_of,
 )
 from smartdiet_assets.load.read_order import ReadOrder
-from smartdiet_assets.schema.document_id import decode_document_id
+from smartdiet_assets.schema.document_id import TypedDocument, read_plain_value
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.reasons import Reject
 
@@ -44,6 +47,7 @@ class Batch(Protocol):
         documents: the document column value of every document that was understood, also those with zero rows; empty
             where the rows tell (a `one_row` table without filter).
         rejects: what was not understood; for `items` also single items of documents that were.
+        typed: those of the understood documents whose id the document column does not tell.
         documents_read: all documents of the batch.
     """
 
@@ -53,6 +57,8 @@ class Batch(Protocol):
     def documents(self) -> Sequence[object]: ...
     @property
     def rejects(self) -> Sequence[Reject]: ...
+    @property
+    def typed(self) -> Sequence[TypedDocument]: ...
     @property
     def documents_read(self) -> int: ...
 
@@ -81,9 +87,23 @@ def compose_documents(table: Table) -> sql.Composed:
     ).format(DOCUMENTS, name(table.document_column), target_of(table))
 
 
-#: Created with the first reject.
+def compose_typed(table: Table) -> list[sql.Composed]:
+    """Compose the tables of documents whose id the document column does not tell, and of their rows."""
+    return [
+        sql.SQL(
+            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\n"
+            "SELECT ''::text COLLATE \"C\" AS document_id, {} AS document, 0 AS batch FROM {} WITH NO DATA"
+        ).format(TYPED_DOCUMENTS, name(table.document_column), target_of(table)),
+        sql.SQL(
+            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\n"
+            "SELECT ''::text COLLATE \"C\" AS _document_id, 0 AS _batch, {} FROM {} WITH NO DATA"
+        ).format(TYPED, names(stored(table)), target_of(table)),
+    ]
+
+
+#: Created with the first reject. The index is for the records, of which PostgreSQL may believe that there are none.
 CREATE_REJECTS = sql.SQL("""\
-CREATE TEMPORARY TABLE {} (
+CREATE TEMPORARY TABLE {0} (
   document_id text COLLATE "C",
   document text COLLATE "C",
   column_name text,
@@ -91,10 +111,11 @@ CREATE TEMPORARY TABLE {} (
   expected text,
   received text,
   batch integer
-) ON COMMIT DROP""").format(REJECTS)
+) ON COMMIT DROP;
+CREATE INDEX ON {0} (document_id)""").format(REJECTS)
 
 CREATE_ORPHANS = sql.SQL("""\
-CREATE TEMPORARY TABLE {} (
+CREATE TEMPORARY TABLE {0} (
   document_id text COLLATE "C",
   document text COLLATE "C",
   column_name text COLLATE "C",
@@ -103,7 +124,8 @@ CREATE TEMPORARY TABLE {} (
   parent_id text COLLATE "C",
   nulled boolean,
   place tid
-) ON COMMIT DROP""").format(ORPHANS)
+) ON COMMIT DROP;
+CREATE INDEX ON {0} (document_id)""").format(ORPHANS)
 
 
 class StagingWriter:
@@ -116,6 +138,7 @@ class StagingWriter:
         rows: the relation that receives the rows; the target itself, the bulk way.
         rows_written, documents_read, documents_rejected: totals so far; a document rejected as a whole by the
             transformation counts as rejected.
+        typed_written: of the documents read, those whose id the document column does not tell (`load.typed_ids`).
         order: of the ids of the understood documents, where they are tracked.
     """
 
@@ -125,6 +148,7 @@ class StagingWriter:
         self.documents_read = 0
         self.documents_rejected = 0
         self.rejects_written = 0
+        self.typed_written = 0
         self._connection = connection
         self._table = table
         self._batches = 0
@@ -172,10 +196,14 @@ class StagingWriter:
         self._batches += 1
         self.documents_read += batch.documents_read
         self.documents_rejected += rejected
+        rows, documents = batch.rows, batch.documents
+        if batch.typed:
+            rows, documents = self._write_typed(batch)
         if batch.rejects:
             if not self.rejects_written:
                 self.flush()
                 execute(self._connection, CREATE_REJECTS)
+            numbers = stands_for_numbers(self._table)
             self._copy(
                 REJECTS,
                 ["document_id", "document", "column_name", "reason", "expected", "received", "batch"],
@@ -183,7 +211,7 @@ class StagingWriter:
                 [
                     (
                         reject.document_id,
-                        _spell(reject.document_id),
+                        read_plain_value(reject.document_id, numbers=numbers),
                         reject.column,
                         reject.reason.value,
                         reject.expected,
@@ -195,19 +223,50 @@ class StagingWriter:
             )
             self.flush()
             self.rejects_written += len(batch.rejects)
-        if tracks_documents(self._table) and batch.documents:
-            self.order.note(batch.documents)
+        if tracks_documents(self._table) and documents:
+            self.order.note(documents)
             number = self._batches
             self._copy(
                 DOCUMENTS,
                 ["document", "batch"],
                 self._document_types,
-                [(document, number) for document in batch.documents],
+                [(document, number) for document in documents],
             )
             self.flush()
-        if batch.rows:
-            self._copy(self.rows, stored(self._table), self._types, batch.rows)
-            self.rows_written += len(batch.rows)
+        if rows:
+            self._copy(self.rows, stored(self._table), self._types, rows)
+        self.rows_written += len(batch.rows)
+
+    def _write_typed(self, batch: Batch) -> tuple[Sequence[tuple[object, ...]], Sequence[object]]:
+        """Copy the documents whose id their column does not tell, with their rows, apart; return the other ones."""
+        if not self.typed_written:
+            self.flush()
+            for statement in compose_typed(self._table):
+                execute(self._connection, statement)
+        number = self._batches
+        self._copy(
+            TYPED_DOCUMENTS,
+            ["document_id", "document", "batch"],
+            ["text", self._document_types[0], "int4"],
+            [(document.document_id, document.value, number) for document in batch.typed],
+        )
+        self._copy(
+            TYPED,
+            ["_document_id", "_batch", *stored(self._table)],
+            ["text", "int4", *self._types],
+            [
+                (document.document_id, number, *row)
+                for document in batch.typed
+                for row in batch.rows[document.first : document.last]
+            ],
+        )
+        self.typed_written += len(batch.typed)
+        places = {document.place for document in batch.typed}
+        taken = {place for document in batch.typed for place in range(document.first, document.last)}
+        return (
+            [row for place, row in enumerate(batch.rows) if place not in taken],
+            [document for place, document in enumerate(batch.documents) if place not in places],
+        )
 
     def _copy(
         self,
@@ -224,11 +283,3 @@ class StagingWriter:
         write_row = copy.write_row
         for row in rows:
             write_row(row)
-
-
-def _spell(document_id: str) -> str:
-    """Spell an encoded id as a text document column holds it, to find the document's rows."""
-    value = decode_document_id(document_id)
-    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    # An id that PostgreSQL cannot hold has no rows to find.
-    return "" if "\0" in text else text.encode(errors="ignore").decode()

@@ -16,11 +16,13 @@ from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.execution import Connection
-from smartdiet_assets.load.structure.naming import candidates_name
+from smartdiet_assets.load.fragments import has_lines
+from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
+from smartdiet_assets.load.structure.naming import CANDIDATES_NAME
 from smartdiet_assets.schema.model import Table
 
 #: An expression with the parameters of `build_parameters`, which are the same for all tables.
-STRUCTURE_DIGEST = """\
+STRUCTURE_DIGEST = f"""\
 (
   SELECT md5(concat_ws(
     ' ', %(declaration)s::text, current_schema(), relations.oids::text,
@@ -60,25 +62,27 @@ STRUCTURE_DIGEST = """\
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE (n.nspname = current_schema() AND c.relname = %(table)s)
-      OR (n.nspname = %(bookkeeping)s AND c.relname = %(companion)s)
+      OR (%(paired)s AND n.nspname = %(bookkeeping)s AND c.relname = {CANDIDATES_NAME})
   ) AS relations (oids)
 )"""
 
 _FETCH = f"""\
 SELECT
-  s.table_name IS NOT NULL, s.watermark, s.reimport, s.change_position,
+  s.table_name IS NOT NULL, s.watermark, s.reimport, s.change_position, s.read_from,
   s.structure_digest IS NOT DISTINCT FROM {STRUCTURE_DIGEST}, s.code_version, s.window_digest, s.last_result,
-  EXISTS (SELECT FROM smartdiet.rejected_rows WHERE table_name = %(table)s),
-  EXISTS (SELECT FROM smartdiet.awaited_parents WHERE table_name = %(table)s),
-  EXISTS (SELECT FROM smartdiet.awaited_parents WHERE parent_table = %(table)s),
+  {has_lines("rejected_rows", "table_name", "%(table)s")},
+  {has_lines("awaited_parents", "table_name", "%(table)s")},
+  {has_lines("awaited_parents", "parent_table", "%(table)s")},
+  {has_lines("document_ids", "table_name", "%(table)s")},
   EXISTS (
     SELECT FROM pg_catalog.pg_constraint AS k
     JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = current_schema() AND c.relname = %(table)s AND k.contype = 'c' AND NOT k.convalidated
-  )
+  ),
+  current_schema()
 FROM (VALUES (true)) AS always (row)
-LEFT JOIN smartdiet.sync_state AS s ON s.table_name = %(table)s"""
+LEFT JOIN smartdiet.sync_state AS s ON s.schema_name = current_schema() AND s.table_name = %(table)s"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +96,16 @@ class Standing:
         window_digest: of what the last run read.
         last_result: its counts.
         has_rejects, awaits, awaited: whether documents of the table are rejected, wait for a parent, or are waited for.
+        has_typed: whether it shows documents whose id the document column does not tell.
         has_unchecked: whether a condition of the table is not known of older rows, as a NOT NULL that waits for them.
+        schema_name: the connection's schema, None where the search path names none that exists.
     """
 
     known: bool = False
     watermark: datetime | None = None
     reimport: str | None = None
     change_position: str | None = None
+    read_from: datetime | None = None
     same_structure: bool = False
     code_version: str | None = None
     window_digest: str | None = None
@@ -106,7 +113,9 @@ class Standing:
     has_rejects: bool = True
     awaits: bool = True
     awaited: bool = True
+    has_typed: bool = True
     has_unchecked: bool = True
+    schema_name: str | None = None
 
 
 def send_standing(connection: Connection, table: Table) -> Cursor[tuple[Any, ...]]:
@@ -121,12 +130,11 @@ def take_standing(answer: Cursor[tuple[Any, ...]]) -> Standing:
     return Standing(*row)
 
 
-def build_parameters(table: Table) -> dict[str, str]:
+def build_parameters(table: Table) -> dict[str, str | bool]:
     """Build what the digest is told of a table; its name is `table`."""
-    schema, companion = candidates_name(table)
     return {
         "table": table.name,
-        "bookkeeping": schema,
-        "companion": companion if table.shape == "one_per_key" else "",
+        "bookkeeping": BOOKKEEPING_SCHEMA,
+        "paired": table.shape == "one_per_key",
         "declaration": hashlib.sha256(table.model_dump_json(exclude={"path", "line"}).encode()).hexdigest(),
     }

@@ -4,7 +4,7 @@ Here: writing `smartdiet.sync_state`, and what stands in for it where it is not 
 (`load.standing`), or which window follows from it (`extract.window`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,7 +22,7 @@ def _compose_write(values: Mapping[str, str]) -> str:
     return f"""\
 INSERT INTO smartdiet.sync_state ({", ".join(values)})
 VALUES ({", ".join(values.values())})
-ON CONFLICT (table_name) DO UPDATE SET
+ON CONFLICT (schema_name, table_name) DO UPDATE SET
   {", ".join(f"{column} = excluded.{column}" for column in values if column != "table_name")}"""
 
 
@@ -35,6 +35,7 @@ _VALUES = {
     "documents_read": "%(documents_read)s",
     "reimport": "%(reimport)s",
     "change_position": "%(change_position)s",
+    "read_from": "%(read_from)s",
     "window_digest": "%(window_digest)s",
     "last_result": "%(last_result)s",
 }
@@ -43,19 +44,20 @@ _WRITE_COMPARED = _compose_write({**_VALUES, "structure_digest": STRUCTURE_DIGES
 
 _RESET = sql.SQL("""\
 UPDATE smartdiet.sync_state
-SET watermark = NULL, change_position = NULL
-WHERE table_name = ANY(%s)""")
+SET watermark = NULL, change_position = NULL, read_from = NULL
+WHERE (schema_name, table_name) IN (SELECT * FROM unnest(%s::text[], %s::text[]))""")
 
 _NOTE_REIMPORT = sql.SQL("""\
 INSERT INTO smartdiet.sync_state AS s (table_name, reimport)
 VALUES (%s, %s)
-ON CONFLICT (table_name) DO UPDATE SET
+ON CONFLICT (schema_name, table_name) DO UPDATE SET
   reimport = concat_ws('; ', s.reimport, excluded.reimport)""")
 
 _FORGET = sql.SQL("""\
 UPDATE smartdiet.sync_state
 SET window_digest = NULL, last_result = NULL
-WHERE table_name = ANY(%s)
+WHERE schema_name = current_schema()
+  AND table_name = ANY(%s)
   AND (window_digest IS NOT NULL OR last_result IS NOT NULL)""")
 
 
@@ -68,11 +70,14 @@ class SyncState:
         reimport: why every document has to be read again, None when they need not.
         change_position: where to go on in the collection's change stream, as the source spells it; None where none of
             the table's runs was captured from it. A run by dates leaves it as it is.
+        read_from: the date from which on every document was read by some run (naive UTC), the earliest there is where
+            all were; None where that is not known.
     """
 
     watermark: datetime | None = None
     reimport: str | None = None
     change_position: str | None = None
+    read_from: datetime | None = None
 
 
 def plan_state(
@@ -98,15 +103,20 @@ def plan_state(
         "documents_read": result.documents_read,
         "reimport": state.reimport,
         "change_position": state.change_position,
+        "read_from": state.read_from,
         "window_digest": window_digest,
         "last_result": summarise(result),
     }
     return (_WRITE_COMPARED, {**build_parameters(table), **values}) if compared else (_WRITE, values)
 
 
-def reset_states(connection: Connection, table_names: Iterable[str]) -> None:
-    """Forget the watermarks and positions of tables that were emptied, so that their next runs read everything."""
-    execute(connection, _RESET, [list(table_names)])
+def reset_states(connection: Connection, tables: Sequence[tuple[str, str]]) -> None:
+    """Forget the watermarks and positions of tables that were emptied, so that their next runs read everything.
+
+    Args:
+        tables: each with its schema before it.
+    """
+    execute(connection, _RESET, [list(names) for names in zip(*tables, strict=True)])
 
 
 def forget_last_read(connection: Connection, table_names: Iterable[str]) -> None:

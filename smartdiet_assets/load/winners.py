@@ -8,7 +8,7 @@ so when a winner moves to another key or goes, the next one shows in the same ru
 
 from psycopg import sql
 
-from smartdiet_assets.load.execution import Connection, execute
+from smartdiet_assets.load.execution import Connection, execute, execute_all
 from smartdiet_assets.load.fragments import (
     DOCUMENTS,
     KEYS,
@@ -33,8 +33,8 @@ def candidates_of(table: Table) -> sql.Identifier:
 
 def collect_keys(connection: Connection, table: Table) -> None:
     """Collect the keys whose winner may change: those of the run's rows, and those its documents had before."""
-    execute(connection, compose_keys_touched(table))
-    execute(connection, sql.SQL("ANALYZE {}").format(KEYS))
+    index = sql.SQL("CREATE INDEX ON {} ({})").format(KEYS, names(table.key))
+    execute_all(connection, [compose_keys_touched(table), index, sql.SQL("ANALYZE {}").format(KEYS)])
 
 
 def compose_keys_touched(table: Table) -> sql.Composed:
@@ -82,15 +82,24 @@ SELECT {values}
 FROM {source} AS t
 WHERE {scope}
   AND t.{document} IS NOT NULL
-  AND NOT EXISTS (SELECT FROM {documents} AS d WHERE d.document = t.{document})
-  AND NOT EXISTS (SELECT FROM {staging} AS s WHERE s.{document} = t.{document})""").format(
+  AND NOT EXISTS ({known} WHERE k.document = t.{document})""").format(
         staging=STAGING,
         columns=names(stored(table)),
         values=names(stored(table), "t"),
         source=source,
         scope=compose_key_scope(table),
         document=name(table.document_column),
-        documents=DOCUMENTS,
+        known=_compose_either(table, sql.SQL("SELECT document FROM {}").format(DOCUMENTS), STAGING),
+    )
+
+
+def _compose_either(table: Table, documents: sql.Composable, relation: sql.Composable) -> sql.Composed:
+    """Compose the search `k` through the documents of two relations.
+
+    At once: after what the first one leaves, by what PostgreSQL believes, the second may be read in full for each row.
+    """
+    return sql.SQL("SELECT FROM ({} UNION ALL SELECT {} FROM {}) AS k (document)").format(
+        documents, name(table.document_column), relation
     )
 
 
@@ -152,6 +161,11 @@ def compose_candidates(table: Table) -> list[sql.Composed]:
             sql.SQL("{} = {}").format(name(column), name(column, "s")) for column in columns
         ),
         "differ": differ(columns, "c", "s"),
+        "known": _compose_either(
+            table,
+            sql.SQL("SELECT {} FROM {}").format(name(table.document_column), WINNERS),
+            candidates_of(table),
+        ),
     }
     return [
         sql.SQL(text).format(**parts)
@@ -162,7 +176,7 @@ USING {documents} AS d
 WHERE c.{document} = d.document
   AND (
     NOT EXISTS (SELECT FROM {staging} AS s WHERE s.{document} = c.{document})
-    OR EXISTS (SELECT FROM {winners} AS w WHERE w.{document} = c.{document}))""",
+    OR c.{document} IN (SELECT {document} FROM {winners}))""",
             """\
 UPDATE {candidates} AS c
 SET {assignments}
@@ -173,8 +187,7 @@ WHERE c.{document} = s.{document}
 INSERT INTO {candidates} ({columns})
 SELECT {values}
 FROM {staging} AS s
-WHERE NOT EXISTS (SELECT FROM {winners} AS w WHERE w.{document} = s.{document})
-  AND NOT EXISTS (SELECT FROM {candidates} AS c WHERE c.{document} = s.{document})""",
+WHERE NOT EXISTS ({known} WHERE k.document = s.{document})""",
         )
     ]
 

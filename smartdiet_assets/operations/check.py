@@ -1,6 +1,7 @@
 """`smartdiet check`: the checks of the graph, evaluated at once and outside of Dagster.
 
-Here: the configured servers, and the outcome as a table and as JSON. Not here: what is checked (`checks`).
+Here: the configured servers, the outcome as a table and as JSON, and its way into Dagster where there is an instance.
+Not here: what is checked (`checks`), or how Dagster keeps it (`assets.check_history`).
 """
 
 import time
@@ -8,21 +9,27 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
+from smartdiet_assets.assets.check_history import record_outcomes
+from smartdiet_assets.assets.failures import describe_origin
 from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
 from smartdiet_assets.checks.outcome import KINDS, CheckOutcome, Number
+from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.operations.instance import has_instance, open_instance
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.matomo import build_matomo_resource
 from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
 from smartdiet_assets.schema.model import Schema
 
-_PASSED, _WARNED, _FAILED = "[green]✓[/green]", "[yellow]![/yellow]", "[red]✗[/red]"
+_PASSED, _WARNED, _FAILED = Text("✓", "green"), Text("!", "yellow"), Text("✗", "red")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +70,15 @@ def run_checks(schema: Schema, environment: Environment, tables: Collection[str]
     """
     started = time.perf_counter()
     with ExitStack() as stack:
-        postgres = stack.enter_context(build_postgres_resource().process_config_and_initialize_cm())
-        mongo = stack.enter_context(build_mongo_resource().process_config_and_initialize_cm())
-        matomo = stack.enter_context(build_matomo_resource().process_config_and_initialize_cm())
+        postgres = stack.enter_context(build_postgres_resource().open())
+        mongo = stack.enter_context(build_mongo_resource().open())
+        matomo = stack.enter_context(build_matomo_resource().open())
         outcomes = evaluate_checks(
             schema,
             {name: list(KINDS) for name in schema.tables if name in tables},
             Servers(
                 postgres=postgres.borrow,
-                mongo=mongo.open_database,
+                mongo=mongo.read,
                 matomo=matomo.connect,
                 matomo_prefix=environment.matomo_table_prefix,
             ),
@@ -81,14 +88,32 @@ def run_checks(schema: Schema, environment: Environment, tables: Collection[str]
     return CheckReport(outcomes, time.perf_counter() - started)
 
 
+def keep_in_dagster(schema: Schema, report: CheckReport, config_folder: Path) -> str:
+    """Record what was found for Dagit's pages, where there is a Dagster instance.
+
+    Returns:
+        Why it could not be recorded, in words; "" where it was, or where there is no instance.
+    """
+    if not has_instance():
+        return ""
+    try:
+        with open_instance(config_folder) as instance:
+            record_outcomes(schema, instance, report.outcomes)
+    except SmartdietError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - what was found is printed whatever Dagster's storage says
+        return f"unexpected {type(error).__name__} at {describe_origin(error)}"
+    return ""
+
+
 def build_checks_grid(report: CheckReport) -> Grid:
     """Build the table of tables and checks: ✓ passed, ! failed as a warning, ✗ failed."""
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     grid.add_column("table", no_wrap=True)
     for kind in KINDS:
-        # Wrapped at the blanks, the heads are as narrow as a word.
-        grid.add_column(kind.replace("_", " "), justify="center", max_width=10)
-    marks: dict[str, dict[str, str]] = {}
+        # With a word a line, the heads are as narrow as they can be.
+        grid.add_column(kind.replace("_", "\n"), justify="center", no_wrap=True)
+    marks: dict[str, dict[str, Text]] = {}
     for outcome in report.outcomes:
         mark = _PASSED if outcome.passed else _FAILED if outcome.is_error else _WARNED
         marks.setdefault(outcome.table, {})[outcome.kind] = mark
@@ -107,10 +132,10 @@ def print_findings(console: Console, report: CheckReport) -> None:
         mark = _FAILED if severity == "ERROR" else _WARNED
         tables = list(dict.fromkeys(outcome.table for outcome in outcomes))
         kinds = list(dict.fromkeys(outcome.kind for outcome in outcomes))
-        console.print(f"{mark} {', '.join(tables)}: {', '.join(kinds)}: ", end="", highlight=False)
-        console.print(sentence, markup=False, highlight=False)
+        named = Text(f" {', '.join(tables)}: {', '.join(kinds)}: {sentence}")
+        console.print(Text.assemble(mark, named), highlight=False)
         if len(outcomes) == 1 and (statements := outcomes[0].numbers.get("statements")):
-            console.print(str(statements), markup=False, highlight=False)
+            console.print(str(statements), markup=False, highlight=False, soft_wrap=True)
 
 
 def _encode(value: Number) -> Any:

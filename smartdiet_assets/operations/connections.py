@@ -1,15 +1,13 @@
-"""The configured servers, opened and checked outside of a Dagster run."""
+"""The configured servers, opened and checked outside of a Dagster run, and PostgreSQL without importing Dagster."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from psycopg import Connection
 
-from smartdiet_assets.resources.checking import CheckResult
-from smartdiet_assets.resources.matomo import build_matomo_resource
-from smartdiet_assets.resources.mongo import build_mongo_resource
-from smartdiet_assets.resources.postgres import build_postgres_resource
+from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.postgres_server import PostgresServer
 from smartdiet_assets.schema.model import Table
 
 
@@ -20,18 +18,14 @@ def connect_postgres() -> Iterator[Connection[Any]]:
     Raises:
         SmartdietError: it cannot be reached or refuses; the message says which.
     """
-    with (
-        build_postgres_resource().process_config_and_initialize_cm() as postgres,
-        postgres.connect() as connection,
-    ):
+    with closing(PostgresServer(read_environment())) as postgres, postgres.connect() as connection:
         yield connection
 
 
 def find_target_fault() -> str:
     """Say in a sentence what keeps the mirror from writing to PostgreSQL; "" when nothing does."""
-    with build_postgres_resource().process_config_and_initialize_cm() as postgres:
-        result: CheckResult = postgres.check()
-    return result.sentence
+    with closing(PostgresServer(read_environment())) as postgres:
+        return postgres.check().sentence
 
 
 def find_source_faults(tables: Iterable[Table]) -> dict[str, str]:
@@ -42,12 +36,15 @@ def find_source_faults(tables: Iterable[Table]) -> dict[str, str]:
     Returns:
         A sentence by source (`Table.source`), for those that cannot be read.
     """
+    from smartdiet_assets.resources.matomo import build_matomo_resource
+    from smartdiet_assets.resources.mongo import build_mongo_resource
+
     tables = list(tables)
     checks = {}
     if any(table.source == "mongodb" for table in tables):
-        with build_mongo_resource().process_config_and_initialize_cm() as mongo:
+        with build_mongo_resource().open() as mongo:
             checks["mongodb"] = mongo.check()
     if sources := [table.source_table for table in tables if table.source == "matomo"]:
-        with build_matomo_resource().process_config_and_initialize_cm() as matomo:
+        with build_matomo_resource().open() as matomo:
             checks["matomo"] = matomo.check(sources)
     return {source: check.sentence for source, check in checks.items() if not check.ok}

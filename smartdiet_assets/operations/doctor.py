@@ -128,7 +128,7 @@ class _Servers:
             # It says which columns the tables have that mirror all of Matomo's.
             matomo = None
             if matomo_answers:
-                matomo = stack.enter_context(build_matomo_resource().process_config_and_initialize_cm())
+                matomo = stack.enter_context(build_matomo_resource().open())
             yield from self._examine(
                 POSTGRES,
                 "POSTGRES",
@@ -155,7 +155,7 @@ class _Servers:
             yield part.skipped("connection", f"Not examined: {', '.join(unusable)} cannot be used.")
             return
         try:
-            with build().process_config_and_initialize_cm() as resource:
+            with build().open() as resource:
                 yield from self._examine_way(resource)
                 if self._ssh_usable is False and isinstance(resource.access, RemoteAccess):
                     yield skip_behind(part)

@@ -17,6 +17,8 @@ _DEFAULT_HOME = ".dagster"
 _VARIABLE = "SMARTDIET_DAGSTER_POSTGRES_URL"
 #: The class of `operations.instance_storage`.
 _STORAGE = "EnvironmentStorage"
+#: The class of `operations.instance_runs`.
+_RUN_COORDINATOR = "TaggingRunCoordinator"
 
 
 def choose_dagster_home(config_folder: Path) -> Path:
@@ -54,6 +56,11 @@ def find_dagster_home() -> Path:
     return Path(configured).expanduser() if configured else Path.cwd() / _DEFAULT_HOME
 
 
+def has_instance() -> bool:
+    """Whether there is a Dagster instance: DAGSTER_HOME names one, or a command made one here."""
+    return bool(os.environ.get("DAGSTER_HOME")) or (find_dagster_home() / INSTANCE_FILE).is_file()
+
+
 def check_storage(settings: Path, template: Path) -> None:
     """Check that an instance's file reads SMARTDIET_DAGSTER_POSTGRES_URL where that is set.
 
@@ -74,14 +81,24 @@ def find_template(config_folder: Path) -> Path:
     return template if template.is_file() or not beside.is_file() else beside
 
 
+def tags_picked_runs(settings: Path) -> bool:
+    """Whether runs of tables that are picked in Dagit are tagged as those of the jobs, so that limits hold for them."""
+    return _RUN_COORDINATOR in _read_block(settings, "run_coordinator")
+
+
 def _reads_variable(settings: Path) -> bool:
     """Whether the storage of an instance's file is ours, or one that names the variable itself."""
+    storage = _read_block(settings, "storage")
+    return _STORAGE in storage or _VARIABLE in storage
+
+
+def _read_block(settings: Path, name: str) -> str:
+    """Read a block of an instance's file, to look for names in; "" where there is none."""
     try:
         content = yaml.safe_load(settings.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return False
-    storage = str(content.get("storage")) if isinstance(content, dict) else ""
-    return _STORAGE in storage or _VARIABLE in storage
+        return ""
+    return str(content.get(name, "")) if isinstance(content, dict) else ""
 
 
 def open_instance(config_folder: Path) -> DagsterInstance:

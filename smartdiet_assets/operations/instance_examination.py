@@ -23,10 +23,16 @@ from smartdiet_assets.errors import (
     PermissionDeniedError,
     ServerUnreachableError,
 )
-from smartdiet_assets.operations.instance import INSTANCE_FILE, check_storage, find_dagster_home, find_template
+from smartdiet_assets.operations.instance import (
+    INSTANCE_FILE,
+    check_storage,
+    find_dagster_home,
+    find_template,
+    tags_picked_runs,
+)
 from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.resources.environment import read_dagster_postgres_url
-from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+from smartdiet_assets.resources.postgres_errors import explain_sqlstate, translate_postgres_error
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
 
 DAGSTER = Part("dagster")
@@ -61,6 +67,12 @@ def examine_instance(config_folder: Path, connect_timeout: float) -> Iterator[Fi
         return
     if settings.exists():
         yield DAGSTER.passed("home", f"{home} holds Dagster's settings, runs and events.")
+        if not tags_picked_runs(settings):
+            yield DAGSTER.warned(
+                "queue",
+                f"The limits of {settings} on runs do not hold for tables picked in Dagit, nor for backfills: copy the "
+                f"block `run_coordinator:` of {template} there.",
+            )
     else:
         yield DAGSTER.passed("home", f"{home} is not there yet: the first run prepares it as {template} says.")
     try:
@@ -161,7 +173,7 @@ def _describe_refusal(error: psycopg.Error, where: str, database: str) -> Findin
     elif isinstance(fault, ServerUnreachableError):
         reason = "no server answers, or it takes no connections now"
     else:
-        reason = f"the server refuses (SQLSTATE {error.sqlstate or 'unknown'})"
+        reason = explain_sqlstate(error)
     return DAGSTER.failed(
         "storage",
         f"Dagster cannot keep its runs in {where}: {reason}. Check {_VARIABLE}.",

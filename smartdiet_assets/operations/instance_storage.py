@@ -1,19 +1,27 @@
 """Where Dagster keeps its own runs, events and schedules: files in DAGSTER_HOME, or a PostgreSQL database.
 
 Here: the choice by one variable, as `config/dagster.yaml` names it. Not here: that file's way into DAGSTER_HOME
-(`operations.instance`), or where the mirrored tables are.
+(`operations.instance`), how they are reached (`operations.held_sqlite`, `operations.held_postgres`), or where the
+mirrored tables are.
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from filelock import FileLock, Timeout
 
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.environment import read_dagster_postgres_url
+
+#: Held while the files are opened, and made where they are missing.
+_LOCK = ".storage.lock"
+_SECONDS_TO_OPEN = 60
+#: Events of one write, at most.
+_BATCH_SIZE = "1000"
 
 
 class EnvironmentStorage(DagsterStorage, ConfigurableClass):
@@ -34,16 +42,28 @@ class EnvironmentStorage(DagsterStorage, ConfigurableClass):
         """Open the storage.
 
         Raises:
-            ConfigurationError: the variable cannot be used, or DAGSTER_HOME is not set.
+            ConfigurationError: the variable cannot be used, DAGSTER_HOME is not set, or somebody holds its files.
         """
+        # Dagster's own switch: a run's tables are announced by one write, and so are the partitions of a range.
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _BATCH_SIZE)
+        # Imported here: an instance needs one of them.
         if url := read_dagster_postgres_url():
-            # Imported here: most instances do without.
-            from dagster_postgres import DagsterPostgresStorage
+            from smartdiet_assets.operations.held_postgres import HeldPostgresStorage
 
-            return DagsterPostgresStorage(postgres_url=url, inst_data=inst_data)
+            return HeldPostgresStorage(url, inst_data)
         home = os.environ.get("DAGSTER_HOME")
         if not home:
             raise ConfigurationError(
                 "DAGSTER_HOME is not set: it names the folder that keeps Dagster's runs and events"
             )
-        return DagsterSqliteStorage.from_local(os.path.expanduser(home), inst_data=inst_data)
+        from smartdiet_assets.operations.held_sqlite import HeldSqliteStorage
+
+        folder = Path(home).expanduser()
+        # The page, the daemon and a code server start at once; of two that make the same tables one would fail.
+        try:
+            with FileLock(folder / _LOCK, timeout=_SECONDS_TO_OPEN):
+                return HeldSqliteStorage.from_local(str(folder), inst_data=inst_data)
+        except Timeout:
+            raise ConfigurationError(
+                f"another process has held {folder / _LOCK} for {_SECONDS_TO_OPEN} seconds; end it and try again"
+            ) from None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smartdiet_assets.assets.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
+from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo import build_matomo_resource
 from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
@@ -52,12 +53,12 @@ def run_reconcile(
     outcome = ReconcileOutcome(dry_run)
     sources = {schema.tables[name].source for name in tables}
     with ExitStack() as servers:
-        postgres = servers.enter_context(build_postgres_resource().process_config_and_initialize_cm())
+        postgres = servers.enter_context(build_postgres_resource().open())
         mongo = matomo = None
         if "mongodb" in sources:
-            mongo = servers.enter_context(build_mongo_resource().process_config_and_initialize_cm())
+            mongo = servers.enter_context(build_mongo_resource().open())
         if "matomo" in sources:
-            matomo = servers.enter_context(build_matomo_resource().process_config_and_initialize_cm())
+            matomo = servers.enter_context(build_matomo_resource().open())
         passing = reconcile_tables(
             schema,
             tables,
@@ -66,6 +67,7 @@ def run_reconcile(
             run_id=str(uuid.uuid4()),
             dry_run=dry_run,
             force=force,
+            retry_delay=read_environment().retry_delay,
         )
         outcome.tables.update(passing)
     outcome.seconds = time.perf_counter() - started

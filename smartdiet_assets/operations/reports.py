@@ -1,72 +1,124 @@
 """What the command line prints: tables and progress for people. No value of a document but the id of a rejected one."""
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
+from rich.text import Text
 
-from smartdiet_assets.assets.mirror import progress_log
+from smartdiet_assets.assets.progress import progress_log
 from smartdiet_assets.load.inspection import RejectedRow, TableStatus
-from smartdiet_assets.operations.reconcile import ReconcileOutcome
-from smartdiet_assets.operations.sync import SyncOutcome
 from smartdiet_assets.schema.model import Table
 
+if TYPE_CHECKING:
+    # With them comes Dagster, which `smartdiet status` does without.
+    from smartdiet_assets.operations.reconcile import ReconcileOutcome
+    from smartdiet_assets.operations.sync import SyncOutcome
+
 _COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected")
-_ADJUSTED = ("nulled", "clamped")
-#: Without a terminal to fit into (a file, a pipe), lines are as long as the widest table.
+_ADJUSTED = ("collapsed", "nulled", "clamped")
+#: Of sentences, without a terminal to fit into (a file, a pipe); a table is as wide there as it has to be.
 _WIDTH_OF_A_FILE = 140
-#: Below this width a sync's table leaves out what is nice to know.
-_WIDTH_OF_ALL_COLUMNS = 108
+#: No table is as wide.
+_UNLIMITED = 100_000
 
 
 def open_console(*, errors: bool = False) -> Console:
-    """Open the console of a command: the terminal as it is, or wide lines where the output is a file."""
-    console = Console(stderr=errors)
-    return console if console.is_terminal else Console(stderr=errors, width=_WIDTH_OF_A_FILE)
+    """Open the console of a command: the terminal as it is, or wide lines where the output is a file.
+
+    Texts are printed as they are: `[red]` or `:x:` in a name is no markup. What has a style is a `Text`. Where COLUMNS
+    says how wide the output is, a file is as wide too.
+    """
+    console = Console(stderr=errors, markup=False, emoji=False)
+    if not (console.is_terminal or os.environ.get("COLUMNS", "").isdigit()):
+        console.width = _WIDTH_OF_A_FILE
+    return console
 
 
-def build_sync_grid(outcome: SyncOutcome, title: str = "", width: int = _WIDTH_OF_A_FILE) -> Grid:
+def print_grid(console: Console, grid: Grid) -> None:
+    """Print a table whole: where it is wider than the output, as a list, a paragraph a line, that leaves nothing out.
+
+    The text of a cell is printed as it is, whatever marks it holds; what is to have a style is a `Text`.
+    """
+    needed = Measurement.get(console, console.options.update(width=_UNLIMITED, markup=False), grid).maximum
+    if needed <= console.width:
+        console.print(grid, markup=False)
+    elif console.is_terminal or os.environ.get("COLUMNS", "").isdigit():
+        _print_list(console, grid)
+    else:
+        Console(file=console.file, width=needed, markup=False, emoji=False).print(grid)
+
+
+def _print_list(console: Console, grid: Grid) -> None:
+    if grid.title:
+        console.print(Text(str(grid.title)), soft_wrap=True, highlight=False)
+    heads = [" ".join(str(column.header).split()) for column in grid.columns]
+    for cells in zip(*(column.cells for column in grid.columns), strict=True):
+        first, *others = (cell if isinstance(cell, Text) else Text(str(cell)) for cell in cells)
+        console.print(first, style="bold", soft_wrap=True, highlight=False)
+        line = Text()
+        for head, cell in zip(heads[1:], others, strict=True):
+            if not cell.plain:
+                continue
+            part = Text.assemble((f"{head} " if head else "", "dim"), cell)
+            if line and len(line) + len(part) + 4 > console.width:
+                console.print(Text.assemble("  ", line), soft_wrap=True, highlight=False)
+                line = Text()
+            line = Text.assemble(line, "  ", part) if line else part
+        # What is wider than the output by itself is for the terminal to break: a script finds it as it is.
+        console.print(Text.assemble("  ", line), soft_wrap=True, highlight=False)
+
+
+def build_sync_grid(outcome: "SyncOutcome", title: str = "") -> Grid:
     """Build the table of counts of a sync, one line per table and a total."""
-    whole = width >= _WIDTH_OF_ALL_COLUMNS
-    # Only where a column is declared to take invalid values is there anything to see.
+    # Most tables have no items that share a key, and no column that takes invalid values.
     shown = (*_COUNTS, *(name for name in _ADJUSTED if any(getattr(t, name) for t in outcome.tables.values())))
     grid = Grid(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     grid.add_column("table", no_wrap=True)
-    for name in ("read", *shown) if whole else shown:
+    for name in ("read", *shown):
         grid.add_column(name, justify="right", no_wrap=True)
-    if whole:
-        grid.add_column("mode")
-        grid.add_column("seconds", justify="right")
+    grid.add_column("mode", no_wrap=True)
+    grid.add_column("seconds", justify="right", no_wrap=True)
+    counted = ("documents_read", *shown)
     for name, table in outcome.tables.items():
-        counts = [_number(getattr(table, count)) for count in shown]
         failed = bool(table.error)
-        cells = [f"[red]{name}[/red]" if failed else name, *counts]
-        if whole:
-            cells.insert(1, _number(table.documents_read))
-            cells += ["[red]failed[/red]", ""] if failed else [table.mode, f"{table.seconds:.2f}"]
-        grid.add_row(*cells)
+        end = (Text("failed", "red"), "") if failed else (table.mode, f"{table.seconds:.2f}")
+        counts = [_number(getattr(table, count)) for count in counted]
+        grid.add_row(Text(name, "red" if failed else ""), *counts, *end)
     grid.add_section()
-    totals = [sum(getattr(table, count) for table in outcome.tables.values()) for count in ("documents_read", *shown)]
-    if whole:
-        grid.add_row("total", *map(_number, totals), "", f"{outcome.seconds:.2f}", style="bold")
-    else:
-        grid.add_row("total", *map(_number, totals[1:]), style="bold")
+    totals = [sum(getattr(table, count) for table in outcome.tables.values()) for count in counted]
+    grid.add_row("total", *map(_number, totals), "", f"{outcome.seconds:.2f}", style="bold")
     return grid
 
 
 def print_failures(console: Console, errors: Mapping[str, str]) -> None:
     """Print one paragraph per table that failed."""
     for name, error in errors.items():
-        console.print(f"[red]{name}[/red]: ", end="")
+        console.print(Text.assemble((name, "red"), ": "), end="", highlight=False)
         console.print(error, markup=False, highlight=False)
 
 
-def build_reconcile_grid(outcome: ReconcileOutcome) -> Grid:
+def print_behind(console: Console, behind: Mapping[str, str]) -> None:
+    """Print a line per table whose change stream was not read up to the moment the run began."""
+    for name, instant in behind.items():
+        console.print(Text.assemble((name, "yellow"), ": "), end="", highlight=False)
+        console.print(
+            f"its change stream was read up to {instant} only, as the server showed no more; the next run goes on from"
+            " there.",
+            markup=False,
+            highlight=False,
+        )
+
+
+def build_reconcile_grid(outcome: "ReconcileOutcome") -> Grid:
     """Build the table of counts of a reconcile pass, one line per table."""
     title = "Dry run: nothing was changed" if outcome.dry_run else None
     grid = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -80,26 +132,25 @@ def build_reconcile_grid(outcome: ReconcileOutcome) -> Grid:
             grid.add_row(name, *[""] * 7, f"left out: {table.left_out}", style="dim")
             continue
         values = (counts.documents, counts.rows, counts.gone, counts.removed, counts.flagged, counts.restored)
-        remark = ("[red]refused[/red]" if counts.refused else "[red]failed[/red]") if table.error else table.left_out
+        remark = Text("refused" if counts.refused else "failed", "red") if table.error else Text(table.left_out)
         cells = [*map(_number, values), _number(sum(counts.cascaded.values()))]
-        grid.add_row(f"[red]{name}[/red]" if table.error else name, *cells, remark)
+        grid.add_row(Text(name, "red" if table.error else ""), *cells, remark)
     return grid
 
 
 def build_status_grid(statuses: Iterable[TableStatus], tables: Mapping[str, Table]) -> Grid:
     """Build the table of `smartdiet status`; the tables by name tell how their changes are found."""
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
-    grid.add_column("table")
+    grid.add_column("table", no_wrap=True)
     for name in ("rows", "rejected"):
-        grid.add_column(name, justify="right")
-    grid.add_column("watermark (UTC)")
-    grid.add_column("last run (UTC)")
-    grid.add_column("capture")
+        grid.add_column(name, justify="right", no_wrap=True)
+    for name in ("watermark (UTC)", "last run (UTC)", "capture"):
+        grid.add_column(name, no_wrap=True)
     for status in statuses:
         grid.add_row(
             status.table,
             "-" if status.rows is None else _number(status.rows),
-            _number(status.rejected) if not status.rejected else f"[yellow]{status.rejected:,}[/yellow]",
+            Text(_number(status.rejected), "yellow" if status.rejected else ""),
             _instant(status.watermark),
             _instant(status.last_run),
             _describe_capture(tables[status.table]),
@@ -119,7 +170,7 @@ def build_rejects_grid(rejects: Sequence[RejectedRow]) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("table", "document", "column", "reason", "expected", "received"):
         # A script looks for these as they are.
-        grid.add_column(name, overflow="fold", no_wrap=name in ("document", "reason"))
+        grid.add_column(name, no_wrap=True)
     for name in ("items", "attempts"):
         grid.add_column(name, justify="right")
     grid.add_column("first seen (UTC)")
@@ -147,7 +198,7 @@ def show_progress(console: Console) -> Iterator[None]:
         return
     progress = Progress(
         SpinnerColumn(finished_text="[green]✓[/green]"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TextColumn("{task.completed:,.0f} documents", justify="right"),
         TimeElapsedColumn(),
         console=console,
@@ -163,7 +214,7 @@ class _LineReporter(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        if getattr(record, "finished", False):
+        if getattr(record, "finished", False) or record.levelno >= logging.WARNING:
             self._console.print(record.getMessage(), markup=False, highlight=False)
 
 
@@ -174,6 +225,9 @@ class _LiveReporter(logging.Handler):
         self._tasks: dict[str, int] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            self._progress.console.print(record.getMessage(), markup=False, highlight=False)
+            return
         table: str = getattr(record, "table", "")
         if table not in self._tasks:
             self._tasks[table] = self._progress.add_task(table, total=None)

@@ -14,7 +14,8 @@ from dotenv import dotenv_values
 
 from smartdiet_assets.errors import ConfigurationError, SchemaFileError
 from smartdiet_assets.resources.checking import Finding, Part
-from smartdiet_assets.resources.environment import apply_env_file, find_unusable_variables
+from smartdiet_assets.resources.env_file import apply_env_file
+from smartdiet_assets.resources.environment import find_unusable_variables
 from smartdiet_assets.resources.variables import VARIABLES
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema

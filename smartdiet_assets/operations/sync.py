@@ -19,6 +19,7 @@ from rich.console import Console
 
 from smartdiet_assets.assets.interruption import was_interrupted
 from smartdiet_assets.assets.jobs import MIRROR_JOB
+from smartdiet_assets.assets.location import REPOSITORY_TAGS, locate_runs
 from smartdiet_assets.assets.threads import THREADS, execute_in_threads
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.load.inspection import fetch_awaited_tables
@@ -26,7 +27,7 @@ from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.model import Schema
 
-_COUNTS = ("inserted", "updated", "deleted", "unchanged", "nulled", "clamped", "documents_read")
+_COUNTS = ("inserted", "updated", "deleted", "unchanged", "collapsed", "nulled", "clamped", "documents_read")
 _NOT_RUN = "not run: a table it depends on failed, or the run was stopped"
 _CLASS_PREFIX = re.compile(r"^[\w.]+: ")
 Connect = Callable[[], AbstractContextManager[Connection[Any]]]
@@ -36,8 +37,10 @@ Connect = Callable[[], AbstractContextManager[Connection[Any]]]
 class TableOutcome:
     """What a sync did to one table, over all its passes; `rejected` is what is left rejected.
 
+    `collapsed` counts the items read that are no rows, as another one of their document has the same key;
     `nulled` and `clamped` count values of the documents read that their columns could not hold as they were.
-    `error` is empty where the table is up to date. `mode` is that of the first pass.
+    `error` is empty where the table is up to date. `mode` is that of the first pass. `captured_to` is how far a change
+    stream was read that did not come as far as the moment the run began; None where it did.
     """
 
     inserted: int = 0
@@ -45,11 +48,13 @@ class TableOutcome:
     deleted: int = 0
     unchanged: int = 0
     rejected: int = 0
+    collapsed: int = 0
     nulled: int = 0
     clamped: int = 0
     documents_read: int = 0
     mode: str = ""
     watermark: str | None = None
+    captured_to: str | None = None
     seconds: float = 0.0
     error: str = ""
 
@@ -61,6 +66,8 @@ class TableOutcome:
         self.mode = self.mode or metadata["mode"].value
         if (watermark := metadata.get("watermark")) is not None:
             self.watermark = _iso(watermark.value)
+        captured_to = metadata.get("captured_to")
+        self.captured_to = _iso(captured_to.value) if captured_to is not None else None
         self.seconds = round(self.seconds + metadata["seconds"].value, 4)
 
 
@@ -82,13 +89,19 @@ class SyncOutcome:
         """What went wrong with each of them."""
         return {name: self.tables[name].error for name in self.failed}
 
+    @property
+    def behind(self) -> dict[str, str]:
+        """How far the change streams were read that did not come as far as the run's beginning."""
+        return {name: table.captured_to for name, table in self.tables.items() if table.captured_to}
+
     def as_json(self) -> dict[str, Any]:
         """The object `--json` prints; a table that failed has an `error` beside its counts."""
         tables = {}
         for name, outcome in self.tables.items():
             values = asdict(outcome)
-            if not outcome.error:
-                del values["error"]
+            for rare in ("error", "captured_to"):
+                if not values[rare]:
+                    del values[rare]
             tables[name] = values
         return {"tables": tables, "seconds": round(self.seconds, 3)}
 
@@ -182,18 +195,25 @@ def _run_pass(
     # Picked by itself, a table would bring its checks along.
     picked = job.get_subset(asset_selection={dg.AssetKey(name) for name in tables}, asset_check_selection=frozenset())
     run_config = {
-        "ops": {name: {"config": config} for name in tables},
+        "resources": {"all_tables": {"config": config}},
         # The command line reports by itself; Dagster's own lines would drown it.
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     }
     newest = partitions.get_last_partition_key()
     assert newest is not None, "the first partition is over"
-    if picked.executor_def.name == THREADS:
-        result = execute_in_threads(picked, instance=instance, run_config=run_config, partition_key=newest)
-    else:
-        result = picked.execute_in_process(
-            instance=instance, run_config=run_config, partition_key=newest, raise_on_error=False
-        )
+    with locate_runs(instance):
+        if picked.executor_def.name == THREADS:
+            result = execute_in_threads(
+                picked, instance=instance, run_config=run_config, partition_key=newest, tags=REPOSITORY_TAGS
+            )
+        else:
+            result = picked.execute_in_process(
+                instance=instance,
+                run_config=run_config,
+                partition_key=newest,
+                tags=REPOSITORY_TAGS,
+                raise_on_error=False,
+            )
     if was_interrupted(result.run_id) or any(map(_is_interrupt, result.all_events)):
         raise KeyboardInterrupt
     done = {name for event in result.all_events if (name := _record(event, outcome)) is not None}
@@ -212,9 +232,6 @@ def _record(event: DagsterEvent, outcome: SyncOutcome) -> str | None:
         return None
     if event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
         metadata = event.step_materialization_data.materialization.metadata
-        # A full read also marks the partitions it covers.
-        if "inserted" not in metadata:
-            return None
         table.add_run(metadata)
         return event.step_key
     if event.event_type == DagsterEventType.STEP_FAILURE:

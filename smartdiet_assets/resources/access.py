@@ -5,15 +5,20 @@ is forwarded over it (`tunnel`).
 """
 
 import os
+from collections.abc import Iterable
 from copy import copy
 from typing import Any, Literal
 
 from dagster import Config
-from pydantic import Field, create_model
+from pydantic import Field, PrivateAttr, create_model
 
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.variables import Place
+
+#: What a message says in place of a value that came by run configuration: whoever may start a run could otherwise have
+#: one print what is not theirs to see.
+GIVEN = "(given by the run configuration)"
 
 
 class LocalAccess(Config):
@@ -49,9 +54,34 @@ class RemoteAccess(Config):
         "/etc/ssh/ssh_known_hosts.",
     )
 
+    _given: frozenset[str] = PrivateAttr(default=frozenset())
+
     def describe(self) -> str:
         """Name the SSH server in a message."""
-        return f"SSH server {self.server}" if self.port == 22 else f"SSH server {self.server}:{self.port}"
+        return f"SSH server {self.spell_server()}"
+
+    def spell_server(self) -> str:
+        """Spell server and port as a message may show them."""
+        if not self._given.isdisjoint({"server", "port"}):
+            return GIVEN
+        return self.server if self.port == 22 else f"{self.server}:{self.port}"
+
+    def spell(self, field: str) -> str:
+        """Spell what a field holds as a message may show it."""
+        return GIVEN if field in self._given else str(getattr(self, field))
+
+    def spell_end(self, host: str, port: int) -> str:
+        """Spell the address of a server behind this one as a message may show it."""
+        return GIVEN if "end" in self._given else f"{host}:{port}"
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The fields whose values came by run configuration, and `end` where the address behind the server did."""
+        return self._given
+
+    def hide(self, fields: Iterable[str]) -> None:
+        """Take some fields for given by run configuration: messages do not quote them."""
+        self._given = frozenset(fields)
 
 
 Access = LocalAccess | RemoteAccess
@@ -67,13 +97,15 @@ def choose_prefix(access: Access) -> str:
     return "REMOTE_" if isinstance(access, RemoteAccess) else ""
 
 
-_VARIABLES = {
+#: The variable of each field of the remote form.
+SSH_VARIABLES = {
     "server": "REMOTE_SERVER_URL",
     "port": "REMOTE_SERVER_PORT",
     "user": "REMOTE_SERVER_USER",
     "password": "REMOTE_SERVER_PASSWORD",
     "key_file": "REMOTE_SERVER_KEY_FILE",
     "key_passphrase": "REMOTE_SERVER_KEY_PASSPHRASE",
+    "agent": "REMOTE_SERVER_AGENT",
     "host_key": "REMOTE_SERVER_HOST_KEY",
     "known_hosts": "REMOTE_SERVER_KNOWN_HOSTS",
 }
@@ -99,7 +131,7 @@ def build_access(place: Place, settings: Environment) -> tuple[Any, Access]:
 
 def _build_remote_form(settings: Environment) -> Any:
     fields: dict[str, Any] = {}
-    for field, variable in {**_VARIABLES, "agent": "REMOTE_SERVER_AGENT"}.items():
+    for field, variable in SSH_VARIABLES.items():
         info = copy(RemoteAccess.model_fields[field])
         if field == "agent":
             # Dagster's flags of variables know fewer spellings.

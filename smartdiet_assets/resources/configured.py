@@ -1,32 +1,183 @@
 """Resources whose settings come from environment variables, and show in Dagit as the variables' names.
 
-Here: building such a resource, and telling one that is not read yet. Not here: the variables (`environment`), and the
-resources themselves.
+Here: building such a resource, telling one that is not read yet, and what a run configuration may change of one. Not
+here: the variables (`environment`), and the resources themselves.
+
+Whoever may start a run writes its configuration, and need not be allowed to see what the environment holds. So a secret
+of the environment is sent only to the server that the environment names, and no message quotes what came by run
+configuration.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
-from dagster import ConfigurableResource, EnvVar
+from dagster import Config, ConfigurableResource, EnvVar, InitResourceContext
 from dagster._config.field_utils import IntEnvVar
-from pydantic import create_model
+from pydantic import BaseModel, PrivateAttr, create_model
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.access import Access, build_access
+from smartdiet_assets.resources.access import GIVEN, SSH_VARIABLES, Access, RemoteAccess, build_access
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.variables import Place
 
-ResourceT = TypeVar("ResourceT", bound=ConfigurableResource[Any])
+#: Where a field stands in the configuration of a resource, such as ("access", "remote", "port").
+Path = tuple[str, ...]
+_SSH: Path = ("access", "remote")
+#: Of the SSH server what `server_fields` and `secret_fields` are of the server behind it.
+_SSH_SERVER_FIELDS = ("server", "port", "user", "host_key", "known_hosts")
+_SSH_SECRET_FIELDS = ("password", "key_file", "key_passphrase")
+
+
+class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
+    """A server that the environment describes, and a run configuration may describe otherwise.
+
+    Attributes:
+        server_fields: which server is meant, who logs in there, and how it proves who it is.
+        secret_fields: what is shown or proved to it.
+        ambient_secrets: by field, the variable in which the driver finds a secret by itself where none is given.
+    """
+
+    server_fields: ClassVar[tuple[str, ...]] = ()
+    secret_fields: ClassVar[tuple[str, ...]] = ()
+    ambient_secrets: ClassVar[Mapping[str, str]] = {}
+    #: The variable of each field, by the place of the server they describe, the one that holds by default first.
+    variables: ClassVar[Mapping[Place, Mapping[str, str]]] = {}
+    settings: ClassVar[Environment | None] = None
+
+    #: What the run configuration says, by the path of each field: a value, or {"env": VARIABLE}.
+    _given: Mapping[Path, Any] = PrivateAttr(default_factory=dict)
+
+    @contextmanager
+    def open(self) -> Iterator[Self]:
+        """Use the resource outside of a run, with what its variables hold now; closed at the end of the block.
+
+        Dagster's own way makes an instance in memory for it, which takes longer than most of what is then asked.
+        """
+        opened = _read_variables(self)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    def close(self) -> None:
+        """Close what is open."""
+        raise NotImplementedError
+
+    def read_run_configuration(self, context: InitResourceContext) -> None:
+        """Note what came by the configuration of the run that the resource is initialized for."""
+        self._given = dict(_flatten(_find_configuration(context)))
+        if isinstance(access := self._get_access(), RemoteAccess):
+            hidden = {path[-1] for path in self._given if path[:-1] == _SSH and not self._is_configured(path)}
+            if any(self.spell(field) == GIVEN for field in ("host", "port", "url") if hasattr(self, field)):
+                hidden.add("end")
+            access.hide(hidden)
+
+    def spell(self, field: str, value: object = None) -> str:
+        """Spell a field as a message may show it; `value` is how the server spells it, where that differs."""
+        if (field,) in self._given and not self._is_configured((field,)):
+            return GIVEN
+        return str(getattr(self, field) if value is None else value)
+
+    def spell_address(self) -> str:
+        """Spell host and port as a message may show them."""
+        host, port = self.spell("host"), self.spell("port")
+        return GIVEN if GIVEN in (host, port) else f"{host}:{port}"
+
+    def require_usable(self) -> None:
+        """Refuse settings that are not read yet, or with which a secret of the environment would go astray.
+
+        Raises:
+            ConfigurationError: Dagster has not initialized the resource; or the run configuration names another server
+                without bringing a secret of its own, or takes a field from a variable that is not the field's.
+        """
+        access = self._get_access()
+        values = [value for model in (self, access) for _, value in model]
+        if any(isinstance(value, EnvVar | IntEnvVar | dict) for value in values):
+            raise ConfigurationError(f"the {type(self).__name__} is not initialized: its variables are not read")
+        for path, value in self._given.items():
+            known = self._list_variables(path)
+            if isinstance(value, dict) and value.get("env") not in known:
+                names = " or ".join(known) or "no variable"
+                raise ConfigurationError(
+                    f"the run configuration takes {'.'.join(path)} from a variable of the environment, where that may"
+                    f" be {names} only; nothing was sent"
+                )
+        if not self._given:
+            return
+        for field in _SSH_SECRET_FIELDS if isinstance(access, RemoteAccess) else ():
+            if getattr(access, field) and self._takes((*_SSH, field)) and not self._is_configured_ssh():
+                raise _refuse(".".join((*_SSH, field)), SSH_VARIABLES[field])
+        for field in self.secret_fields:
+            variable = self._takes((field,))
+            if variable and getattr(self, field) and not self._is_named_with(field, variable):
+                raise _refuse(field, variable)
+            ambient = self.ambient_secrets.get(field, "")
+            if os.environ.get(ambient) and not getattr(self, field) and not self._is_named_with(field):
+                raise _refuse(field, ambient)
+
+    def _get_access(self) -> Access:
+        access: Access = self.access  # type: ignore[attr-defined]
+        return access
+
+    def _takes(self, path: Path) -> str:
+        """The variable that a field takes its value from; "" where the run configuration gives the value itself."""
+        if path in self._given:
+            given = self._given[path]
+            return str(given["env"]) if isinstance(given, dict) else ""
+        # Of a resource that was built without variables, what its own code says counts as the environment.
+        return next(iter(self._list_variables(path)), path[-1])
+
+    def _list_variables(self, path: Path) -> list[str]:
+        if path[:-1] == _SSH:
+            return [SSH_VARIABLES[path[-1]]] if path[-1] in SSH_VARIABLES else []
+        found = [variables[path[0]] for variables in self.variables.values() if path[0] in variables]
+        return list(dict.fromkeys(found)) if len(path) == 1 else []
+
+    def _is_named_with(self, field: str, variable: str = "") -> bool:
+        """Whether the server is the one that the environment names beside a variable, or beside any of a field."""
+        if not self.variables:
+            return not any(path[0] in (*self.server_fields, "access") for path in self._given)
+        return any(self._is_at(place) for place, named in self.variables.items() if variable in ("", named.get(field)))
+
+    def _is_at(self, place: Place) -> bool:
+        """Whether the server, the user and the way to it are those that the environment names for a place."""
+        if isinstance(self._get_access(), RemoteAccess) != (place == "remote"):
+            return False
+        named = self.variables[place]
+        return (place == "local" or self._is_configured_ssh()) and all(
+            self._holds((field,), named[field])
+            if field in named
+            else getattr(self, field) == type(self).model_fields[field].default
+            for field in self.server_fields
+        )
+
+    def _is_configured_ssh(self) -> bool:
+        return all(self._holds((*_SSH, field), SSH_VARIABLES[field]) for field in _SSH_SERVER_FIELDS)
+
+    def _is_configured(self, path: Path) -> bool:
+        """Whether a field of the run configuration says what the environment says too."""
+        return any(self._holds(path, variable) for variable in self._list_variables(path))
+
+    def _holds(self, path: Path, variable: str) -> bool:
+        """Whether a field has the value of a variable."""
+        if self._takes(path) == variable:
+            return True
+        value = getattr(self._get_access() if path[:-1] == _SSH else self, path[-1])
+        return str(value) == (os.environ.get(variable) or str(getattr(self.settings, variable.lower(), None)))
+
+
+ResourceT = TypeVar("ResourceT", bound=ServerResource)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def build_configured(
     resource_type: type[ResourceT],
-    variables: Mapping[str, str],
+    variables: Mapping[Place, Mapping[str, str]],
     settings: Environment,
     converted: Mapping[str, object] | None = None,
-    place: Place = "local",
 ) -> ResourceT:
     """Build a resource whose fields default to the environment: Dagit shows a variable's name, not what it holds.
 
@@ -35,17 +186,18 @@ def build_configured(
     setting's default: a reference to it would fail the run instead.
 
     Args:
-        variables: the variable of each field; the setting of that name has its lower-case name.
+        variables: by place (`access`), the variable of each field; the setting of that name has its lower-case name.
+            The first place is how the server is reached by default; a run configuration may name the variables of both.
         converted: values of further fields, whose variables are not spelled as the field's type is.
-        place: how the server is reached by default (`access`).
 
     Raises:
         ConfigurationError: the place is remote, and nothing says which SSH server or who logs in.
     """
+    place = next(iter(variables))
     fields: dict[str, Any] = {}
     defaults: dict[str, object] = {
         field: {"env": variable} if os.environ.get(variable) else getattr(settings, variable.lower())
-        for field, variable in variables.items()
+        for field, variable in variables[place].items()
     }
     for field, default in {**defaults, **(converted or {})}.items():
         info = copy(resource_type.model_fields[field])
@@ -58,16 +210,60 @@ def build_configured(
         resource_type.__name__, __base__=resource_type, __module__=resource_type.__module__,
         __doc__=resource_type.__doc__, **fields,
     )  # fmt: skip
+    configured.variables = variables
+    configured.settings = settings
     return configured()
 
 
-def require_read(resource: Any) -> None:
-    """Refuse to connect with a resource that still holds names of variables.
+def _read_variables(model: ModelT) -> ModelT:
+    """Build a model anew, the values of variables in the place of their names."""
+    return type(model)(**{field: _read_variable(value) for field, value in model})
 
-    Raises:
-        ConfigurationError: Dagster has not initialized it.
-    """
-    access: Access = resource.access
-    values = [value for model in (resource, access) for _, value in model]
-    if any(isinstance(value, EnvVar | IntEnvVar | dict) for value in values):
-        raise ConfigurationError(f"the {type(resource).__name__} is not initialized: its variables are not read")
+
+def _read_variable(value: object) -> object:
+    match value:
+        case EnvVar() | IntEnvVar():
+            return value.get_value()
+        case {"env": str(name)}:
+            return os.environ[name]
+        case Config():
+            return _read_variables(value)
+    return value
+
+
+def find_references(config: object) -> Iterator[Path]:
+    """Find the fields of a run configuration that take their value from a variable of the environment."""
+    for path, value in _flatten(config):
+        if isinstance(value, dict) and value:
+            yield path
+
+
+def _flatten(config: object, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """List the fields of a configuration as it was written, each with its path."""
+    if config == {} and path:
+        yield path, None
+    elif isinstance(config, Mapping) and not (path and set(config) == {"env"}):
+        for key, value in config.items():
+            yield from _flatten(value, (*path, str(key)))
+    elif isinstance(config, list):
+        for index, value in enumerate(config):
+            yield from _flatten(value, (*path, str(index)))
+    else:
+        yield path, config
+
+
+def _find_configuration(context: InitResourceContext) -> object:
+    """Find what the configuration of a run says of the resource that is being initialized."""
+    given: Any = context.run.run_config.get("resources") if context.run is not None else None
+    keys = [key for key, definition in context.all_resource_defs.items() if definition is context.resource_def]
+    merged: dict[str, Any] = {}
+    for key in keys:
+        merged.update(((given or {}).get(key) or {}).get("config") or {})
+    return merged
+
+
+def _refuse(field: str, variable: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the run configuration names another server, user or way to it than the environment: it must bring {field} of"
+        f" its own too, for what {variable} holds is sent to no other; nothing was sent"
+    )

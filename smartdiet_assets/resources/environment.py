@@ -1,8 +1,8 @@
 """The settings of the environment and their defaults.
 
-Here: the only reading of `.env` and of the process environment. Not here: what each variable may hold (`variables`),
-connecting (`mongo`, `postgres`), and DAGSTER_HOME, which is Dagster's own. A message names the variable and never
-repeats what it holds.
+Here: the only reading of the process environment. Not here: `.env` (`env_file`), what each variable may hold
+(`variables`), connecting (`mongo`, `postgres`), and DAGSTER_HOME, which is Dagster's own. A message names the variable
+and never repeats what it holds.
 """
 
 import os
@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from dotenv import dotenv_values, find_dotenv
 from pydantic import BaseModel, ConfigDict, Field
 
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.env_file import apply_env_file
+from smartdiet_assets.resources.patience import RETRY_DELAY
 from smartdiet_assets.resources.variables import DAGSTER_POSTGRES, VARIABLES, Executor, Place, read_postgres_url
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX
 
@@ -58,10 +59,13 @@ class Environment(BaseModel):
         connect_timeout: seconds to open a connection to any server.
         read_timeout: seconds to wait for one answer of MongoDB or Matomo.
         stall_timeout: seconds without a byte from PostgreSQL before it is asked whether it still works for us.
-        mark_partitions: whether a first load marks all partitions it covers as materialised.
+        retry_delay: seconds before a table, or a read of MongoDB, that failed for a passing reason is tried again.
         executor: `in_process` runs the tables of a run one after another, `threads` side by side in one process, and
             `multiprocess` each in a process of its own.
+        refresh_jobs: whether the jobs that write over whole databases are in Dagster's code location.
         schedule: when the schedule of the mirror runs, as a cron expression, UTC.
+        prune_after_days: how many days Dagster's runs are kept whole; 0 keeps them for ever.
+        prune_failed_after_days: likewise of failed runs.
         dagster_postgres_url: the database that keeps Dagster's own runs and events; "" keeps them in files.
     """
 
@@ -128,10 +132,18 @@ class Environment(BaseModel):
     connect_timeout: float = 10.0
     read_timeout: float = 600.0
     stall_timeout: float = 30.0
-    mark_partitions: bool = True
+    retry_delay: float = RETRY_DELAY
     executor: Executor = "in_process"
+    refresh_jobs: bool = False
     schedule: str = "*/10 * * * *"
+    prune_after_days: int = 7
+    prune_failed_after_days: int = 30
     dagster_postgres_url: str = Field(default="", repr=False)
+
+    @property
+    def target_database(self) -> str:
+        """The name of the PostgreSQL database that is written to."""
+        return self.remote_postgres_database if self.transfer_destination == "remote" else self.postgres_database
 
     @property
     def schema_files(self) -> tuple[Path, ...]:
@@ -144,30 +156,6 @@ class Environment(BaseModel):
     def matomo_configured(self) -> bool:
         """Whether the environment says where Matomo's database is."""
         return not self.model_fields_set.isdisjoint({"matomo_host", "matomo_database"})
-
-
-def apply_env_file() -> Path | None:
-    """Put the variables of the nearest `.env`, from the current folder upwards, into the process environment.
-
-    What is already set there wins. Dagster's `EnvVar` reads the process environment, so it sees both.
-
-    Returns:
-        The file, None when there is none.
-
-    Raises:
-        ConfigurationError: the file cannot be read.
-    """
-    found = find_dotenv(usecwd=True)
-    if not found:
-        return None
-    try:
-        values = dotenv_values(found)
-    except (OSError, UnicodeDecodeError):
-        raise ConfigurationError(f"{found} cannot be read; it must be a UTF-8 text file") from None
-    for name, value in values.items():
-        if value is not None:
-            os.environ.setdefault(name, value)
-    return Path(found)
 
 
 def read_environment(env: Mapping[str, str] | None = None) -> Environment:

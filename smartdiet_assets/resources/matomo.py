@@ -10,18 +10,14 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import pymysql
-from dagster import ConfigurableResource, InitResourceContext
+from dagster import InitResourceContext
 from pydantic import Field, PrivateAttr
-from pymysql.converters import encoders
-from pymysql.cursors import SSCursor
 
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess, describe_way
 from smartdiet_assets.resources.checking import CheckResult
-from smartdiet_assets.resources.configured import build_configured, require_read
+from smartdiet_assets.resources.configured import ServerResource, build_configured
 from smartdiet_assets.resources.environment import read_environment
-from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.resources.tunnel import Tunnel, Way
 from smartdiet_assets.resources.variables import Place
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TABLES, compose_source_name
@@ -29,36 +25,16 @@ from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TABLES, compose
 if TYPE_CHECKING:
     from pymysql.connections import Connection
 
-# Values come as they are stored: DATETIME as it is, TIMESTAMP in UTC, no padding of CHAR. Each page is a statement of
-# its own that reads what is committed, and the server waits while PostgreSQL is busy.
-_SESSION = """\
-SET SESSION time_zone = '+00:00', SESSION sql_mode = '', SESSION net_write_timeout = 600, SESSION wait_timeout = 28800,
-  SESSION transaction_isolation = 'READ-COMMITTED', SESSION group_concat_max_len = 1048576"""
-#: MariaDB before 11.1 knows only the old name.
-_SESSION_OLD = _SESSION.replace("transaction_isolation", "tx_isolation")
-_UNKNOWN_VARIABLE = 1193
 
-
-class _StreamingCursor(SSCursor):  # type: ignore[misc]
-    """A cursor that, where the connection was lost, does not try to read the rest of the answer from it.
-
-    The driver's own would, on closing, and end in an error of Python that hides what happened.
-    """
-
-    def close(self) -> None:
-        if self.connection is not None and not self.connection.open and self._result is not None:
-            self._result.unbuffered_active = False
-        super().close()
-
-    __del__ = close
-
-
-class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
+class MatomoResource(ServerResource):
     """The database of the Matomo that is mirrored. Reads only.
 
     Outside of a Dagster run use it as
-    `with build_matomo_resource().process_config_and_initialize_cm() as matomo:`, which reads the variables too.
+    `with build_matomo_resource().open() as matomo:`, which reads the variables too.
     """
+
+    server_fields = ("host", "port", "user", "ssl_ca", "ssl_verify")
+    secret_fields = ("password", "ssl_key")
 
     host: str = Field(default="localhost", description="Host name or address (MATOMO_HOST).")
     port: int = Field(default=3306, description="TCP port (MATOMO_PORT).")
@@ -93,6 +69,7 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["MatomoResource", None, None]:
         """Serve a run, and close the tunnel after it."""
+        self.read_run_configuration(context)
         try:
             yield self
         finally:
@@ -114,7 +91,13 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
             connection._force_close()
 
     def _open(self) -> "Connection[Any]":
-        require_read(self)
+        import pymysql
+        from pymysql.converters import encoders
+
+        from smartdiet_assets.resources.matomo_errors import translate_matomo_error
+        from smartdiet_assets.resources.matomo_session import StreamingCursor, prepare_session
+
+        self.require_usable()
         action = f"connecting to {self.describe()}"
         way = self._open_way()
         connection = None
@@ -132,7 +115,7 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
                 use_unicode=False,
                 conv=dict(encoders),
                 autocommit=True,
-                cursorclass=_StreamingCursor,
+                cursorclass=StreamingCursor,
                 connect_timeout=self.connect_timeout,
                 # Of the driver's own, only the TCP connection has to come about in that time, not the login.
                 read_timeout=self.connect_timeout,
@@ -142,7 +125,7 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
             )
             if way is not None:
                 connection.connect(socket.create_connection(way.address, self.connect_timeout))
-            _prepare_session(connection)
+            prepare_session(connection)
         except (pymysql.Error, OSError, ValueError) as error:
             if connection is not None:
                 connection._force_close()
@@ -182,7 +165,7 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
 
     def describe(self) -> str:
         """Name the server and database in a message."""
-        return f"Matomo's database {self.database} at {self.host}:{self.port}{describe_way(self.access)}"
+        return f"Matomo's database {self.spell('database')} at {self.spell_address()}{describe_way(self.access)}"
 
     def name_of(self, source_table: str) -> str:
         """Name a declared table as it is called on the server."""
@@ -197,10 +180,14 @@ class MatomoResource(ConfigurableResource):  # type: ignore[type-arg]
         return CheckResult(name="matomo", ok=True)
 
     def _find_fault(self, source_tables: Sequence[str]) -> None:
+        import pymysql
+
+        from smartdiet_assets.resources.matomo_errors import translate_matomo_error
+
         with self.connect() as connection, connection.cursor() as cursor:
             for name in map(self.name_of, source_tables):
                 try:
-                    cursor.execute(f"SELECT 1 FROM `{name}` LIMIT 1")
+                    cursor.execute("SELECT 1 FROM `{}` LIMIT 1".format(name.replace("`", "``")))
                     cursor.fetchall()
                 except pymysql.Error as error:
                     raise translate_matomo_error(error, f"reading {name} of {self.describe()}") from None
@@ -220,7 +207,7 @@ def build_matomo_resource(place: Place | None = None) -> MatomoResource:
     settings = read_environment()
     return build_configured(
         MatomoResource,
-        {field: f"MATOMO_{field.upper()}" for field in fields},
+        {place or settings.matomo_source: {field: f"MATOMO_{field.upper()}" for field in fields}},
         settings,
         {
             "table_prefix": settings.matomo_table_prefix,
@@ -228,15 +215,4 @@ def build_matomo_resource(place: Place | None = None) -> MatomoResource:
             "connect_timeout": settings.connect_timeout,
             "read_timeout": settings.read_timeout,
         },
-        place or settings.matomo_source,
     )
-
-
-def _prepare_session(connection: "Connection[Any]") -> None:
-    with connection.cursor() as cursor:
-        try:
-            cursor.execute(_SESSION)
-        except pymysql.Error as error:
-            if error.args[:1] != (_UNKNOWN_VARIABLE,):
-                raise
-            cursor.execute(_SESSION_OLD)

@@ -50,8 +50,13 @@ def fetch_facts(matomo: MatomoResource, connection: "Connection[Any]") -> Matomo
     name, _, host = user.decode("utf-8", "replace").rpartition("@")
     return MatomoFacts(
         version=version.decode("ascii", "replace"),
-        account=f"'{name}'@'{host}'",
+        account=f"{_quote(name)}@{_quote(host)}",
         clock=datetime.fromisoformat(clock.decode()).replace(tzinfo=UTC),
         asked=asked,
         answered=answered,
     )
+
+
+def _quote(name: str) -> str:
+    """Quote a part of an account's name for MariaDB."""
+    return "'" + name.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -23,6 +23,7 @@ from smartdiet_assets.errors import (
     SmartdietError,
 )
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+from smartdiet_assets.resources.mongo_hello import fetch_hello
 from smartdiet_assets.resources.tunnel import Tunnel, Way
 
 # The hosts stand after the only "@", their ports are numbers. Where it is otherwise, a part of a password that was
@@ -115,7 +116,7 @@ def _name_host(wrap_socket: Callable[..., Any], host: str) -> Callable[..., Any]
 
 def _is_primary(client: MongoClient[dict[str, Any]], described: str) -> bool:
     try:
-        answer = client.admin.command("hello")
+        answer = fetch_hello(client)
     except PyMongoError as error:
         client.close()
         raise translate_mongo_error(error, f"opening {described}", prefix="REMOTE_") from None

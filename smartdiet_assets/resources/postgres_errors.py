@@ -4,6 +4,8 @@ Here: which error is worth a retry and what a user is told. Not here: connecting
 text is never repeated: it can hold values of rows.
 """
 
+import re
+
 import psycopg
 
 from smartdiet_assets.errors import (
@@ -24,17 +26,24 @@ _LOST = "the connection was lost"
 _STALLED = "no byte came through any more, nor does the server work for the connection; check the network between"
 _REFUSED = "the server refuses the user or the password; check POSTGRES_USER and POSTGRES_PASSWORD"
 _NO_DATABASE = "the server has no such database; create it or check POSTGRES_DATABASE"
+_POOLER = (
+    "what is in between, such as a connection pooler, does not do what PostgreSQL does; PgBouncer's pool_mode has to "
+    "be session or transaction"
+)
 _NOT_NOW = "the server takes no connections now (starting, stopping or full)"
 
 #: SQLSTATE (5 characters) or its class (2), the longer first: our error and what a user is told.
 _BY_SQLSTATE: dict[str, tuple[type[SmartdietError], str]] = {
     "08": (ServerUnreachableError, _LOST),
-    "25P03": (ServerUnreachableError, "the server closed the connection while it was idle"),
-    "25P04": (ServerUnreachableError, "the server ended the transaction after its time limit"),
+    "08P01": (TerminalError, _POOLER),
+    "25P03": (ServerUnreachableError, "the server closed the connection (idle_in_transaction_session_timeout)"),
+    "25P04": (ServerUnreachableError, "the server ended the transaction (transaction_timeout)"),
+    "26000": (TerminalError, _POOLER),
+    "42P05": (TerminalError, _POOLER),
     "57P01": (ServerUnreachableError, "the server or an administrator closed the connection"),
     "57P02": (ServerUnreachableError, "the server closed the connection after a crash"),
     "57P03": (ServerUnreachableError, _NOT_NOW),
-    "57P05": (ServerUnreachableError, "the server closed the connection while it was idle"),
+    "57P05": (ServerUnreachableError, "the server closed the connection (idle_session_timeout)"),
     "53300": (ServerUnreachableError, _NOT_NOW),
     "53200": (ServerUnreachableError, "the server is out of memory"),
     "28": (AuthenticationError, _REFUSED),
@@ -54,6 +63,28 @@ _BY_SQLSTATE: dict[str, tuple[type[SmartdietError], str]] = {
         "PostgreSQL met an internal error, such as an index dropped by another session meanwhile",
     ),
     "53100": (TerminalError, "the server's disk is full"),
+}
+#: By class, what is the matter with an error that has no sentence of its own; the condition's name follows.
+_BY_CLASS = {
+    "09": "a trigger failed",
+    "0A": "the server does not offer this",
+    "22": "a value is none that the type or the function takes",
+    "23": "rows break a constraint of the table",
+    "25": "the transaction is not in the state for it",
+    "27": "a trigger changed what was being written",
+    "38": "a function failed",
+    "39": "a function failed",
+    "42": "what is in the database is not what the mirror made, or was told",
+    "44": "a view does not take the rows",
+    "53": "the server lacks the room for it",
+    "54": "a limit of the server is exceeded",
+    "55": "what is there is not in the state for it",
+    "57": "the server was told to stop it, by an administrator or a time limit",
+    "58": "the server's disk or system failed",
+    "F0": "the server's configuration is wrong",
+    "HV": "a foreign server failed",
+    "P0": "a trigger or a function raised an error",
+    "XX": "the server met an error of its own",
 }
 _NO_TLS = "no encrypted connection could be made; check the POSTGRES_SSL variables and the server"
 _UNENCRYPTED = (
@@ -112,8 +143,21 @@ def translate_postgres_error(error: BaseException, action: str, table: str = "",
     elif isinstance(error, psycopg.InterfaceError) and "connection is" in str(error):
         return ServerUnreachableError(f"{what} failed: {_LOST}")
     if table:
-        return LoadFailedError(table, action, sqlstate)
-    return TerminalError(f"{action} failed (SQLSTATE {sqlstate or 'unknown'})")
+        return LoadFailedError(table, action, sqlstate, explain_sqlstate(error))
+    return TerminalError(f"{action} failed: {explain_sqlstate(error)}")
+
+
+def explain_sqlstate(error: BaseException) -> str:
+    """Explain an error that has no sentence of its own: its class, its condition's name, and the code."""
+    sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
+    if sqlstate is None:
+        return f"the driver does not take it ({type(error).__name__})"
+    try:
+        condition = psycopg.errors.lookup(sqlstate).__name__
+    except KeyError:
+        condition = "UnknownCondition"
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", condition).lower()
+    return f"{_BY_CLASS.get(sqlstate[:2], 'the server refuses it')}: {words} (SQLSTATE {sqlstate})"
 
 
 def _name_variables(reason: str, prefix: str) -> str:

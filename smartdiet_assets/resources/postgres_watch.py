@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
+from smartdiet_assets.resources.postgres_session import SettledConnection
 from smartdiet_assets.resources.thread_interrupts import raise_if_interrupted
 
 ResultT = TypeVar("ResultT")
@@ -62,7 +63,7 @@ class BackendReport:
     found: bool = False
 
 
-class WatchedConnection(psycopg.Connection[Any]):
+class WatchedConnection(SettledConnection):
     """A connection whose waits end when nothing moves; use it through `PostgresResource.connect`.
 
     Attributes:

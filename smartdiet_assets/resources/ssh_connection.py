@@ -15,11 +15,12 @@ from smartdiet_assets.errors import (
     SmartdietError,
     TerminalError,
 )
-from smartdiet_assets.resources.access import RemoteAccess
 from smartdiet_assets.resources.port_forward import PortForward
 
 if TYPE_CHECKING:
     import paramiko
+
+    from smartdiet_assets.resources.access import RemoteAccess
 
 #: Seconds between two questions whether the server is still there; no firewall forgets a connection that soon.
 _KEEPALIVE_INTERVAL = 15.0
@@ -35,7 +36,7 @@ _PROHIBITED = 1
 class SshConnection:
     """The connection to the SSH server of a configuration, shared by everything that leads through it."""
 
-    def __init__(self, access: RemoteAccess, timeout: float) -> None:
+    def __init__(self, access: "RemoteAccess", timeout: float) -> None:
         """Keep the settings; nothing is opened yet.
 
         Args:
@@ -147,7 +148,7 @@ class SshConnection:
     ) -> "paramiko.Channel":
         import paramiko
 
-        server = self._access.describe()
+        server, end = self._access.describe(), self._access.spell_end(host, port)
         try:
             return transport.open_channel(
                 "direct-tcpip", (host, port), ("127.0.0.1", 0), window_size=_WINDOW, timeout=timeout
@@ -155,16 +156,14 @@ class SshConnection:
         except paramiko.ChannelException as error:
             if error.code == _PROHIBITED:
                 raise ForwardingDeniedError(
-                    f"the {server} does not allow connections to {host}:{port}; allow it there (AllowTcpForwarding, "
+                    f"the {server} does not allow connections to {end}; allow it there (AllowTcpForwarding, "
                     "PermitOpen, the options of the key)"
                 ) from None
             raise ForwardingFailedError(
-                f"no server answers at {host}:{port} as seen from the {server}; check its host and port, and the server"
+                f"no server answers at {end} as seen from the {server}; check its host and port, and the server"
             ) from None
         except (paramiko.SSHException, OSError, EOFError):
-            raise ServerUnreachableError(
-                f"the connection to the {server} was lost on the way to {host}:{port}"
-            ) from None
+            raise ServerUnreachableError(f"the connection to the {server} was lost on the way to {end}") from None
 
     def _drop(self) -> "paramiko.Transport | None":
         """Forget the transport, and end it and what watches over it."""

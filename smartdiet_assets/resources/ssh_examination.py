@@ -44,7 +44,7 @@ def judge_login(access: RemoteAccess, fault: SmartdietError | None) -> Iterator[
     sentences = {
         "connection": f"The {access.describe()} answers.",
         "host key": "Its key is the one that is known.",
-        "login": f"The user {access.user} is logged in.",
+        "login": f"The user {access.spell('user')} is logged in.",
     }
     failed = next((check for check, error in _STEPS if isinstance(fault, error)), None)
     if fault is not None and failed is None:

@@ -64,12 +64,13 @@ def read_public_key(text: str) -> PublicKey:
     raise ValueError
 
 
-def find_known_keys(server: str, port: int, *, host_key: str = "", known_hosts: str = "") -> KnownKeys:
+def find_known_keys(server: str, port: int, *, host_key: str = "", known_hosts: str = "", name: str = "") -> KnownKeys:
     """Find the keys that a server may show.
 
     Args:
         host_key: the only one, as a line; "" looks in the files.
         known_hosts: the file to look in; "" is the user's own and the machine's.
+        name: what messages call that file; "" is as it is written.
 
     Raises:
         ConfigurationError: the line, or the file that is named, cannot be read.
@@ -83,16 +84,19 @@ def find_known_keys(server: str, port: int, *, host_key: str = "", known_hosts: 
             ) from None
     accepted: list[PublicKey] = []
     revoked: list[PublicKey] = []
-    files = (known_hosts,) if known_hosts else _DEFAULT_FILES
-    for name in files:
-        for marker, patterns, key in _read_known_hosts(name, must_exist=bool(known_hosts)):
+    files = {known_hosts: name or known_hosts} if known_hosts else dict.fromkeys(_DEFAULT_FILES, "")
+    for file, named in files.items():
+        for marker, patterns, key in _read_known_hosts(file, named):
             if _matches(patterns, server, port):
                 (revoked if marker == _REVOKED else accepted).append(key)
-    return KnownKeys(tuple(accepted), tuple(revoked), files)
+    return KnownKeys(tuple(accepted), tuple(revoked), tuple(named or file for file, named in files.items()))
 
 
-def check_host_key(offered: PublicKey, known: KnownKeys, server: str, port: int) -> None:
+def check_host_key(offered: PublicKey, known: KnownKeys, server: str, port: int | str) -> None:
     """Accept the key that a server offers, or say how to make it known.
+
+    Args:
+        server, port: as messages name them.
 
     Raises:
         HostKeyError: it is not known, not the one that is known, or revoked.
@@ -140,14 +144,18 @@ def _decode(kind: str, encoded: str) -> PublicKey | None:
     return PublicKey(kind, data) if name and data.startswith(starts) and len(data) > len(starts) else None
 
 
-def _read_known_hosts(name: str, *, must_exist: bool) -> Iterator[tuple[str, Sequence[str], PublicKey]]:
-    """Read marker, host patterns and key of every line; those of certificate authorities tell nothing here."""
-    path = Path(name).expanduser()
+def _read_known_hosts(file: str, named: str) -> Iterator[tuple[str, Sequence[str], PublicKey]]:
+    """Read marker, host patterns and key of every line; those of certificate authorities tell nothing here.
+
+    Args:
+        named: what a message calls the file; "" where it need not exist.
+    """
+    path = Path(file).expanduser()
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        if must_exist:
-            raise ConfigurationError(f"REMOTE_SERVER_KNOWN_HOSTS: the file {name} cannot be read") from None
+        if named:
+            raise ConfigurationError(f"REMOTE_SERVER_KNOWN_HOSTS: the file {named} cannot be read") from None
         return
     for line in text.splitlines():
         words = line.split()
@@ -186,7 +194,7 @@ def _matches_one(pattern: str, names: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, escaped) for name in names)
 
 
-def _name(server: str, port: int) -> str:
+def _name(server: str, port: int | str) -> str:
     """Name a server as known_hosts does."""
     return server.lower() if port == _DEFAULT_PORT else f"[{server.lower()}]:{port}"
 

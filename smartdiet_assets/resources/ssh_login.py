@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from paramiko.auth_handler import AuthOnlyHandler
 
 from smartdiet_assets.errors import AuthenticationError, ConfigurationError, ServerUnreachableError
-from smartdiet_assets.resources.access import RemoteAccess
+from smartdiet_assets.resources.access import GIVEN, RemoteAccess
 from smartdiet_assets.resources.ssh_host_keys import PublicKey, check_host_key, find_known_keys
 
 _CHECK = "check it, REMOTE_SERVER_URL and REMOTE_SERVER_PORT"
@@ -83,14 +83,20 @@ def open_transport(access: RemoteAccess, timeout: float) -> paramiko.Transport:
     """
     if not (access.server and access.user):
         raise ConfigurationError("a remote server is reached through SSH: set REMOTE_SERVER_URL and REMOTE_SERVER_USER")
-    known = find_known_keys(access.server, access.port, host_key=access.host_key, known_hosts=access.known_hosts)
+    known = find_known_keys(
+        access.server,
+        access.port,
+        host_key=access.host_key,
+        known_hosts=access.known_hosts,
+        name=access.spell("known_hosts"),
+    )
     stream = _connect(access, timeout)
     try:
         transport = _Transport(stream)
         try:
             _prefer(transport, known.kinds)
             offered = _negotiate(transport, access, timeout)
-            check_host_key(offered, known, access.server, access.port)
+            check_host_key(offered, known, access.spell("server"), access.port if "port" not in access.given else GIVEN)
             _log_in(transport, access, timeout)
         except BaseException:
             transport.close()
@@ -160,7 +166,7 @@ def _log_in(transport: paramiko.Transport, access: RemoteAccess, timeout: float)
         if transport.is_authenticated():
             return
     raise AuthenticationError(
-        f"{access.describe()} refuses the user {access.user}; tried: {', '.join(tried) or 'nothing'}. Check "
+        f"{access.describe()} refuses the user {access.spell('user')}; tried: {', '.join(tried) or 'nothing'}. Check "
         "REMOTE_SERVER_USER, and REMOTE_SERVER_PASSWORD, REMOTE_SERVER_KEY_FILE or the keys of the SSH agent"
     )
 
@@ -171,8 +177,9 @@ def _list_methods(transport: paramiko.Transport, access: RemoteAccess) -> Iterat
             for number, key in enumerate(agent.get_keys(), 1):
                 yield f"key {number} of the SSH agent", lambda key=key: transport.auth_publickey(access.user, key)
     if access.key_file:
-        key = read_private_key(access.key_file, access.key_passphrase)
-        yield f"the key {access.key_file}", lambda: transport.auth_publickey(access.user, key)
+        name = access.spell("key_file")
+        key = read_private_key(access.key_file, access.key_passphrase, name)
+        yield f"the key {name}", lambda: transport.auth_publickey(access.user, key)
     if access.password:
         yield "the password", lambda: transport.auth_password(access.user, access.password)
 
@@ -186,8 +193,11 @@ def _open_agent(access: RemoteAccess) -> paramiko.Agent:
         ) from None
 
 
-def read_private_key(file: str, passphrase: str) -> paramiko.PKey:
+def read_private_key(file: str, passphrase: str, name: str) -> paramiko.PKey:
     """Read a private key in any of the formats of OpenSSH and OpenSSL, with its certificate where one is beside it.
+
+    Args:
+        name: what messages call the file.
 
     Raises:
         ConfigurationError: the file cannot be read or holds no such key, or the passphrase is missing or wrong.
@@ -196,15 +206,15 @@ def read_private_key(file: str, passphrase: str) -> paramiko.PKey:
     try:
         data = path.read_bytes()
     except OSError:
-        raise ConfigurationError(f"REMOTE_SERVER_KEY_FILE: the file {file} cannot be read") from None
+        raise ConfigurationError(f"REMOTE_SERVER_KEY_FILE: the file {name} cannot be read") from None
     is_openssh = b"BEGIN OPENSSH PRIVATE KEY" in data
     load: Any = serialization.load_ssh_private_key if is_openssh else serialization.load_pem_private_key
     try:
         private = load(data, None)
     except TypeError:
-        private = _decrypt(load, data, file, passphrase)
+        private = _decrypt(load, data, name, passphrase)
     except (ValueError, UnsupportedAlgorithm):
-        raise ConfigurationError(f"REMOTE_SERVER_KEY_FILE: the file {file} holds no private key of SSH") from None
+        raise ConfigurationError(f"REMOTE_SERVER_KEY_FILE: the file {name} holds no private key of SSH") from None
     for kind, key_class in _KEY_CLASSES:
         if isinstance(private, kind):
             plain: bytes = private.private_bytes(
@@ -215,16 +225,16 @@ def read_private_key(file: str, passphrase: str) -> paramiko.PKey:
             if certificate.exists():
                 key.load_certificate(str(certificate))
             return key
-    raise ConfigurationError(f"REMOTE_SERVER_KEY_FILE: the key {file} is of a type that is not used any more")
+    raise ConfigurationError(f"REMOTE_SERVER_KEY_FILE: the key {name} is of a type that is not used any more")
 
 
-def _decrypt(load: Any, data: bytes, file: str, passphrase: str) -> Any:
+def _decrypt(load: Any, data: bytes, name: str, passphrase: str) -> Any:
     if not passphrase:
         raise ConfigurationError(
-            f"REMOTE_SERVER_KEY_FILE: the key {file} is encrypted; set REMOTE_SERVER_KEY_PASSPHRASE, or add the key to "
+            f"REMOTE_SERVER_KEY_FILE: the key {name} is encrypted; set REMOTE_SERVER_KEY_PASSPHRASE, or add the key to "
             "an SSH agent and set REMOTE_SERVER_AGENT=true instead"
         )
     try:
         return load(data, passphrase.encode())
     except (ValueError, UnsupportedAlgorithm):
-        raise AuthenticationError(f"REMOTE_SERVER_KEY_PASSPHRASE is not the passphrase of the key {file}") from None
+        raise AuthenticationError(f"REMOTE_SERVER_KEY_PASSPHRASE is not the passphrase of the key {name}") from None

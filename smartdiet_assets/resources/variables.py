@@ -51,6 +51,12 @@ def _read_positive(text: str) -> int:
     return number
 
 
+def _read_count(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise ValueError
+    return number
+
+
 def _read_percent(text: str) -> float:
     if not 0 < (percent := float(text)) <= 100:
         raise ValueError
@@ -70,6 +76,10 @@ def _read_seconds(text: str, least: float = 1) -> float:
     if not least <= (seconds := float(text)) <= _MOST_SECONDS:
         raise ValueError
     return seconds
+
+
+def _read_delay(text: str) -> float:
+    return _read_seconds(text, 0)
 
 
 def _read_place(text: str) -> str:
@@ -216,8 +226,11 @@ VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "CONNECT_TIMEOUT": ("connect_timeout", _read_connect_timeout, f"a number of seconds, 2 to {_MOST_SECONDS}"),
     "READ_TIMEOUT": ("read_timeout", _read_seconds, f"a number of seconds, 1 to {_MOST_SECONDS}"),
     "STALL_TIMEOUT": ("stall_timeout", _read_seconds, f"a number of seconds, 1 to {_MOST_SECONDS}"),
-    "SMARTDIET_MARK_PARTITIONS": ("mark_partitions", _read_flag, "true or false"),
+    "RETRY_DELAY": ("retry_delay", _read_delay, f"a number of seconds, 0 to {_MOST_SECONDS}"),
     "SMARTDIET_EXECUTOR": ("executor", _read_executor, " or ".join(get_args(Executor))),
+    "SMARTDIET_REFRESH_JOBS": ("refresh_jobs", _read_flag, "true or false"),
     "SMARTDIET_SCHEDULE": ("schedule", _read_schedule, "a cron expression such as */10 * * * *"),
+    "SMARTDIET_PRUNE_AFTER_DAYS": ("prune_after_days", _read_count, "a whole number of days, 0 or more"),
+    "SMARTDIET_PRUNE_FAILED_AFTER_DAYS": ("prune_failed_after_days", _read_count, "a whole number of days, 0 or more"),
     DAGSTER_POSTGRES: ("dagster_postgres_url", read_postgres_url, "a URL that starts with postgresql://"),
 }

@@ -9,8 +9,8 @@ from dataclasses import replace
 from smartdiet_assets.schema.conditions import fault_of_path
 from smartdiet_assets.schema.declaration import ArrayDeclaration, ColumnDeclaration, Mapped
 from smartdiet_assets.schema.findings import Place
-from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF
-from smartdiet_assets.schema.reading import quote
+from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF, ITEM_POSITION
+from smartdiet_assets.schema.reading import fault_of_characters, quote
 from smartdiet_assets.schema.section import Section, read_constant
 
 COLUMN_KEYS = (
@@ -80,7 +80,7 @@ def _parse_column(section: Section, known: tuple[str, ...] = COLUMN_KEYS) -> Col
             section.findings.problem(section.place, "the column has no 'name'")
         return None
     on_missing = section.choice("on_missing_parent", ("reject", "null"))
-    if on_missing is None and "on_missing_parent" in section.places and "on_missing_parent" not in section:
+    if on_missing is None and "on_missing_parent" in list(section) and "on_missing_parent" not in section:
         on_missing = "null"  # `on_missing_parent: null` without quotes is YAML's null, and means the word
     return ColumnDeclaration(
         section.place,
@@ -102,7 +102,7 @@ def _parse_column(section: Section, known: tuple[str, ...] = COLUMN_KEYS) -> Col
 
 
 def _read_on_invalid(section: Section) -> str | None:
-    if "on_invalid" in section.places and "on_invalid" not in section:
+    if "on_invalid" in list(section) and "on_invalid" not in section:
         return "null"  # as with `on_missing_parent`
     return section.choice("on_invalid", ("reject", "null", "clamp"))
 
@@ -136,6 +136,8 @@ def parse_arrays(section: Section) -> tuple[ArrayDeclaration, ...]:
             if "field" not in item:
                 section.findings.problem(item.place, "the array has no 'field'")
             continue
+        if fault := fault_of_characters(path):
+            section.findings.problem(item.at("field"), f"the array {quote(path)}: {fault}")
         constants = item.section("set")
         found.append(
             ArrayDeclaration(
@@ -160,7 +162,7 @@ def parse_path(section: Section, key: str) -> str | None:
 def _paths(section: Section, key: str) -> tuple[str, ...]:
     found = []
     for path in section.texts(key):
-        fault = "" if key == "item_field" and path == ITEM_ITSELF else fault_of_path(path)
+        fault = "" if key == "item_field" and path in (ITEM_ITSELF, ITEM_POSITION) else fault_of_path(path)
         if fault:
             section.findings.problem(section.at(key), f"the path {quote(path)} {fault}")
         else:

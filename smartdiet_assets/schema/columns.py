@@ -13,16 +13,18 @@ from typing import Literal
 from smartdiet_assets.schema.constants import fault_of_constant
 from smartdiet_assets.schema.declaration import ColumnDeclaration, TableDeclaration
 from smartdiet_assets.schema.findings import Findings, Place, suggest
-from smartdiet_assets.schema.model import DOCUMENT_ID, Column, ForeignKey, Scalar
-from smartdiet_assets.schema.reading import quote
+from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_POSITION, Column, ForeignKey, Scalar
+from smartdiet_assets.schema.reading import fault_of_characters, quote
 from smartdiet_assets.schema.types import ColumnType, parse_sql_type
 
 #: PostgreSQL's limit of a name, in bytes; longer ones are cut silently.
 MAX_IDENTIFIER = 63
 
 _REFERENCE = re.compile(r"\s*(\w+)\s*\(\s*(\w+)\s*\)\s*")
+_OUR_COLUMNS = frozenset({"_asked", "_here", "_mirror_room", "_op", "_place"})
 _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _DATED = frozenset({"date", "timestamp", "timestamptz"})
+_INTEGERS = ("smallint", "integer", "bigint")
 _ZONED = ("date", "timestamp")
 #: Types whose values can be made to fit: text cut or cleaned, dates moved to the nearest that PostgreSQL has.
 _CLAMPED = ("varchar", "char", "text", "date", "timestamp", "timestamptz")
@@ -90,18 +92,27 @@ def _read_type(declared: ColumnDeclaration, findings: Findings) -> ColumnType | 
 
 
 def fault_of_identifier(name: str) -> str:
-    """Say why PostgreSQL would not keep a name as it is; empty when it would."""
+    """Say why a name cannot be a column's or a table's; empty when PostgreSQL keeps it as it is."""
     if not name:
         return "the name is empty"
+    if fault := fault_of_characters(name):
+        return fault
     size = len(name.encode())
     return f"the name has {size} bytes; PostgreSQL keeps {MAX_IDENTIFIER}" if size > MAX_IDENTIFIER else ""
 
 
+def fault_of_column_name(name: str) -> str:
+    """Say why a table cannot have a column of this name; empty where it can."""
+    if name in _SYSTEM_COLUMNS:
+        return "PostgreSQL has a system column of this name in every table"
+    if name in _OUR_COLUMNS:
+        return "the mirror's temporary tables have a column of this name beside those of the table"
+    return fault_of_identifier(name)
+
+
 def _check_name(declared: ColumnDeclaration, findings: Findings) -> None:
-    if fault := fault_of_identifier(declared.name):
+    if fault := fault_of_column_name(declared.name):
         findings.problem(declared.at("name"), fault)
-    elif declared.name in _SYSTEM_COLUMNS:
-        findings.problem(declared.at("name"), "PostgreSQL has a system column of this name in every table")
 
 
 def _check_mappings(table: TableDeclaration, findings: Findings) -> None:
@@ -168,6 +179,7 @@ def _sources(
     if any(declared.name in array.set for array in table.arrays):
         return (), ()
     if declared.item_field and table.arrays:
+        _check_position(declared, type, findings)
         return (), declared.item_field
     paths = given[0][2] if given else ()
     defaults = _date_paths(declared.name, table, type)
@@ -179,6 +191,16 @@ def _sources(
     if table.arrays:
         return (), (declared.name,)
     return (DOCUMENT_ID if declared.name == "id" else declared.name,), ()
+
+
+def _check_position(declared: ColumnDeclaration, type: ColumnType | None, findings: Findings) -> None:
+    if ITEM_POSITION not in declared.item_field:
+        return
+    place = declared.at("item_field")
+    if len(declared.item_field) > 1:
+        findings.problem(place, f"{ITEM_POSITION!r} is every item's: give no other path beside it")
+    if type and type.name not in _INTEGERS:
+        findings.problem(place, f"{ITEM_POSITION!r} is a number: the column must be an INTEGER, not {type.sql}")
 
 
 def _declared_sources(declared: ColumnDeclaration, table: TableDeclaration) -> list[tuple[Place, str, tuple[str, ...]]]:

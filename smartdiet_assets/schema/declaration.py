@@ -86,6 +86,7 @@ class TableDeclaration:
     incremental: str = "dates"
     overlap: timedelta = timedelta(hours=2)
     arrays: tuple[ArrayDeclaration, ...] = ()
+    on_duplicate_item: str | None = None
     import_strategy: str | None = None
     winner: tuple[str, ...] = ()
     diff_threshold: float = 0.3

@@ -6,7 +6,7 @@ Not here: what is a problem; that is said by the step that finds it.
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from smartdiet_assets.errors import SchemaProblem
 
@@ -21,7 +21,8 @@ class Place:
 
     def at(self, line: int) -> "Place":
         """Give another line of the same table and column."""
-        return replace(self, line=line)
+        # Asked for each key of a file; `replace` takes five times as long.
+        return Place(line, self.table, self.column)
 
 
 @dataclass(slots=True)

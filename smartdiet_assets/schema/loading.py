@@ -20,7 +20,7 @@ from smartdiet_assets.schema.legacy import apply_legacy_strategy
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.ordering import order_tables
 from smartdiet_assets.schema.reading import read_document
-from smartdiet_assets.schema.resolving import resolve_table
+from smartdiet_assets.schema.resolving import note_document_ids, resolve_table
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ def load_schema(path: str | Path, *others: str | Path) -> Schema:
     order = _order(files, tables)
     _raise_problems(files)
     return Schema(
-        tables={name: tables[name] for name in order},
+        tables=note_document_ids({name: tables[name] for name in order}),
         partitions=files[0].content.partitions,
         collections={
             table.mongo_collection: table.rules for file in files for table in file.tables if not table.source_table

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from smartdiet_assets.schema.limits import Limit
 from smartdiet_assets.schema.types import ColumnType
@@ -22,6 +22,8 @@ Scalar = str | int | float | bool | None
 Shape = Literal["one_row", "items", "one_per_key"]
 #: The item itself, where it is not a document (see `Column.item_field`).
 ITEM_ITSELF = "."
+#: The place of an item in its array, 0-based, as a path of `Column.item_field`.
+ITEM_POSITION = "$position"
 #: The path of a document's identity.
 DOCUMENT_ID = "_id"
 #: An empty or wrong source must not empty a table.
@@ -33,10 +35,15 @@ class _Frozen(BaseModel):
 
 
 class ForeignKey(_Frozen):
-    """The parent column a column points at, and what happens to a row whose parent is not there."""
+    """The parent column a column points at, and what happens to a row whose parent is not there.
+
+    Attributes:
+        documents: whether an id of the parent may be a document: a column of it is declared to be a part of its `_id`.
+    """
 
     table: str
     column: str
+    documents: bool = False
     on_missing_parent: Literal["reject", "null"] = "reject"
 
 
@@ -45,10 +52,12 @@ class Column(_Frozen):
 
     Exactly one source holds: `type.generated` (PostgreSQL fills it), `mongo_field` (paths in the document),
     `item_field` (paths in the array item), `source_column` (in a table of Matomo) or none of them (the array's `set`
-    gives the value, and the mirror itself that of `deleted_at`). Paths are dotted and in
-    order of preference: the first that leads to a value other than null is used. `.` in `item_field` is the item
-    itself where it is not a document. `_id` as a path of a timestamp column is the time in the ObjectId, and
-    leads to nothing where the id is not an ObjectId.
+    gives the value, and the mirror itself that of `deleted_at`). Paths are dotted and in order of preference: the first
+    that leads to a value other than null is used. A number in a path indexes an array, as in MongoDB; a path that meets
+    an array otherwise leads to no one value, and its document (or item) is a reject. `.` in `item_field` is the item
+    itself where it is not a document; `$position`, alone, is its place. `_id` as a path of a timestamp column is the
+    time in the ObjectId, and leads to nothing where the id is not an ObjectId. A character column of documents' ids
+    (`_id`, or a foreign key) has an id that is a document as its canonical extended JSON.
     """
 
     name: str
@@ -110,6 +119,8 @@ class Table(_Frozen):
             column where no key leads with it).
         document_column: the column that holds the document's `_id`. All rows of a document are those with its id here.
         key: what identifies a row; `(document_column,)` for `one_row`.
+        on_duplicate_item: which of several items of one document that share the key is its row, in the order of the
+            arrays and of their items; with `reject` it is the first, and each of the others is a reject.
         import_strategy: `direct`, `array`, `delete_and_insert`, `smart_diff`, or `package.module:Class`.
         winner: which of several documents with one key is shown, best first. Only for `one_per_key`.
         mongo_collection: where its documents are; empty for a table of Matomo.
@@ -128,6 +139,8 @@ class Table(_Frozen):
         capture: how changes are found: by the documents' dates, or from the collection's change stream.
         overlap: how far below the watermark an incremental run starts.
         path, line: where the YAML declares the table: its file, as the user named it, and the line, 1-based.
+        companion: the table of schema `smartdiet` where documents wait behind another one of their key (`one_per_key`).
+            Its name tells the table's PostgreSQL schema: empty until a connection says it, no part of the declaration.
     """
 
     name: str
@@ -141,6 +154,7 @@ class Table(_Frozen):
     shape: Shape
     document_column: str
     key: tuple[str, ...]
+    on_duplicate_item: Literal["first", "last", "reject"] = "first"
     winner: tuple[WinnerOrder, ...] = ()
     mongo_collection: str = ""
     source_table: str = ""
@@ -163,6 +177,7 @@ class Table(_Frozen):
     date_threshold: date | None = None
     path: str = ""
     line: int = 0
+    companion: str = Field(default="", exclude=True)
 
     @cached_property
     def stored_columns(self) -> tuple[Column, ...]:

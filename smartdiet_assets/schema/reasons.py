@@ -20,6 +20,7 @@ class Reason(StrEnum):
     MISSING_PARENT = "missing_parent"
     DUPLICATE_KEY = "duplicate_key"
     INVALID_BSON = "invalid_bson"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)

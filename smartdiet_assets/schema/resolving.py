@@ -6,7 +6,7 @@ Not here: columns one by one (`schema.columns`), its keys (`schema.keys`), refer
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from smartdiet_assets.schema.columns import fault_of_identifier, resolve_columns
 from smartdiet_assets.schema.declaration import TableDeclaration
@@ -24,9 +24,10 @@ from smartdiet_assets.schema.keys import (
     settle_key,
 )
 from smartdiet_assets.schema.legacy import LEGACY_STRATEGIES
-from smartdiet_assets.schema.model import ArraySource, Column, Shape, Table, WinnerOrder
+from smartdiet_assets.schema.model import DOCUMENT_ID, ArraySource, Column, Shape, Table, WinnerOrder
 from smartdiet_assets.schema.reading import quote
 from smartdiet_assets.schema.strategies import ITEM_STRATEGIES, STRATEGIES, import_class, is_class_name
+from smartdiet_assets.schema.width import check_width
 
 #: Dagster names an asset and its step after the table.
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -37,6 +38,7 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
     """Resolve a table. Also gives the names of its columns whose type could not be read."""
     _check_table(declared, findings)
     columns, unknown = resolve_columns(declared, findings)
+    check_width(declared, columns, findings)
     primary_key = tuple(column.name for column in columns if _is_primary(declared, column.name))
     unique = keep_column_lists(declared.unique_constraints, columns, "unique constraint", findings)
     indexes = keep_column_lists(declared.indexes, columns, "index", findings)
@@ -78,6 +80,7 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
             "updated_field": declared.updated_field,
             "incremental": declared.incremental,
             "overlap": declared.overlap,
+            "on_duplicate_item": declared.on_duplicate_item or "first",
             "arrays": tuple(ArraySource(field=array.field, set=tuple(array.set.items())) for array in declared.arrays),
             "import_strategy": _resolve_strategy(declared, findings),
             "diff_threshold": declared.diff_threshold,
@@ -97,6 +100,8 @@ def _check_table(declared: TableDeclaration, findings: Findings) -> None:
         findings.problem(declared.place, "a table's name may hold letters, digits and _ only")
     if not declared.columns:
         findings.problem(declared.place, "the table has no columns")
+    if declared.on_duplicate_item and not declared.arrays:
+        findings.problem(declared.at("on_duplicate_item"), "'on_duplicate_item' is for a table with 'arrays'")
     if declared.truncate_before_import and not declared.force_reimport:
         findings.problem(
             declared.at("truncate_before_import"),
@@ -203,3 +208,25 @@ def _resolve_strategy(declared: TableDeclaration, findings: Findings) -> str:
     elif name == "array":
         findings.warn(place, "'array' cannot see items that were removed, their rows stay; use 'smart_diff'")
     return name
+
+
+def note_document_ids(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """Note on foreign keys which parents have documents for ids; any other document in a reference is no id."""
+    parts = f"{DOCUMENT_ID}."
+    parents = {
+        table.name
+        for table in tables.values()
+        if any(path.startswith(parts) for column in table.columns for path in column.mongo_field)
+    }
+    if not parents:
+        return dict(tables)
+
+    def note(column: Column) -> Column:
+        key = column.foreign_key
+        if key is None or key.table not in parents:
+            return column
+        return column.model_copy(update={"foreign_key": key.model_copy(update={"documents": True})})
+
+    return {
+        name: table.model_copy(update={"columns": tuple(map(note, table.columns))}) for name, table in tables.items()
+    }

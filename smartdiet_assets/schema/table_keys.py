@@ -34,9 +34,9 @@ COLLECTION_KEYS = ("capture", "sync_after", "max_delay")
 TABLE_KEYS = (
     "name", "description", "group", "owners", "mongo_collection", "include_base", "columns",
     "additional_columns", "additional_mappings", "explicit_mappings", "unique_constraints", "indexes",
-    "filter", "created_field", "updated_field", "incremental", "overlap", "arrays", "import_strategy",
-    "strategy", "winner", "diff_threshold", "export_order", "force_reimport", "truncate_before_import",
-    "date_threshold", "on_delete", "max_deletions", "max_rejects",
+    "filter", "created_field", "updated_field", "incremental", "overlap", "arrays", "on_duplicate_item",
+    "import_strategy", "strategy", "winner", "diff_threshold", "export_order", "force_reimport",
+    "truncate_before_import", "date_threshold", "on_delete", "max_deletions", "max_rejects",
 )  # fmt: skip
 #: The keys of a table with `source_table`: one of Matomo.
 MATOMO_TABLE_KEYS = (
@@ -148,6 +148,7 @@ def _parse_mongo(section: Section, common: TableDeclaration) -> TableDeclaration
         filter=read_conditions(conditions) if conditions else (),
         incremental=section.choice("incremental", ("dates", "none")) or "dates",
         arrays=parse_arrays(section),
+        on_duplicate_item=section.choice("on_duplicate_item", ("first", "last", "reject")),
         winner=section.texts("winner"),
     )
 

@@ -12,11 +12,12 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+from smartdiet_assets.schema.document_id import TypedDocument, encode_document_id
 from smartdiet_assets.schema.model import Table
 from smartdiet_assets.schema.reasons import Reject
 from smartdiet_assets.transform.convert import Adjustment
 from smartdiet_assets.transform.decode import decode_batch, decode_damaged_batch
-from smartdiet_assets.transform.row_function import build_row_function
+from smartdiet_assets.transform.row_function import Counts, IdNote, build_row_function
 
 
 @dataclass(slots=True)
@@ -30,6 +31,8 @@ class TransformedBatch:
         rejects: one for a document rejected whole, one for each rejected item of the others.
         documents_read: all documents in the batch, the undecodable included.
         newest: the largest source date, naive UTC, rejected documents included; None where there is none.
+        typed: those of the understood documents whose id the document column does not tell.
+        collapsed: items left out as another one of their document has the same key (`Table.on_duplicate_item`).
         nulled, clamped: by column, how many values of the rows it could not hold and that became NULL, or were made
             to fit, as its `on_invalid` says.
     """
@@ -39,6 +42,8 @@ class TransformedBatch:
     rejects: list[Reject] = field(default_factory=list)
     documents_read: int = 0
     newest: datetime | None = None
+    typed: list[TypedDocument] = field(default_factory=list)
+    collapsed: int = 0
     nulled: Counter[str] = field(default_factory=Counter)
     clamped: Counter[str] = field(default_factory=Counter)
 
@@ -50,14 +55,17 @@ def build_transformer(table: Table) -> Callable[[bytes], TransformedBatch]:
         ValueError: a default or a `set` constant of the table does not fit its column.
     """
     adjustments: list[Adjustment] = []
-    read_rows = build_row_function(table, adjustments=adjustments)
+    typed: list[IdNote] = []
+    read_rows = build_row_function(table, adjustments=adjustments, typed=typed)
     # The fast path trusts text to be Unicode, which it is unless the batch had to be decoded leniently.
-    build_careful = cache(lambda: build_row_function(table, fast=False, adjustments=adjustments))
+    build_careful = cache(lambda: build_row_function(table, fast=False, adjustments=adjustments, typed=typed))
     tells_by_rows = table.shape == "one_row" and not table.filter
+    has_items = bool(table.arrays)
 
     def transform(raw: bytes) -> TransformedBatch:
         batch = TransformedBatch()
         adjustments.clear()
+        typed.clear()
         was_enabled = gc.isenabled()
         # Nothing in a batch forms cycles; measured, the collector takes 15 to 20% of the time for nothing.
         gc.disable()
@@ -67,18 +75,27 @@ def build_transformer(table: Table) -> Callable[[bytes], TransformedBatch]:
                 documents, batch.rejects = decode_damaged_batch(raw)
                 function = build_careful()
             undecodable = len(batch.rejects)
-            newest, rejected = function(documents, batch.rows, batch.documents, batch.rejects, datetime.min)
+            newest, *found = function(documents, batch.rows, batch.documents, batch.rejects, datetime.min)
         finally:
             if was_enabled:
                 gc.enable()
+        counts = Counts(*found)
         understood = len(batch.rows if tells_by_rows else batch.documents)
         batch.documents_read = len(documents) + undecodable
+        batch.collapsed = counts.collapsed
         batch.newest = None if newest == datetime.min else newest
+        if typed:
+            batch.typed = [TypedDocument(encode_document_id(note[0]), *note[1:]) for note in typed]
         if adjustments:
             batch.nulled = Counter(column for column, what in adjustments if what == "nulled")
             batch.clamped = Counter(column for column, what in adjustments if what == "clamped")
-        if batch.documents_read != understood + rejected + undecodable:
+        if batch.documents_read != understood + counts.rejected + undecodable:
             raise AssertionError(f"{table.name}: documents got lost between reading and rows")
+        # What was read became a row, a reject, or was left out for a reason that is counted.
+        became = len(batch.rows) + len(batch.rejects) - undecodable
+        read = counts.items + counts.rejected if has_items else len(documents)
+        if read != became + (counts.collapsed if has_items else counts.filtered):
+            raise AssertionError(f"{table.name}: {'items' if has_items else 'rows'} got lost between reading and rows")
         return batch
 
     return transform

@@ -15,12 +15,13 @@ from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.schema.types import TypeName
 from smartdiet_assets.transform import binary, dates, json_documents, numbers, text
 from smartdiet_assets.transform.conversion import Conversion
+from smartdiet_assets.transform.paths import IN_ARRAY, refuse_array
 from smartdiet_assets.transform.rejection import Rejection
 
 _FAMILIES: dict[TypeName, Callable[[Column], Conversion]] = {
-    "varchar": lambda column: text.build_text(column.type, _expects_object_id(column)),
-    "char": lambda column: text.build_text(column.type, _expects_object_id(column)),
-    "text": lambda column: text.build_text(column.type, _expects_object_id(column)),
+    "varchar": lambda column: _build_text(column),
+    "char": lambda column: _build_text(column),
+    "text": lambda column: _build_text(column),
     "smallint": lambda column: numbers.build_integer(column.type),
     "integer": lambda column: numbers.build_integer(column.type),
     "bigint": lambda column: numbers.build_integer(column.type),
@@ -60,6 +61,7 @@ def build_column_converter(
 
     def convert(value: Any) -> Any:
         try:
+            refuse_array(value)
             if value is not None:
                 return convert_value(value)
             if nullable:
@@ -79,7 +81,7 @@ def build_column_converter(
         except Rejection as rejection:
             adjusted = None
             if column.on_invalid == "clamp":
-                if value is None or clamp is None:
+                if value is None or value is IN_ARRAY or clamp is None:
                     raise
                 try:
                     adjusted = clamp(value)
@@ -112,4 +114,20 @@ def build_remembering(column: Column, conversion: Conversion, convert: Callable[
 
 def _expects_object_id(column: Column) -> bool:
     """Guess whether ObjectIds are the usual value, to test for them first; a wrong guess costs time only."""
-    return bool(column.foreign_key) or DOCUMENT_ID in column.mongo_field or ITEM_ITSELF in column.item_field
+    return _is_id(column) or ITEM_ITSELF in column.item_field
+
+
+def _build_text(column: Column) -> Conversion:
+    key, own = column.foreign_key, DOCUMENT_ID in column.mongo_field
+    return text.build_text(
+        column.type,
+        _expects_object_id(column),
+        is_id=_is_id(column),
+        documents=own or (key is not None and key.documents),
+        is_reference=not own,
+    )
+
+
+def _is_id(column: Column) -> bool:
+    """Tell whether the values are ids of documents, which may be documents themselves."""
+    return bool(column.foreign_key) or DOCUMENT_ID in column.mongo_field

@@ -5,13 +5,13 @@ Here: the table's own conversion of that one column, applied to batches of ids. 
 """
 
 from collections.abc import Callable
-from typing import Any
 
+from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 from smartdiet_assets.transform.batch import build_transformer
 
 
-def build_id_reader(table: Table) -> Callable[[bytes], list[Any]]:
+def build_id_reader(table: Table) -> Callable[[bytes], IdBatch]:
     """Build the function from the bytes of concatenated BSON documents to document column values.
 
     An id the column cannot hold is left out: no row can be of its document.
@@ -28,7 +28,12 @@ def build_id_reader(table: Table) -> Callable[[bytes], list[Any]]:
         )
     )
 
-    def read_ids(raw: bytes) -> list[Any]:
-        return [value for (value,) in transform(raw).rows if value is not None]
+    def read_ids(raw: bytes) -> IdBatch:
+        batch = transform(raw)
+        typed = {document.first for document in batch.typed}
+        return IdBatch(
+            plain=[row[0] for place, row in enumerate(batch.rows) if row[0] is not None and place not in typed],
+            typed=[(document.value, document.document_id) for document in batch.typed],
+        )
 
     return read_ids

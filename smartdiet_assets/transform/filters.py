@@ -1,6 +1,7 @@
 """Whether a document passes a table's `filter`.
 
-Here: MongoDB's meaning of the five operators on scalar operands, with arrays matched by their elements too.
+Here: MongoDB's meaning of the five operators on scalar operands, with arrays matched by their elements too, and of a
+path's number: the place of an item, or the name of a field of each.
 Not here: where filters are declared and checked (`schema`), or pushing them to the server: a document that
 stops matching must be seen, so that its rows go.
 """
@@ -8,10 +9,14 @@ stops matching must be seen, so that its rows go.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
 
 from smartdiet_assets.schema.model import Condition, Scalar
+from smartdiet_assets.transform.paths import read_index
 from smartdiet_assets.transform.rejection import MISSING
+
+_DOCUMENTS = (dict, DBRef)
 
 
 def build_condition(condition: Condition) -> Callable[[Mapping[str, Any]], bool]:
@@ -26,25 +31,33 @@ def build_condition(condition: Condition) -> Callable[[Mapping[str, Any]], bool]
 
     def test(document: Mapping[str, Any]) -> bool:
         values = _find_values(document, segments)
-        return any(_matches(value, one) for value in values for one in operands) is not negated
+        return any(_equals(value, one) for value in values for one in operands) is not negated
 
     return test
 
 
 def _find_values(value: Any, segments: tuple[str, ...]) -> list[Any]:
-    """Find what a path leads to: one value or MISSING, or several where it passes through an array."""
+    """Find what a path leads to: one value or MISSING, or several where it ends in an array or passes through one."""
     for position, segment in enumerate(segments):
         if type(value) is list:
-            rest = segments[position:]
-            return [found for item in value if type(item) is dict for found in _find_values(item, rest)]
+            return _find_in_items(value, segment, segments[position:])
+        if type(value) is DBRef:
+            value = value.as_doc()
         value = value.get(segment, MISSING) if isinstance(value, Mapping) else MISSING
-    return [value]
+    return [*value, value] if type(value) is list else [value]
 
 
-def _matches(value: Any, operand: Scalar) -> bool:
-    if type(value) is list:
-        return any(_equals(item, operand) for item in value)
-    return _equals(value, operand)
+def _find_in_items(items: list[Any], segment: str, path: tuple[str, ...]) -> list[Any]:
+    """Find what a path leads to in each item that is a document, and in the one that a number names."""
+    rest, index = path[1:], read_index(segment)
+    found: list[Any] = []
+    for place, item in enumerate(items):
+        if type(item) in _DOCUMENTS:
+            found += _find_values(item, path)
+        if place == index:
+            # An array that a number leads to is not looked into.
+            found += [item] if not rest else _find_values(item, rest) if type(item) in (list, *_DOCUMENTS) else []
+    return found
 
 
 def _equals(value: Any, operand: Scalar) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 from bson import json_util
 from bson.binary import UUID_SUBTYPE, Binary
+from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from bson.objectid import ObjectId
@@ -126,6 +127,8 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     Int64: str,
     float: lambda value: repr(value) if isfinite(value) else _write_number(Decimal(value), ""),
     Decimal128: _write_decimal,
+    # A document to the server; the driver makes it an object.
+    DBRef: lambda value: _write_document(value.as_doc()),
     ObjectId: lambda value: f'"{value}"',
     datetime: lambda value: f'"{value.isoformat(timespec="milliseconds")}Z"',
     bytes: _write_binary,

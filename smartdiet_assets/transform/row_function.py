@@ -2,29 +2,35 @@
 
 Here: composing the source from a `Table` and compiling it. A written-out function tests the usual type of
 each column in place and calls nothing for it; measured, that is what makes checking every value affordable.
+No text from outside stands in the source, not even quoted: names and values are objects that it refers to by number,
+so the code has the same shape whatever they are. A test holds that.
 Not here: what values become (`convert` and its families), decoding, or the result (`batch`).
 """
 
+import hashlib
 import json
 import linecache
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from textwrap import indent
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
 
+from smartdiet_assets.schema.document_id import tells_id
 from smartdiet_assets.schema.model import (
     DOCUMENT_ID,
     ITEM_ITSELF,
+    ITEM_POSITION,
     ArraySource,
     Column,
     Condition,
     Scalar,
     Table,
 )
-from smartdiet_assets.schema.reasons import Reject
+from smartdiet_assets.schema.reasons import Reason, Reject
 from smartdiet_assets.transform.convert import (
     OBJECT_ID_TIME_TYPES,
     Adjustment,
@@ -36,13 +42,35 @@ from smartdiet_assets.transform.dates import build_object_id_time
 from smartdiet_assets.transform.filters import build_condition
 from smartdiet_assets.transform.index_entries import plan_entry_checks
 from smartdiet_assets.transform.json_documents import JsonText
+from smartdiet_assets.transform.paths import follow_first, list_single, take_step
 from smartdiet_assets.transform.rejection import MISSING, Rejection
 
+#: What a row function notes of a document whose id its document column does not tell: the `_id`, the column's value,
+#: where its rows begin and end, and how many understood documents came before it.
+IdNote = tuple[object, object, int, int, int]
+
 #: Takes documents, three lists to append to (rows, ids of understood documents, rejects) and the newest date
-#: so far; returns the newest date and how many documents were rejected whole.
+#: so far; returns the newest date and the counts of `Counts`, in that order.
 RowFunction = Callable[
-    [list[dict[str, Any]], list[tuple[Any, ...]], list[object], list[Reject], datetime], tuple[datetime, int]
+    [list[dict[str, Any]], list[tuple[Any, ...]], list[object], list[Reject], datetime],
+    tuple[datetime, int, int, int, int],
 ]
+
+
+class Counts(NamedTuple):
+    """What a row function counts beside its lists.
+
+    Attributes:
+        rejected: documents rejected whole.
+        filtered: documents that the filter leaves out.
+        items: items other than null of the documents that were understood.
+        collapsed: items left out as another one of their document has the same key.
+    """
+
+    rejected: int
+    filtered: int
+    items: int
+    collapsed: int
 
 
 def compose_row_function(table: Table, *, fast: bool = True) -> str:
@@ -50,18 +78,25 @@ def compose_row_function(table: Table, *, fast: bool = True) -> str:
     return _Composer(table, fast).source
 
 
-def build_row_function(table: Table, *, fast: bool = True, adjustments: list[Adjustment] | None = None) -> RowFunction:
-    """Compile a table's row function. Tracebacks show its source.
+def build_row_function(
+    table: Table,
+    *,
+    fast: bool = True,
+    adjustments: list[Adjustment] | None = None,
+    typed: list[IdNote] | None = None,
+) -> RowFunction:
+    """Compile a table's row function. Tracebacks show its source, under a name made of its hash.
 
     Args:
         adjustments: added to for each value of a row that its column's `on_invalid` changed.
+        typed: added to for each understood document whose id the document column does not tell.
 
     Raises:
         ValueError: a default or a `set` constant does not fit its column.
     """
-    composer = _Composer(table, fast, adjustments)
-    filename = f"<rows of {table.name}{'' if fast else ', slow path'}>"
+    composer = _Composer(table, fast, adjustments, typed)
     source = composer.source
+    filename = f"<row function {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec"), composer.names)
     function: RowFunction = composer.names["read_rows"]
@@ -69,9 +104,18 @@ def build_row_function(table: Table, *, fast: bool = True, adjustments: list[Adj
 
 
 class _Composer:
-    """Collects the source and the objects it refers to by name."""
+    """Collects the source and the objects it refers to by name.
 
-    def __init__(self, table: Table, fast: bool, adjustments: list[Adjustment] | None = None) -> None:
+    Text from outside is bound by `_bind`, and a value by a name of its own; neither is ever written into the source.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        fast: bool,
+        adjustments: list[Adjustment] | None = None,
+        typed: list[IdNote] | None = None,
+    ) -> None:
         self.table = table
         self.fast = fast
         adjustments = [] if adjustments is None else adjustments
@@ -82,7 +126,13 @@ class _Composer:
             "UTC": UTC,
             "adjustments": adjustments,
             "datetime": datetime,
+            "follow_first": follow_first,
+            "list_single": list_single,
             "object_id_time": build_object_id_time,
+            "tells_id": partial(tells_id, table.column(table.document_column).type),
+            "typed": [] if typed is None else typed,
+            "repeated_item": Rejection(Reason.DUPLICATE_KEY, "one item of each key"),
+            "take_step": take_step,
         }
         self.columns = dict(enumerate(table.stored_columns))
         self.conversions = {index: build_conversion(column) for index, column in self.columns.items()}
@@ -95,7 +145,8 @@ class _Composer:
         self.entry_checks = plan_entry_checks(table)
         self.names.update((f"check_entry_{n}", check.check) for n, check in enumerate(self.entry_checks))
         self.adjusts = any(column.on_invalid != "reject" for column in self.columns.values())
-        #: Fields read once into a variable, by the expression that reads them.
+        self.bound: dict[str, str] = {}
+        #: Variables that hold a field which is read once, by the field's name.
         self.shared: dict[str, str] = {}
         self.source = "\n".join(self._compose()) + "\n"
 
@@ -104,10 +155,11 @@ class _Composer:
         keeps_documents = table.shape != "one_row" or bool(table.filter)
         identity = next(i for i, column in self.columns.items() if column.name == table.document_column)
         yield "def read_rows(documents, rows, understood, rejects, newest):"
-        yield f'    """Rows of {table.name} from documents of {table.mongo_collection}."""'
-        yield "    rejected = 0"
+        yield "    rejected = filtered = items = collapsed = 0"
         yield "    for document in documents:"
         yield "        get = document.get"
+        if table.arrays:
+            yield "        first = len(rows)"
         yield from _indented(2, self._compose_dates())
         yield from _indented(2, self._compose_shared())
         if self.adjusts:
@@ -117,7 +169,9 @@ class _Composer:
         if table.filter:
             conditions = " and ".join(self._compose_condition(i, c) for i, c in enumerate(table.filter))
             yield f"            if not ({conditions}):"
+            yield from _indented(4, self._compose_id_note(identity, "len(rows)"))
             yield f"                understood.append(c{identity})"
+            yield "                filtered += 1"
             yield "                continue"
         body = self._compose_items(identity) if table.arrays else self._compose_row(identity)
         yield from _indented(3, body)
@@ -127,15 +181,27 @@ class _Composer:
         if self.adjusts:
             yield "            del adjustments[adjusted:]"
         yield "            continue"
+        yield from _indented(2, self._compose_id_note(identity, "first" if table.arrays else "len(rows) - 1"))
         if keeps_documents:
             yield f"        understood.append(c{identity})"
-        yield "    return newest, rejected"
+        yield "    return newest, rejected, filtered, items, collapsed"
+
+    def _compose_id_note(self, identity: int, first: str) -> Iterator[str]:
+        """Note a document whose id the column does not tell; nearly every `_id` is an ObjectId, or else any string."""
+        usual = "type(identity) is ObjectId"
+        column = self.columns[identity]
+        if column.type.is_text and column.on_invalid == "reject":
+            usual += f" or (type(identity) is str and identity is c{identity} and len(identity) != 24)"
+        elif not column.type.is_text:
+            usual = f"identity is c{identity} and type(identity) is int"
+        yield f"if not ({usual}) and c{identity} is not None and not tells_id(c{identity}, identity):"
+        yield f"    typed.append((identity, c{identity}, {first}, len(rows), len(understood)))"
 
     def _compose_dates(self) -> Iterator[str]:
         """Read the id and the dates, and keep the newest date; a document without dates has its id's."""
         table = self.table
         fields = {table.updated_field: "updated", table.created_field: "created"}
-        yield "identity = get('_id')"
+        yield f"identity = {self._get(DOCUMENT_ID)}"
         for path, name in fields.items():
             yield from self._compose_path(name, path, "get", absent="None")
             yield f"if type({name}) is datetime and {name} > newest:"
@@ -143,18 +209,18 @@ class _Composer:
         undated = " and ".join(f"type({name}) is not datetime" for name in fields.values())
         yield f"if {undated} and type(identity) is ObjectId:"
         yield "    newest = max(newest, object_id_time(identity))"
-        self.shared.update({_get(path): name for path, name in fields.items() if "." not in path})
-        self.shared[_get(DOCUMENT_ID)] = "identity"
+        self.shared.update({path: name for path, name in fields.items() if "." not in path})
+        self.shared[DOCUMENT_ID] = "identity"
 
     def _compose_shared(self) -> Iterator[str]:
         """Read what several columns need once."""
         paths = [p for c in self.columns.values() if not _tells_missing(c) for p in c.mongo_field]
         paths += [array.field for array in self.table.arrays]
         roots = Counter(path.partition(".")[0] for path in paths)
-        wanted = [root for root, count in roots.items() if count > 1 and _get(root) not in self.shared]
+        wanted = [root for root, count in roots.items() if count > 1 and root not in self.shared]
         for number, root in enumerate(wanted):
-            yield f"field_{number} = {_get(root)}"
-            self.shared[_get(root)] = f"field_{number}"
+            yield f"field_{number} = {self._get(root)}"
+            self.shared[root] = f"field_{number}"
 
     def _compose_condition(self, number: int, condition: Condition) -> str:
         """Compose one condition of the filter: in place for the usual forms, else a call."""
@@ -163,13 +229,14 @@ class _Composer:
         if not self.fast or "." in condition.path:
             return call
         if condition.operator == "$exists":
-            return f"{condition.path!r} {'in' if condition.value else 'not in'} document"
-        read = _get(condition.path)
+            return f"{self._bind(condition.path)} {'in' if condition.value else 'not in'} document"
+        read = self._get(condition.path)
         if condition.operator == "$ne" and condition.value is None:
             return f"(type({read}) is ObjectId or {call})"
         if condition.operator in ("$eq", "$ne") and isinstance(condition.value, str):
             sign = "==" if condition.operator == "$eq" else "!="
-            return f"(value {sign} {condition.value!r} if type(value := {read}) is str else {call})"
+            self.names[f"operand_{number}"] = condition.value
+            return f"(value {sign} operand_{number} if type(value := {read}) is str else {call})"
         return call
 
     def _compose_row(self, identity: int) -> Iterator[str]:
@@ -196,24 +263,34 @@ class _Composer:
         for name, array in zip(arrays, self.table.arrays, strict=True):
             yield from self._compose_path(name, array.field, "get", absent="None")
             yield f"if type({name}) is not list:"
-            yield f"    {name} = () if {name} is None else ({name},)"
+            yield f"    {name} = () if {name} is None else list_single({name})"
         yield f"if {' or '.join(arrays)}:"
         for index, column in self.columns.items():
             if index != identity and column.mongo_field:
                 yield from _indented(1, self._compose_column(index, "document"))
         yield "    seen = set()"
-        for number, array in enumerate(self.table.arrays):
-            yield f"    for item in items_{number}:"
+        yield f"    items += {' + '.join(f'len({name})' for name in arrays)}"
+        # Of items that share a key the first is shown: read from the end, it is the last.
+        backwards = self.table.on_duplicate_item == "last"
+        for number, array in sorted(enumerate(self.table.arrays), reverse=backwards):
+            yield f"    {self._compose_loop(f'items_{number}', backwards)}"
             yield from _indented(2, self._compose_item(number, array))
+
+    def _compose_loop(self, items: str, backwards: bool) -> str:
+        if not any(column.item_field == (ITEM_POSITION,) for column in self.columns.values()):
+            return f"for item in {f'reversed({items})' if backwards else items}:"
+        if backwards:
+            return f"for position, item in zip(range(len({items}) - 1, -1, -1), reversed({items})):"
+        return f"for position, item in enumerate({items}):"
 
     def _compose_item(self, number: int, array: ArraySource) -> Iterator[str]:
         constants = dict(array.set)
         yield "if item is None:"
+        yield "    items -= 1"
         yield "    continue"
         if self.adjusts:
             yield "adjusted_before = len(adjustments)"
         yield "try:"
-        yield f"    # an item of {array.field}"
         for index, column in self.columns.items():
             if column.item_field:
                 yield from _indented(1, self._compose_column(index, "item"))
@@ -231,6 +308,10 @@ class _Composer:
             yield "if key in seen:"
             if self.adjusts:
                 yield "    del adjustments[adjusted_before:]"
+            if self.table.on_duplicate_item == "reject":
+                yield "    rejects.append(repeated_item.build_reject(identity))"
+            else:
+                yield "    collapsed += 1"
             yield "    continue"
             yield "seen.add(key)"
         yield f"rows.append({self._compose_tuple(self.columns)})"
@@ -241,24 +322,26 @@ class _Composer:
         if value is None:
             yield f"c{index} = convert_{index}(None)"
             return
-        converted = self._convert_declared(index, value)
-        if type(converted) in (str, int, bool):
-            yield f"c{index} = {converted!r}"
-        else:
-            self.names[f"constant_{index}_{number}"] = converted
-            yield f"c{index} = constant_{index}_{number}"
+        self.names[f"constant_{index}_{number}"] = self._convert_declared(index, value)
+        yield f"c{index} = constant_{index}_{number}"
 
     def _compose_column(self, index: int, source: str) -> Iterator[str]:
         """Compose what leaves a column's value in `c<index>`; `source` is `document` or `item`."""
         column = self.columns[index]
         absent = "MISSING" if _tells_missing(column) else "None"
-        yield f"# {column.name} {column.type.sql}{'' if column.nullable else ' NOT NULL'}"
-        if source == "item":
+        yield f"# {column.type.sql}{'' if column.nullable else ' NOT NULL'}"
+        if column.item_field == (ITEM_POSITION,):
+            yield "value = position"
+        elif source == "item":
             inner = [path for path in column.item_field if path != ITEM_ITSELF]
             yield "if type(item) is dict:"
             yield from _indented(1, self._compose_paths(column, inner, "item.get", absent))
             yield "else:"
-            yield f"    value = {'item' if ITEM_ITSELF in column.item_field else absent}"
+            if ITEM_ITSELF in column.item_field:
+                yield "    value = item"
+            else:
+                self.names[f"paths_{index}"] = [path.split(".") for path in inner]
+                yield f"    value = follow_first(item, paths_{index}, {absent})"
         else:
             yield from self._compose_paths(column, list(column.mongo_field), "get", absent)
         expression = f"convert_{index}(value)"
@@ -292,18 +375,31 @@ class _Composer:
     def _compose_path(
         self, target: str, path: str, getter: str, absent: str, in_object_id: bool = False
     ) -> Iterator[str]:
-        """Compose reading one dotted path into a variable; it passes through documents only."""
+        """Compose reading one dotted path into a variable: in place while it passes through documents."""
         root, *segments = path.split(".")
         suffix = "" if absent == "None" else f", {absent}"
-        read = f"{getter}({root!r}{suffix})"
-        read = self.shared.get(read, read)
+        read = f"{getter}({self._bind(root)}{suffix})"
+        if getter == "get" and not suffix:
+            read = self.shared.get(root, read)
         if in_object_id and path == DOCUMENT_ID:
             read = f"object_id_time({read})"
             if absent != "None":
                 read += f" or {absent}"
         yield f"{target} = {read}"
+        nothing = f"{target} is None" if absent == "None" else f"{target} is None or {target} is {absent}"
         for segment in segments:
-            yield f"{target} = {target}.get({segment!r}{suffix}) if type({target}) is dict else {absent}"
+            name = self._bind(segment)
+            step = f"{absent} if {nothing} else take_step({target}, {name}, {absent})"
+            yield f"{target} = {target}.get({name}{suffix}) if type({target}) is dict else {step}"
+
+    def _bind(self, text: str) -> str:
+        """Give the variable that holds a text from outside."""
+        name = self.bound.setdefault(text, f"name_{len(self.bound)}")
+        self.names[name] = text
+        return name
+
+    def _get(self, field: str) -> str:
+        return f"get({self._bind(field)})"
 
     def _convert_declared(self, index: int, value: Scalar) -> Any:
         """Convert a default or a constant of the schema file, by the rules of a document's values."""
@@ -320,10 +416,6 @@ class _Composer:
 
     def _compose_tuple(self, indexes: Any) -> str:
         return f"({', '.join(f'c{index}' for index in indexes)}{',' if len(indexes) == 1 else ''})"
-
-
-def _get(root: str) -> str:
-    return f"get({root!r})"
 
 
 def _tells_missing(column: Column) -> bool:

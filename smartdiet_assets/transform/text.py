@@ -16,6 +16,8 @@ from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from bson.objectid import ObjectId
 
+from smartdiet_assets.schema.document_id import UNREADABLE, encode_document_id, normalise_id
+from smartdiet_assets.schema.model import DOCUMENT_ID
 from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.schema.types import ColumnType
 from smartdiet_assets.transform.conversion import Conversion, FastPath
@@ -41,13 +43,33 @@ def is_valid_unicode(text: str) -> bool:
     return True
 
 
-def build_text(column_type: ColumnType, expect_object_id: bool) -> Conversion:
-    """Build the conversion to a character type; lengths count code points, as PostgreSQL does."""
+def build_text(
+    column_type: ColumnType,
+    expect_object_id: bool,
+    *,
+    is_id: bool = False,
+    documents: bool = False,
+    is_reference: bool = False,
+) -> Conversion:
+    """Build the conversion to a character type; lengths count code points, as PostgreSQL does.
+
+    Args:
+        expect_object_id: most values are ObjectIds.
+        is_id: values are ids of documents, equal where MongoDB takes them for one: numbers of one value are one text.
+        documents: an id may be a document itself, which is its canonical extended JSON, in the document's own order.
+        is_reference: it is another document's id; a copy of that one, with its `_id`, is none.
+    """
     expected = column_type.sql
     limit = (column_type.length or 1) if column_type.name == "char" else column_type.length
 
+    def spell(value: Any) -> str | None:
+        if type(value) is dict:
+            is_one = documents and not (is_reference and DOCUMENT_ID in value)
+            return _spell_document_id(value, expected) if is_one else None
+        return _spell(normalise_id(value) if is_id and type(value) is not list else value)
+
     def convert(value: Any) -> str:
-        text = value if type(value) is str else _spell(value)
+        text = value if type(value) is str else spell(value)
         if text is None:
             raise Rejection(Reason.INVALID_TYPE, expected, value)
         if "\0" in text:
@@ -63,7 +85,7 @@ def build_text(column_type: ColumnType, expect_object_id: bool) -> Conversion:
 
     def clamp(value: Any) -> str:
         """Leave out NUL, replace what is no character by U+FFFD, and cut at the length."""
-        text = value if type(value) is str else _spell(value)
+        text = value if type(value) is str else spell(value)
         if text is None:
             raise Rejection(Reason.INVALID_TYPE, expected, value)
         return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\0", ""))[:limit]
@@ -73,6 +95,14 @@ def build_text(column_type: ColumnType, expect_object_id: bool) -> Conversion:
     if limit is None or limit >= _HEX_LENGTH:
         fast.insert(0 if expect_object_id else 1, FastPath("type(value) is ObjectId", _HEX))
     return Conversion(convert, fast=tuple(fast), clamp=clamp)
+
+
+def _spell_document_id(value: dict[str, Any], expected: str) -> str:
+    """Spell an id that is a document; one that is encoded as a digest is too long for an index as well."""
+    text = encode_document_id(value)
+    if not text.startswith("{"):
+        raise Rejection(Reason.INVALID_TYPE if text == UNREADABLE else Reason.TOO_LONG, expected, value)
+    return text
 
 
 def _spell(value: Any) -> str | None:

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -34,6 +35,13 @@ the machine has a MariaDB. What was measured before and is not measured now stay
 @click.option("--parents", default=Settings.parents, show_default=True, help="Parents of 15 items.")
 @click.option("--scale", default=Settings.scale, show_default=True, help="Of the company; 1 is 5 million documents.")
 @click.option(
+    "--rows",
+    multiple=True,
+    default=Settings.rows,
+    show_default=True,
+    help="Rows whole commands fill; give it once for each size.",
+)
+@click.option(
     "--real-size",
     is_flag=True,
     help=f"Hours: {REAL_DOCUMENTS:,} documents, {REAL_PARENTS:,} parents, scale {REAL_SCALE:g}.",
@@ -47,7 +55,14 @@ the machine has a MariaDB. What was measured before and is not measured now stay
     help="Where the report is written; beside it are the plot (.png) and what was measured (.json).",
 )
 def main(
-    names: tuple[str, ...], documents: int, parents: int, scale: float, real_size: bool, pairs: int, markdown: Path
+    names: tuple[str, ...],
+    documents: int,
+    parents: int,
+    scale: float,
+    rows: tuple[int, ...],
+    real_size: bool,
+    pairs: int,
+    markdown: Path,
 ) -> None:
     console = Console()
     if not console.is_terminal:
@@ -71,7 +86,7 @@ def main(
 
     names = names or tuple(BENCHMARKS)
     try:
-        failed = _run(console, names, Settings(documents, parents, scale, pairs), finish)
+        failed = _run(console, names, Settings(documents, parents, scale, pairs, rows=rows), finish)
     except KeyboardInterrupt:
         console.print("Interrupted; the servers are stopped.")
         sys.exit(130)
@@ -90,12 +105,9 @@ def _run(console: Console, names: tuple[str, ...], sizes: Settings, finish: Call
     failed = []
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("Starting PostgreSQL and MongoDB", total=None)
-        settings = Settings(
-            sizes.documents,
-            sizes.parents,
-            sizes.scale,
-            sizes.pairs,
-            lambda what, number, total: progress.update(task, description=f"{what}: {number} of {total}"),
+        settings = replace(
+            sizes,
+            on_round=lambda what, number, total: progress.update(task, description=f"{what}: {number} of {total}"),
         )
         with start_servers() as servers:
             machine = describe_machine(servers)

@@ -66,13 +66,13 @@ def run_company(servers: Servers, settings: Settings) -> Iterator[Result]:
     schema = load_schema(CONFIG / "schemas.yaml")
     with servers.open_mongo() as mongo:
         write_company(mongo, SEED, settings.scale, defects=False)
-        _date_documents(mongo)
+        date_documents(mongo)
         yield from _compare_from_memory(servers, settings, schema, mongo)
         yield from _compare_from_the_wire(servers, settings, schema, mongo)
         yield from _compare_old_file(servers, settings, mongo)
 
 
-def _date_documents(mongo: Database[Any]) -> None:
+def date_documents(mongo: Database[Any]) -> None:
     """Give both dates to the few documents without: the replaced tool loads none of them."""
     for name in mongo.list_collection_names():
         for document in list(mongo[name].find({"$or": [{"creation_date": None}, {"update_date": None}]})):

@@ -1,12 +1,10 @@
-"""What the project adds to Dagster itself: a run of all tables with nothing to do, and loading the code location.
+"""What the project adds to Dagster itself: a run of all tables with nothing to do.
 
 Dagster's own work is the floor: a graph of as many empty assets with the same dependencies, run by the same executor on
-the same instance; and importing Dagster and defining them.
+the same instance.
 """
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +23,7 @@ from smartdiet_assets.operations.sync import SyncOutcome, run_sync
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, Work, measure
+from smartdiet_assets_tests.benchmarks.measuring import Contestant, Work, measure
 from smartdiet_assets_tests.benchmarks.results import Result
 from smartdiet_assets_tests.benchmarks.sampling import compose_shares, sample
 from smartdiet_assets_tests.benchmarks.servers import Connection, Servers
@@ -33,10 +31,8 @@ from smartdiet_assets_tests.benchmarks.settings import Settings
 
 CONFIG = Path(__file__).parents[2] / "config"
 EMPTY_RUN = "a run of as many empty assets"
-EMPTY_LOCATION = "import dagster and as many empty assets"
 AT_MOST = 1.3
 _SCALE = 0.002
-_LOCATION = "import smartdiet_assets.definitions as location; location.defs()"
 _EMPTY_JOB = "empty"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -92,31 +88,6 @@ def run_idle(servers: Servers, settings: Settings) -> Iterator[Result]:
             )
 
 
-def run_loading(servers: Servers, settings: Settings) -> Iterator[Comparison]:
-    """Compare loading the code location, in a process of its own, with what Dagster itself takes."""
-    with TemporaryDirectory() as folder, set_environment({"SMARTDIET_SCHEMAS": str(CONFIG / "schemas.yaml")}):
-        assets = len(load_schema(*read_environment().schema_files).tables)
-        floor = Path(folder, "floor.py")
-        floor.write_text(
-            "import dagster as dg\n"
-            "def build(number):\n"
-            "    @dg.asset(name=f'a{number}', deps=[f'a{n}' for n in range(max(0, number - 2), number)])\n"
-            "    def empty(): ...\n"
-            "    return empty\n"
-            f"dg.Definitions(assets=[build(number) for number in range({assets})])\n"
-        )
-
-        def start(*arguments: str) -> None:
-            subprocess.run([sys.executable, *arguments], check=True)
-
-        contestants = [
-            Contestant("location", lambda: start("-c", _LOCATION), lambda: {"assets": assets}),
-            Contestant(EMPTY_LOCATION, lambda: start(str(floor)), lambda: {"assets": assets}),
-        ]
-        rounds = measure("loading", "the code location", contestants, settings.pairs, settings.on_round)
-        yield rounds.compare("location", EMPTY_LOCATION)
-
-
 def compose_variables(
     servers: Servers, connection: Connection, mongo: Database[Any], schemas: Path, home: str
 ) -> dict[str, str]:
@@ -131,7 +102,6 @@ def compose_variables(
         "POSTGRES_PASSWORD": servers.postgres.password,
         "SMARTDIET_SCHEMAS": str(schemas),
         "DAGSTER_HOME": home,
-        "SMARTDIET_MARK_PARTITIONS": "false",
     }
 
 

@@ -1,6 +1,7 @@
-"""The plot of a report: first loads against other tools, how far each aim is, and time against rows. Needs matplotlib.
+"""The plot of a report: what a person waits for, first loads against other tools, how far each aim is, growth.
 
-Not here: the tables (`report`). No seconds: times are relative to the project's, to the aim, or to the first size.
+Needs matplotlib. Not here: the tables (`report`). No seconds: times are relative to the project's, to the aim, to the
+replaced tool's, or to the first size.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,10 @@ def write_plot(results: Sequence[Result], path: Path) -> None:
         for benchmark in _TITLES
     }
     aimed = [one for one in comparisons if one.at_most is not None]
+    waits = [one for one in comparisons if one.benchmark == "whole" and one.against == REPLACED]
     rows: list[tuple[float, Any, Any]] = []
+    if waits:
+        rows.append((1.3 + _INCHES_PER_LINE * len(waits), _draw_waits, waits))
     if any(rivals.values()):
         most = max(map(len, rivals.values()))
         rows.append((1.5 + 0.4 * most, _draw_rivals, rivals))
@@ -53,6 +57,19 @@ def write_plot(results: Sequence[Result], path: Path) -> None:
         for part, (_, draw, what) in zip(parts[:, 0], rows, strict=True):
             draw(part, what)
     figure.savefig(path, dpi=100)
+
+
+def _draw_waits(part: Any, waits: Sequence[Comparison]) -> None:
+    """Draw how long each whole command takes, where the replaced tool takes as long as the line."""
+    part.suptitle("What a person waits for: whole commands, with default settings (the replaced tool's program = 1)")
+    axes = part.subplots()
+    colours = [_MISSED if one.is_met is False else _OURS for one in waits]
+    bars = axes.barh([one.case for one in waits], [one.ratio for one in waits], color=colours)
+    axes.bar_label(bars, [f"{one.ratio:.2f}" for one in waits], padding=4, fontsize="small")
+    axes.axvline(1, color="black", linewidth=1)
+    axes.invert_yaxis()
+    axes.tick_params(labelsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_rivals(part: Any, rivals: dict[str, list[Comparison]]) -> None:

@@ -47,7 +47,7 @@ def compose_markdown(parts: Sequence[Part], picture: str = "") -> str:
     """Compose the report: the aims at a glance, then every part; `picture` is the plot's file name."""
     lines = ["# How fast it is", "", *_HOW.splitlines(), ""]
     if picture:
-        lines += [f"![First loads against other tools, the aims, and growth]({picture})", ""]
+        lines += [f"![What a person waits for, first loads against other tools, the aims, and growth]({picture})", ""]
     lines += ["## The aims", "", *compose_aims(parts), ""]
     for part in parts:
         lines += [*_compose_part(part), ""]

@@ -26,6 +26,7 @@ class Settings:
         pairs: how often each measurement is repeated.
         on_round: told before each repetition.
         real_documents: logbook documents of the part that takes as many as there really are.
+        rows: of the tables that whole commands fill, to a few percent, one after the other.
     """
 
     documents: int = 30_000
@@ -34,6 +35,7 @@ class Settings:
     pairs: int = 5
     on_round: ProgressListener = _be_quiet
     real_documents: int = REAL_DOCUMENTS
+    rows: tuple[int, ...] = (28_000, 280_000)
 
     def describe(self) -> str:
         """Say the sizes in a sentence."""

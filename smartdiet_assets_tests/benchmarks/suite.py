@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from smartdiet_assets_tests.benchmarks.company import run_company
 from smartdiet_assets_tests.benchmarks.cores import run_cores
-from smartdiet_assets_tests.benchmarks.dagster_floor import run_idle, run_loading
+from smartdiet_assets_tests.benchmarks.dagster_floor import run_idle
 from smartdiet_assets_tests.benchmarks.full_load import run_full_load
 from smartdiet_assets_tests.benchmarks.growth import run_growth
 from smartdiet_assets_tests.benchmarks.incremental import run_incremental
@@ -18,8 +18,10 @@ from smartdiet_assets_tests.benchmarks.servers import Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
 from smartdiet_assets_tests.benchmarks.smart_diff import run_smart_diff
 from smartdiet_assets_tests.benchmarks.unchanged import run_unchanged
+from smartdiet_assets_tests.benchmarks.whole import run_whole
 
 BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Result]]] = {
+    "whole": run_whole,
     "full_load": run_full_load,
     "real_size": run_real_size,
     "company": run_company,
@@ -28,7 +30,6 @@ BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Result]]] = {
     "smart_diff": run_smart_diff,
     "operations": run_operations,
     "idle": run_idle,
-    "loading": run_loading,
     "cores": run_cores,
     "memory": run_memory,
     "growth": run_growth,

@@ -15,7 +15,7 @@ from smartdiet_assets_tests.benchmarks.cores import ONE_AFTER_ANOTHER
 from smartdiet_assets_tests.benchmarks.logbooks import build_logbooks
 from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, UnequalWorkError, measure
 from smartdiet_assets_tests.benchmarks.operations import CHANGES
-from smartdiet_assets_tests.benchmarks.peers.entering import NOT_INSTALLED
+from smartdiet_assets_tests.benchmarks.peers.entering import NOT_INSTALLED, REPLACED
 from smartdiet_assets_tests.benchmarks.plot import write_plot
 from smartdiet_assets_tests.benchmarks.report import compose_cells, compose_markdown
 from smartdiet_assets_tests.benchmarks.results import (
@@ -31,9 +31,10 @@ from smartdiet_assets_tests.benchmarks.sampling import name_part
 from smartdiet_assets_tests.benchmarks.servers import Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
 from smartdiet_assets_tests.benchmarks.suite import BENCHMARKS
+from smartdiet_assets_tests.benchmarks.whole import POSTGRES, run_whole
 from smartdiet_assets_tests.conftest import skip_or_fail
 
-TINY = Settings(documents=1_200, parents=50, scale=0.0001, pairs=2, real_documents=6_000)
+TINY = Settings(documents=1_200, parents=50, scale=0.0001, pairs=2, real_documents=6_000, rows=(500,))
 
 
 @pytest.fixture
@@ -155,9 +156,24 @@ def test_a_refreshed_database_is_the_one_that_its_client_programs_make(servers: 
         assert comparison.work["keys"] == 5
 
 
-def test_an_idle_run_and_loading_have_as_many_assets_as_their_floor(servers: Servers) -> None:
+def test_an_idle_run_has_as_many_assets_as_its_floor(servers: Servers) -> None:
     assert [comparison.work["assets"] for comparison in run("idle", servers)] == [31]
-    assert [comparison.work["assets"] for comparison in run("loading", servers)] == [34]
+
+
+@pytest.mark.timeout(1200)
+def test_whole_commands_leave_what_the_replaced_tool_leaves(servers: Servers) -> None:
+    found = list(run_whole(servers, replace(TINY, pairs=1), tables=("user_events",), storages=(POSTGRES,)))
+    loads = [one for one in found if isinstance(one, Comparison) and one.against == REPLACED]
+    assert {one.case.rpartition(", ")[2] for one in loads} == {"records in PostgreSQL"}
+    assert len(loads) == len(("first load", "nothing changed", "1 % changed", "started in Dagit"))
+    assert all(one.work["rows"] for one in loads)
+    assert {one.work["changed"] for one in loads if "1 % changed" in one.case} != {0}
+    assert [one.case for one in found if one not in loads] == [
+        "the code location",
+        "smartdiet status",
+        "smartdiet status, CPU time",
+        "smartdiet check",
+    ]
 
 
 def test_documents_are_the_same_in_every_run_and_of_the_size_of_real_ones() -> None:
@@ -261,7 +277,8 @@ def test_growth_is_an_exponent() -> None:
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="it comes with the extra `benchmark`")
     rival = replace(COMPARISON, case="from the wire", against="Sling")
-    write_plot([COMPARISON, rival, GROWTH], tmp_path / "plot.png")
+    wait = replace(COMPARISON, benchmark="whole", against=REPLACED)
+    write_plot([wait, COMPARISON, rival, GROWTH], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 

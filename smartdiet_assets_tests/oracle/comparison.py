@@ -38,11 +38,12 @@ def comparable(column: Column, value: Any) -> Any:
 
 
 def fetch_rows(connection: psycopg.Connection[Any], table: Table) -> list[Row]:
-    """All rows of a live table in `stored_columns` order; JSONB comes as `canonical_json` text.
+    """All rows of a table of the connection's schema in `stored_columns` order; JSONB comes as `canonical_json` text.
 
     A table that no run has created yet has no rows.
     """
-    if connection.execute("SELECT to_regclass(%s)", (f'"{table.name}"',)).fetchone() == (None,):
+    there = "SELECT to_regclass(format('%%I.%%I', current_schema(), %s::text))"
+    if connection.execute(there, (table.name,)).fetchone() == (None,):
         return []
     selected = [
         sql.SQL("{}::text").format(sql.Identifier(column.name))
@@ -67,8 +68,11 @@ def fetch_rows(connection: psycopg.Connection[Any], table: Table) -> list[Row]:
 
 
 def fetch_rejects(connection: psycopg.Connection[Any], table: str) -> list[tuple[str, str, str]]:
-    """The (document id, column, reason) of a table's rejects."""
-    query = "SELECT document_id, column_name, reason FROM smartdiet.rejected_rows WHERE table_name = %s"
+    """The (document id, column, reason) of the rejects of a table of the connection's schema."""
+    query = (
+        "SELECT document_id, column_name, reason FROM smartdiet.rejected_rows"
+        " WHERE schema_name = current_schema() AND table_name = %s"
+    )
     cursor = connection.cursor(row_factory=psycopg.rows.tuple_row)
     rows = cursor.execute(query, (table,)).fetchall()
     return [(normal_id(str(document)), str(column or ""), str(reason)) for document, column, reason in rows]

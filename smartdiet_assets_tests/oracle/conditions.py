@@ -15,7 +15,9 @@ def _values_for_filter(value: Any, names: list[str]) -> list[Any]:
     if not names:
         return [value]
     if isinstance(value, list):
-        return [found for item in value if isinstance(item, Mapping) for found in _values_for_filter(item, names)]
+        inside = [found for item in value if isinstance(item, Mapping) for found in _values_for_filter(item, names)]
+        named = [item for place, item in enumerate(value) if str(place) == names[0]]
+        return inside + [found for item in named for found in _values_for_filter(item, names[1:])]
     if isinstance(value, Mapping) and names[0] in value:
         return _values_for_filter(value[names[0]], names[1:])
     return []

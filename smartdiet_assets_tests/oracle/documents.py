@@ -6,9 +6,11 @@ Not here: what a field means in a filter (`conditions`) or in a column (`values`
 import json
 import re
 from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
-from bson import ObjectId, json_util
+from bson import Decimal128, Int64, ObjectId, json_util
 from bson.codec_options import CodecOptions, DatetimeConversion
 
 from smartdiet_assets.schema.model import Schema
@@ -26,13 +28,22 @@ class _Missing:
 MISSING = _Missing()
 
 
+class AmbiguousPathError(Exception):
+    """A path leads into an array without saying which item."""
+
+
 def follow(document: Any, path: str) -> Any:
-    """The value at a dotted path through documents, or MISSING."""
+    """The value at a dotted path, or MISSING; a number is a place in an array."""
     value = document
     for name in path.split("."):
-        if not isinstance(value, Mapping) or name not in value:
+        if isinstance(value, list):
+            if not re.fullmatch("0|[1-9][0-9]*", name):
+                raise AmbiguousPathError
+            value = dict(enumerate(value)).get(int(name), MISSING)
+        elif isinstance(value, Mapping) and name in value:
+            value = value[name]
+        else:
             return MISSING
-        value = value[name]
     return value
 
 
@@ -40,7 +51,28 @@ def encode_id(value: Any) -> str:
     """A document id as the reject table spells it, up to blanks in the JSON."""
     if isinstance(value, ObjectId):
         return str(value)
-    return normal_id(json_util.dumps(value, json_options=json_util.CANONICAL_JSON_OPTIONS))
+    return normal_id(json_util.dumps(one_form(value), json_options=json_util.CANONICAL_JSON_OPTIONS))
+
+
+def one_form(value: Any) -> Any:
+    """An id with the one form of its numbers: to MongoDB 5, 5.0 and Decimal128("5.00") are one id."""
+    if isinstance(value, dict):
+        return {name: one_form(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [one_form(inner) for inner in value]
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal128):
+        return value
+    text = str(value).lower()
+    if "n" in text:
+        return float(text.replace("snan", "nan").replace("-nan", "nan"))
+    exact = Fraction(text)
+    if exact.denominator == 1 and abs(exact) < 2**31:
+        return int(exact)
+    if exact.denominator == 1 and -(2**63) <= exact < 2**63:
+        return Int64(int(exact))
+    if abs(exact) < 10**300 and Fraction(float(exact)) == exact:
+        return float(exact)
+    return Decimal128(Decimal(text).normalize())
 
 
 def normal_id(text: str) -> str:

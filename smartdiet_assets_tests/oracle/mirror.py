@@ -61,9 +61,10 @@ class MirrorOracle:
         Which other document of their key shows instead is known after the next sync only.
         """
         for table in self.schema.tables.values():
-            there = {describe(table, document).value for document in collections.get(table.mongo_collection, [])}
+            ids = {describe(table, document).id_text for document in collections.get(table.mongo_collection, [])}
             position = position_of(table, table.document_column)
             expected = self.expected[table.name]
+            there = {value for value, owner in expected.owners.items() if owner in ids}
             kept = [row for row in expected.rows if row[position] in there]
             gone = [row for row in expected.rows if row[position] not in there]
             if table.on_delete == "flag":

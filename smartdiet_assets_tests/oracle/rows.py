@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets_tests.oracle.conditions import matches
-from smartdiet_assets_tests.oracle.documents import MISSING, Document, encode_id, follow
+from smartdiet_assets_tests.oracle.documents import MISSING, AmbiguousPathError, Document, encode_id, follow
 from smartdiet_assets_tests.oracle.values import Unfit, convert
 
 Row = tuple[Any, ...]
@@ -20,12 +20,14 @@ Fault = tuple[str, str]
 _TEMPORAL = ("date", "timestamp", "timestamptz")
 
 
-def source_value(column: Column, document: Document, item: Any, constants: Mapping[str, Any]) -> Any:
+def source_value(column: Column, document: Document, item: Any, constants: Mapping[str, Any], place: int = 0) -> Any:
     """What a column reads, before conversion: a value, None where only nulls were found, or MISSING."""
     if not column.mongo_field and not column.item_field:
         return constants.get(column.name, MISSING)
     found: list[Any] = []
     for path in column.mongo_field:
+        if any(value is not MISSING and value is not None for value in found):
+            break
         value = follow(document, path)
         if path == "_id" and column.type.name in _TEMPORAL:
             if not isinstance(value, ObjectId):
@@ -33,7 +35,11 @@ def source_value(column: Column, document: Document, item: Any, constants: Mappi
             value = value.generation_time.replace(tzinfo=None)
         found.append(value)
     for path in column.item_field:
-        if path == ".":
+        if any(value is not MISSING and value is not None for value in found):
+            break
+        if path == "$position":
+            found.append(place)
+        elif path == ".":
             found.append(MISSING if isinstance(item, Mapping) else item)
         else:
             found.append(follow(item, path))
@@ -42,16 +48,20 @@ def source_value(column: Column, document: Document, item: Any, constants: Mappi
 
 
 def build_row(
-    table: Table, document: Document, item: Any = None, constants: Mapping[str, Any] | None = None
+    table: Table, document: Document, item: Any = None, constants: Mapping[str, Any] | None = None, place: int = 0
 ) -> tuple[Row | None, set[Fault]]:
     """One row in `stored_columns` order, or None with every (column, reason) that stands against it."""
     values: list[Any] = []
     faults: set[Fault] = set()
     for column in table.stored_columns:
-        value = source_value(column, document, item, constants or {})
-        if value is MISSING or (value is None and not column.nullable):
-            value = column.default
         try:
+            value: Any = None
+            try:
+                value = source_value(column, document, item, constants or {}, place)
+            except AmbiguousPathError:
+                raise Unfit("invalid_type") from None
+            if value is MISSING or (value is None and not column.nullable):
+                value = column.default
             converted = None if value is None else convert(value, column)
             if converted is None and not column.nullable:
                 raise Unfit("missing_value")
@@ -100,16 +110,24 @@ def describe(table: Table, document: Document) -> Described:
         return described
     described.rows = []
     for array in table.arrays:
-        items = follow(document, array.field)
+        try:
+            items = follow(document, array.field)
+        except AmbiguousPathError:
+            return Described(described.id_text, described.value, None, {("", "invalid_type")})
         if items is MISSING or items is None:
             continue
-        for item in items if isinstance(items, list) else [items]:
+        for place, item in enumerate(items if isinstance(items, list) else [items]):
             if item is None:
                 continue
-            row, faults = build_row(table, document, item, dict(array.set))
+            row, faults = build_row(table, document, item, dict(array.set), place)
             described.faults |= faults
             if row is not None:
                 described.rows.append(row)
+    if table.on_duplicate_item == "last":
+        described.rows.reverse()
+    keys = [tuple(row[position_of(table, name)] for name in table.key) for row in described.rows]
+    if table.on_duplicate_item == "reject" and len(set(keys)) < len(keys):
+        described.faults.add(("", "duplicate_key"))
     return described
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets_tests.oracle.documents import Document
-from smartdiet_assets_tests.oracle.rows import Fault, Row, describe, position_of
+from smartdiet_assets_tests.oracle.rows import Described, Fault, Row, describe, position_of
 
 #: Says which of several documents that clash holds the place: (table, document column values) -> one of them.
 Choice = Callable[[str, list[Any]], Any]
@@ -26,12 +26,14 @@ class ExpectedTable:
         rejected: encoded document id -> every (column, reason) found against it; None where it is left open.
         missing_null: (row key, column) of every reference that is NULL because its parent is not there.
         waiting: the last good rows of documents behind another one of their key.
+        owners: document column value -> encoded id of the document that has it.
     """
 
     rows: list[Row]
     rejected: dict[str, set[Fault]] | None
     missing_null: set[tuple[Row, str]]
     waiting: list[Row] = field(default_factory=list)
+    owners: dict[Any, str] = field(default_factory=dict)
 
 
 class TableSync:
@@ -63,21 +65,47 @@ class TableSync:
         self.parents = parents
         self.choose = choose
         self.document_at = position_of(table, table.document_column)
+        self.owners = dict(before.owners)
         if forgets_gone:
-            there = {document.value for document in self.described}
-            self.before = [row for row in self.before if row[self.document_at] in there]
-            self.waiting = [row for row in self.waiting if row[self.document_at] in there]
+            there = {document.id_text for document in self.described}
+            self.before = [row for row in self.before if self.owners.get(row[self.document_at]) in there]
+            self.waiting = [row for row in self.waiting if self.owners.get(row[self.document_at]) in there]
         self.key_at = [position_of(table, name) for name in table.key]
         self.faults: dict[str, set[Fault]] = {d.id_text: set(d.faults) for d in self.described}
+        self.described = self.one_for_each_value()
         self.nulled: set[tuple[Row, str]] = set()
         self.forgets = table.import_strategy != "array"
+
+    def one_for_each_value(self) -> list[Described]:
+        """Of documents whose ids give one value of the document column, the one that has it: by the order of ids."""
+        by_value: dict[Any, list[Described]] = {}
+        for document in self.described:
+            by_value.setdefault(document.value, []).append(document)
+        chosen: list[Described] = []
+        for value, documents in by_value.items():
+            if value is None:
+                chosen += documents
+                continue
+            claiming = sorted((d for d in documents if d.rows), key=lambda d: d.id_text)
+            if claiming:
+                self.owners[value] = claiming[0].id_text
+                chosen.append(claiming[0])
+                for other in claiming[1:]:
+                    self.faults[other.id_text].add((self.table.document_column, "duplicate_key"))
+                continue
+            # Its rows stay where the document they are of is rejected, else they are nobody's.
+            rejected = [d for d in documents if d.rows is None]
+            understood = [d for d in documents if d.rows is not None]
+            stays = [d for d in rejected if d.id_text == self.owners.get(value)]
+            chosen += (stays or understood or rejected)[:1]
+        return chosen
 
     def settle(self) -> ExpectedTable:
         """The table after a sync of these documents."""
         settled = {"one_row": self.one_row, "items": self.items, "one_per_key": self.one_per_key}
         rows = settled[self.table.shape]()
         rejected = {id_text: faults for id_text, faults in self.faults.items() if faults}
-        return ExpectedTable(sorted(rows, key=repr), rejected, self.nulled, self.waiting)
+        return ExpectedTable(sorted(rows, key=repr), rejected, self.nulled, self.waiting, self.owners)
 
     def wait(self) -> ExpectedTable:
         """The table without a sync of its own: rows whose parent went are gone, and nothing comes in their place."""
@@ -86,7 +114,7 @@ class TableSync:
             self.waiting = [row for row in map(self.stays, self.waiting) if row is not None]
         else:
             rows = self.settle().rows
-        return ExpectedTable(sorted(rows, key=repr), None, self.nulled, self.waiting)
+        return ExpectedTable(sorted(rows, key=repr), None, self.nulled, self.waiting, self.owners)
 
     def key(self, row: Row) -> Row:
         return tuple(row[position] for position in self.key_at)

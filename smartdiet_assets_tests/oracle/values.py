@@ -15,11 +15,12 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bson import Binary, Code, Decimal128, ObjectId, Timestamp, json_util
+from bson import Binary, Code, DBRef, Decimal128, ObjectId, Timestamp, json_util
 from bson.datetime_ms import DatetimeMS
 
 from smartdiet_assets.schema.model import Column
 from smartdiet_assets.schema.types import ColumnType
+from smartdiet_assets_tests.oracle.documents import one_form
 
 _WIDE = Context(prec=7000)
 
@@ -267,6 +268,8 @@ def to_json(value: Any) -> Any:
         return str(uuid.UUID(bytes=bytes(value)))
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
+    if isinstance(value, DBRef):
+        return to_json(value.as_doc())
     if isinstance(value, Mapping):
         return {to_text(str(key), ColumnType(name="text")): to_json(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -291,6 +294,13 @@ def convert(value: Any, column: Column) -> Any:
     type_ = column.type
     match type_.name:
         case "varchar" | "char" | "text":
+            if column.foreign_key is not None or "_id" in column.mongo_field:
+                value = one_form(value)
+                key = column.foreign_key
+                own, documents = "_id" in column.mongo_field, key is not None and key.documents
+                if isinstance(value, Mapping) and (own or (documents and "_id" not in value)):
+                    # An id that is a document is its canonical extended JSON; a copy of a document is no id.
+                    value = json_util.dumps(value, json_options=json_util.CANONICAL_JSON_OPTIONS, ensure_ascii=False)
             return to_text(value, type_)
         case "smallint" | "integer" | "bigint":
             return to_integer(value, type_)

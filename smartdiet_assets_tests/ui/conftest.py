@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 from smartdiet_assets_tests.conftest import skip_or_fail
 
 CONFIG = Path(__file__).parents[2] / "config"
+WORKSPACE = CONFIG.with_name("workspace.yaml")
 #: Quiet and without a sandbox, which root cannot have; the browser talks to the loopback address only.
 CHROMIUM_OPTIONS = [
     "--no-sandbox",
@@ -41,11 +41,9 @@ def dagit(configured_servers: None, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = ["-m", "dagster", "dev", "-m", "smartdiet_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    command = ["-m", "dagster", "dev", "-w", str(WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
     with (tmp_path / "dagit.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, *command], stdout=log, stderr=log, env=os.environ.copy(), preexec_fn=_take_interrupts
-        )
+        process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=os.environ.copy())
     address = f"http://127.0.0.1:{port}"
     try:
         _await_answer(address, process)
@@ -67,13 +65,8 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-def _take_interrupts() -> None:
-    # dagster dev ends its parts with SIGINT, which a test run started in a shell's background would have it ignore.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def _await_answer(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         assert process.poll() is None, "dagster dev ended"
         try:

@@ -3,6 +3,8 @@
 One test, as the servers, Dagit and the browser take longer to start than all clicks; each step names its promise.
 """
 
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,13 +15,26 @@ import dagster as dg
 import psycopg
 from playwright.sync_api import Browser, Page, expect
 
+from smartdiet_assets.assets.location import LOCATION
+from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.demo.company import write_company
 from smartdiet_assets_tests.ui.test_graph_page import keep
 
-LOCATION = "smartdiet_assets.definitions"
 #: Milliseconds: a run starts a process of its own, and the machine may be busy.
 PATIENCE = 120_000
 NOW = datetime.now(UTC).replace(tzinfo=None)
+SMARTDIET = [sys.executable, "-m", "smartdiet_assets.cli"]
+TAGS = {"smartdiet/kind": "mirror", "smartdiet/source": "mongodb"}
+RUN_ONE_DOMAIN = """
+import dagster
+from smartdiet_assets.definitions import defs
+
+job = defs().resolve_job_def("mirror_reference")
+with dagster.DagsterInstance.get() as instance:
+    job.execute_in_process(
+        instance=instance, partition_key=job.partitions_def.get_last_partition_key(), raise_on_error=False
+    )
+"""
 
 
 class Operator:
@@ -31,6 +46,7 @@ class Operator:
         self.source = source
         self.target = target
         page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
 
     def visit(self, path: str) -> None:
         self.page.goto(f"{self.dagit}{path}")
@@ -62,6 +78,10 @@ class Operator:
         expect(button).to_be_enabled(timeout=PATIENCE)
         button.click()
 
+    def see_all_checks_succeeded(self, table: str) -> None:
+        self.visit(f"/assets/{table}?view=checks")
+        expect(self.page.get_by_text("Succeeded", exact=True)).to_have_count(len(KINDS), timeout=PATIENCE)
+
     def await_run(self, job: str, status: str) -> dg.DagsterRun:
         """Wait for the newest run of a job to end as expected."""
         with dg.DagsterInstance.get() as instance:
@@ -79,15 +99,19 @@ def test_what_an_operator_does_in_dagit(
     dagit: str, browser: Browser, mongo_database: Any, postgres: psycopg.Connection[Any]
 ) -> None:
     write_company(mongo_database, seed=1, scale=0.0005)
-    subprocess.run([sys.executable, "-m", "smartdiet_assets.cli", "sync"], check=True, capture_output=True, timeout=300)
+    for command in ("sync", "check"):
+        subprocess.run([*SMARTDIET, command], check=True, capture_output=True, timeout=300)
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     operator = Operator(page, dagit, mongo_database, postgres)
     find_the_declaration(operator)
+    find_what_the_command_line_did(operator)
+    look_at_the_launchpad(operator)
     materialise_the_newest_partition(operator)
     run_again_from_a_date_on(operator)
     see_what_the_sensor_would_do(operator)
     see_the_checks_find_a_fault(operator)
     read_why_a_run_failed(operator)
+    read_why_runs_failed_that_tried_again(operator)
 
 
 def find_the_declaration(operator: Operator) -> None:
@@ -95,6 +119,28 @@ def find_the_declaration(operator: Operator) -> None:
     for text in ("MongoDB", "Postgres", "data", "reference", "change_sensor", "Client companies"):
         expect(operator.page.get_by_text(text).first).to_be_visible()
     expect(operator.page.get_by_text("Open schemas.yaml, line").first).to_be_visible()
+    expect(operator.page.get_by_text(f"{os.environ['POSTGRES_DATABASE']}.public.companies").first).to_be_visible()
+
+
+def find_what_the_command_line_did(operator: Operator) -> None:
+    """Its runs are where those of Dagit are, and what `check` found is on the pages of the checks."""
+    operator.visit("/overview/timeline")
+    for job in ("mirror", "checks"):
+        expect(operator.page.locator(f"a[href='/locations/{LOCATION}/jobs/{job}']").first).to_be_visible()
+    keep(operator.page, "timeline")
+    operator.visit("/runs")
+    for tag in ("smartdiet/kind: mirror", "smartdiet/source: all"):
+        expect(operator.page.get_by_text(tag).first).to_be_visible()
+    operator.see_all_checks_succeeded("companies")
+
+
+def look_at_the_launchpad(operator: Operator) -> None:
+    """Whether everything is read is asked once for the run, first of all."""
+    operator.visit(f"/locations/{LOCATION}/jobs/mirror/playground")
+    lines = operator.page.locator(".CodeMirror-line")
+    expect(lines.filter(has_text="all_tables").first).to_be_visible()
+    expect(lines.filter(has_text="full:")).to_have_count(1)
+    keep(operator.page, "launchpad")
 
 
 def materialise_the_newest_partition(operator: Operator) -> None:
@@ -102,7 +148,9 @@ def materialise_the_newest_partition(operator: Operator) -> None:
     operator.source.companies.insert_one({"name": "New company", "creation_date": NOW, "update_date": NOW})
     operator.materialise_newest("companies")
     operator.await_value(lambda: operator.fetch("SELECT count(*) FROM companies"), rows + 1)
-    operator.await_run("__ASSET_JOB", "SUCCESS")
+    run = operator.await_run("__ASSET_JOB", "SUCCESS")
+    assert TAGS.items() <= run.tags.items(), "the limits of the queue hold for it"
+    operator.see_all_checks_succeeded("companies")
     operator.visit("/assets/companies?view=events")
     expect(operator.page.get_by_text("inserted").first).to_be_visible(timeout=PATIENCE)
 
@@ -122,6 +170,7 @@ def run_again_from_a_date_on(operator: Operator) -> None:
     operator.launch()
     operator.await_value(lambda: operator.fetch("SELECT count(*) > 0 FROM companies WHERE size = 4242"), True)
     run = operator.await_run("__ASSET_JOB", "SUCCESS")
+    assert TAGS.items() <= run.tags.items()
     assert run.tags["dagster/asset_partition_range_start"] == "2020-01-01"
     assert run.tags["dagster/asset_partition_range_end"] == newest
 
@@ -130,9 +179,9 @@ def see_what_the_sensor_would_do(operator: Operator) -> None:
     operator.visit(f"/locations/{LOCATION}/sensors/change_sensor")
     operator.page.get_by_role("button", name="Preview tick result").click()
     operator.page.get_by_role("button", name="Continue").click()
-    expect(operator.page.get_by_text("Nothing is due").or_(operator.page.get_by_text("mirror")).last).to_be_visible(
-        timeout=PATIENCE
-    )
+    told = operator.page.get_by_text(re.compile(r"Nothing is due\. .*collections have no change\."))
+    expect(told.or_(operator.page.get_by_text("mirror")).last).to_be_visible(timeout=PATIENCE)
+    keep(operator.page, "tick")
     operator.page.keyboard.press("Escape")
 
 
@@ -152,4 +201,19 @@ def read_why_a_run_failed(operator: Operator) -> None:
     operator.materialise_newest("companies")
     run = operator.await_run("__ASSET_JOB", "FAILURE")
     operator.visit(f"/runs/{run.run_id}")
-    expect(operator.page.get_by_text("companies differs from its declaration").first).to_be_visible(timeout=PATIENCE)
+    sentence = "companies differs from its declaration"
+    expect(operator.page.get_by_text(f"StepFailure: table {sentence}").first).to_be_visible(timeout=PATIENCE)
+    operator.visit("/assets/companies?view=events")
+    expect(operator.page.get_by_text(sentence).first).to_be_visible(timeout=PATIENCE)
+
+
+def read_why_runs_failed_that_tried_again(operator: Operator) -> None:
+    """The sentence is the error itself, not the cause of one about too many tries."""
+    away = {"MONGODB_URL": "mongodb://127.0.0.1:1/?directConnection=true", "CONNECT_TIMEOUT": "2", "RETRY_DELAY": "0.1"}
+    # `smartdiet sync` looks for the server first, and would start no run.
+    subprocess.run([sys.executable, "-c", RUN_ONE_DOMAIN], check=True, timeout=300, env={**os.environ, **away})
+    run = operator.await_run("mirror_reference", "FAILURE")
+    operator.visit(f"/runs/{run.run_id}")
+    expect(operator.page.get_by_text("StepFailure: ").first).to_be_visible(timeout=PATIENCE)
+    expect(operator.page.get_by_text("no server answers; check it and MONGODB_URL").first).to_be_visible()
+    expect(operator.page.get_by_text("Exceeded max_retries")).to_have_count(0)

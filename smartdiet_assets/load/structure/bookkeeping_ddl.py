@@ -1,35 +1,58 @@
 """The mirror's own tables, in schema `smartdiet`: where each table stands and what could not be loaded.
 
-Here: their DDL and creating them when missing. Not here: reading and writing their rows, and the companions
-of `one_per_key` tables (`table_ddl`).
+Here: their DDL and creating them when missing. Not here: reading and writing their rows, the companions
+of `one_per_key` tables (`companion`), and records made before they told schemas apart (`bookkeeping_migration`).
+
+Every line is of one table of one schema: several mirrors may share a database. `schema_name` is the first schema of the
+connection's search path, where a run has its tables; a line that is added has it by default.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import Query
 from psycopg.rows import tuple_row
 
+from smartdiet_assets.load.structure.bookkeeping_migration import (
+    KEYS,
+    SCHEMA_COLUMN,
+    compose_parting,
+    find_shared,
+    part_companions,
+)
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 
 _RELATIONS = (
-    "sync_state", "rejected_rows", "awaited_parents", "missing_parents", "rejected_rows_tried_idx",
-    "awaited_parents_parent_idx", "awaited_parents_tried_idx", "awaited_parents_arrived_idx",
-    "missing_parents_asked_idx",
+    "sync_state", "rejected_rows", "awaited_parents", "missing_parents", "document_ids",
+    "awaited_parents_parent_idx", "awaited_parents_arrived_idx", "missing_parents_new_idx",
 )  # fmt: skip
 
+#: Apart from the rest: where an administrator made the schema, the user may have no right to make, or describe, one.
+_CREATE_SCHEMA = sql.SQL("""\
+CREATE SCHEMA {schema};
+COMMENT ON SCHEMA {schema} IS 'What the MongoDB mirror knows about itself'""").format(
+    schema=sql.Identifier(BOOKKEEPING_SCHEMA)
+)
+_HAS_SCHEMA = sql.SQL("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {})").format(
+    sql.Literal(BOOKKEEPING_SCHEMA)
+)
+
 _CREATE = """\
-CREATE SCHEMA IF NOT EXISTS smartdiet;
 CREATE TABLE IF NOT EXISTS smartdiet.sync_state (
-  table_name TEXT COLLATE "C" PRIMARY KEY,
+  schema_name TEXT COLLATE "C" NOT NULL DEFAULT current_schema(),
+  table_name TEXT COLLATE "C" NOT NULL,
   watermark TIMESTAMP,
   run_id TEXT,
   updated_at TIMESTAMPTZ NOT NULL DEFAULT now(),
   code_version TEXT,
   documents_read BIGINT NOT NULL DEFAULT 0,
-  reimport TEXT
+  reimport TEXT,
+  PRIMARY KEY (schema_name, table_name)
 );
 CREATE TABLE IF NOT EXISTS smartdiet.rejected_rows (
+  schema_name TEXT COLLATE "C" NOT NULL DEFAULT current_schema(),
   table_name TEXT COLLATE "C" NOT NULL,
   document_id TEXT COLLATE "C" NOT NULL,
   column_name TEXT NOT NULL,
@@ -41,41 +64,50 @@ CREATE TABLE IF NOT EXISTS smartdiet.rejected_rows (
   first_seen TIMESTAMPTZ NOT NULL DEFAULT now(),
   last_seen TIMESTAMPTZ NOT NULL DEFAULT now(),
   run_id TEXT,
-  PRIMARY KEY (table_name, document_id)
+  PRIMARY KEY (schema_name, table_name, document_id)
 );
 CREATE TABLE IF NOT EXISTS smartdiet.awaited_parents (
+  schema_name TEXT COLLATE "C" NOT NULL DEFAULT current_schema(),
   table_name TEXT COLLATE "C" NOT NULL,
   document_id TEXT COLLATE "C" NOT NULL,
   column_name TEXT COLLATE "C" NOT NULL,
   parent_table TEXT COLLATE "C" NOT NULL,
   parent_id TEXT COLLATE "C" NOT NULL,
   first_run_id TEXT,
-  PRIMARY KEY (table_name, document_id, column_name, parent_id)
+  PRIMARY KEY (schema_name, table_name, document_id, column_name, parent_id)
 );
-CREATE INDEX IF NOT EXISTS awaited_parents_parent_idx
-  ON smartdiet.awaited_parents (parent_table, parent_id);
 CREATE TABLE IF NOT EXISTS smartdiet.missing_parents (
+  schema_name TEXT COLLATE "C" NOT NULL DEFAULT current_schema(),
   parent_table TEXT COLLATE "C" NOT NULL,
   parent_id TEXT COLLATE "C" NOT NULL,
   table_name TEXT COLLATE "C" NOT NULL,
   asked_at TIMESTAMPTZ,
-  PRIMARY KEY (parent_table, parent_id, table_name)
+  PRIMARY KEY (schema_name, parent_table, parent_id, table_name)
 );
-INSERT INTO smartdiet.missing_parents (parent_table, parent_id, table_name)
-SELECT DISTINCT parent_table, parent_id, table_name
+CREATE TABLE IF NOT EXISTS smartdiet.document_ids (
+  schema_name TEXT COLLATE "C" NOT NULL DEFAULT current_schema(),
+  table_name TEXT COLLATE "C" NOT NULL,
+  document TEXT COLLATE "C" NOT NULL,
+  document_id TEXT COLLATE "C" NOT NULL,
+  PRIMARY KEY (schema_name, table_name, document)
+)"""
+
+#: Run after the columns below are there. No index begins like a key but serves for less: what is found by its key would
+#: be searched for in all lines of its table where PostgreSQL believes that there are none.
+_COMPLETE = """\
+DROP INDEX IF EXISTS
+  smartdiet.document_ids_id_idx, smartdiet.rejected_rows_tried_idx, smartdiet.awaited_parents_tried_idx,
+  smartdiet.missing_parents_asked_idx;
+CREATE INDEX IF NOT EXISTS awaited_parents_parent_idx
+  ON smartdiet.awaited_parents (schema_name, parent_table, parent_id);
+CREATE INDEX IF NOT EXISTS awaited_parents_arrived_idx
+  ON smartdiet.awaited_parents (schema_name, table_name) WHERE arrived;
+CREATE INDEX IF NOT EXISTS missing_parents_new_idx
+  ON smartdiet.missing_parents (schema_name, parent_table) WHERE asked_at IS NULL;
+INSERT INTO smartdiet.missing_parents (schema_name, parent_table, parent_id, table_name)
+SELECT DISTINCT schema_name, parent_table, parent_id, table_name
 FROM smartdiet.awaited_parents
 ON CONFLICT DO NOTHING"""
-
-#: Run after the columns below are there.
-_CREATE_INDEXES = """\
-CREATE INDEX IF NOT EXISTS rejected_rows_tried_idx
-  ON smartdiet.rejected_rows (table_name, last_seen);
-CREATE INDEX IF NOT EXISTS awaited_parents_tried_idx
-  ON smartdiet.awaited_parents (table_name, tried_at);
-CREATE INDEX IF NOT EXISTS awaited_parents_arrived_idx
-  ON smartdiet.awaited_parents (table_name) WHERE arrived;
-CREATE INDEX IF NOT EXISTS missing_parents_asked_idx
-  ON smartdiet.missing_parents (parent_table, asked_at)"""
 
 #: Columns that came after a table's first version: (table, column, type), added where they are missing.
 _ADDED_COLUMNS: tuple[tuple[str, str, str], ...] = (
@@ -83,8 +115,10 @@ _ADDED_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("sync_state", "window_digest", "TEXT"),
     ("sync_state", "last_result", "JSONB"),
     ("sync_state", "change_position", "TEXT"),
-    ("awaited_parents", "tried_at", "TIMESTAMPTZ NOT NULL DEFAULT now()"),
+    ("sync_state", "read_from", "TIMESTAMP"),
+    ("sync_state", "retry_position", 'TEXT COLLATE "C"'),
     ("awaited_parents", "arrived", "BOOLEAN NOT NULL DEFAULT false"),
+    *((record, *SCHEMA_COLUMN) for record in KEYS),
 )
 
 #: Whether all of that is there: one row with one boolean.
@@ -117,7 +151,7 @@ SELECT
 )
 
 _COMMENTS = {
-    "SCHEMA smartdiet": "What the MongoDB mirror knows about itself",
+    **{f"COLUMN smartdiet.{record}.schema_name": "The schema of the table" for record in KEYS},
     "TABLE smartdiet.sync_state": "How far each mirrored table has been read",
     "COLUMN smartdiet.sync_state.watermark": "The largest source date seen, UTC; the next run starts there",
     "COLUMN smartdiet.sync_state.run_id": "The run that wrote this line",
@@ -128,6 +162,8 @@ _COMMENTS = {
     "COLUMN smartdiet.sync_state.window_digest": "Hash of what the last run read, to know it again",
     "COLUMN smartdiet.sync_state.last_result": "Counts of the last run, which hold when the same is read",
     "COLUMN smartdiet.sync_state.change_position": "Where the next run goes on in the collection's change stream",
+    "COLUMN smartdiet.sync_state.read_from": "The date from which on all was read, UTC; year 1 where everything was",
+    "COLUMN smartdiet.sync_state.retry_position": "The id of the last turn of what is tried again, a part in each run",
     "TABLE smartdiet.rejected_rows": "Documents that could not be loaded, read again by each run",
     "COLUMN smartdiet.rejected_rows.document_id": (
         "The _id: 24 hexadecimal digits for an ObjectId, canonical extended JSON for anything else"
@@ -136,17 +172,24 @@ _COMMENTS = {
     "COLUMN smartdiet.rejected_rows.expected": "The SQL type or the rule the value does not meet",
     "COLUMN smartdiet.rejected_rows.received": "The BSON type found; never the value",
     "COLUMN smartdiet.rejected_rows.items": "Rows of the document that are missing",
-    "COLUMN smartdiet.rejected_rows.attempts": "Runs that tried",
+    "COLUMN smartdiet.rejected_rows.attempts": "How often it was found anew: what is wrong, or how much, had changed",
+    "COLUMN smartdiet.rejected_rows.last_seen": "When it was last found anew; what stands as it is is not written",
     "TABLE smartdiet.awaited_parents": "Parents that rejected rows wait for, read by id in the parent's run",
-    "COLUMN smartdiet.awaited_parents.tried_at": "When the waiting document was last read",
     "COLUMN smartdiet.awaited_parents.arrived": "The parent is there; the document is read by the next run",
+    "TABLE smartdiet.document_ids": "The _id of each document that shows and whose document column does not tell it",
+    "COLUMN smartdiet.document_ids.document": "The value of the table's document column",
+    "COLUMN smartdiet.document_ids.document_id": "The _id, as in rejected_rows",
     "TABLE smartdiet.missing_parents": "Each awaited parent once for each table that waits for it",
-    "COLUMN smartdiet.missing_parents.asked_at": "When its run last asked for it; NULL when it has not yet",
+    "COLUMN smartdiet.missing_parents.asked_at": "When its run first asked for it; NULL when it has not yet",
 }
 
 
-def compose_bookkeeping() -> sql.Composed:
-    """Compose the script that creates the schema, its tables and their comments where they are missing."""
+def compose_bookkeeping(shared: Collection[str] = ()) -> sql.Composed:
+    """Compose the script that creates the tables and their comments where they are missing.
+
+    Args:
+        shared: the tables that are there and do not tell schemas apart.
+    """
     additions = [
         sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}").format(
             sql.Identifier(BOOKKEEPING_SCHEMA, table), sql.Identifier(column), sql.SQL(kind)
@@ -156,7 +199,8 @@ def compose_bookkeeping() -> sql.Composed:
     comments = [
         sql.SQL("COMMENT ON {} IS {}").format(sql.SQL(target), sql.Literal(text)) for target, text in _COMMENTS.items()
     ]
-    return sql.SQL(";\n").join([sql.SQL(_CREATE), *additions, sql.SQL(_CREATE_INDEXES), *comments])
+    parting = compose_parting(shared)
+    return sql.SQL(";\n").join([sql.SQL(_CREATE), *parting, *additions, sql.SQL(_COMPLETE), *comments])
 
 
 def apply_bookkeeping(connection: psycopg.Connection[Any]) -> bool:
@@ -172,10 +216,19 @@ def apply_bookkeeping(connection: psycopg.Connection[Any]) -> bool:
         # violation.
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('smartdiet bookkeeping', 0))")
         if not _is_complete(connection):
-            connection.execute(compose_bookkeeping(), prepare=False)
+            if not _ask(connection, _HAS_SCHEMA):
+                connection.execute(_CREATE_SCHEMA, prepare=False)
+            shared = find_shared(connection)
+            connection.execute(compose_bookkeeping(shared), prepare=False)
+            if shared:
+                part_companions(connection)
     return True
 
 
 def _is_complete(connection: psycopg.Connection[Any]) -> bool:
+    return _ask(connection, IS_COMPLETE)
+
+
+def _ask(connection: psycopg.Connection[Any], query: Query) -> bool:
     with connection.cursor(row_factory=tuple_row) as cursor:
-        return cursor.execute(IS_COMPLETE, prepare=True).fetchone() == (True,)
+        return cursor.execute(query, prepare=True).fetchone() == (True,)

@@ -1,6 +1,6 @@
 """The companion of a `one_per_key` table: documents that share a key, kept to know which one shows next.
 
-Here: its DDL, and telling whether the live one still fits. Not here: its rows (`load.merge`).
+Here: its name in a database, its DDL, and telling whether the live one still fits. Not here: its rows (`load.merge`).
 It is derived from the documents, so one of another form is dropped and filled again by a re-import.
 """
 
@@ -8,12 +8,38 @@ from collections.abc import Mapping
 
 from psycopg import sql
 
+from smartdiet_assets.load.execution import Connection, fetch_all
 from smartdiet_assets.load.structure.constraints import Collation
-from smartdiet_assets.load.structure.live import LiveTable
-from smartdiet_assets.load.structure.naming import build_name, candidates_name
+from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA, LiveTable, check_search_path
+from smartdiet_assets.load.structure.naming import CANDIDATES_NAME, build_name, candidates_name, place_in
 from smartdiet_assets.load.structure.table_ddl import compose_column, compose_names
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Table
+
+_NAME = sql.SQL(f"""\
+SELECT current_schema(), EXISTS (
+  SELECT FROM pg_catalog.pg_class AS c
+  WHERE c.relnamespace = to_regnamespace(%(bookkeeping)s) AND c.relname = {CANDIDATES_NAME}), EXISTS (
+  SELECT FROM pg_catalog.pg_class AS c
+  WHERE c.relnamespace = to_regnamespace(%(bookkeeping)s) AND c.relname = %(shared)s)""")
+
+
+def place(connection: Connection, table: Table) -> Table:
+    """Give a table the name of its companion, as the connection's schema has it; one short query where it has none.
+
+    Until a run has told schemas apart, the companion is named after the table alone (`bookkeeping_migration`).
+
+    Raises:
+        ConfigurationError: the search path names no schema that exists.
+    """
+    if table.companion or table.shape != "one_per_key":
+        return table
+    shared = build_name([table.name], "candidates")
+    parameters = {"bookkeeping": BOOKKEEPING_SCHEMA, "table": table.name, "shared": shared}
+    [(schema, there, older)] = fetch_all(connection, _NAME, parameters)
+    if older and not there:
+        return table.model_copy(update={"companion": shared})
+    return place_in(table, check_search_path(schema))
 
 
 def compose_drop_candidates(table: Table) -> list[sql.Composed]:

@@ -21,11 +21,12 @@ from smartdiet_assets.load.structure.companion import (
     compose_create_candidates,
     compose_drop_candidates,
     is_same_companion,
+    place,
 )
 from smartdiet_assets.load.structure.constraints import build_collations, is_nullable
 from smartdiet_assets.load.structure.live import LiveTable, Structure, read_live_table, read_structure
 from smartdiet_assets.load.structure.mismatch import find_differences, find_missing_columns, find_missing_indexes
-from smartdiet_assets.load.structure.naming import candidates_name
+from smartdiet_assets.load.structure.naming import candidates_name, place_in
 from smartdiet_assets.load.structure.rebuild import RebuildPlan, read_rebuild_plan
 from smartdiet_assets.load.structure.surroundings import Surroundings, check_parents, read_surroundings
 from smartdiet_assets.load.structure.table_ddl import (
@@ -103,11 +104,13 @@ def apply_table(
         SchemaMismatchError: the live table differs in a way only a person can settle; nothing was changed.
     """
     with within_transaction(connection):
+        table = place(connection, table)
         for name in _lock_missing(connection, schema, table):
             around = read_surroundings(connection, schema.tables[name])
             if around.exists:
                 continue
-            keys = _create(connection, schema, schema.tables[name], around, keys_later and name == table.name)
+            missing = place_in(schema.tables[name], around.schema)
+            keys = _create(connection, schema, missing, around, keys_later and name == table.name)
             if name == table.name:
                 return TableChanges(created=True, keys=keys)
         return _settle(connection, schema, table, _read(connection, table))
@@ -140,12 +143,16 @@ def _create(
     connection: psycopg.Connection[Any], schema: Schema, table: Table, around: Surroundings, keys_later: bool
 ) -> tuple[sql.Composed, ...]:
     check_parents(table, table.columns, around)
-    keys = compose_keys(around.schema, schema, table, taken=around.relations)
+    keys = compose_keys(around.schema, schema, table, taken=around.relations, published=around.published)
     collations = build_collations(schema, table, around.collations)
     statements = [
         compose_create_table(around.schema, table, collations),
         *compose_comments(around.schema, table),
     ]
+    if around.published:
+        # Until the keys are built.
+        full = sql.SQL("ALTER TABLE {} REPLICA IDENTITY FULL")
+        statements.append(full.format(sql.Identifier(around.schema, table.name)))
     if table.shape == "one_per_key":
         statements += compose_drop_candidates(table)
         statements += compose_create_candidates(table, collations)

@@ -29,6 +29,37 @@ def build_name(parts: Collection[str], suffix: str, taken: Collection[str] = ())
     return "_".join(parts).encode()[:room].decode(errors="ignore") + tail
 
 
+def place_in(table: Table, schema_name: str) -> Table:
+    """Give a table of a PostgreSQL schema the name of its companion, where it has one."""
+    if table.shape != "one_per_key":
+        return table
+    return table.model_copy(update={"companion": candidates_name_in(schema_name, table.name)})
+
+
 def candidates_name(table: Table) -> tuple[str, str]:
     """Name the companion of a `one_per_key` table, as (schema, table): pass it to `sql.Identifier(*…)`."""
-    return BOOKKEEPING_SCHEMA, build_name([table.name], "candidates")
+    assert table.companion, f"{table.name}: nobody said which schema it is in"
+    return BOOKKEEPING_SCHEMA, table.companion
+
+
+def candidates_name_in(schema_name: str, table_name: str) -> str:
+    """Name the companion of a table of a schema: `public.diary_candidates`, or a hash where that is long or ambiguous.
+
+    `CANDIDATES_NAME` says the same in SQL.
+    """
+    name = f"{schema_name}.{table_name}_candidates"
+    if len(name.encode()) <= MAX_BYTES and name.count(".") == 1:
+        return name
+    named = f"{len(schema_name)}.{schema_name}.{table_name}"
+    return f"{hashlib.md5(named.encode(), usedforsecurity=False).hexdigest()}_candidates"
+
+
+#: An expression: the name of the companion of the table `%(table)s` of the connection's schema.
+CANDIDATES_NAME = f"""\
+(
+    SELECT CASE
+      WHEN octet_length(name) <= {MAX_BYTES} AND length(replace(name, '.', '')) = length(name) - 1 THEN name
+      ELSE md5(concat_ws('.', length(current_schema()::text), current_schema(), %(table)s::text)) || '_candidates'
+    END::name
+    FROM (SELECT concat(current_schema(), '.', %(table)s::text, '_candidates')) AS companion (name)
+  )"""

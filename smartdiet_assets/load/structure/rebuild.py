@@ -7,7 +7,7 @@ right.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -33,8 +33,9 @@ class RebuildPlan:
 class Obstacle:
     """One key, index or foreign key that slows a COPY down.
 
-    `kind` is `key` (primary or unique constraint), `index`, `foreign_key` (of the table) or `child` (a
-    foreign key of another table that points at it). `pinned` says that it has to stay. `index_oid` is the
+    `kind` is `key` (primary or unique constraint), `index`, `foreign_key` (of the table), `child` (a
+    foreign key of another table that points at it) or `identity` (the primary key tells publications which row
+    was deleted). `pinned` says that it has to stay. `index_oid` is the
     index behind it, and `lock_order` the table a foreign key locks beside its own.
     """
 
@@ -109,7 +110,12 @@ SELECT
 FROM target AS t
 JOIN pg_catalog.pg_constraint AS f ON f.contype = 'f' AND t.oid IN (f.conrelid, f.confrelid)
 JOIN pg_catalog.pg_class AS c ON c.oid = f.conrelid
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"""
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+UNION ALL
+SELECT 'identity', t.nspname, t.relname, '', '', 0, false, ''
+FROM target AS t
+JOIN pg_catalog.pg_class AS c ON c.oid = t.oid
+WHERE c.relreplident = 'd' AND EXISTS (SELECT FROM pg_catalog.pg_publication)"""
 
 
 def read_rebuild_plan(connection: psycopg.Connection[Any], table_name: str) -> RebuildPlan:
@@ -124,6 +130,8 @@ def read_rebuild_plan(connection: psycopg.Connection[Any], table_name: str) -> R
 
 def compose_rebuild(obstacles: list[Obstacle]) -> RebuildPlan:
     """Compose the drops and the restores: keys first, then indexes, own foreign keys, the children's."""
+    identity = [obstacle for obstacle in obstacles if obstacle.kind == "identity"]
+    obstacles = [obstacle for obstacle in obstacles if obstacle.kind != "identity"]
     pinned_indexes = {obstacle.index_oid for obstacle in obstacles if obstacle.pinned} - {0}
     loose = [
         obstacle
@@ -138,8 +146,8 @@ def compose_rebuild(obstacles: list[Obstacle]) -> RebuildPlan:
     foreign_keys = [obstacle for obstacle in ranked if obstacle.kind in ("child", "foreign_key")]
     others = [obstacle for obstacle in ranked if obstacle.kind in ("key", "index")]
     return RebuildPlan(
-        drops=tuple(map(_compose_drop, [*foreign_keys, *others])),
-        restores=tuple(map(_compose_restore, ranked)),
+        drops=tuple(map(_compose_drop, [*foreign_keys, *others, *identity])),
+        restores=tuple(map(_compose_restore, [*ranked, *identity])),
         locked=_list_locked(loose),
         # Of partitioned and inheriting tables nothing is known.
         frees=bool(obstacles) and not any(map(_is_unique, set(obstacles) - set(loose))),
@@ -161,6 +169,8 @@ def _list_locked(obstacles: list[Obstacle]) -> tuple[sql.Composable, ...]:
 
 
 def _compose_drop(obstacle: Obstacle) -> sql.Composed:
+    if obstacle.kind == "identity":
+        return _compose_identity(obstacle, "FULL")
     if obstacle.kind == "index":
         return sql.SQL("DROP INDEX {}").format(sql.Identifier(obstacle.table_schema, obstacle.name))
     return sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
@@ -168,7 +178,15 @@ def _compose_drop(obstacle: Obstacle) -> sql.Composed:
     )
 
 
+def _compose_identity(obstacle: Obstacle, identity: LiteralString) -> sql.Composed:
+    return sql.SQL("ALTER TABLE {} REPLICA IDENTITY {}").format(
+        sql.Identifier(obstacle.table_schema, obstacle.table_name), sql.SQL(identity)
+    )
+
+
 def _compose_restore(obstacle: Obstacle) -> sql.Composed:
+    if obstacle.kind == "identity":
+        return _compose_identity(obstacle, "DEFAULT")
     if obstacle.kind == "index":
         return sql.Composed([sql.SQL(obstacle.definition)])
     return sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(

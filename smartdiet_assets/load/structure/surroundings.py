@@ -28,6 +28,8 @@ class Surroundings:
         relations: the names of all relations of the schema; an index may not bear one of them.
         collations: of the columns that foreign keys are to reference, by table and column; empty where it is no text.
         uniques: those of them that can be referenced.
+        published: whether there is a publication, of this table perhaps, which takes no deletion from a table without
+            a replica identity.
     """
 
     schema: str
@@ -35,6 +37,7 @@ class Surroundings:
     relations: frozenset[str]
     collations: Mapping[tuple[str, str], Collation]
     uniques: frozenset[tuple[str, str]]
+    published: bool
 
 
 _QUERY = sql.SQL("""\
@@ -63,7 +66,8 @@ SELECT
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attname = wanted.column_name AND NOT a.attisdropped
     LEFT JOIN pg_catalog.pg_collation AS l ON l.oid = a.attcollation
     LEFT JOIN pg_catalog.pg_namespace AS ln ON ln.oid = l.collnamespace
-  )
+  ),
+  EXISTS (SELECT FROM pg_catalog.pg_publication)
 FROM (
   SELECT (SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = current_schema())
 ) AS here (oid)""")
@@ -81,13 +85,14 @@ def read_surroundings(connection: psycopg.Connection[Any], table: Table) -> Surr
         "parents": [key.table for key in keys],
         "columns": [key.column for key in keys],
     }
-    [(schema, exists, relations, referenced)] = fetch_all(connection, _QUERY, parameters)
+    [(schema, exists, relations, referenced, published)] = fetch_all(connection, _QUERY, parameters)
     return Surroundings(
         schema=check_search_path(schema),
         exists=exists,
         relations=frozenset(relations),
         collations={(parent, column): tuple(collation) for parent, column, collation, _ in referenced},
         uniques=frozenset((parent, column) for parent, column, _, unique in referenced if unique),
+        published=published,
     )
 
 

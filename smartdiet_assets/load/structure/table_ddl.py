@@ -103,6 +103,7 @@ def compose_keys(
     *,
     taken: Collection[str] = (),
     only_with: Collection[str] | None = None,
+    published: bool = False,
 ) -> list[sql.Composed]:
     """Compose primary key, unique constraints and indexes, then foreign keys: the order a bulk load wants.
 
@@ -112,6 +113,7 @@ def compose_keys(
     Args:
         taken: names of relations that exist; an index may not bear one of them.
         only_with: leave out what touches none of these columns (the columns just added).
+        published: whether the last statement is to give the table the replica identity that publications ask for.
     """
 
     def wanted(columns: Collection[str]) -> bool:
@@ -128,10 +130,13 @@ def compose_keys(
             )
         )
     names = set(taken)
+    identity: sql.Composable = sql.SQL("DEFAULT" if table.primary_key else "FULL")
     for columns in filter(wanted, build_uniques(table)):
         # (a_b) and (a, b) would share a name.
         name = build_name([table.name, *columns], "key", names)
         names.add(name)
+        if columns == table.key and not table.primary_key and not is_deferrable(schema, table, columns):
+            identity = sql.SQL("USING INDEX {}").format(sql.Identifier(name))
         statements.append(
             sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} UNIQUE ({}){}").format(
                 target,
@@ -147,6 +152,8 @@ def compose_keys(
         for column in table.columns
         if column.foreign_key and column.foreign_key.table == parent and wanted([column.name])
     ]
+    if published:
+        statements.append(sql.SQL("ALTER TABLE {} REPLICA IDENTITY {}").format(target, identity))
     return statements
 
 

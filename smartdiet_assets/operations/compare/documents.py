@@ -7,11 +7,9 @@ difference. Not here: the machinery, opening servers.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import Any, Literal
-
-from pymongo.database import Database
+from typing import Literal
 
 from smartdiet_assets.assets.sources import MongoSource
 from smartdiet_assets.checks.content import ComparedBatch, stream_comparisons
@@ -21,21 +19,22 @@ from smartdiet_assets.checks.target import fetch_target_facts, open_snapshot
 from smartdiet_assets.errors import CollectionNotFoundError
 from smartdiet_assets.load.execution import Connection
 from smartdiet_assets.load.source_ids import SourceIds, fetch_gone, store_source_ids
+from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.operations.compare.identities import TECHNICAL
 from smartdiet_assets.operations.compare.row_differences import DifferingKey, Kind, RowComparison
 from smartdiet_assets.operations.compare.rows import Report
+from smartdiet_assets.resources.mongo_reading import MongoDatabase, Read
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.filters import build_condition
 
 #: What a document is listed by: its id.
 _KEY = "document"
 _TECHNICAL = re.compile(TECHNICAL)
-Listed = Callable[[Table, str, Kind], None]
 
 
 def compare_documents(
     connection: Connection,
-    database: Database[dict[str, Any]],
+    read: Read,
     schema: Schema,
     tables: Sequence[str],
     *,
@@ -49,14 +48,15 @@ def compare_documents(
 
     Args:
         connection: to the mirror, with autocommit.
+        read: reads the source; of what fails there, the tables of one collection are compared anew.
         tables: tables that are mirrored from MongoDB.
         limit: how many documents of a table are listed of each kind; None is all.
 
     Raises:
         pymongo.errors.PyMongoError, psycopg.Error: a server refused or was lost.
     """
-    wanted = [schema.tables[name] for name in tables]
     with open_snapshot(connection):
+        wanted = [place(connection, schema.tables[name]) for name in tables]
         target = fetch_target_facts(connection, schema, wanted)
     comparable = []
     for table in wanted:
@@ -65,24 +65,18 @@ def compare_documents(
         else:
             comparable.append(table)
     for group in group_tables(comparable):
-        found = {table.name: _open(table, target[table.name]) for table in group}
-        listed: set[tuple[str, str, Kind]] = set()
 
-        def list_document(table: Table, document: str, kind: Kind) -> None:
-            if (table.name, document, kind) not in listed and _TECHNICAL.match(document):  # noqa: B023
-                before = len(found[table.name].keys)  # noqa: B023
-                found[table.name].list_key(DifferingKey(kind, ((_KEY, document),)), limit)  # noqa: B023
-                if len(found[table.name].keys) > before:  # noqa: B023
-                    listed.add((table.name, document, kind))  # noqa: B023
+        def compare(database: MongoDatabase, group: Sequence[Table] = group) -> list[RowComparison]:
+            comparing = _Group(connection, database, schema, group, target, limit)
+            for batch in stream_comparisons(
+                connection, database, group, target, sample=None, global_date_threshold=global_date_threshold
+            ):
+                comparing.add_batch(batch)
+                report(batch.table.name, comparing.found[batch.table.name].notes["documents"])
+            comparing.add_gone()
+            return list(comparing.found.values())
 
-        for batch in stream_comparisons(
-            connection, database, group, target, sample=None, global_date_threshold=global_date_threshold
-        ):
-            comparison = found[batch.table.name]
-            _add_batch(comparison, batch, list_document)
-            report(batch.table.name, comparison.notes["documents"])
-        _add_gone(connection, schema, database, group, target, found, list_document, limit)
-        yield from found.values()
+        yield from read(compare)
 
 
 def turn(comparison: RowComparison) -> RowComparison:
@@ -111,60 +105,81 @@ def _open(table: Table, facts: TargetFacts) -> RowComparison:
     return comparison
 
 
-def _add_batch(comparison: RowComparison, batch: ComparedBatch, list_document: Listed) -> None:
-    table = batch.table
-    comparison.left += batch.found.rows
-    comparison.notes["documents"] += len(batch.documents) + batch.left_out.total()
-    comparison.notes.update({str(cause): number for cause, number in batch.left_out.items()})
-    if table.filter:
-        tests = [build_condition(condition) for condition in table.filter]
-        filtered = sum(not all(test(document.fields) for test in tests) for document in batch.documents)
-        comparison.notes["filtered out"] += filtered
-    for difference in batch.found.differences:
-        kind = _name_kind(difference.missing, difference.extra)
-        comparison.add(kind)
-        comparison.columns.update(difference.columns)
-        list_document(table, difference.document, kind)
-    for document_id in batch.found.unrecorded:
-        # It has no row, and nothing says so.
-        comparison.add("missing")
-        list_document(table, document_id, "missing")
+class _Group:
+    """The comparison of the tables of one collection, from their first document to their last row."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        database: MongoDatabase,
+        schema: Schema,
+        tables: Sequence[Table],
+        target: dict[str, TargetFacts],
+        limit: int | None,
+    ) -> None:
+        self.found = {table.name: _open(table, target[table.name]) for table in tables}
+        self._connection = connection
+        self._database = database
+        self._schema = schema
+        self._tables = tables
+        self._target = target
+        self._limit = limit
+        self._listed: set[tuple[str, str, Kind]] = set()
+
+    def add_batch(self, batch: ComparedBatch) -> None:
+        """Add what was found of the documents of a batch."""
+        table = batch.table
+        comparison = self.found[table.name]
+        comparison.left += batch.found.rows
+        comparison.notes["documents"] += len(batch.documents) + batch.left_out.total()
+        comparison.notes.update({str(cause): number for cause, number in batch.left_out.items()})
+        if table.filter:
+            tests = [build_condition(condition) for condition in table.filter]
+            filtered = sum(not all(test(document.fields) for test in tests) for document in batch.documents)
+            comparison.notes["filtered out"] += filtered
+        for difference in batch.found.differences:
+            kind = _name_kind(difference.missing, difference.extra)
+            comparison.add(kind)
+            comparison.columns.update(difference.columns)
+            self._list(table, difference.document, kind)
+        for document_id in batch.found.unrecorded:
+            # It has no row, and nothing says so.
+            comparison.add("missing")
+            self._list(table, document_id, "missing")
+
+    def add_gone(self) -> None:
+        """Add the rows of documents that are gone: kept where the table keeps them, and too many otherwise."""
+        known: dict[object, SourceIds] = {}
+        for table in self._tables:
+            comparison = self.found[table.name]
+            source = MongoSource(self._schema, table, self._database, batch_size=1)
+            column = table.column(table.document_column)
+            alike = (column.type, column.on_invalid)
+            try:
+                if alike not in known:
+                    known[alike] = store_source_ids(self._connection, table, source.fetch_keys())
+            except CollectionNotFoundError as error:
+                # To MongoDB, a collection that never had a document is not there.
+                if self._target[table.name].rows:
+                    comparison.fault = str(error)
+                continue
+            rows, documents = fetch_gone(self._connection, table, known[alike], source.find_keys, limit=self._limit)
+            if table.on_delete == "keep":
+                if rows:
+                    comparison.notes["kept of deleted documents"] = rows
+            else:
+                comparison.add("extra", rows)
+                for document in documents:
+                    self._list(table, document, "extra")
+
+    def _list(self, table: Table, document: str, kind: Kind) -> None:
+        if (table.name, document, kind) not in self._listed and _TECHNICAL.match(document):
+            keys = self.found[table.name].keys
+            before = len(keys)
+            self.found[table.name].list_key(DifferingKey(kind, ((_KEY, document),)), self._limit)
+            if len(keys) > before:
+                self._listed.add((table.name, document, kind))
 
 
 def _name_kind(missing: bool, extra: bool) -> Literal["missing", "extra", "different"]:
     return "missing" if missing else "extra" if extra else "different"
-
-
-def _add_gone(
-    connection: Connection,
-    schema: Schema,
-    database: Database[dict[str, Any]],
-    group: Sequence[Table],
-    target: dict[str, TargetFacts],
-    found: dict[str, RowComparison],
-    list_document: Listed,
-    limit: int | None,
-) -> None:
-    """Add the rows of documents that are gone: kept where the table keeps them, and too many otherwise."""
-    known: dict[object, SourceIds] = {}
-    for table in group:
-        comparison = found[table.name]
-        source = MongoSource(schema, table, database, batch_size=1)
-        column = table.column(table.document_column)
-        alike = (column.type, column.on_invalid)
-        try:
-            if alike not in known:
-                known[alike] = store_source_ids(connection, table, source.fetch_keys())
-        except CollectionNotFoundError as error:
-            # To MongoDB, a collection that never had a document is not there.
-            if target[table.name].rows:
-                comparison.fault = str(error)
-            continue
-        rows, documents = fetch_gone(connection, table, known[alike], source.find_keys, limit=limit)
-        if table.on_delete == "keep":
-            if rows:
-                comparison.notes["kept of deleted documents"] = rows
-        else:
-            comparison.add("extra", rows)
-            for document in documents:
-                list_document(table, document, "extra")

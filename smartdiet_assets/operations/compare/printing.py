@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from smartdiet_assets.load.structure.difference import NONE, Difference
 from smartdiet_assets.operations.compare.row_differences import KINDS, DifferingKey, RowComparison
@@ -31,9 +31,9 @@ def print_outcome(console: Console, outcome: Outcome, *, limit: int | None) -> N
         if name in rows:
             lines += _describe_rows(rows[name], outcome, limit)
         if lines:
-            console.print(f"[bold]{escape(name)}[/bold]", highlight=False)
+            console.print(Text(name, "bold"), highlight=False)
         for line in lines:
-            console.print(f"  {line}", highlight=False, soft_wrap=True)
+            console.print(Text.assemble("  ", line), highlight=False, soft_wrap=True)
     if outcome.structure and outcome.structure.undeclared:
         number = len(outcome.structure.undeclared)
         things = "thing is" if number == 1 else "things are"
@@ -57,47 +57,48 @@ def build_json(outcome: Outcome) -> dict[str, Any]:
     return built
 
 
-def _describe_difference(difference: Difference, outcome: Outcome) -> str:
+def _describe_difference(difference: Difference, outcome: Outcome) -> Text:
     what = " ".join(part for part in (difference.aspect, difference.name) if part)
     left, right = outcome.left.label, outcome.right.label
     if difference.right in _NOTHING and difference.left not in _NOTHING:
-        return f"[green]+ {escape(what)}[/green]: {escape(f'only in {left}: {difference.left}')}"
+        return Text.assemble((f"+ {what}", "green"), f": only in {left}: {difference.left}")
     if difference.left in _NOTHING and difference.right not in _NOTHING:
-        return f"[red]- {escape(what)}[/red]: {escape(f'only in {right}: {difference.right}')}"
-    both = f"{left} {difference.left} | {right} {difference.right}"
-    return f"[yellow]~ {escape(what)}[/yellow]: {escape(both)}"
+        return Text.assemble((f"- {what}", "red"), f": only in {right}: {difference.right}")
+    return Text.assemble((f"~ {what}", "yellow"), f": {left} {difference.left} | {right} {difference.right}")
 
 
-def _describe_rows(comparison: RowComparison, outcome: Outcome, limit: int | None) -> Iterator[str]:
+def _describe_rows(comparison: RowComparison, outcome: Outcome, limit: int | None) -> Iterator[Text]:
     if comparison.fault:
-        yield f"[red]! not compared[/red]: {escape(comparison.fault)}"
+        yield Text.assemble(("! not compared", "red"), f": {comparison.fault}")
         return
     notes = [f"{number:,} {note}" for note, number in comparison.notes.items() if note not in _PLAIN and number]
     if comparison.equal:
         if notes:
-            yield f"[dim]rows: equal; {escape(', '.join(notes))}[/dim]"
+            yield Text(f"rows: equal; {', '.join(notes)}", "dim")
         return
     left, right = outcome.left.label, outcome.right.label
     counts = [
-        f"[green]+ {comparison.missing:,} only in {escape(left)}[/green]" if comparison.missing else "",
-        f"[red]- {comparison.extra:,} only in {escape(right)}[/red]" if comparison.extra else "",
-        f"[yellow]~ {comparison.different:,} different[/yellow]" if comparison.different else "",
+        Text(f"+ {comparison.missing:,} only in {left}" if comparison.missing else "", "green"),
+        Text(f"- {comparison.extra:,} only in {right}" if comparison.extra else "", "red"),
+        Text(f"~ {comparison.different:,} different" if comparison.different else "", "yellow"),
     ]
     columns = ", ".join(f"{column} {number:,}" for column, number in sorted(comparison.columns.items()))
     totals = f"{comparison.left:,} | {comparison.right:,}"
-    yield f"rows: {totals}: {', '.join(filter(None, counts))}{escape(f' (in {columns})') if columns else ''}"
+    yield Text.assemble(
+        f"rows: {totals}: ", Text(", ").join(filter(None, counts)), f" (in {columns})" if columns else ""
+    )
     if notes:
-        yield f"[dim]      {escape(', '.join(notes))}[/dim]"
-    marks = {"missing": "[green]+[/green]", "extra": "[red]-[/red]", "different": "[yellow]~[/yellow]"}
+        yield Text(f"      {', '.join(notes)}", "dim")
+    marks = {"missing": ("+", "green"), "extra": ("-", "red"), "different": ("~", "yellow")}
     for kind in KINDS:
         for key in comparison.keys:
             if key.kind == kind:
-                yield f"    {marks[kind]} {escape(_spell_key(key, comparison))}"
+                yield Text.assemble("    ", marks[kind], f" {_spell_key(key, comparison)}")
     listed = Counter(key.kind for key in comparison.keys)
     if limit is not None and any(listed[kind] == limit for kind in KINDS):
-        yield f"    [dim]at most {limit} of each kind are listed; --limit 0 lists all[/dim]"
+        yield Text(f"    at most {limit} of each kind are listed; --limit 0 lists all", "dim")
     elif not comparison.keys:
-        yield "    [dim]nothing that identifies these rows may be shown[/dim]"
+        yield Text("    nothing that identifies these rows may be shown", "dim")
 
 
 def _spell_key(key: DifferingKey, comparison: RowComparison) -> str:

@@ -114,12 +114,12 @@ def compare_with_documents(
     source, mirror = (left, right) if left.kind == "mongo" else (right, left)
     if foreign := [name for name in selection if schema.tables[name].source != "mongodb"]:
         raise ConfigurationError(f"{', '.join(foreign)}: mirrored from Matomo; `smartdiet check --all` compares those")
-    with open_mongo(source) as database, open_mirror(mirror) as connection:
+    with open_mongo(source) as read, open_mirror(mirror) as connection:
         connection.autocommit = True
         rows = list(
             compare_documents(
                 connection,
-                database,
+                read,
                 schema,
                 selection,
                 limit=limit,

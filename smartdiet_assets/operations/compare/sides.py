@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import psycopg
 from psycopg import sql
@@ -21,9 +21,11 @@ from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.load.execution import Connection, execute
 from smartdiet_assets.resources.access import choose_prefix
 from smartdiet_assets.resources.environment import read_environment
-from smartdiet_assets.resources.mongo import MongoDatabase, build_mongo_resource
+from smartdiet_assets.resources.mongo import build_mongo_resource
+from smartdiet_assets.resources.mongo_reading import Read
 from smartdiet_assets.resources.postgres import build_postgres_resource
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+from smartdiet_assets.resources.postgres_session import SettledConnection
 from smartdiet_assets.resources.variables import Place
 
 EXPECTED = "schema, local, remote, mongo, mongo:local, mongo:remote, env:VARIABLE or postgresql://…"
@@ -146,16 +148,20 @@ def open_mirror(side: Side) -> Iterator[Connection]:
     """
     if side.conninfo:
         with _translating(side, "connecting to"):
-            connection: psycopg.Connection[Any] = psycopg.connect(
+            connection = SettledConnection.connect(
                 side.conninfo,
                 application_name="smartdiet",
+                client_encoding="UTF8",
                 connect_timeout=round(read_environment().connect_timeout),
+                autocommit=True,
             )
+            connection.settle()
+            connection.autocommit = False
         with _translating(side, "reading"), connection:
             yield connection
         return
     with (
-        build_postgres_resource(side.place).process_config_and_initialize_cm() as postgres,
+        build_postgres_resource(side.place).open() as postgres,
         _translating(side, "reading", choose_prefix(postgres.access)),
         postgres.connect() as connection,
     ):
@@ -163,15 +169,15 @@ def open_mirror(side: Side) -> Iterator[Connection]:
 
 
 @contextmanager
-def open_mongo(side: Side) -> Iterator[MongoDatabase]:
-    """Open the database of a MongoDB side.
+def open_mongo(side: Side) -> Iterator[Read]:
+    """Open a MongoDB side for reading.
 
     Raises:
         SmartdietError: it cannot be reached, refuses or is lost, now or in the block.
     """
-    with build_mongo_resource(side.place).process_config_and_initialize_cm() as mongo:
+    with build_mongo_resource(side.place).open() as mongo:
         try:
-            yield mongo.open_database()
+            yield mongo.read
         except PyMongoError as error:
             raise mongo.translate(error, f"reading {mongo.describe()}") from None
 

@@ -26,7 +26,7 @@ from smartdiet_assets.operations.infer.observation import (
 )
 from smartdiet_assets.operations.infer.plan import PlannedColumn
 from smartdiet_assets.operations.infer.references import Reference
-from smartdiet_assets.schema.reading import quote
+from smartdiet_assets.schema.reading import fault_of_characters, quote
 
 #: A sub-document with more different fields is a map whose keys are data.
 _MOST_NAMED = 40
@@ -103,13 +103,21 @@ class Fields:
         if self.empty_arrays:
             self.remarks.append(f"never anything but an empty array: {', '.join(self.empty_arrays)}")
 
+    def plan_parts(self, path: str, seen: Observed) -> None:
+        """Plan the fields of a sub-document that has a column as a whole."""
+        if self._is_named(seen):
+            self._plan_below(path, seen)
+
+    def _plan_below(self, path: str, seen: Observed) -> None:
+        for name, inner in seen.fields.items():
+            self._plan_field(f"{path}.{name}", inner)
+
     def _plan_field(self, path: str, seen: Observed) -> None:
         kinds = set(seen.kinds)
         if not kinds or (kinds == {OBJECT} and not seen.fields):
             self.empty.append(quote(path))
         elif kinds == {OBJECT} and self._is_named(seen):
-            for name, inner in seen.fields.items():
-                self._plan_field(f"{path}.{name}", inner)
+            self._plan_below(path, seen)
         elif ARRAY in kinds:
             self._plan_array(path, seen)
         else:
@@ -138,6 +146,8 @@ class Fields:
             self.add_json(path, "arrays in arrays: kept as they are")
         elif self.in_items:
             self.add_json(path, "an array of an item: kept as it is")
+        elif fault := fault_of_characters(path):
+            self.add_json(path, f"an array that cannot have a table: {fault}")
         else:
             singles = describe_shares(seen.kinds) if len(kinds) > 1 else ""
             seen = count_singles_as_items(seen) if singles else seen

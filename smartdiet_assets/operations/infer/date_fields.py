@@ -3,12 +3,13 @@
 Here: choosing the two fields among those seen, and what follows. Not here: their columns (`planning`).
 """
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from smartdiet_assets.operations.infer.column_types import describe_share
+from smartdiet_assets.operations.infer.column_types import describe_share, describe_shares
 from smartdiet_assets.operations.infer.naming import build_snake_case
-from smartdiet_assets.operations.infer.observation import DATE, OBJECT_ID, TIMESTAMP, Observed
+from smartdiet_assets.operations.infer.observation import DATE, FAR_DATE, OBJECT_ID, TIMESTAMP, Observed
 from smartdiet_assets.schema.model import DOCUMENT_ID
 from smartdiet_assets.schema.reading import quote
 
@@ -58,8 +59,14 @@ def find_date_fields(root: Observed) -> DateFields:
         if dated < total:
             instead = "the time in the ObjectId stands in" if in_ids else "the others have none"
             remarks.append(f"{quote(field)} is a date in {describe_share(dated, total)} of the documents; {instead}")
-    if updated:
+    remarks += _describe_no_dates(root, created, updated)
+    if updated and _count_bson_dates(root.fields[updated]) >= _USABLE * total:
         incremental = "dates"
+    elif updated:
+        incremental = "none"
+        remarks.append(
+            f"{quote(updated)} is mostly no Date, by which changes are found, so everything is read each time"
+        )
     elif created:
         incremental = "none"
         remarks.append(
@@ -80,19 +87,44 @@ def find_date_fields(root: Observed) -> DateFields:
     )
 
 
-def _choose(root: Observed, names: Collection[str]) -> str:
+def _choose(root: Observed, names: Sequence[str]) -> str:
     """The usable field whose name comes first in the list."""
-    found: dict[str, str] = {}
-    for field, seen in root.fields.items():
-        name = build_snake_case(field)
-        plain = "." not in field and not field.startswith("$")
-        if plain and name in names and _count_dates(seen) >= _USABLE * root.count:
-            found.setdefault(name, field)
-    return next((found[name] for name in names if name in found), "")
+    usable = (field for field in _list_named(root, names) if _count_dates(root.fields[field]) >= _USABLE * root.count)
+    return next(usable, "")
+
+
+def _list_named(root: Observed, names: Sequence[str]) -> list[str]:
+    """List the fields that have one of some names, in the order of the names."""
+    plain = [field for field in root.fields if "." not in field and not field.startswith("$")]
+    named = {field: build_snake_case(field) for field in plain}
+    return sorted(
+        (field for field, name in named.items() if name in names), key=lambda field: names.index(named[field])
+    )
 
 
 def _count_dates(seen: Observed) -> int:
+    """Count what a column takes for a date."""
     return seen.kinds[DATE] + seen.kinds[TIMESTAMP]
+
+
+def _count_bson_dates(seen: Observed) -> int:
+    """Count what a run finds by its date."""
+    return seen.kinds[DATE] + seen.kinds[FAR_DATE]
+
+
+def _describe_no_dates(root: Observed, created: str, updated: str) -> Iterator[str]:
+    """Describe what is no Date in the chosen fields, or in the one whose name says that it should be chosen."""
+    for chosen, names in ((created, _CREATED), (updated, _UPDATED)):
+        field = chosen or next((field for field in _list_named(root, names) if root.fields[field].count), "")
+        if not field:
+            continue
+        seen = root.fields[field]
+        odd = Counter({kind: count for kind, count in seen.kinds.items() if kind not in (DATE, FAR_DATE)})
+        if odd:
+            yield (
+                f"{quote(field)} is no Date in {odd.total():,} of {root.count:,} documents"
+                f" ({describe_shares(odd)}): every run reads those again; make them Dates"
+            )
 
 
 def _gives_all(root: Observed, created: str, updated: str, in_ids: bool) -> bool:

@@ -24,6 +24,10 @@ from smartdiet_assets.schema.reading import quote
 _LONGEST_KEY = 400
 #: Kinds that are equal exactly when their column values are.
 _KEY_KINDS = frozenset({OBJECT_ID, STRING, INT, LONG, UUID, DATE})
+_ALIKE = (
+    "no field of the items is in each of them and tells those of one document apart; a table of them can have their"
+    " place for a key, item_field: $position"
+)
 _TEXTS = frozenset({OBJECT_ID, STRING})
 
 
@@ -64,7 +68,7 @@ def find_item_key(path: str, array: Observed) -> ItemKey:
             return _build_key(items, best, bare, documents)
     if bare:
         return ItemKey((), fault=f"the items are of mixed shape ({describe_shares(items.kinds)})")
-    return ItemKey((), fault="no field of the items is in each of them and tells those of one document apart")
+    return ItemKey((), fault=_ALIKE)
 
 
 def _build_key(items: Observed, best: str, bare: set[str], documents: int) -> ItemKey:

@@ -33,7 +33,7 @@ from smartdiet_assets.operations.infer.observation import (
 )  # fmt: skip
 from smartdiet_assets.operations.infer.plan import Plan, PlannedColumn, PlannedTable
 from smartdiet_assets.operations.infer.references import Reference, combine
-from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF
+from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF, ITEM_POSITION
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,8 @@ def build_plan(root: Observed, subject: Subject, references: Mapping[str, Refere
     fields = Fields(column_names, references, subject.complete)
     skipped = {DOCUMENT_ID, *filter(None, (dates.created, dates.updated))}
     fields.plan(root, skipped.__contains__)
+    if (seen := root.fields.get(DOCUMENT_ID)) and set(seen.kinds) == {OBJECT}:
+        fields.plan_parts(DOCUMENT_ID, seen)
     main.columns += fields.columns
     if always := [c.name for c in fields.columns if c.presence == 1 and not c.left_out]:
         main.remarks.append(f"in every document seen, which is no promise, so may be NULL: {', '.join(always)}")
@@ -116,8 +118,9 @@ def _decide_id(root: Observed) -> tuple[str, list[str]]:
         return "BIGINT", []
     if kinds == {UUID}:
         return "UUID", []
-    remarks = [] if kinds == {OBJECT_ID} else [f"_id: {describe_shares(seen.kinds)}, kept as text"]
-    odd = sum(seen.kinds[kind] for kind in (OBJECT, ARRAY, OTHER)) + seen.text.nul + seen.text.broken
+    text = "its extended JSON" if kinds == {OBJECT} else "text"
+    remarks = [] if kinds == {OBJECT_ID} else [f"_id: {describe_shares(seen.kinds)}, kept as {text}"]
+    odd = sum(seen.kinds[kind] for kind in (ARRAY, OTHER)) + seen.text.nul + seen.text.broken
     if odd:
         remarks.append(f"{odd:,} documents have an _id that no column can hold; they will be rejected")
     return "VARCHAR", remarks
@@ -183,6 +186,7 @@ def _plan_link(
         remarks=list(fields.remarks),
         left_out=bool(array.key.fault),
     )
+    link.columns[2:2] = _offer_position(array, parent, key, fields, columns)
     if array.key.fault:
         link.remarks.insert(0, f"instead of the column: {array.key.fault}, and would be rejected")
     return link
@@ -208,9 +212,30 @@ def _plan_key(
             key.foreign_key = f"{reference.parent.table}({reference.parent.column})"
         elif reference.declare:
             key.remarks.append("no foreign key, which would reject the items whose parent is missing")
-    if array.key.field and not complete:
-        key.remarks.append("tells the items of each document in the sample apart; of two alike, the first would show")
+    read = "the documents" if complete else "the sample"
+    if array.key.field:
+        key.remarks.append(f"the key: no document in {read} has two items alike in it; of two, the first would show")
+    elif not array.seen.repeats:
+        key.remarks.append(f"the key: no array in {read} repeats an item; one that did would be one row")
     return key
+
+
+def _offer_position(
+    array: ArrayPlan, parent: PlannedColumn, key: PlannedColumn, fields: Fields, names: Names
+) -> list[PlannedColumn]:
+    """Offer the place of an item as a key, where a document may come to hold two items that are alike in the other:
+    whatever is beside it (a price, a quantity, a street) may differ. An id of the item itself is never shared.
+    """
+    if array.key.field in ("", "_id", "id") or not fields.columns:
+        return []
+    position = PlannedColumn(
+        names.claim("position"), "INTEGER", (ITEM_POSITION,), in_items=True, nullable=False, left_out=True
+    )
+    position.remarks.append(
+        f"the key where a document may hold two items of one {key.name}:"
+        f" unique_constraints: [[{parent.name}, {position.name}]]"
+    )
+    return [position]
 
 
 def _choose_group(references: Iterable[Reference]) -> str:

@@ -3,11 +3,13 @@
 Here: the order of the steps, and the file. Not here: the steps.
 """
 
+import site
+import sysconfig
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from psycopg import Connection
 
@@ -19,16 +21,16 @@ from smartdiet_assets.operations.infer.placing import Place, find_place
 from smartdiet_assets.operations.infer.plan import Plan
 from smartdiet_assets.operations.infer.planning import Subject, build_plan, build_table_name
 from smartdiet_assets.operations.infer.reading import (
-    MongoDatabase,
     count_documents,
+    examine_documents,
     fetch_sample,
     find_collection,
     look_up,
-    stream_documents,
 )
 from smartdiet_assets.operations.infer.references import Parent, judge, list_candidates, list_parents
 from smartdiet_assets.operations.infer.rows import count_parent_rows
 from smartdiet_assets.operations.infer.verification import count_rejects, describe_rejects, mend_plan
+from smartdiet_assets.resources.mongo_reading import Read
 from smartdiet_assets.schema.columns import MAX_IDENTIFIER
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
@@ -40,6 +42,13 @@ _ALL_IDS, _SAMPLED_IDS = 100_000, 1_000
 _MOST_OTHERS = 50
 #: A mended plan is tried again; what cannot be mended is known by then.
 _TRIES = 4
+Result = TypeVar("Result")
+
+
+class Examine(Protocol):
+    """Gives the documents to a function, from the first one on each time it is called."""
+
+    def __call__(self, look: Callable[[Iterable[bytes]], Result], /) -> Result: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ class Inferred:
 
 
 def infer_collection(
-    database: MongoDatabase,
+    read: Read,
     collection: str,
     files: Sequence[Path],
     *,
@@ -70,6 +79,7 @@ def infer_collection(
     """Infer the entry of a collection, beside the tables that files declare.
 
     Args:
+        read: reads the source.
         files: the schema file the entry is for, which need not exist, and further ones beside it.
         sample: how many documents to look at; None looks at all.
         table: the name of the table; by default it is made from the collection's.
@@ -82,15 +92,15 @@ def infer_collection(
     """
     if len(table.encode()) > MAX_IDENTIFIER:
         raise ConfigurationError(f"PostgreSQL's names have {MAX_IDENTIFIER} bytes at most: give --table a shorter one")
-    names = find_collection(database, collection)
+    names = find_collection(read, collection)
     schema, place = _read_file(files)
-    total = count_documents(database, collection)
+    total = count_documents(read, collection)
     if sample is not None and total <= sample:
         sample = None
     item_ids = _ALL_IDS if sample is None else _SAMPLED_IDS
     limits = Limits(item_ids=item_ids, zones=prefer_zones(_list_zones(schema)))
-    read = _build_reader(database, collection, sample)
-    root = _observe(read(), limits)
+    examine = _build_examiner(read, collection, sample)
+    root = examine(lambda batches: _observe(batches, limits))
     if not root.count:
         raise ConfigurationError(f"the collection {collection} is empty: there is nothing to infer from")
     if schema and table in schema.tables:
@@ -104,15 +114,32 @@ def infer_collection(
         place.created_field,
         place.updated_field,
     )
-    plan = _plan(database, root, subject, schema, names, item_ids, target)
-    entry, text = _verify(plan, place, files, read)
+    plan = _plan(read, root, subject, schema, names, item_ids, target)
+    entry, text = _verify(plan, place, files, examine)
     return Inferred(
         entry, text, tuple(t.name for t in plan if not t.left_out), _list_notes(subject, plan, schema, files)
     )
 
 
+def require_own_file(path: Path) -> None:
+    """Refuse a file that is part of an installed package: the next installation would take the entry away again.
+
+    Raises:
+        ConfigurationError: says where a file belongs.
+    """
+    real = path.resolve()
+    installed = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()]
+    folders = [*installed, *site.getsitepackages(), str(Path(__file__).parents[2])]
+    if any(real.is_relative_to(Path(folder).resolve()) for folder in folders):
+        raise ConfigurationError(
+            f"{path} is part of the installed package, where nothing is added: copy it to config/schemas.yaml here, or "
+            "to where SMARTDIET_SCHEMAS says, and run this again"
+        )
+
+
 def write_entry(inferred: Inferred, path: Path) -> None:
     """Put the entry into its file, whole or not at all."""
+    require_own_file(path)
     # Where the file is a link, what it leads to is replaced.
     real = path.resolve()
     written = None
@@ -142,12 +169,14 @@ def _list_zones(schema: Schema | None) -> list[str]:
     return [column.timezone for table in tables for column in table.columns if column.timezone]
 
 
-def _build_reader(database: MongoDatabase, collection: str, sample: int | None) -> Callable[[], Iterable[bytes]]:
-    """Build what reads the documents, the same ones each time but for what changed where all are read."""
-    if sample is None:
-        return lambda: stream_documents(database, collection)
-    documents = fetch_sample(database, collection, sample)
-    return lambda: documents
+def _build_examiner(read: Read, collection: str, sample: int | None) -> Examine:
+    """Build what gives the documents to a function, the same ones each time but for what changed where all are read."""
+    documents = None if sample is None else fetch_sample(read, collection, sample)
+
+    def examine(look: Callable[[Iterable[bytes]], Result]) -> Result:
+        return examine_documents(read, collection, look) if documents is None else look(documents)
+
+    return examine
 
 
 def _observe(batches: Iterable[bytes], limits: Limits) -> Observed:
@@ -162,7 +191,7 @@ def _observe(batches: Iterable[bytes], limits: Limits) -> Observed:
 
 
 def _plan(
-    database: MongoDatabase,
+    read: Read,
     root: Observed,
     subject: Subject,
     schema: Schema | None,
@@ -178,20 +207,21 @@ def _plan(
     known = {parent.collection for parent in parents} | {subject.collection}
     parents += [Parent("", "", name) for name in names if name not in known and "." not in name][:_MOST_OTHERS]
     candidates = list_candidates(root)
-    look_up(database, candidates, parents, most)
+    look_up(read, candidates, parents, most)
     if target is not None:
         count_parent_rows(target, candidates)
     judged = {candidate.path: judge(candidate, complete=subject.complete) for candidate in candidates}
     return build_plan(root, subject, {path: reference for path, reference in judged.items() if reference})
 
 
-def _verify(plan: Plan, place: Place, files: Sequence[Path], read: Callable[[], Iterable[bytes]]) -> tuple[str, str]:
+def _verify(plan: Plan, place: Place, files: Sequence[Path], examine: Examine) -> tuple[str, str]:
     """Load the entry with its file, and try its tables on the documents until they take all they can."""
     for attempt in range(_TRIES):
         entry = compose_entry(plan, place.indent)
         text = place.insert(entry)
         schema = _load(text, files)
-        rejects = count_rejects([schema.tables[table.name] for table in plan if not table.left_out], read())
+        tables = [schema.tables[table.name] for table in plan if not table.left_out]
+        rejects = examine(lambda batches: count_rejects(tables, batches))  # noqa: B023 - called at once
         if not rejects:
             return entry, text
         if attempt == _TRIES - 1 or not mend_plan(plan, rejects):

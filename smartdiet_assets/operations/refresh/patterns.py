@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.errors import ConfigurationError, UnknownNamesError
 
 
 def split_names(texts: Iterable[str]) -> tuple[str, ...]:
@@ -36,10 +36,10 @@ def choose_names(
         also: further names that may be excluded, as what is only in the target is to stay.
 
     Raises:
-        ConfigurationError: a name or pattern fits nothing: it was misspelled.
+        UnknownNamesError: a name or pattern fits nothing: it was misspelled.
     """
     unknown = [pattern for pattern in includes if not any(matches(name, [pattern]) for name in names)]
     unknown += [pattern for pattern in excludes if not any(matches(name, [pattern]) for name in (*names, *also))]
     if unknown:
-        raise ConfigurationError(f"there is no {what} {', '.join(unknown)}")
+        raise UnknownNamesError(f"there is no {what} {', '.join(unknown)}")
     return [name for name in names if (not includes or matches(name, includes)) and not matches(name, excludes)]

@@ -1,5 +1,6 @@
 """A refresh for people: its plan, target first, and what it did. Names and counts; no user, password or value."""
 
+import shlex
 from collections.abc import Iterable
 
 from rich import box
@@ -8,6 +9,7 @@ from rich.table import Table as Grid
 
 from smartdiet_assets.operations.refresh.plan import RefreshOutcome, RefreshPlan, Side
 from smartdiet_assets.operations.refresh.target import needs_name
+from smartdiet_assets.operations.reports import print_grid
 
 
 def describe_plan(plan: RefreshPlan) -> list[str]:
@@ -26,7 +28,7 @@ def describe_plan(plan: RefreshPlan) -> list[str]:
     if removed:
         lines.append(f"Will be REMOVED from the target, as the source has no such {plan.item}: {', '.join(removed)}")
     if needs_name(target):
-        lines.append(f"Asks for: --target-name {target.database}")
+        lines.append(f"Asks for: --target-name {shlex.quote(target.database)}")
     return [*lines, *plan.notes]
 
 
@@ -40,7 +42,7 @@ def print_plan(console: Console, plan: RefreshPlan) -> None:
         action = f"{item.action}: {item.note}" if item.note else item.action
         style = {"remove": "red", "keep": "dim", "leave out": "yellow"}.get(item.action)
         grid.add_row(item.name, _number(item.target_count), _number(item.source_count), action, style=style)
-    console.print(grid)
+    print_grid(console, grid)
 
 
 def print_outcome(console: Console, outcome: RefreshOutcome) -> None:
@@ -58,7 +60,7 @@ def print_outcome(console: Console, outcome: RefreshOutcome) -> None:
     size, count = sum(item.size for item in outcome.items), sum(item.count for item in outcome.items)
     indexes = sum(item.indexes for item in outcome.items)
     grid.add_row("total", f"{count:,}", f"{size / 1e6:,.1f}", f"{indexes}", f"{outcome.seconds:.2f}", "", style="bold")
-    console.print(grid)
+    print_grid(console, grid)
     for note in outcome.notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 

@@ -68,20 +68,24 @@ def enter_replaced(
 ) -> list[Contestant]:
     """Enter the replaced tool, where its driver is installed; `prepare` creates its tables."""
 
-    def create() -> None:
-        clear_schema(connection, REPLACED_SCHEMA)
-        with connection.transaction():
-            connection.execute("SELECT set_config('search_path', %s, true)", [f"{REPLACED_SCHEMA},public"])
-            for statement in prepare:
-                connection.execute(sql.SQL(statement))
-        connection.execute("CHECKPOINT")
-
     def run() -> None:
         tool.load(source, servers.postgres.dsn(connection.info.dbname), REPLACED_SCHEMA)
 
     if find_spec("psycopg2") is None:
         return []
-    return [Contestant(REPLACED, run, lambda: check(REPLACED_SCHEMA), create)]
+    return [
+        Contestant(REPLACED, run, lambda: check(REPLACED_SCHEMA), lambda: create_replaced_tables(connection, prepare))
+    ]
+
+
+def create_replaced_tables(connection: Connection, statements: Sequence[str]) -> None:
+    """Leave the tables of the replaced tool, empty, in a schema of their own."""
+    clear_schema(connection, REPLACED_SCHEMA)
+    with connection.transaction():
+        connection.execute("SELECT set_config('search_path', %s, true)", [f"{REPLACED_SCHEMA},public"])
+        for statement in statements:
+            connection.execute(sql.SQL(statement))
+    connection.execute("CHECKPOINT")
 
 
 def clear_schema(connection: Connection, schema: str) -> None:

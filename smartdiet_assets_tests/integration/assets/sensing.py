@@ -99,10 +99,13 @@ class Sensing:
     def run(self, request: dg.RunRequest) -> bool:
         """Run what was asked for, with the tags the daemon gives it; whether it succeeded."""
         assert request.run_key is not None
-        result = self.definitions.resolve_job_def("mirror").execute_in_process(
+        job = self.definitions.resolve_job_def("mirror").get_subset(
+            asset_selection=set(request.asset_selection or []),
+            asset_check_selection=set(request.asset_check_keys or []),
+        )
+        result = job.execute_in_process(
             instance=self.instance,
             partition_key=request.partition_key,
-            asset_selection=list(request.asset_selection or []),
             tags={**request.tags, RUN_KEY_TAG: request.run_key},
             raise_on_error=False,
         )

@@ -1,36 +1,32 @@
 """Dagster's own processes on both kinds of instance: the daemon, the web page, a sensor's tick and its run."""
 
-import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
-from psycopg import sql
+from dagster._core.test_utils import create_run_for_test
 from pymongo.database import Database
 
+from smartdiet_assets.assets.jobs import KIND_TAG, SOURCE_TAG, build_tags
+from smartdiet_assets.assets.location import REPOSITORY_TAG
 from smartdiet_assets.assets.sensors import CHANGE_SENSOR
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.operations.instance import choose_dagster_home
+from smartdiet_assets.operations.instance import choose_dagster_home, open_instance
+from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.conftest import skip_or_fail
+from smartdiet_assets_tests.dagit import BIN, ROOT, Dagit
 from smartdiet_assets_tests.integration.assets.sensing import NOW, TABLES
 
-ROOT = Path(__file__).parents[3]
-BIN = Path(sys.executable).parent
 SELECTOR = {
     "repositoryLocationName": "smartdiet",
     "repositoryName": "__repository__",
-    "sensorName": CHANGE_SENSOR,
 }
 START = """
 mutation ($selector: SensorSelector!) {
@@ -45,9 +41,17 @@ query ($selector: SensorSelector!) {
   runsOrError { ... on Runs { results { runId jobName status tags { key value } } } }
 }
 """
-_SECONDS_TO_ANSWER = 120
-_SECONDS_TO_STOP = 60
-T = TypeVar("T")
+
+BACKFILL = """
+mutation ($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) { ... on LaunchBackfillSuccess { backfillId } }
+}
+"""
+FIND = """
+query ($filter: RunsFilter) {
+  runsOrError(filter: $filter) { ... on Runs { results { status tags { key value } } } }
+}
+"""
 
 
 @pytest.fixture
@@ -60,69 +64,8 @@ def home(
         mongo_database[collection].insert_one({"creation_date": NOW, "update_date": NOW, "name": "x"})
     monkeypatch.setenv("SMARTDIET_SCHEMAS", str(tmp_path / "schemas.yaml"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
     return choose_dagster_home(ROOT / "config")
-
-
-@pytest.fixture
-def dagster_database(postgres: psycopg.Connection, postgres_database: str) -> Iterator[str]:
-    """The URL of an empty database for Dagster's own records."""
-    name = sql.Identifier(f"dagster_{os.getpid()}")
-    postgres.execute(sql.SQL("CREATE DATABASE {}").format(name))
-    parts = psycopg.conninfo.conninfo_to_dict(postgres_database)
-    yield f"postgresql://{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/dagster_{os.getpid()}"
-    postgres.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-
-
-class Dagit:
-    """A web server and a daemon on one instance, asked through the page's own interface."""
-
-    def __init__(self, log: Path) -> None:
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        workspace = ["-w", str(ROOT / "workspace.yaml")]
-        self.log = log
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._begin("dagster-webserver", "-h", "127.0.0.1", "-p", str(self.port), *workspace)
-        self._begin("dagster-daemon", "run", *workspace)
-
-    def _begin(self, command: str, *options: str) -> None:
-        with self.log.open("ab") as log:
-            self._processes.append(subprocess.Popen([BIN / command, *options], stdout=log, stderr=log))
-
-    def ask(self, query: str) -> dict[str, Any]:
-        body = json.dumps({"query": query, "variables": {"selector": SELECTOR}}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            data: dict[str, Any] = json.load(answer)["data"]
-        return data
-
-    def wait_for(self, what: str, find: Callable[[], T | None]) -> T:
-        """Wait until something is found; an answer that is not there yet counts as nothing."""
-        deadline = time.monotonic() + _SECONDS_TO_ANSWER
-        while time.monotonic() < deadline:
-            assert all(process.poll() is None for process in self._processes), self.log.read_text()[-3000:]
-            try:
-                if (found := find()) is not None:
-                    return found
-            except (urllib.error.URLError, OSError):
-                pass
-            time.sleep(0.5)
-        raise AssertionError(f"no {what}: {self.log.read_text()[-3000:]}")
-
-    def close(self) -> None:
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            try:
-                process.wait(_SECONDS_TO_STOP)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 @pytest.mark.parametrize("storage", ["files", "postgres"])
@@ -136,14 +79,20 @@ def test_the_daemon_evaluates_the_sensor_and_its_run_is_launched_and_finishes(
 ) -> None:
     if storage == "postgres":
         monkeypatch.setenv("SMARTDIET_DAGSTER_POSTGRES_URL", dagster_database)
+    with open_instance(ROOT / "config") as instance:
+        # Another mirror of this instance is at work: none of this one's business.
+        tags = build_tags(load_schema(home.parent / "schemas.yaml"), ["users"])
+        tags[REPOSITORY_TAG] = "__repository__@other"
+        create_run_for_test(instance, job_name="mirror", status=dg.DagsterRunStatus.SUSPENDED, tags=tags)
     with ExitStack() as stack:
         dagit = Dagit(tmp_path / "dagster.log")
         stack.callback(dagit.close)
-        started = dagit.wait_for("page", lambda: dagit.ask(START)["startSensor"])
+        selector = {**SELECTOR, "sensorName": CHANGE_SENSOR}
+        started = dagit.wait_for("page", lambda: dagit.ask(START, selector=selector)["startSensor"])
         assert started["sensorState"]["status"] == "RUNNING"
 
         def find_ended_run() -> dict[str, Any] | None:
-            data = dagit.ask(WATCH)
+            data = dagit.ask(WATCH, selector=selector)
             for tick in data["sensorOrError"]["sensorState"]["ticks"]:
                 assert tick["error"] is None, tick
             ended = [run for run in data["runsOrError"]["results"] if run["status"] in ("SUCCESS", "FAILURE")]
@@ -152,14 +101,27 @@ def test_the_daemon_evaluates_the_sensor_and_its_run_is_launched_and_finishes(
         run = dagit.wait_for("run", find_ended_run)
         assert (run["jobName"], run["status"]) == ("mirror", "SUCCESS"), dagit.log.read_text()[-3000:]
         tags = {tag["key"]: tag["value"] for tag in run["tags"]}
-        assert tags["smartdiet/collections"] == "companies, users, notes"
+        assert tags["smartdiet/reason"].startswith("companies: first load of companies; users: first load of ")
         assert tags["dagster/sensor_name"] == CHANGE_SENSOR
+
+        parameters = {"assetSelection": [{"path": ["users"]}], "partitionNames": [f"{NOW:%Y-%m}-01"]}
+        started = dagit.ask(BACKFILL, parameters=parameters)["launchPartitionBackfill"]
+        tag = {"key": "dagster/backfill", "value": started["backfillId"]}
+
+        def find_run_of_backfill() -> dict[str, Any] | None:
+            runs = dagit.ask(FIND, filter={"tags": [tag]})["runsOrError"]["results"]
+            return runs[0] if runs and runs[0]["status"] in ("SUCCESS", "FAILURE") else None
+
+        run = dagit.wait_for("run of the backfill", find_run_of_backfill)
+        assert run["status"] == "SUCCESS", dagit.log.read_text()[-3000:]
+        tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+        assert (tags[KIND_TAG], tags[SOURCE_TAG]) == ("mirror", "mongodb"), "the limits of the queue hold for it"
     assert postgres.execute("SELECT count(*) FROM users").fetchone() == (1,)
     password = psycopg.conninfo.conninfo_to_dict(dagster_database)["password"]
     assert str(password) not in dagit.log.read_text()
     if storage == "postgres":
         with psycopg.connect(dagster_database) as connection:
-            assert connection.execute("SELECT count(*) FROM runs WHERE status = 'SUCCESS'").fetchone() == (1,)
+            assert connection.execute("SELECT count(*) FROM runs WHERE status = 'SUCCESS'").fetchone() == (2,)
         assert not (home / "history").exists()
     else:
         assert (home / "history" / "runs.db").exists()

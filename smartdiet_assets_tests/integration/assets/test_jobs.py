@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from smartdiet_assets.assets.jobs import MATOMO_JOB, build_tags
+from smartdiet_assets.assets.jobs import MATOMO_JOB, build_tags, find_overlapping_run
+from smartdiet_assets.assets.location import REPOSITORY_TAG
 from smartdiet_assets.assets.schedules import MIRROR_SCHEDULE
 from smartdiet_assets.assets.sensors import CHANGE_SENSOR
 from smartdiet_assets.definitions import build_definitions
@@ -63,32 +64,28 @@ def test_a_run_is_tagged_with_what_it_reads_and_writes_and_with_no_secret() -> N
     assert dict(definitions.resolve_job_def("mirror_users").tags) == {
         "smartdiet/kind": "mirror",
         "smartdiet/source": "mongodb",
-        "smartdiet/source_database": "diet",
-        "smartdiet/target_database": "analytics",
-        "smartdiet/source_place": "local",
-        "smartdiet/target_place": "local",
     }
     for job in definitions.get_repository_def().get_all_jobs():
         assert secret not in str(job.tags)
+    for table, source in (("users", "mongodb"), ("matomo_log_visit", "matomo")):
+        spec = definitions.resolve_asset_graph().get(dg.AssetKey(table))
+        assert spec.tags["smartdiet/source"] == source
+        assert spec.metadata["dagster/table_name"].value == f"analytics.public.{table}"
     assert definitions.resolve_job_def("mirror").tags["smartdiet/source"] == "all"
     assert definitions.resolve_job_def(MATOMO_JOB).tags["smartdiet/source"] == "matomo"
 
 
-def test_the_tags_say_which_databases_are_remote_and_name_those() -> None:
+def test_a_table_is_named_with_the_database_that_is_written_to() -> None:
     environment = read_environment(
         {
-            "TRANSFER_SOURCE": "remote",
             "TRANSFER_DESTINATION": "remote",
             "REMOTE_SERVER_URL": "gate.example.org",
             "REMOTE_SERVER_USER": "tunnel",
-            "REMOTE_MONGODB_DATABASE": "diet",
             "REMOTE_POSTGRES_DATABASE": "analytics",
         }
     )
-    tags = build_tags(SCHEMA, environment, list(SCHEMA.tables))
-    assert (tags["smartdiet/source_database"], tags["smartdiet/target_database"]) == ("diet, matomo", "analytics")
-    assert (tags["smartdiet/source_place"], tags["smartdiet/target_place"]) == ("remote, local", "remote")
-    assert "gate.example.org" not in str(tags)
+    graph = build_definitions(SCHEMA, environment).resolve_asset_graph()
+    assert graph.get(dg.AssetKey("users")).metadata["dagster/table_name"].value == "analytics.public.users"
 
 
 def test_sensor_and_schedule_are_off_until_somebody_starts_one() -> None:
@@ -116,12 +113,16 @@ def test_the_schedule_asks_for_the_newest_partition_and_for_matomo_where_there_i
 
 def test_the_schedule_waits_for_a_run_of_the_same_tables_and_for_no_other(instance: dg.DagsterInstance) -> None:
     def begin(*tables: str) -> dg.DagsterRun:
-        tags = build_tags(SCHEMA, read_environment({}), tables)
+        tags = build_tags(SCHEMA, tables)
         return create_run_for_test(instance, job_name="some", tags=tags, status=dg.DagsterRunStatus.STARTED)
 
     begin(*MATOMO_TABLES)
     assert evaluate_schedule(instance).run_requests
     running = begin("users")
+    assert find_overlapping_run(instance, SCHEMA, ["users"], "smartdiet") is not None
+    instance.add_run_tags(running.run_id, {REPOSITORY_TAG: "__repository__@other"})
+    assert find_overlapping_run(instance, SCHEMA, ["users"], "smartdiet") is None
+    assert find_overlapping_run(instance, SCHEMA, ["users"], "other") is not None
     assert evaluate_schedule(instance).skip_message == f"The run {running.run_id[:8]} is started."
     instance.report_run_failed(running)
     assert evaluate_schedule(instance).run_requests

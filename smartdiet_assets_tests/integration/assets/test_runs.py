@@ -9,6 +9,8 @@ import dagster as dg
 import pytest
 from bson import ObjectId
 
+from smartdiet_assets.assets import mirror as mirroring
+from smartdiet_assets.assets import progress
 from smartdiet_assets.assets.partitions import build_partitions
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.resources.environment import read_environment
@@ -47,13 +49,13 @@ NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
 class Mirror:
-    """The definitions of the tables above on one source and one target, run through an ephemeral instance."""
+    """The definitions of the tables above on one source and one target, run through an instance."""
 
-    def __init__(self, path: Path, mongo_database: Any) -> None:
+    def __init__(self, path: Path, mongo_database: Any, instance: dg.DagsterInstance | None = None) -> None:
         self.path = path
         self.declare(TABLES)
         self.source = mongo_database
-        self.instance = dg.DagsterInstance.ephemeral()
+        self.instance = instance or dg.DagsterInstance.ephemeral()
 
     def declare(self, text: str) -> None:
         self.path.write_text(text)
@@ -69,8 +71,29 @@ class Mirror:
         *,
         tables: tuple[str, ...] = ("companies", "users", "user_events"),
         config: dict[str, Any] | None = None,
+        run_config: dict[str, Any] | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Run the job for the newest partition, one partition or a range; metadata values by table."""
+        result = self.execute(first, last, tables=tables, config=config, run_config=run_config)
+        assert result.success
+        return {
+            event.step_key or "": {
+                name: getattr(value, "value", value)
+                for name, value in event.step_materialization_data.materialization.metadata.items()
+            }
+            for event in result.get_asset_materialization_events()
+        }
+
+    def execute(
+        self,
+        first: str | None = None,
+        last: str | None = None,
+        *,
+        tables: tuple[str, ...],
+        config: dict[str, Any] | None = None,
+        run_config: dict[str, Any] | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Do so, whatever becomes of it."""
         definitions = build_definitions(self.schema, read_environment())
         newest = build_partitions(self.schema.partitions).get_last_partition_key()
         picked: dict[str, Any] = {"partition_key": first or newest}
@@ -81,21 +104,15 @@ class Mirror:
                     "dagster/asset_partition_range_end": newest if last == "newest" else last,
                 }
             }
-        result = definitions.resolve_job_def("mirror").execute_in_process(
+        keys = {dg.AssetKey(name) for name in tables}
+        # Without the checks that Dagster adds to picked tables.
+        job = definitions.resolve_job_def("mirror").get_subset(asset_selection=keys, asset_check_selection=frozenset())
+        return job.execute_in_process(
             instance=self.instance,
-            asset_selection=[dg.AssetKey(name) for name in tables],
-            run_config={"ops": {name: {"config": config or {}} for name in tables}},
+            run_config=run_config or {"ops": {name: {"config": config or {}} for name in tables}},
+            raise_on_error=False,
             **picked,
         )
-        assert result.success
-        return {
-            event.step_key or "": {
-                name: getattr(value, "value", value)
-                for name, value in event.step_materialization_data.materialization.metadata.items()
-            }
-            for event in result.get_asset_materialization_events()
-            if "inserted" in event.step_materialization_data.materialization.metadata
-        }
 
     def add(self, collection: str, day: datetime, **fields: Any) -> ObjectId:
         document = {"_id": ObjectId.from_datetime(day), "creation_date": day, "update_date": day, **fields}
@@ -122,8 +139,7 @@ def marked(mirror: Mirror, table: str = "companies") -> set[str]:
     return mirror.instance.get_materialized_partitions(dg.AssetKey(table))
 
 
-def test_a_first_load_marks_the_partitions_it_covers_once(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SMARTDIET_MARK_PARTITIONS", "true")
+def test_a_first_load_marks_the_partitions_it_covers_once(mirror: Mirror) -> None:
     mirror.add("companies", NOW, name="new")
     mirror.run()
     months = build_partitions(mirror.schema.partitions).get_partition_keys()
@@ -138,7 +154,6 @@ def test_a_first_load_marks_the_partitions_it_covers_once(mirror: Mirror, monkey
 def test_a_first_load_from_a_date_on_marks_the_partitions_after_it(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SMARTDIET_MARK_PARTITIONS", "true")
     monkeypatch.setenv("GLOBAL_DATE_THRESHOLD", "2026-03-15")
     mirror.add("companies", NOW, name="new")
     mirror.run()
@@ -171,10 +186,12 @@ def test_a_range_to_the_newest_partition_reads_from_its_start(mirror: Mirror) ->
 
 def test_a_range_is_one_run_with_one_materialisation_per_partition(mirror: Mirror) -> None:
     mirror.add("companies", NOW, name="x")
+    mirror.run()
     mirror.run("2024-03-01", "2024-05-01", tables=("companies",))
-    partitions = mirror.instance.get_materialized_partitions(dg.AssetKey("companies"))
-    assert partitions == {"2024-03-01", "2024-04-01", "2024-05-01"}
-    assert len(mirror.instance.get_runs()) == 1
+    runs = mirror.instance.get_runs()
+    events = mirror.instance.all_logs(runs[0].run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    assert [event.get_dagster_event().partition for event in events] == ["2024-03-01", "2024-04-01", "2024-05-01"]
+    assert len(runs) == 2
 
 
 def test_old_partitions_read_themselves_and_never_move_the_watermark(mirror: Mirror) -> None:
@@ -199,9 +216,38 @@ def test_since_in_the_run_config_moves_the_start_back_and_never_forward(mirror: 
 def test_full_in_the_run_config_reads_everything_and_writes_nothing_new(mirror: Mirror) -> None:
     mirror.add("companies", datetime(2024, 3, 10), name="march")
     mirror.add("companies", NOW, name="now")
+    mirror.add("users", NOW)
     mirror.run()
     metadata = mirror.run(config={"full": True})["companies"]
     assert (metadata["documents_read"], metadata["unchanged"], metadata["updated"]) == (2, 2, 0)
+    # One setting for the run, and what a single table is asked instead.
+    asked = {"resources": {"all_tables": {"config": {"full": True}}}, "ops": {"companies": {"config": {"full": False}}}}
+    windows = {name: found["window"] for name, found in mirror.run(run_config=asked).items()}
+    assert windows == {"companies": "incremental", "users": "full", "user_events": "full"}
+
+
+def test_a_long_load_tells_how_far_it_is_in_its_log_and_on_the_page_of_its_table(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in (
+        (mirroring, "_SECONDS_BETWEEN_REPORTS"),
+        (mirroring, "_SECONDS_TO_ESTIMATE"),
+        (progress, "_SECONDS_BETWEEN_LINES"),
+        (progress, "_SECONDS_TO_OBSERVE"),
+    ):
+        monkeypatch.setattr(module, name, 0.0)
+    monkeypatch.setenv("BATCH_SIZE", "2")
+    for number in range(6):
+        mirror.add("companies", NOW, name=f"company {number}")
+    mirror.run()
+    run = mirror.instance.get_runs()[0].run_id
+    lines = [entry.user_message for entry in mirror.instance.all_logs(run) if entry.step_key == "companies"]
+    assert any("companies: 2 of about 6 documents read (33%), " in line for line in lines)
+    observations = mirror.instance.fetch_observations(dg.AssetKey("companies"), limit=10).records
+    told = observations[-1].asset_observation
+    assert told is not None
+    assert told.metadata["run"].value == run
+    assert (told.metadata["documents_read"].value, told.metadata["documents_expected"].value) == (2, 6)
 
 
 def test_the_threshold_limits_a_first_load_and_older_parents_are_fetched_by_id(
@@ -259,7 +305,7 @@ def test_the_metadata_of_a_run_has_the_promised_keys_and_no_value_of_a_document(
     expected = {
         "dagster/row_count", "dagster/partition_row_count", "inserted", "updated", "deleted", "unchanged", "rejected",
         "documents_read", "mode", "watermark", "window", "seconds", "seconds_read", "seconds_transform",
-        "nulled", "clamped",
+        "collapsed", "nulled", "clamped",
     }  # fmt: skip
     for table in metadata.values():
         assert expected <= set(table)

@@ -13,6 +13,7 @@ from smartdiet_assets.checks.outcome import KINDS, CheckOutcome
 from smartdiet_assets_tests.integration.mirror import compact
 from smartdiet_assets_tests.integration.mirror.application import Application, reference
 from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.reading import read_once
 
 Found = dict[tuple[str, str], CheckOutcome]
 
@@ -23,7 +24,7 @@ class Checked:
     def __init__(self, mirrored: Mirrored) -> None:
         self.mirrored = mirrored
         self.application = Application(mirrored.mongo)
-        self.servers = Servers(postgres=self._lend, mongo=lambda: mirrored.mongo)
+        self.servers = Servers(postgres=self._lend, mongo=read_once(mirrored.mongo))
 
     @contextmanager
     def _lend(self) -> Iterator[psycopg.Connection[Any]]:

@@ -11,6 +11,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets_tests.integration.checks.checked import Checked
+from smartdiet_assets_tests.reading import read_once
 
 #: Snapshot and settings, structure, states, rejects, counts, changed documents; nothing to search for.
 STATEMENTS = 8
@@ -63,7 +64,7 @@ def test_all_checks_take_a_bounded_number_of_statements(
 
     with MongoClient[dict[str, Any]](mongo_server.uri, event_listeners=[listener]) as client:
         database = client[checked.source.name]
-        checked.servers = replace(checked.servers, postgres=lend, mongo=lambda: database)
+        checked.servers = replace(checked.servers, postgres=lend, mongo=read_once(database))
         assert not checked.failures(sample=100)
     bound = STATEMENTS + STATEMENTS_OF_CONTENT * (len(tables) + len(collections))
     assert len(CountingCursor.statements) <= bound

@@ -60,9 +60,9 @@ def test_a_row_that_was_altered_by_hand_is_counted_by_column(checked: Checked) -
 
 
 def test_a_document_waiting_behind_a_winner_is_counted_and_compared(checked: Checked) -> None:
-    assert checked.execute("UPDATE smartdiet.meals_candidates SET plates = 9") == 2
+    assert checked.execute('UPDATE smartdiet."public.meals_candidates" SET plates = 9') == 2
     assert set(checked.failures()) == {("meals", "content_matches")}
-    assert checked.execute("DELETE FROM smartdiet.meals_candidates") == 2
+    assert checked.execute('DELETE FROM smartdiet."public.meals_candidates"') == 2
     failures = checked.failures()
     assert set(failures) == {("meals", "content_matches"), ("meals", "rows_match_source")}
     assert failures["meals", "rows_match_source"].numbers["missing"] == 2

@@ -1,12 +1,15 @@
 """`smartdiet check`: a table for people, an object for scripts, and exit code 1 for what is more than a warning."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
+import pytest
 
 from smartdiet_assets.checks.outcome import KINDS
-from smartdiet_assets_tests.integration.cli.running import smartdiet
+from smartdiet_assets_tests.integration.cli.running import smartdiet, smartdiet_here
 
 
 def test_warnings_are_shown_and_exit_0(synced: Any) -> None:
@@ -28,6 +31,34 @@ def test_an_error_exits_1_and_json_has_the_numbers(synced: Any, postgres: psycop
     assert (rows["passed"], rows["severity"], rows["numbers"]["missing"]) == (False, "ERROR", 1)
     assert (printed["errors"], printed["warnings"]) == (2, 0)
     assert "Marked" not in result.stdout
+
+
+def test_what_is_found_and_is_news_is_a_run_of_the_checks_in_dagster(synced: Any, postgres: psycopg.Connection) -> None:
+    def check() -> dict[str, bool]:
+        """Check, and read what the newest run recorded by table."""
+        smartdiet_here("check")
+        with dg.DagsterInstance.get() as instance:
+            runs = instance.get_runs()
+            assert {(run.job_name, run.status.value) for run in runs} == {("checks", "SUCCESS")}
+            entries = instance.all_logs(runs[0].run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+            found = [entry.get_dagster_event().asset_check_evaluation_data for entry in entries]
+            return {f"{one.asset_key.to_user_string()}.{one.check_name}": one.passed for one in found} | {
+                "": len(runs) > 1
+            }
+
+    first = check()
+    assert set(first) == {"", *(f"{table}.{kind}" for table in ("companies", "users", "recipes") for kind in KINDS)}
+    assert [name for name, passed in first.items() if name and not passed] == ["companies.no_rejects"]
+    assert check() == first, "nothing new, no other run"
+    postgres.execute("DELETE FROM users")
+    assert check() == {"": True, "users.rows_match_source": False, "users.content_matches": False}
+
+
+def test_without_a_dagster_instance_none_is_made(synced: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME")
+    monkeypatch.chdir(tmp_path)
+    assert smartdiet_here("check").returncode == 0
+    assert not (tmp_path / ".dagster").exists()
 
 
 def test_a_server_that_is_away_is_a_sentence_and_exits_1(synced: Any) -> None:

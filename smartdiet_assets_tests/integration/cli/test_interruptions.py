@@ -10,16 +10,16 @@ import pytest
 from smartdiet_assets.operations import doctor
 from smartdiet_assets_tests.integration.conftest import Smartdiet
 
-#: Ctrl-C while Dagster makes the context of a resource, whose `__del__` then complains.
+#: Ctrl-C while a driver makes its client, whose `__del__` may then complain.
 INTERRUPTED = """
 import sys
-import dagster
+import pymongo
 from smartdiet_assets.cli import main
 
 def interrupt(*arguments, **options):
     raise KeyboardInterrupt
 
-dagster.DagsterInstance.ephemeral = interrupt
+pymongo.MongoClient.__init__ = interrupt
 sys.argv = ["smartdiet", *sys.argv[1:]]
 main()
 """

@@ -1,10 +1,13 @@
 """`smartdiet sync`: what it prints, and the exit codes a script relies on."""
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 from bson import ObjectId
@@ -22,12 +25,19 @@ def test_sync_prints_one_json_object_with_the_promised_keys(source: Any) -> None
     assert list(printed["tables"]) == ["companies", "users", "recipes"]
     companies = printed["tables"]["companies"]
     assert set(companies) == {
-        "inserted", "updated", "deleted", "unchanged", "rejected", "nulled", "clamped", "documents_read", "mode",
-        "watermark", "seconds",
+        "inserted", "updated", "deleted", "unchanged", "rejected", "collapsed", "nulled", "clamped", "documents_read",
+        "mode", "watermark", "seconds",
     }  # fmt: skip
     assert (companies["inserted"], companies["rejected"], companies["documents_read"]) == (1, 1, 2)
     assert companies["watermark"] == NOW.isoformat(timespec="milliseconds") + "Z"
     assert printed["seconds"] > 0
+    # What Dagit's timeline and its jobs' pages find a run by.
+    with dg.DagsterInstance.get() as instance:
+        [run] = instance.get_runs(
+            dg.RunsFilter(job_name="mirror", tags={".dagster/repository": "__repository__@smartdiet"})
+        )
+    assert run.remote_job_origin is not None
+    assert run.remote_job_origin.location_name == "smartdiet"
 
 
 def test_sync_prints_a_line_per_table_and_a_second_sync_writes_nothing(source: Any) -> None:
@@ -62,6 +72,34 @@ def test_sync_makes_the_passes_that_older_parents_need(source: Any) -> None:
     source.users.insert_one({"company": parent, "creation_date": NOW, "update_date": NOW})
     printed = json.loads(smartdiet("sync", "--json", GLOBAL_DATE_THRESHOLD="2024-01-01").stdout)
     assert (printed["tables"]["users"]["rejected"], printed["tables"]["users"]["inserted"]) == (0, 2)
+
+
+def test_sync_deletes_old_runs_once_a_day_and_prune_says_what_it_deleted(source: Any, tmp_path: Path) -> None:
+    def age(*statements: str) -> None:
+        with closing(sqlite3.connect(tmp_path / "dagster" / "history" / "runs.db", isolation_level=None)) as runs:
+            for statement in ("UPDATE runs SET create_timestamp = '2020-01-01', end_time = 1.0", *statements):
+                runs.execute(statement)
+
+    def count() -> int:
+        return len(list((tmp_path / "dagster" / "history" / "runs").glob("*-*.db")))
+
+    for _ in range(2):
+        assert smartdiet_here("sync").returncode == 0
+    age()
+    smartdiet_here("sync")
+    assert count() == 3, "it looked this very day"
+    age("UPDATE kvs SET value = '2020-01-01T00:00:00+00:00' WHERE key LIKE 'smartdiet/pruned/%'")
+    smartdiet_here("sync")
+    assert count() == 1
+    smartdiet_here("sync")
+    age()
+    assert smartdiet_here("prune", SMARTDIET_PRUNE_AFTER_DAYS="0").stdout.startswith("No run is deleted")
+    counted = smartdiet("prune", "--dry-run")
+    assert (counted.returncode, counted.stdout.strip()) == (
+        0, "1 runs would be deleted; 1 older than 7 days are kept.",
+    )  # fmt: skip
+    assert smartdiet_here("prune").stdout.strip() == "1 runs deleted; 1 older than 7 days are kept."
+    assert count() == 1
 
 
 def test_a_lost_position_in_the_change_stream_says_how_to_re_import_which_then_works(

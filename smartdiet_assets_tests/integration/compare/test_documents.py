@@ -10,6 +10,7 @@ from smartdiet_assets.operations.compare.row_differences import RowComparison
 from smartdiet_assets_tests.integration.checks.checked import Checked, now
 from smartdiet_assets_tests.integration.checks.conftest import checked, empty, unlimited  # noqa: F401
 from smartdiet_assets_tests.integration.mirror.application import reference
+from smartdiet_assets_tests.reading import read_once
 
 #: Of a document without dates nobody can tell.
 CHANGED = "changed since the last run or undated"
@@ -19,7 +20,12 @@ Found = dict[str, RowComparison]
 def compare(checked: Checked, limit: int | None = None, **options: Any) -> Found:  # noqa: F811
     mirrored = checked.mirrored
     found = compare_documents(
-        mirrored.connection, mirrored.mongo, mirrored.schema, list(mirrored.schema.tables), limit=limit, **options
+        mirrored.connection,
+        read_once(mirrored.mongo),
+        mirrored.schema,
+        list(mirrored.schema.tables),
+        limit=limit,
+        **options,
     )
     return {comparison.table: comparison for comparison in found}
 

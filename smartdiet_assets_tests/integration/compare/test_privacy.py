@@ -15,6 +15,7 @@ from smartdiet_assets_tests.integration.checks.checked import Checked, now
 from smartdiet_assets_tests.integration.checks.conftest import unlimited  # noqa: F401
 from smartdiet_assets_tests.integration.compare.pair import Pair
 from smartdiet_assets_tests.integration.mirror.application import reference
+from smartdiet_assets_tests.reading import read_once
 
 MARK = "MARK"
 OBJECT_ID = "0123456789abcdef01234567"
@@ -72,7 +73,8 @@ def test_documents_and_their_rows(unlimited: Checked) -> None:  # noqa: F811
     unlimited.execute("DELETE FROM person_events")
     source.teams.delete_one({"_id": MARK * 2})
     tables = list(mirrored.schema.tables)
-    found: Any = list(compare_documents(mirrored.connection, mirrored.mongo, mirrored.schema, tables, limit=None))
+    read = read_once(mirrored.mongo)
+    found: Any = list(compare_documents(mirrored.connection, read, mirrored.schema, tables, limit=None))
     assert {c.table for c in found if not c.equal} >= {"events", "people", "teams", "person_events"}
     text = printed(Outcome(parse_side("mongo"), parse_side("local"), None, found))
     assert str(unlimited.application.id_of("people", 0)) in text, "an id is shown"

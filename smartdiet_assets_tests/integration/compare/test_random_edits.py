@@ -8,6 +8,7 @@ from smartdiet_assets.operations.compare.documents import compare_documents
 from smartdiet_assets_tests.integration.checks.checked import Checked
 from smartdiet_assets_tests.integration.checks.conftest import unlimited  # noqa: F401
 from smartdiet_assets_tests.integration.mirror import compact
+from smartdiet_assets_tests.reading import read_once
 
 EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "5"))
 #: Tables whose rows are found again by what identifies them: a column of each that is not part of that.
@@ -17,7 +18,7 @@ ALTERED = {"events": "places", "people": "ratio", "person_events": "joined_at"}
 def list_differing(checked: Checked) -> dict[str, int]:
     mirrored = checked.mirrored
     found = compare_documents(
-        mirrored.connection, mirrored.mongo, mirrored.schema, list(mirrored.schema.tables), limit=5
+        mirrored.connection, read_once(mirrored.mongo), mirrored.schema, list(mirrored.schema.tables), limit=5
     )
     return {c.table: c.missing + c.extra + c.different for c in found if c.fault or not c.equal}
 

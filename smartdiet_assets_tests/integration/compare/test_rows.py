@@ -9,6 +9,7 @@ import pytest
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.operations.compare import sides
 from smartdiet_assets.operations.compare.row_differences import RowComparison
+from smartdiet_assets.resources.postgres_session import SettledConnection
 from smartdiet_assets_tests.conftest import create_database
 from smartdiet_assets_tests.integration.compare.pair import Database, Pair
 
@@ -60,7 +61,7 @@ class CountingServerCursor(psycopg.ServerCursor[Any]):
         return row
 
 
-class CountingConnection(psycopg.Connection[Any]):
+class CountingConnection(SettledConnection):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.cursor_factory = CountingCursor
@@ -69,7 +70,7 @@ class CountingConnection(psycopg.Connection[Any]):
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sides.psycopg, "connect", CountingConnection.connect)
+    monkeypatch.setattr(sides, "SettledConnection", CountingConnection)
     CountingCursor.statements = CountingCursor.rows = 0
 
 

@@ -75,7 +75,6 @@ class Crashes:
             "SMARTDIET_SCHEMAS": str(folder / "schemas.yaml"),
             "DAGSTER_HOME": str(folder),
             "BATCH_SIZE": "50",
-            "SMARTDIET_MARK_PARTITIONS": "false",
         }
         with self.connect("postgres") as connection:
             connection.execute("CREATE DATABASE mirror")

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import Int64
 from pymongo import MongoClient
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.server_folder import find_free_port
+from smartdiet_assets.operations.doctor import examine_all
+from smartdiet_assets_tests.command_proxy import CommandProxy, Rule
 from smartdiet_assets_tests.conftest import run_server
 from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy
 from smartdiet_assets_tests.integration.checks.checked import Checked
@@ -141,6 +144,21 @@ def test_a_date_without_an_index_is_a_warning_with_the_statement(faults: Examine
     assert faults() == []
 
 
+def test_dates_that_are_no_dates_are_a_warning_with_their_number_and_types(faults: Examine, healthy: Checked) -> None:
+    for value in ("2024-03-01T10:00:00Z", "2024-03-01", Int64(1_700_000_000_000), None):
+        healthy.source.people.insert_one({"creation_date": None, "update_date": value})
+    healthy.source.teams.insert_one({"creation_date": [SECRET], "update_date": {"a": 1}})
+    [found] = faults()
+    assert (found.check, found.status) == ("dates", "warning")
+    assert "every run reads all of them again. Make them Dates, or declare incremental: none" in found.sentence
+    assert set(found.details) == {
+        "people: update_date of 3 documents (2 string, 1 long)",
+        "teams: update_date of 1 document (1 object)",
+        "teams: creation_date of 1 document (1 array)",
+    }
+    assert SECRET not in str(found)
+
+
 def test_change_streams_are_opened_where_they_are_declared(faults: Examine, healthy: Checked) -> None:
     Path("compact.yaml").write_text(compact.CAPTURED)
     found = faults()
@@ -162,3 +180,75 @@ def test_change_streams_on_a_server_alone_are_one_failure(
     assert (found.check, found.status) == ("change streams", "failed")
     assert "run MongoDB as a replica set" in found.sentence
     assert "teams, events, people" in found.sentence
+
+
+# --- what a server refuses that is not the embedded one, or a user who may only read
+
+
+@pytest.fixture
+def behind(mongo_server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommandProxy]:
+    """The server, behind a proxy that refuses what it is told to."""
+    with CommandProxy(mongo_server) as proxy:
+        use(monkeypatch, MONGODB_URL=proxy.uri, CONNECT_TIMEOUT="3", RETRY_DELAY="0.02")
+        yield proxy
+
+
+@pytest.mark.parametrize("code", [13, 59, 115, 8000])
+@pytest.mark.parametrize("command", ["buildInfo", "connectionStatus"])
+def test_what_no_run_asks_is_not_held_against_the_server(
+    faults: Examine, healthy: Checked, behind: CommandProxy, command: str, code: int
+) -> None:
+    [rule] = behind.act(Rule(command, code, message="CMD_NOT_ALLOWED: not allowed", times=None))
+    assert faults() == []
+    assert rule.struck == 1
+
+
+@pytest.mark.parametrize("code", [166, 13, 59])
+def test_indexes_that_cannot_be_read_are_not_examined_rather_than_well(
+    faults: Examine, healthy: Checked, behind: CommandProxy, code: int
+) -> None:
+    behind.act(Rule("listIndexes", code, collection="people", times=None))
+    [found] = faults()
+    assert (found.check, found.status) == ("indexes", "not_examined")
+    assert "people" in found.sentence
+    assert ("which have the indexes of what they are views of" in found.sentence) == (code == 166)
+    unseen, well = (one for one in examine_all() if (one.part, one.check) == ("mongodb", "indexes"))
+    assert (unseen.status, well.status) == ("not_examined", "passed")
+    assert well.sentence.startswith("Every other collection")
+    behind.act(Rule("listIndexes", code, times=None))
+    [unseen] = (one for one in examine_all() if (one.part, one.check) == ("mongodb", "indexes"))
+    assert unseen.status == "not_examined"
+
+
+def test_a_view_has_no_change_stream(faults: Examine, healthy: Checked, behind: CommandProxy) -> None:
+    Path("compact.yaml").write_text(compact.CAPTURED)
+    behind.act(Rule("aggregate", 166, having="$changeStream", times=None))
+    [found] = [one for one in faults() if one.part == "mongodb"]
+    assert (found.check, found.status) == ("change streams", "failed")
+    assert "declare capture: dates" in found.sentence
+
+
+def test_collections_that_are_refused_alike_share_a_line(
+    faults: Examine, healthy: Checked, behind: CommandProxy
+) -> None:
+    behind.act(Rule("find", 13, collection="people", times=None), Rule("find", 13, collection="teams", times=None))
+    found = [one for one in faults() if one.check == "collections"]
+    assert [one.sentence.split(" failed")[0] for one in found] == ["reading teams, people"]
+
+
+@pytest.mark.parametrize("code", [11600, 50, 16500, 2])
+def test_no_sentence_has_a_place_left_open(faults: Examine, healthy: Checked, behind: CommandProxy, code: int) -> None:
+    behind.act(Rule("find", code, times=None))
+    said = [one.sentence for one in faults()]
+    assert said
+    assert not [sentence for sentence in said if "{}" in sentence or "\0" in sentence or "injected" in sentence]
+
+
+def test_a_read_preference_that_no_member_meets_is_named(
+    faults: Examine, mongo_server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = mongo_server.uri.replace("directConnection=true", "replicaSet=secantus&readPreference=secondary")
+    use(monkeypatch, MONGODB_URL=url, CONNECT_TIMEOUT="2", RETRY_DELAY="0.02")
+    *_, connection, rest = faults()
+    assert "none that the readPreference of MONGODB_URL allows" in connection.sentence
+    assert (connection.check, connection.status, rest.status) == ("connection", "failed", "not_examined")

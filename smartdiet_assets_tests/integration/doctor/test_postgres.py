@@ -9,7 +9,7 @@ from psycopg import sql
 
 from smartdiet_assets.checks.leftovers import examine_leftovers
 from smartdiet_assets.demo.server_folder import find_free_port
-from smartdiet_assets.load.advisory import LOCK_CLASS, build_lock_number
+from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy
 from smartdiet_assets_tests.integration.checks.checked import Checked
@@ -184,7 +184,7 @@ def test_a_session_that_does_nothing_with_a_tables_lock_is_found_and_ended(
 ) -> None:
     schema = healthy.mirrored.schema
     idle = psycopg.connect(postgres_database)
-    idle.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_CLASS, build_lock_number("people")])
+    lock_tables(idle, ["people"])
     [at_work] = examine_leftovers(postgres, schema)
     assert (at_work.status, "runs of people are at work" in at_work.sentence) == ("passed", True)
     [found] = examine_leftovers(postgres, schema, pause=0.0)
@@ -206,8 +206,11 @@ def test_records_of_a_table_that_is_not_declared_any_more_are_found(
     found = [one for one in faults() if one.check == "old bookkeeping"]
     [records] = found
     assert "(meals)" in records.sentence
-    assert 'DELETE FROM "smartdiet"."sync_state" WHERE table_name = \'meals\';' in records.statements
-    assert 'DROP TABLE "smartdiet"."meals_candidates";' in records.statements
+    assert (
+        "DELETE FROM \"smartdiet\".\"sync_state\" WHERE schema_name = 'public' AND table_name = 'meals';"
+        in records.statements
+    )
+    assert 'DROP TABLE "smartdiet"."public.meals_candidates";' in records.statements
     for statement in records.statements:
         postgres.execute(statement)
     assert not [one for one in faults() if one.check == "old bookkeeping"]

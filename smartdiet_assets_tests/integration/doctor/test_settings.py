@@ -1,5 +1,6 @@
 """What the doctor finds before any server: variables, the `.env`, schema files, Dagster's folder and storage."""
 
+import re
 from pathlib import Path
 
 import psycopg
@@ -7,11 +8,13 @@ import pytest
 
 from smartdiet_assets.demo.server_folder import find_free_port
 from smartdiet_assets.operations.doctor import DoctorReport, examine_all
+from smartdiet_assets.operations.instance import choose_dagster_home
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets_tests.integration.checks.checked import Checked
 from smartdiet_assets_tests.integration.doctor.conftest import Examine
 
 SECRET = "Marked-s3cret"
+CONFIG = Path(__file__).parents[3] / "config"
 
 
 def test_on_a_good_set_up_everything_passes(healthy: Checked) -> None:
@@ -131,8 +134,18 @@ def test_a_storage_in_postgresql_is_examined(
     home = tmp_path / "dagster"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    [found] = [one for one in examine_all() if one.status != "passed"]
+    [found] = [one for one in examine_all() if one.status == "failed"]
     assert "does not name the storage that reads it" in found.sentence
+
+
+def test_an_older_file_without_our_queue_is_a_warning(healthy: Checked, tmp_path: Path) -> None:
+    choose_dagster_home(CONFIG)
+    assert not [one for one in examine_all() if one.status != "passed"]
+    settings = tmp_path / "dagster" / "dagster.yaml"
+    settings.write_text(re.sub(r"(?m)^run_coordinator:\n(  .*\n)+", "", settings.read_text()))
+    [found] = [one for one in examine_all() if one.status != "passed"]
+    assert (found.part, found.check, found.status) == ("dagster", "queue", "warning")
+    assert f"copy the block `run_coordinator:` of {CONFIG / 'dagster.yaml'}" in found.sentence
 
 
 @pytest.mark.parametrize(

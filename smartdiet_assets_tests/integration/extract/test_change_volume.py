@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from bson import ObjectId
+from bson import ObjectId, Timestamp
 
 from smartdiet_assets.extract.change_volume import (
     ChangeVolume,
@@ -49,13 +49,13 @@ def test_each_changed_document_counts_once_by_its_latest_date(notes: Any) -> Non
             {"creation_date": after(minutes=2)},
             {"creation_date": after(minutes=3), "update_date": None},
             {"creation_date": datetime(2020, 1, 1), "update_date": datetime(2021, 1, 1)},
-            {"creation_date": "yesterday", "update_date": 12},
+            {"_id": ObjectId.from_datetime(after(seconds=-1)), "creation_date": "yesterday", "update_date": 12},
         ]
     )
-    assert count(notes) == ChangeVolume(due=4, oldest=after(minutes=2), newest=after(minutes=6))
+    assert count(notes) == ChangeVolume(due=4, oldest=after(minutes=2), newest=after(minutes=6), untold=1)
 
 
-def test_a_document_without_dates_counts_by_its_object_id_and_one_without_that_never(notes: Any) -> None:
+def test_a_document_without_dates_counts_by_its_object_id_and_of_one_without_that_nothing_tells(notes: Any) -> None:
     notes.insert_many(
         [
             {"_id": ObjectId.from_datetime(after(minutes=7)), "text": "x"},
@@ -63,7 +63,25 @@ def test_a_document_without_dates_counts_by_its_object_id_and_one_without_that_n
             {"_id": "word", "text": "x"},
         ]
     )
-    assert count(notes) == ChangeVolume(due=1, oldest=after(minutes=7), newest=after(minutes=7))
+    assert count(notes) == ChangeVolume(due=1, oldest=after(minutes=7), newest=after(minutes=7), untold=1)
+
+
+@pytest.mark.parametrize("value", [1_700_000_000_000, "2026-03-01T10:00:00Z", Timestamp(1, 1), {}, [], ["x"], True])
+def test_dates_that_are_no_dates_count_by_the_object_id_and_as_untold_once_it_is_mirrored(
+    notes: Any, value: Any
+) -> None:
+    born, earlier = ObjectId.from_datetime(after(minutes=7)), [ObjectId.from_datetime(after(days=-n)) for n in (1, 2)]
+    notes.insert_many(
+        [
+            {"_id": born, "creation_date": value, "update_date": value},
+            {"_id": earlier[0], "creation_date": datetime(2020, 1, 1), "update_date": value},
+            {"_id": earlier[1], "creation_date": value},
+            # Seen by its date, which is what moves the watermark.
+            {"creation_date": value, "update_date": after(minutes=3)},
+            {"creation_date": datetime(2020, 1, 1), "update_date": value},
+        ]
+    )
+    assert count(notes) == ChangeVolume(due=2, oldest=after(minutes=3), newest=after(minutes=7), untold=3)
 
 
 def test_what_is_dated_ahead_of_the_servers_clock_is_told_apart(notes: Any) -> None:

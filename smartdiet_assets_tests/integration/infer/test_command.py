@@ -177,3 +177,28 @@ def test_a_link_to_the_file_stays_one(smartdiet: Smartdiet, source: Any, tmp_pat
     assert smartdiet("infer", "notifications", "--append").code == 0
     assert (tmp_path / "schemas.yaml").is_symlink()
     assert "notifications" in load_schema(real).tables
+
+
+@pytest.mark.parametrize(
+    ("place", "spelled"),
+    [
+        ("array", "tags\n    {}\n    #"),
+        ("field", "title']\n        {}\n        #"),
+        ("collection", 'posts"""\n    {}\n    """'),
+        ("item", "user\u2028    {}"),
+    ],
+)
+def test_no_name_of_the_source_is_code(
+    smartdiet: Smartdiet, source: Any, tmp_path: Path, place: str, spelled: str
+) -> None:
+    names = {"array": "tags", "field": "title", "item": "user", "collection": "posts"}
+    proof = tmp_path / "ran"
+    names[place] = spelled.format(f'open("{proof}", "w")')
+    items = [[{names["item"]: ObjectId()}, {names["item"]: ObjectId()}] for _ in range(3)]
+    source[names["collection"]].insert_many(
+        {names["array"]: found, names["field"]: "x", "creation_date": DAY} for found in items
+    )
+    result = smartdiet("infer", names["collection"], "--append")
+    assert result.code == 0, result.err
+    assert smartdiet("sync", "--full").code == 0
+    assert not proof.exists()

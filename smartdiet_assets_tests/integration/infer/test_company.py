@@ -15,6 +15,7 @@ from smartdiet_assets.operations.infer.run import infer_collection, write_entry
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.reading import read_once
 
 SEED, SCALE = 5, 0.0005
 
@@ -28,7 +29,7 @@ def company(
     collections = write_company(source, SEED, SCALE)
     path = tmp_path_factory.mktemp("infer") / "schemas.yaml"
     for collection in collections:
-        write_entry(infer_collection(source, collection, [path], sample=None), path)
+        write_entry(infer_collection(read_once(source), collection, [path], sample=None), path)
     yield source, load_schema(path), collections
     mongo_client.drop_database(source.name)
 

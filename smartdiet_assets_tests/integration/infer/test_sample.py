@@ -8,6 +8,7 @@ from pymongo.database import Database
 
 from smartdiet_assets.operations.infer.reading import fetch_sample
 from smartdiet_assets.operations.infer.run import infer_collection
+from smartdiet_assets_tests.reading import read_once
 
 
 def write_history(source: Database[Any]) -> None:
@@ -19,13 +20,13 @@ def write_history(source: Database[Any]) -> None:
 
 def test_rare_shapes_at_either_end_of_the_history_are_seen(mongo_database: Database[Any], tmp_path: Path) -> None:
     write_history(mongo_database)
-    entry = infer_collection(mongo_database, "things", [tmp_path / "schemas.yaml"], sample=5).entry
+    entry = infer_collection(read_once(mongo_database), "things", [tmp_path / "schemas.yaml"], sample=5).entry
     assert "name: legacy" in entry
     assert "name: brand_new_deep" in entry
 
 
 def test_a_document_of_a_sample_counts_once(mongo_database: Database[Any]) -> None:
     write_history(mongo_database)
-    sample = fetch_sample(mongo_database, "things", 480)
+    sample = fetch_sample(read_once(mongo_database), "things", 480)
     assert len(sample) == len(set(sample))
     assert 480 <= len(sample) <= 500

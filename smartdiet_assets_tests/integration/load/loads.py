@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 
 from smartdiet_assets.load.session import LoadResult, open_load
+from smartdiet_assets.schema.document_id import TypedDocument
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets.schema.reasons import Reason, Reject
 from smartdiet_assets_tests.unit.load.declared import declare
@@ -84,6 +85,7 @@ class Batch:
     documents: list[object] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     documents_read: int = 0
+    typed: list[TypedDocument] = field(default_factory=list)
 
 
 def oid(number: int) -> str:
@@ -149,9 +151,14 @@ def retry_ids(connection: psycopg.Connection[Any], schema: Schema, table: str) -
     return ids
 
 
+def parent(*ids: str) -> list[str]:
+    """What is asked for as parents that references of these texts may mean, sorted: a column does not tell the type."""
+    return sorted(encoded for id_ in ids for encoded in (id_, f'"{id_}"'))
+
+
 def rows_of(connection: psycopg.Connection[Any], relation: str, columns: str = "*") -> list[tuple[Any, ...]]:
     """All rows of a table, sorted by their text; `schema.table` for other schemas."""
-    identifier = sql.Identifier(*relation.split("."))
+    identifier = sql.Identifier(*relation.split(".", 1))
     query = sql.SQL('SELECT {} FROM {} AS t ORDER BY t::text COLLATE "C"').format(sql.SQL(columns), identifier)
     return connection.execute(query).fetchall()
 

@@ -48,7 +48,7 @@ def shown(connection: Connection) -> dict[tuple[int, int], str]:
 
 
 def waiting(connection: Connection) -> list[str]:
-    return sorted(mood for (mood,) in rows_of(connection, "smartdiet.diary_candidates", "mood"))
+    return sorted(mood for (mood,) in rows_of(connection, "smartdiet.public.diary_candidates", "mood"))
 
 
 def run(connection: Connection, *documents: Any, bulk_from: int = 1_000, **options: Any) -> Any:
@@ -152,12 +152,18 @@ def test_a_rejected_winner_stays(diary: Connection) -> None:
 def test_running_twice_writes_nothing(diary: Connection) -> None:
     documents = [entry(1, 1, "a", age=1), entry(2, 1, "b", age=2), entry(3, 2, "c"), entry(4, 3, "d", group=51)]
     run(diary, *documents)
-    before = versions_of(diary, "diary"), rows_of(diary, "smartdiet.diary_candidates", "t.xmin::text, t.ctid::text")
+    before = (
+        versions_of(diary, "diary"),
+        rows_of(diary, "smartdiet.public.diary_candidates", "t.xmin::text, t.ctid::text"),
+    )
 
     result = run(diary, *documents)
 
     assert (result.inserted, result.updated, result.deleted, result.unchanged) == (0, 0, 0, 2)
-    after = versions_of(diary, "diary"), rows_of(diary, "smartdiet.diary_candidates", "t.xmin::text, t.ctid::text")
+    after = (
+        versions_of(diary, "diary"),
+        rows_of(diary, "smartdiet.public.diary_candidates", "t.xmin::text, t.ctid::text"),
+    )
     assert after == before
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.removal import Removal, remove_documents
+from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.load.loads import (
     EARLY,
@@ -16,6 +17,7 @@ from smartdiet_assets_tests.integration.load.loads import (
     described,
     load,
     oid,
+    parent,
     read,
     reject,
     rejects_of,
@@ -36,7 +38,8 @@ def remove(
 ) -> Removal:
     with connection.transaction():
         lock_tables(connection, [table])
-        return remove_documents(connection, schema, schema.tables[table], documents, "gone", deleted_at=at)
+        batches = [document if isinstance(document, IdBatch) else IdBatch([document]) for document in documents]
+        return remove_documents(connection, schema, schema.tables[table], batches, "gone", deleted_at=at)
 
 
 def values(schema: Schema, table: str, *known: Any) -> tuple[Any, ...]:
@@ -139,7 +142,7 @@ def test_children_go_before_their_parents_and_wait_for_them(postgres: Connection
     assert rows_of(postgres, "visits") == [(oid(12), oid(2), None)]
     assert rejects_of(postgres, "visits") == [(oid(11), "guest_id", "missing_parent", 1, 1)]
     assert rejects_of(postgres, "notes") == [(oid(21), "visit_id", "missing_parent", 1, 1)]
-    assert retry_ids(postgres, schema, "guests") == [oid(1)]
+    assert retry_ids(postgres, schema, "guests") == parent(oid(1))
 
 
 def test_a_row_of_the_same_table_that_points_at_a_removed_one_is_nulled(postgres: Connection) -> None:
@@ -201,7 +204,7 @@ def test_the_next_document_shows_when_the_winner_is_gone(postgres: Connection) -
 
     assert diary(postgres) == [(1, "b"), (2, "d")]
     assert rows_of(postgres, "diary", "id, day") == number
-    assert rows_of(postgres, "smartdiet.diary_candidates", "mood") == [("a",)]
+    assert rows_of(postgres, "smartdiet.public.diary_candidates", "mood") == [("a",)]
 
 
 def test_the_row_goes_with_the_last_document_of_its_key(postgres: Connection) -> None:
@@ -211,7 +214,7 @@ def test_the_row_goes_with_the_last_document_of_its_key(postgres: Connection) ->
     assert remove(postgres, schema, "diary", oid(11), oid(12), oid(13)) == Removal(removed=1)
 
     assert diary(postgres) == [(2, "d")]
-    assert rows_of(postgres, "smartdiet.diary_candidates") == []
+    assert rows_of(postgres, "smartdiet.public.diary_candidates") == []
 
 
 def test_a_waiting_document_that_is_gone_changes_nothing_that_shows(postgres: Connection) -> None:
@@ -250,14 +253,21 @@ def test_a_document_that_is_back_takes_its_key_from_the_marked_ones(postgres: Co
 
 @pytest.mark.parametrize("on_delete", ["keep", "delete", "flag"])
 @pytest.mark.parametrize(
-    ("encoded", "value"),
-    [(oid(7), oid(7)), ('"abc"', "abc"), (f'"{oid(8)}"', oid(8)), ('{"$numberInt": "12"}', "12")],
+    ("encoded", "gone"),
+    [
+        (oid(7), IdBatch([oid(7)])),
+        ('"abc"', IdBatch(["abc"])),
+        (f'"{oid(8)}"', IdBatch(typed=[(oid(8), f'"{oid(8)}"')])),
+        ('{"$numberInt": "12"}', IdBatch(typed=[("12", '{"$numberInt": "12"}')])),
+    ],
 )
-def test_the_rejects_of_a_document_go_with_it(postgres: Connection, on_delete: str, encoded: str, value: str) -> None:
+def test_the_rejects_of_a_document_go_with_it(
+    postgres: Connection, on_delete: str, encoded: str, gone: IdBatch
+) -> None:
     schema = declared(on_delete)
     load(postgres, schema, "members", read(rejects=[reject(encoded), reject(oid(99))]))
 
-    remove(postgres, schema, "members", value)
+    remove(postgres, schema, "members", gone)
 
     assert [row[0] for row in rejects_of(postgres, "members")] == [oid(99)]
 
@@ -277,8 +287,8 @@ def test_a_removal_and_a_load_fit_in_one_transaction(postgres: Connection) -> No
     fill_diary(postgres, schema)
     with postgres.transaction():
         for document in (oid(13), oid(12)):
-            remove_documents(postgres, schema, schema.tables["diary"], [document], "gone")
-        remove_documents(postgres, schema, schema.tables["members"], [oid(3)], "gone")
+            remove_documents(postgres, schema, schema.tables["diary"], [IdBatch([document])], "gone")
+        remove_documents(postgres, schema, schema.tables["members"], [IdBatch([oid(3)])], "gone")
     assert diary(postgres) == [(1, "a"), (2, "d")]
 
 

@@ -80,7 +80,7 @@ def test_truncation_forgets_the_table_and_all_that_its_cascade_empties(postgres:
 
     assert (result.inserted, result.watermark) == (1, EARLY)
     assert rows_of(postgres, "groups", "id") == [(oid(51),)]
-    for emptied in ("members", "tags", "diary", "smartdiet.diary_candidates"):
+    for emptied in ("members", "tags", "diary", "smartdiet.public.diary_candidates"):
         assert rows_of(postgres, emptied) == []
     for emptied in ("members", "tags", "diary"):
         assert state_of(postgres, emptied).watermark is None

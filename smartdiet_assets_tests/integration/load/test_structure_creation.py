@@ -155,15 +155,15 @@ def test_a_numbered_primary_key_can_be_added_to_rows(clinic: Connection) -> None
 def test_an_older_table_gets_its_document_id_and_companion(clinic: Connection) -> None:
     clinic.execute("INSERT INTO diary (user_id, day, created_at, updated_at) VALUES ('u1', now(), now(), now())")
     clinic.execute("ALTER TABLE diary DROP COLUMN document_id")
-    clinic.execute("DROP TABLE smartdiet.diary_candidates")
+    clinic.execute('DROP TABLE smartdiet."public.diary_candidates"')
     reimport = apply_table(clinic, SCHEMA, SCHEMA.tables["diary"]).reimport
     assert reimport == "column document_id was added; the documents behind its rows have to be collected"
-    clinic.execute("SELECT user_id, day, document_id FROM smartdiet.diary_candidates")
+    clinic.execute('SELECT user_id, day, document_id FROM smartdiet."public.diary_candidates"')
 
 
 def test_a_companion_of_another_form_is_built_anew(clinic: Connection) -> None:
     clinic.execute("INSERT INTO diary (user_id, day, created_at, updated_at) VALUES ('u1', now(), now(), now())")
-    clinic.execute("ALTER TABLE smartdiet.diary_candidates ALTER COLUMN day TYPE timestamp")
+    clinic.execute('ALTER TABLE smartdiet."public.diary_candidates" ALTER COLUMN day TYPE timestamp')
     assert apply_table(clinic, SCHEMA, SCHEMA.tables["diary"]).reimport is not None
     assert apply_table(clinic, SCHEMA, SCHEMA.tables["diary"]).reimport is None
 

@@ -7,6 +7,7 @@ import pytest
 
 from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table, read_rebuild_plan
 from smartdiet_assets.load.structure.live import read_structure
+from smartdiet_assets_tests.integration.load.loads import EARLY, LATE, club, described, load, oid, read
 from smartdiet_assets_tests.unit.load.declared import declare
 
 Connection = psycopg.Connection[Any]
@@ -87,3 +88,21 @@ def test_nothing_is_dropped_around_a_partitioned_table(postgres: Connection) -> 
     postgres.execute("CREATE TABLE parted (id integer PRIMARY KEY) PARTITION BY LIST (id)")
     plan = read_rebuild_plan(postgres, "parted")
     assert (plan.drops, plan.restores) == ((), ())
+
+
+@pytest.mark.parametrize("created", [True, False])
+def test_rows_leave_a_published_table_also_while_its_keys_are_away(postgres: psycopg.Connection, created: bool) -> None:
+    postgres.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    schema = club()
+    load(postgres, schema, "groups", read((oid(1), None, "one")))
+    if not created:
+        load(postgres, schema, "members")
+    orphan = (oid(2), oid(9), None, "b@c", None, EARLY, EARLY)
+    again = (oid(3), oid(1), None, "c@d", None, EARLY, EARLY)
+    result = load(postgres, schema, "members", read(orphan, again, again), bulk_from=2)
+    assert (result.rejected, result.rows, result.mode) == (1, 1, "bulk")
+    assert load(postgres, schema, "tags", described((oid(3), [(oid(3), "x", 1, EARLY, EARLY)]))).rows == 1
+    assert load(postgres, schema, "tags", described((oid(3), []))).deleted == 1
+    assert load(postgres, schema, "members", read((oid(3), None, None, "d@e", None, EARLY, LATE))).updated == 1
+    identities = "SELECT relname::text, relreplident::text FROM pg_class WHERE relname IN ('members', 'tags')"
+    assert dict(postgres.execute(identities).fetchall()) == {"members": "d", "tags": "i"}

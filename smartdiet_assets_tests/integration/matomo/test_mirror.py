@@ -267,3 +267,22 @@ def test_another_prefix_leads_to_the_same_tables(matomo: Matomo) -> None:
     matomo.resource = matomo.resource.model_copy(update={"table_prefix": "pwk_"})
     assert matomo.resource.check().ok
     assert matomo.run()[VISIT].load.rows == 0
+
+
+def test_columns_of_any_name_are_mirrored_but_for_those_that_postgresql_cannot_have(
+    matomo: Matomo, tmp_path: Path
+) -> None:
+    matomo.redeclare(
+        tmp_path / "tables.yaml", (f"source_table: {VISIT}\n", f"source_table: {VISIT}\n    matomo_columns: all\n")
+    )
+    names = ["rate %", "%s", 'a"b', "{}", "a``b", "Upper", "select", "é"]
+    for name in (*names, "xmin", "ctid", "_op"):
+        matomo.execute(f"ALTER TABLE {VISIT} ADD COLUMN `{name}` INT DEFAULT 7")
+    matomo.add_visit(1)
+    matomo.run()
+    matomo.add_visit(2)
+    result = matomo.run()[VISIT]
+    columns = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+    found = {row[0] for row in matomo.postgres.execute(columns, [VISIT])}
+    assert {name.replace("``", "`") for name in names} <= found
+    assert set(result.unmirrored_columns) == {"xmin", "ctid", "_op"}

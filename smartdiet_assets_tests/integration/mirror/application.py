@@ -8,9 +8,10 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from bson import ObjectId
+from bson import Binary, Decimal128, Int64, ObjectId
 from pymongo.database import Database
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -50,14 +51,35 @@ def local_midnight(month: int, day: int) -> datetime:
     return datetime(2024, month, day, tzinfo=PARIS).astimezone(UTC).replace(tzinfo=None)
 
 
+#: The number of the document whose id is an ObjectId also where the ids of a collection are mixed.
+OBJECT_ID = 0
+
+
+def _mixed_id(collection: str, number: int, object_id: ObjectId) -> Any:
+    """An id of another type, most of them with the text of another document's."""
+    kinds: dict[str, list[Any]] = {
+        "teams": [str(object_id), 5, "5", "never"],
+        "events": [2.5, "2.5", Decimal128("2.50000000000000000000000001"), Int64(2**40)],
+        "people": [str(object_id), UUID_ID, str(UUID_ID.as_uuid()), True],
+        "meals": [datetime(2024, 5, 1, 12, 0, 0, 500_000), "2024-05-01 12:00:00.5", str(object_id), 7],
+        "notes": [True, "true", -3, "-3"],
+    }
+    return kinds[collection][number - 1]
+
+
+UUID_ID = Binary.from_uuid(UUID(int=77))
+
+
 class Application:
     """Saves documents; its clock never goes back, and every save is dated with it."""
 
-    def __init__(self, database: Database[dict[str, Any]]) -> None:
+    def __init__(self, database: Database[dict[str, Any]], *, mixed: bool = False) -> None:
         self.database = database
+        self._mixed = mixed
         self._clock = datetime.min
         self._stopped = False
-        self._ids: dict[Reference, ObjectId] = {}
+        self._ids: dict[Reference, Any] = {}
+        self._pointed = 0
 
     def now(self) -> datetime:
         """The moment of a save, in whole milliseconds as BSON keeps them."""
@@ -66,9 +88,11 @@ class Application:
             self._clock = max(self._clock, now.replace(microsecond=now.microsecond // 1000 * 1000))
         return self._clock
 
-    def id_of(self, collection: str, number: int) -> ObjectId:
+    def id_of(self, collection: str, number: int) -> Any:
         """The id of a document, given when it is first mentioned, which may be before it is there."""
         mentioned = Reference(collection, number)
+        if self._mixed and number != OBJECT_ID:
+            return _mixed_id(collection, number, self.id_of(collection, OBJECT_ID))
         if mentioned not in self._ids:
             seconds = int(self.now().replace(tzinfo=UTC).timestamp())
             tail = hash_of(collection) + number.to_bytes(4, "big")
@@ -78,7 +102,12 @@ class Application:
     def resolve(self, value: Any) -> Any:
         """Put ids and moments in the place of the words that stand for them."""
         if isinstance(value, Reference):
-            return self.id_of(value.collection, value.number)
+            identity = self.id_of(value.collection, value.number)
+            self._pointed += 1
+            if type(identity) in (int, float):
+                # What $lookup takes for one id.
+                return [identity, float(identity), Decimal128(f"{identity:.2f}")][self._pointed % 3]
+            return identity
         if value is NOW:
             return self.now()
         if isinstance(value, dict):

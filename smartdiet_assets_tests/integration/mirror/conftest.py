@@ -1,15 +1,18 @@
 """Fixtures of the oracle tests: a mirror of the compact schema on real servers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from pymongo import MongoClient
 from pymongo.database import Database
 
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.mirror import compact
 from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.integration.mirror.schema_sides import Side
 
 
 @pytest.fixture
@@ -33,3 +36,23 @@ def reconciled(tmp_path: Path, mongo_database: Database[Any], postgres: psycopg.
     path = tmp_path / "reconciled.yaml"
     path.write_text(compact.RECONCILED)
     return Mirrored(load_schema(path), mongo_database, postgres)
+
+
+@pytest.fixture
+def sides(
+    tmp_path: Path,
+    mongo_client: MongoClient[Any],
+    mongo_database: Database[Any],
+    postgres: psycopg.Connection[Any],
+    postgres_database: str,
+) -> Iterator[tuple[Side, Side]]:
+    """Two mirrors in the schemas a and b; the second one's search path leads on to the first one's tables."""
+    path = tmp_path / "compact.yaml"
+    path.write_text(compact.SCHEMA)
+    postgres.execute("CREATE SCHEMA a; CREATE SCHEMA b")
+    other = f"{mongo_database.name}_other"
+    first = Side(path, mongo_database, postgres_database, "a")
+    second = Side(path, mongo_client[other], postgres_database, "b,a")
+    with first.connection, second.connection:
+        yield first, second
+    mongo_client.drop_database(other)

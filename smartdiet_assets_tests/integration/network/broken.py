@@ -3,6 +3,7 @@
 Here: what the tests of this folder share. Not here: the faults (`fault_proxy`), or tests.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import psycopg
 from pymongo.database import Database
 
 from smartdiet_assets.assets import tables
+from smartdiet_assets.assets.outages import find_given_up
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.operations.connections import connect_postgres
 from smartdiet_assets.operations.sync import SyncOutcome, run_sync
@@ -42,10 +44,18 @@ SHORT_RETRIES = dg.RetryPolicy(max_retries=2, delay=0.2, backoff=dg.Backoff.EXPO
 
 @dataclass
 class Sync:
-    """What a sync did: its outcome, and the seconds waited before each retry, by table."""
+    """What a sync did: its outcome, the seconds before each retry, by table, and the warnings of Dagster's log.
+
+    `shown` is what an asset's page says of a failure, by table; `failures` all that Dagster keeps of why a step failed;
+    `given_up` what other processes of the run find, by server.
+    """
 
     outcome: SyncOutcome
     retries: dict[str, list[float]]
+    warnings: list[str]
+    shown: dict[str, str]
+    failures: list[str]
+    given_up: dict[str, str]
 
     @property
     def errors(self) -> dict[str, str]:
@@ -92,14 +102,36 @@ class Network:
                     event = entry.get_dagster_event()
                     wait = event.step_retry_data.seconds_to_wait or 0.0
                     retries.setdefault(str(event.step_key), []).append(wait)
-            return Sync(outcome, retries)
+            entries = [entry for run in instance.get_runs() for entry in instance.all_logs(run.run_id)]
+            warnings = [entry.user_message for entry in entries if entry.level == logging.WARNING]
+            events = [entry.get_dagster_event() for entry in entries if entry.is_dagster_event]
+            shown = {
+                str(event.step_key): event.asset_observation_data.asset_observation.description or ""
+                for event in events
+                if event.event_type == dg.DagsterEventType.ASSET_OBSERVATION
+            }
+            failures = [
+                event.step_failure_data.error.to_string()
+                for event in events
+                if event.event_type == dg.DagsterEventType.STEP_FAILURE and event.step_failure_data.error
+            ]
+            given_up = {
+                server: find_given_up(instance, run.run_id, server)
+                for run in instance.get_runs()
+                for server in ("MongoDB", "PostgreSQL")
+            }
+            return Sync(outcome, retries, warnings, shown, failures, given_up)
 
     def note_failure(self, table: str) -> None:
         """Count what a failed try has left, then let the test change the network."""
+        self.row_counts.append(self.count(table))
+        self.on_failure()
+
+    def count(self, table: str) -> int:
+        """Count the rows of a table, which may not be there."""
         found = self.postgres.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone() == (True,)
         count = self.postgres.execute(f"SELECT count(*) FROM {table}").fetchone() if found else None
-        self.row_counts.append(count[0] if count else 0)
-        self.on_failure()
+        return count[0] if count else 0
 
     def numbers(self, table: str) -> list[int]:
         """The last digits of the mirrored ids, in order."""

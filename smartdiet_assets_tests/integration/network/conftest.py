@@ -49,6 +49,7 @@ def network(
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(tables, "RETRY_POLICY", SHORT_RETRIES)
+        monkeypatch.setenv("RETRY_DELAY", str(SHORT_RETRIES.delay))
         monkeypatch.setattr(tables, "expect_retry", remember_failures(network))
         network.write_documents()
         yield network

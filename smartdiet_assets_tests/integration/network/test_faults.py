@@ -1,15 +1,25 @@
 """Whatever the network does to a sync, it ends: with the right tables after a retry, or with a clear error."""
 
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from smartdiet_assets.load.structure.creation import apply_bookkeeping
+from smartdiet_assets.operations.reports import show_progress
 from smartdiet_assets_tests.fault_proxy import Fault
-from smartdiet_assets_tests.integration.network.broken import DOCUMENTS, MONGO_TABLES, SHORT_RETRIES, Network
+from smartdiet_assets_tests.integration.network.broken import (
+    DOCUMENTS,
+    MONGO_TABLES,
+    SCHEMA,
+    SHORT_RETRIES,
+    Network,
+)
 
 pytestmark = pytest.mark.timeout(180)
 
+NAMES = {"mongo": "MongoDB", "postgres": "PostgreSQL"}
 #: Bytes after which a load is under way: the answers of Mongo, the rows on their way to PostgreSQL.
 MID_BATCH = {"mongo": ("down", 25_000), "postgres": ("up", 60_000)}
 BREAKS = {
@@ -85,7 +95,33 @@ def test_a_server_that_never_comes_back_is_a_clear_error(network: Network, serve
     assert len(waits) == SHORT_RETRIES.max_retries, "tried again as often as the policy says"
     assert waits == sorted(waits)
     assert waits[0] < waits[-1], "and waited longer each time"
-    assert network.row_counts == [0] * (1 + SHORT_RETRIES.max_retries)
+    assert told.endswith("the next run goes on where the last one ended")
+    assert network.row_counts == [0] * SHORT_RETRIES.max_retries
+    assert network.count("companies") == 0
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_tables_of_a_run_wait_once_for_a_server_that_is_away(network: Network, server: str) -> None:
+    lonely = [f"lonely_{n}" for n in range(6)]
+    network.schema_files[0].write_text(SCHEMA + "".join(f"  {name}:\n    include_base: true\n" for name in lonely))
+    network.proxies[server].refuse()
+    printed = StringIO()
+    with show_progress(Console(file=printed, width=1_000)):
+        sync = network.sync(*MONGO_TABLES, *lonely)
+    assert sync.errors.keys() == {*MONGO_TABLES, *lonely}
+    assert sum(map(len, sync.retries.values())) == SHORT_RETRIES.max_retries
+    untried = {name for name, error in sync.errors.items() if f"{name}: not tried, as " in error}
+    assert len(untried & set(lonely)) >= len(lonely) - SHORT_RETRIES.max_retries
+    assert sync.shown == {name: error for name, error in sync.errors.items() if name != "users"}
+    assert all(failure.startswith("StepFailure: ") for failure in sync.failures)
+    assert not any("Exceeded max_retries" in failure for failure in sync.failures)
+    # What a table in another process of the run would learn with its first try.
+    assert {name for name, sentence in sync.given_up.items() if "In vain after 3 tries" in sentence} == {NAMES[server]}
+    for lines in (printed.getvalue().splitlines(), sync.warnings):
+        waits = [line for line in lines if "All tables of the run wait for" in line]
+        assert [
+            f"try {number} of 3 was in vain, the next one is in" in line for number, line in enumerate(waits, 1)
+        ] == [True] * SHORT_RETRIES.max_retries
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._serdes import serialize_value
 
 from smartdiet_assets.assets.refresh import REFRESH_MONGO_JOB, REFRESH_POSTGRES_JOB
 from smartdiet_assets.definitions import build_definitions
@@ -80,7 +82,7 @@ def test_a_wrong_variable_and_a_wrong_name_exit_with_2(configured: Pair, monkeyp
 
 
 def test_a_refresh_that_fails_exits_with_1(configured: Pair) -> None:
-    with hold_lock(configured.target):
+    with hold_lock(configured.target, lambda attempt: attempt()):
         result = smartdiet("--json")
     assert result.returncode == 1
     error = json.loads(result.stdout)["error"]
@@ -88,9 +90,15 @@ def test_a_refresh_that_fails_exits_with_1(configured: Pair) -> None:
     assert error.endswith("the target is as it was")
 
 
-def run_job(pair: Pair, **config: Any) -> dg.ExecuteInProcessResult:
+@pytest.fixture(autouse=True)
+def refresh_jobs(own_environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMARTDIET_REFRESH_JOBS", "true")
+
+
+def run_job(pair: Pair, instance: dg.DagsterInstance | None = None, **config: Any) -> dg.ExecuteInProcessResult:
     job = build_definitions(pair.schema, read_environment()).resolve_job_def(REFRESH_MONGO_JOB)
-    return job.execute_in_process(run_config={"ops": {"copy_mongo": {"config": config}}}, raise_on_error=False)
+    run_config = {"ops": {"copy_mongo": {"config": config}}}
+    return job.execute_in_process(instance=instance, run_config=run_config, raise_on_error=False)
 
 
 def read_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
@@ -121,8 +129,43 @@ def test_the_job_must_be_told_the_name_of_its_target(configured: Pair) -> None:
     assert len(failures) == 1, "what a person must mend is not tried again"
     data = failures[0].step_failure_data.user_failure_data
     assert data is not None
-    assert f"--target-name {configured.target.name}" in str(data.description)
+    assert "target_name is not the name of the database" in str(data.description)
     assert read_bytes(configured.target) == before
+
+
+@pytest.mark.parametrize("config", [{"target_name": "production"}, {"target_name": {"env": "MONGODB_DATABASE"}}])
+def test_a_refusal_of_the_job_does_not_tell_the_word_to_type(configured: Pair, config: dict[str, Any]) -> None:
+    with dg.instance_for_test() as instance:
+        for sides in ({}, {"REMOTE_MONGODB_DATABASE": os.environ["MONGODB_DATABASE"]}):
+            with pytest.MonkeyPatch.context() as patch:
+                for name, value in sides.items():
+                    patch.setenv(name, value)
+                refused = run_job(configured, instance, **config)
+            assert not refused.success
+            events = "\n".join(serialize_value(record) for record in instance.all_logs(refused.run_id))
+            assert "nothing was written" in events
+            assert configured.target.name not in events
+
+
+def test_the_job_does_not_repeat_a_name_that_fits_nothing(configured: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREIGN", "s3cret-list")
+    with dg.instance_for_test() as instance:
+        for names in (["s3cret-list"], [{"env": "FOREIGN"}]):
+            refused = run_job(configured, instance, target_name=configured.target.name, include=names)
+            assert not refused.success
+            assert "s3cret-list" not in "\n".join(
+                serialize_value(record) for record in instance.all_logs(refused.run_id)
+            )
+
+
+def test_the_jobs_are_there_only_where_the_environment_says_so(
+    configured: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value, there in (("", False), ("false", False), ("true", True)):
+        monkeypatch.setenv("SMARTDIET_REFRESH_JOBS", value)
+        definitions = build_definitions(configured.schema, read_environment())
+        jobs = {job.name for job in definitions.resolve_all_job_defs()}
+        assert ({REFRESH_MONGO_JOB, REFRESH_POSTGRES_JOB} <= jobs) is there
 
 
 def test_a_dry_run_of_the_job_writes_nothing(configured: Pair) -> None:

@@ -108,7 +108,10 @@ def test_what_goes_wrong_leaves_the_old_data_whole_and_says_so(filled: Pair, mon
 
 
 def test_two_refreshes_of_one_database_do_not_run_at_once(filled: Pair) -> None:
-    with hold_lock(filled.target), pytest.raises(TransientError, match="another refresh of this database is running"):
+    with (
+        hold_lock(filled.target, lambda attempt: attempt()),
+        pytest.raises(TransientError, match="another refresh of this database is running"),
+    ):
         filled.refresh()
     filled.refresh()
     assert read_bytes(filled.target) == read_bytes(filled.source)

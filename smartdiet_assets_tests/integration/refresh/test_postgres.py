@@ -336,3 +336,17 @@ def test_no_value_is_in_an_error_that_names_what_is_not_there(small: PostgresPai
             small.refresh()
         assert "s3cret" not in str(caught.value).lower()
         small.source("DROP INDEX IF EXISTS asked_index")
+
+
+def test_names_that_mean_something_elsewhere_are_copied_as_they_are(postgres_pair: PostgresPair) -> None:
+    names = ["rate %", "%s", '"', 'a"b', "{}", "{0}", " ", "Upper", "select", "é" * 31, "a'b", "--", "\\"]
+    columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in names)
+    with postgres_pair.open(postgres_pair.source_name) as connection:
+        for name in names:
+            table = sql.Identifier(name)
+            connection.execute(sql.SQL("CREATE TABLE {} ({}, id serial PRIMARY KEY)").format(table, columns))
+            connection.execute(sql.SQL("INSERT INTO {} ({}) VALUES ('x')").format(table, sql.Identifier(names[1])))
+            connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(table, sql.Identifier(names[0])))
+    for _ in range(2):
+        postgres_pair.refresh()
+        assert_same(postgres_pair)

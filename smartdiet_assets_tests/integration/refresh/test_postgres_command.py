@@ -112,7 +112,8 @@ def test_the_variables_of_the_replaced_tool_hold_and_options_come_before_them(
     assert served.target(ROWS) == NEW
 
 
-def test_the_job_refreshes_and_says_what_it_did(served: PostgresPair) -> None:
+def test_the_job_refreshes_and_says_what_it_did(served: PostgresPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMARTDIET_REFRESH_JOBS", "true")
     job = build_definitions(load_schema(CONFIG), read_environment()).resolve_job_def(REFRESH_POSTGRES_JOB)
 
     def run(**config: Any) -> dg.ExecuteInProcessResult:

@@ -3,8 +3,10 @@
 import pytest
 from psycopg import Connection
 
+from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.structure.bookkeeping_ddl import apply_bookkeeping
 from smartdiet_assets_tests.integration.load.loads import EARLY, LATE, club, described, load, oid, reject, rows_of
+from smartdiet_assets_tests.integration.mirror.older_records import LAYOUTS, age
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair, assert_same
 
 STATES = "SELECT table_name, run_id FROM smartdiet.sync_state ORDER BY 1"
@@ -68,6 +70,59 @@ def test_records_of_an_older_form_are_kept_in_the_new_one(mirrors: PostgresPair)
     mirrors.refresh()
     assert mirrors.target(STATES) == [("items", "new"), ("own", "old"), ("users", "new")]
     assert mirrors.target("SELECT count(change_position) FROM smartdiet.sync_state") == [(0,)]
+
+
+def in_two_schemas(mirrors: PostgresPair) -> None:
+    """Give the target's mirror in `public` a second one beside it, in `b`, with tables of the same names."""
+    with mirrors.open(mirrors.target_name) as connection:
+        connection.execute("CREATE SCHEMA b; CREATE TABLE b.users (id int PRIMARY KEY); CREATE TABLE b.own (id int)")
+        connection.execute("SET search_path = b")
+        note(connection, "other", "users", "own")
+
+
+def test_records_of_another_schemas_mirror_stay(mirrors: PostgresPair) -> None:
+    in_two_schemas(mirrors)
+    mirrors.refresh()
+    assert mirrors.target("SELECT schema_name, table_name, run_id FROM smartdiet.sync_state ORDER BY 1, 2") == [
+        ("b", "own", "other"), ("b", "users", "other"),
+        ("public", "items", "new"), ("public", "own", "old"), ("public", "users", "new"),
+    ]  # fmt: skip
+
+
+def test_the_records_of_the_chosen_schema_alone_go_along(mirrors: PostgresPair) -> None:
+    with mirrors.open(mirrors.source_name) as connection:
+        connection.execute("CREATE SCHEMA b; CREATE TABLE b.users (id int PRIMARY KEY)")
+        connection.execute("SET search_path = b")
+        note(connection, "other", "users")
+    mirrors.refresh(include_schemas=["b"])
+    assert mirrors.target("SELECT schema_name, table_name, run_id FROM smartdiet.sync_state ORDER BY 1, 2") == [
+        ("b", "users", "other"),
+        ("public", "items", "old"), ("public", "own", "old"), ("public", "users", "old"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("older", ["source", "target", "both"])
+def test_records_that_do_not_tell_schemas_apart_go_along(mirrors: PostgresPair, older: str) -> None:
+    for side, name in (("source", mirrors.source_name), ("target", mirrors.target_name)):
+        if older in (side, "both"):
+            with mirrors.open(name) as connection:
+                age(connection, LAYOUTS["last"])
+    mirrors.refresh()
+    assert mirrors.target(STATES) == [("items", "new"), ("own", "old"), ("users", "new")]
+    assert mirrors.target(REJECTS) == [("items", "new"), ("own", "old"), ("users", "new")]
+    with mirrors.open(mirrors.target_name) as connection:
+        connection.execute("SET search_path = public")
+        apply_bookkeeping(connection)
+    assert set(mirrors.target("SELECT schema_name FROM smartdiet.sync_state")) == {("public",)}
+
+
+def test_a_refresh_waits_for_a_run_in_the_tables_schema_alone(mirrors: PostgresPair) -> None:
+    in_two_schemas(mirrors)
+    with mirrors.open(mirrors.target_name) as other, other.transaction():
+        other.execute("SET LOCAL search_path = b")
+        lock_tables(other, ["users"])
+        mirrors.refresh()
+    assert mirrors.target(STATES)[0] == ("items", "new")
 
 
 def test_the_mirror_goes_on_in_the_copy(postgres_pair: PostgresPair) -> None:

@@ -49,7 +49,8 @@ def planted_server(tmp_path_factory: pytest.TempPathFactory, mongo_server: Embed
 def plant(
     configured_servers: None, planted_server: EmbeddedMongo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Plant:
-    monkeypatch.setattr(table_assets, "RETRY_POLICY", dg.RetryPolicy(max_retries=1, delay=0))
+    monkeypatch.setattr(table_assets, "RETRY_POLICY", dg.RetryPolicy(max_retries=1))
+    monkeypatch.setenv("RETRY_DELAY", "0")
     for module in (reconcile_assets, refresh_assets):
         monkeypatch.setattr(module, "_RETRY_POLICY", dg.RetryPolicy(max_retries=0))
     return Plant(tmp_path, planted_server, monkeypatch)

@@ -37,6 +37,7 @@ class Operated:
         self._server_log = server_log
         self._logged = server_log.stat().st_size
         plant.set("REMOTE_POSTGRES_DATABASE", self.name)
+        plant.set("SMARTDIET_REFRESH_JOBS", "true")
 
     def sync(self) -> None:
         """Mirror the documents into the local database."""

@@ -165,7 +165,7 @@ def test_a_server_that_dies_midway_makes_nothing_show(
     port = os.environ[variable].rpartition(":")[2].partition("/")[0]
     with FaultProxy(int(port)) as proxy:
         operated.plant.set(variable, os.environ[variable].replace(port, str(proxy.port)))
-        proxy.strike(Fault("reset", after=4_000, times=None))
+        proxy.strike(Fault("reset", after=2_000, times=None))
         assert "the connection was lost" in operated.run_commands(command)
         assert "the connection was lost" in operated.run_jobs(job)
 

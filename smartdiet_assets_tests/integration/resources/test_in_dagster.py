@@ -117,10 +117,11 @@ def test_dagit_shows_both_forms_of_access_and_the_names_of_their_variables(
 
 @pytest.mark.usefixtures("remote_settings")
 def test_a_run_config_chooses_the_form_and_the_environment_fills_it() -> None:
+    own = {"password": "own"}
     with pytest.raises(ServerUnreachableError, match=r"SSH server 127.0.0.1:1 does not answer"):
-        run_probe({"resources": {"postgres": {"config": {"access": {"remote": {}}}}}})
-    with pytest.raises(ServerUnreachableError, match=r"SSH server 127.0.0.1:2 does not answer"):
-        run_probe({"resources": {"postgres": {"config": {"access": {"remote": {"port": 2}}}}}})
+        run_probe({"resources": {"postgres": {"config": {**own, "access": {"remote": {}}}}}})
+    with pytest.raises(ServerUnreachableError, match=r"SSH server \(given by the run configuration\) does not answer"):
+        run_probe({"resources": {"postgres": {"config": {**own, "access": {"remote": {"port": 2, **own}}}}}})
 
 
 @pytest.mark.usefixtures("remote_settings")

@@ -175,6 +175,6 @@ def test_a_connection_the_server_ended_meanwhile_is_not_lent_again(
     with postgres_resource.borrow() as first:
         pid = first.info.backend_pid
     postgres.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
-    monkeypatch.setattr("smartdiet_assets.resources.postgres._SECONDS_TRUSTED", 0.0)
+    monkeypatch.setattr("smartdiet_assets.resources.postgres_server._SECONDS_TRUSTED", 0.0)
     with postgres_resource.borrow() as second:
         assert second.execute("SELECT 1").fetchone() == (1,)

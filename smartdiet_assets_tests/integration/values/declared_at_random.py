@@ -123,7 +123,7 @@ def _identities(number: int) -> list[tuple[Any, str | None]]:
         (number + 0.5, f"{number}.5"),
         (Decimal128(f"{number}.25"), f"{number}.25"),
         (Binary.from_uuid(uuid.UUID(int=number)), str(uuid.UUID(int=number))),
-        ({"n": number}, None),
+        ({"n": number}, f'{{"n": {{"$numberInt": "{number}"}}}}'),
         ([], "{}") if number == 1 else (f"\0{number}", None),
         ("x" * 3_000 + f"{number}", None),
     ]

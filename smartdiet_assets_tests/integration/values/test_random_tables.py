@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from smartdiet_assets.assets.mirror import MirrorResult, mirror_table
 from smartdiet_assets.errors import SchemaFileError
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets.load.structure.naming import candidates_name
+from smartdiet_assets.load.structure.naming import candidates_name, place_in
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.values.bson_source import fetch_rejects, fetch_versions, mirror_bson
 from smartdiet_assets_tests.integration.values.declared_at_random import Document, document_lists, schema_texts
@@ -68,7 +68,7 @@ def check_counts(
             assert document.identity is None or not described or document.identity in held or rejected
         assert held <= {document.identity for document in documents}
         return
-    waiting = count(connection, *candidates_name(table)) if table.shape == "one_per_key" else 0
+    waiting = count(connection, *candidates_name(place_in(table, "public"))) if table.shape == "one_per_key" else 0
     assert rows + waiting + rejected <= len(documents)
     if not table.filter:
         assert rows + waiting + rejected == len(documents)

@@ -8,7 +8,7 @@ import pytest
 from smartdiet_assets.assets.change_cursor import ChangeCursor, CollectionMemory, RunAsked, compose_run_key
 from smartdiet_assets.assets.change_decisions import (
     CollectionState,
-    compose_table,
+    compose_sentences,
     describe_age,
     judge_change,
     judge_request,
@@ -143,7 +143,7 @@ def test_the_cursor_survives_its_json_and_anything_else_is_an_empty_one() -> Non
 
 
 def test_the_table_of_numbers_shows_what_changed_and_counts_the_rest() -> None:
-    lines = compose_table(
+    lines = compose_sentences(
         {
             "users": (judge_change(state(changed(3, minutes=5)), NOTHING), RULES),
             "notes": (judge_change(state(changed(11, capped=True)), NOTHING), RULES),
@@ -151,10 +151,9 @@ def test_the_table_of_numbers_shows_what_changed_and_counts_the_rest() -> None:
         }
     )
     assert lines == [
-        "collection  changed  run after  oldest  at most",
-        "users             3         10   5 min      1 h",
-        "notes           11+         10   1 min      1 h",
-        "1 collection without a change",
+        "users: 3 changed, the oldest 5 min ago; a run is due after 10 or 1 h.",
+        "notes: 11 or more changed, the oldest 1 min ago; a run is due after 10 or 1 h.",
+        "1 collection has no change.",
     ]
 
 

@@ -59,3 +59,22 @@ def test_rows_are_not_counted_where_too_much_changed() -> None:
 def test_the_oldest_change_decides_whether_data_is_fresh(minutes: int, passed: bool) -> None:
     facts = source(1, recent=["a"], oldest_unmirrored=NOON - timedelta(minutes=minutes), newest_change=NOON)
     assert judge_freshness(DOCUMENTS, TargetFacts(), facts).passed is passed
+
+
+@pytest.mark.parametrize(("minutes", "passed"), [(59, True), (61, False)])
+@pytest.mark.parametrize(
+    ("table", "untold", "words"),
+    [
+        (DOCUMENTS, 1, "1 document of users has no Date as update_date or creation_date: only a run tells"),
+        (DOCUMENTS, 12_000, "more than 10,000 documents of users have no Date as"),
+        (DOCUMENTS.model_copy(update={"incremental": "none"}), 0, "The dates of users say nothing (incremental: none)"),
+    ],
+)
+def test_where_no_date_tells_what_changed_the_last_run_decides(
+    table: Table, untold: int, words: str, minutes: int, passed: bool
+) -> None:
+    target = TargetFacts(last_run=NOON - timedelta(minutes=minutes))
+    outcome = judge_freshness(table, target, source(1, untold=untold))
+    assert (outcome.passed, outcome.severity) == (passed, "WARN" if not passed else outcome.severity)
+    assert outcome.sentence.startswith(words)
+    assert judge_freshness(DOCUMENTS, target, source(1)).passed

@@ -33,6 +33,13 @@ def test_reference_is_read_by_its_field() -> None:
     assert compose_projection(entity(column("user_id", "VARCHAR", "user.$id"))) == DATES | {"user": 1}
 
 
+def test_array_behind_a_number_is_read_whole() -> None:
+    table = entity(
+        column("x", "REAL", "loc.coordinates.0"), column("y", "TEXT", "tags.0.name"), column("z", "TEXT", "0.1")
+    )
+    assert compose_projection(table) == DATES | {"loc.coordinates": 1, "tags": 1, "0": 1}
+
+
 def test_date_fields_are_those_of_the_table() -> None:
     table = entity(created_field="meta.created", updated_field="changed")
     assert compose_projection(table) == {"_id": 1, "changed": 1, "meta.created": 1}

@@ -96,3 +96,22 @@ def test_the_window_of_a_table_with_a_position_in_its_change_stream(settings, re
 
 def test_a_table_that_must_be_read_whole_is_whatever_was_asked() -> None:
     assert plan_window(table(), MARCH_ALONE, watermark=JUNE, reimport=True) == Window("full")
+
+
+@pytest.mark.parametrize(
+    ("window", "before", "after"),
+    [
+        (Window("full"), None, datetime.min),
+        (Window("full", start=MARCH), None, MARCH),
+        (Window("full"), MARCH, datetime.min),
+        (Window("incremental", start=JUNE), MARCH, MARCH),
+        (Window("rerun", start=JANUARY), MARCH, JANUARY),
+        # Nobody knows what was read of the time before.
+        (Window("rerun", start=JANUARY), None, None),
+        (Window("partition", start=JANUARY, end=MARCH), MAY, MAY),
+        (Window("change_stream"), MARCH, MARCH),
+        (Window("incremental", by_key=True), datetime.min, datetime.min),
+    ],
+)
+def test_from_which_date_on_everything_was_read(window, before, after) -> None:
+    assert window.extend(before) == after

@@ -1,11 +1,13 @@
 """The exact DDL of declared tables."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smartdiet_assets.load.structure.bookkeeping_ddl import compose_bookkeeping
 from smartdiet_assets.load.structure.companion import compose_candidates_keys, compose_create_candidates
 from smartdiet_assets.load.structure.constraints import build_collations
-from smartdiet_assets.load.structure.naming import MAX_BYTES, build_name, candidates_name
+from smartdiet_assets.load.structure.naming import MAX_BYTES, build_name, candidates_name, candidates_name_in, place_in
 from smartdiet_assets.load.structure.table_ddl import (
     compose_add_column,
     compose_comments,
@@ -129,7 +131,7 @@ def test_descriptions_become_comments() -> None:
 
 
 def test_the_companion_has_the_stored_columns_and_is_found_by_document_and_by_key() -> None:
-    table = SCHEMA.tables["diary"]
+    table = place_in(SCHEMA.tables["diary"], "public")
     statements = [
         statement.as_string(None)
         for statement in [
@@ -138,23 +140,38 @@ def test_the_companion_has_the_stored_columns_and_is_found_by_document_and_by_ke
         ]
     ]
     assert statements == [
-        'CREATE TABLE "smartdiet"."diary_candidates" (\n'
+        'CREATE TABLE "smartdiet"."public.diary_candidates" (\n'
         '  "user_id" character varying COLLATE "C",\n'
         '  "day" date,\n'
         '  "created_at" timestamp without time zone,\n'
         '  "updated_at" timestamp without time zone,\n'
         '  "document_id" character varying COLLATE "C" NOT NULL\n'
         ")",
-        'ALTER TABLE "smartdiet"."diary_candidates" ADD CONSTRAINT "diary_candidates_pkey" PRIMARY KEY ("document_id")',
-        'CREATE INDEX "diary_candidates_user_id_day_idx" ON "smartdiet"."diary_candidates" ("user_id", "day")',
+        'ALTER TABLE "smartdiet"."public.diary_candidates"'
+        ' ADD CONSTRAINT "public.diary_candidates_pkey" PRIMARY KEY ("document_id")',
+        'CREATE INDEX "public.diary_candidates_user_id_day_idx"'
+        ' ON "smartdiet"."public.diary_candidates" ("user_id", "day")',
     ]
 
 
 def test_the_companion_of_a_long_name_is_shortened() -> None:
     schema = declare(CLINIC, ("  diary:", f"  {'d' * 60}:"))
-    name = candidates_name(schema.tables["d" * 60])
+    name = candidates_name(place_in(schema.tables["d" * 60], "public"))
     assert name[0] == "smartdiet"
     assert len(name[1].encode()) <= MAX_BYTES
+
+
+#: Names as a schema or a table may have them, the dot among them, some too long to stand together.
+_NAMES = st.text(st.sampled_from("aé.\u4e2d_"), min_size=1, max_size=63).filter(
+    lambda name: len(name.encode()) <= MAX_BYTES
+)
+
+
+@given(st.lists(st.tuples(_NAMES, _NAMES), min_size=2, max_size=8, unique=True))
+def test_no_two_tables_of_a_database_share_a_companion(tables: list[tuple[str, str]]) -> None:
+    names = [candidates_name_in(*table) for table in tables]
+    assert len(set(names)) == len(names)
+    assert all(len(name.encode()) <= MAX_BYTES for name in names)
 
 
 def test_bookkeeping_names_its_tables() -> None:

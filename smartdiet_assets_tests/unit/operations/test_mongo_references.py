@@ -35,6 +35,8 @@ def test_arrays_are_followed_item_by_item() -> None:
     assert read({"users": [ID, other, None]}, "users") >= {ID, other}
     assert read({"a": [{"user": ID}, {"user": other}, 3]}, "a", "user") >= {ID, other}
     assert read({"a": {"user": ID}}, "a", "user") >= {ID}
+    assert read({"a": [{"user": ID}, {"user": other}]}, "a", "1", "user") == {other, str(other)}
+    assert read({"a": [[ID, other]]}, "a", "1") >= {other}
 
 
 def test_the_references_of_a_collection_are_those_of_all_its_tables() -> None:

@@ -128,7 +128,7 @@ RESULTS: dict[str, dict[str, Any]] = {
         "decimal": JsonText("12.50"),
         "minKey": JsonText('{"$minKey":1}'),
         "maxKey": JsonText('{"$maxKey":1}'),
-        "DBRef": JsonText(f'{{"$ref":"users","$id":{{"$oid":"{HEX}"}}}}'),
+        "DBRef": JsonText(f'{{"$ref":"users","$id":"{HEX}"}}'),
     },
     "UUID": {"UUID": UUID},
     "BYTEA": {"binData": b"\x01\x02", "UUID": UUID.bytes},

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from bson import Decimal128, Int64, ObjectId
+from bson import DBRef, Decimal128, Int64, ObjectId
 
 from smartdiet_assets.transform.filters import build_condition
 from smartdiet_assets_tests.unit.transform.tables import condition, entity, transform
@@ -72,3 +72,28 @@ def test_path_through_an_array_looks_into_its_documents() -> None:
     assert not build_condition(condition("a.f", "$eq", "z"))(document)
     assert build_condition(condition("a.f", "$exists", True))(document)
     assert build_condition(condition("a.g", "$exists", False))(document)
+
+
+@pytest.mark.parametrize(
+    ("path", "operator", "operand", "document", "expected"),
+    [
+        ("a.0", "$eq", "x", {"a": ["x", "y"]}, True),
+        ("a.1", "$eq", "x", {"a": ["x", "y"]}, False),
+        ("a.0.f", "$eq", "x", {"a": [{"f": "x"}]}, True),
+        ("a.1.f", "$eq", "x", {"a": [{"f": "x"}]}, False),
+        ("a.0", "$exists", True, {"a": [None]}, True),
+        ("a.1", "$exists", True, {"a": ["x"]}, False),
+        ("a.0", "$eq", "x", {"a": [{"0": "x"}]}, True),
+        ("a.0.0", "$eq", "x", {"a": [["x"]]}, True),
+        ("a.0", "$eq", "x", {"a": [["x"]]}, False),
+        ("a.0.f", "$exists", False, {"a": ["x"]}, True),
+        ("a.0", "$eq", "x", {"a": {"0": "x"}}, True),
+        ("a.login", "$eq", "x", {"a": DBRef("users", 1, login="x")}, True),
+        # An item that is a document has no field of that name, which is null.
+        ("a.0.f", "$ne", None, {"a": [{"f": "x"}]}, False),
+    ],
+)
+def test_number_is_the_place_of_an_item_or_a_name(
+    path: str, operator: str, operand: Any, document: dict[str, Any], expected: bool
+) -> None:
+    assert build_condition(condition(path, operator, operand))(document) is expected

@@ -23,11 +23,12 @@ from bson import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartdiet_assets.schema.model import Table
+from smartdiet_assets.schema.model import ArraySource, Table
 from smartdiet_assets.schema.types import ColumnType
 from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
 from smartdiet_assets.transform.json_documents import JsonText
 from smartdiet_assets.transform.row_function import build_row_function
+from smartdiet_assets_tests.oracle.rows import describe, position_of
 from smartdiet_assets_tests.unit.transform.conversion_table import EDGES, RESULTS
 from smartdiet_assets_tests.unit.transform.tables import column, entity, users_targets
 
@@ -105,7 +106,7 @@ def run_both(table: Table, found: list[dict[str, Any]]) -> TransformedBatch:
     rows: list[Any] = []
     understood: list[Any] = []
     rejects: list[Any] = []
-    newest, _ = build_row_function(table, fast=False)(decoded, rows, understood, rejects, datetime.min)
+    newest, *_ = build_row_function(table, fast=False)(decoded, rows, understood, rejects, datetime.min)
     assert repr(batch.rows) == repr(rows)
     assert [[type(value) for value in row] for row in batch.rows] == [[type(value) for value in row] for row in rows]
     assert (repr(batch.documents), batch.rejects) == (repr(understood), rejects)
@@ -175,3 +176,60 @@ def test_any_damage_is_counted(found: list[dict[str, Any]], data: st.DataObject)
             spoilt[data.draw(st.integers(4, len(spoilt) - 1))] = data.draw(st.integers(0, 255))
     batch = build_transformer(TYPED)(b"".join(encoded))
     assert batch.documents_read == len(found) == len(batch.rows) + len(batch.rejects)
+
+
+PATHS = ("a.b", "a.0", "a.0.b", "b.1.0", "0.a", "_id.a", "_id.0.b")
+PATHED = entity(
+    *(column(f"p{number}", "TEXT", path) for number, path in enumerate(PATHS)),
+    column("both", "TEXT", "a.0", "b.a", default="d"),
+    column("nulled", "INTEGER", "b.a", on_invalid="null"),
+)
+tangles = st.recursive(
+    st.none() | st.text("xy", max_size=2),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab01"), inner, max_size=3),
+    max_leaves=8,
+)
+tangled = st.fixed_dictionaries(
+    {"_id": st.text("xy", max_size=2) | st.dictionaries(st.sampled_from("ab01"), tangles, max_size=3)},
+    optional=dict.fromkeys("ab01", tangles),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(tangled)
+def test_paths_through_whatever_there_is(document: dict[str, Any]) -> None:
+    batch = run_both(PATHED, [document])
+    expected = describe(PATHED, document)
+    assert batch.rows == (expected.rows or [])
+    assert {(reject.column, reject.reason) for reject in batch.rejects} <= expected.faults
+
+
+LINES = [
+    users_targets(
+        columns=(
+            *users_targets().columns[:3],
+            column("place", "INTEGER", nullable=False, item_field=("$position",)),
+            column("name", "TEXT", item_field=("a.0", "b")),
+        ),
+        key=key,
+        on_duplicate_item=setting,
+        arrays=(ArraySource(field="a.0", set=(("type", "x"),)), ArraySource(field="b.a", set=(("type", "y"),))),
+    )
+    for setting in ("first", "last", "reject")
+    for key in (("user_id", "target_id"), ("user_id", "type", "place"))
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(LINES), tangled.filter(lambda document: isinstance(document["_id"], str)))
+def test_items_of_whatever_there_is(table: Table, document: dict[str, Any]) -> None:
+    batch = run_both(table, [document])
+    expected = describe(table, document)
+    keys = [position_of(table, name) for name in table.key]
+    first: dict[Any, Any] = {}
+    for row in expected.rows or []:
+        first.setdefault(tuple(row[place] for place in keys), row)
+    assert sorted(batch.rows, key=repr) == sorted(first.values(), key=repr)
+    repeated = len(expected.rows or []) - len(first)
+    assert batch.collapsed == (0 if table.on_duplicate_item == "reject" else repeated)
+    assert {(reject.column, reject.reason) for reject in batch.rejects} <= expected.faults

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import DatetimeMS, ObjectId
+from bson import DatetimeMS, DBRef, ObjectId
 
-from smartdiet_assets.schema.model import Table
+from smartdiet_assets.schema.model import ArraySource, Table
 from smartdiet_assets.schema.reasons import Reason, Reject
 from smartdiet_assets.transform.row_function import build_row_function, compose_row_function
 from smartdiet_assets_tests.unit.transform.tables import (
@@ -78,9 +78,71 @@ class TestDocument:
     def test_dotted_path_passes_through_documents_only(self) -> None:
         table = entity(column("city", "VARCHAR", "address.city.name"))
         assert self.value(table, address={"city": {"name": "Lyon"}}) == "Lyon"
-        for address in (None, "Lyon", {"city": None}, {"city": "Lyon"}, [{"city": {"name": "Lyon"}}]):
+        for address in (None, "Lyon", {"city": None}, {"city": "Lyon"}):
             assert self.value(table, address=address) is None
         assert self.value(table) is None
+
+    @pytest.mark.parametrize(
+        ("path", "document", "value"),
+        [
+            ("loc.coordinates.0", {"loc": {"coordinates": [2.3, 48.8]}}, "2.3"),
+            ("loc.coordinates.1", {"loc": {"coordinates": [2.3, 48.8]}}, "48.8"),
+            ("loc.coordinates.2", {"loc": {"coordinates": [2.3, 48.8]}}, None),
+            ("tags.0.name", {"tags": [{"name": "x"}, {"name": "y"}]}, "x"),
+            ("tags.1.name", {"tags": [{"name": "x"}, "y"]}, None),
+            ("tags.0.0", {"tags": [["x"]]}, "x"),
+            ("tags.0.name", {"tags": []}, None),
+            ("tags.0.name", {"tags": None}, None),
+            ("tags.0.name", {}, None),
+            ("tags.0", {"tags": {"0": "x"}}, "x"),
+            ("0.a", {"0": {"a": "x"}}, "x"),
+            ("user.login", {"user": DBRef("users", 1, login="x")}, "x"),
+            ("_id.user", {"_id": {"user": "x", "day": 1}}, "x"),
+            ("_id.user", {"_id": 5}, None),
+        ],
+    )
+    @pytest.mark.parametrize("default", [None, "d"])
+    def test_number_in_a_path_indexes_an_array(
+        self, path: str, document: dict[str, Any], value: str | None, default: str | None
+    ) -> None:
+        batch = transform(entity(column("v", "VARCHAR", path, default=default)), {"_id": ID, **document})
+        assert [row[1] for row in batch.rows] == [default if value is None else value]
+
+    @pytest.mark.parametrize("sql_type", ["VARCHAR", "JSONB", "INTEGER", "TIMESTAMP", "BOOLEAN", "NUMERIC", "BYTEA"])
+    @pytest.mark.parametrize(
+        ("path", "document"),
+        [
+            ("tags.name", {"tags": [{"name": 1}]}),
+            ("tags.name", {"tags": []}),
+            ("tags.name.x", {"tags": [{"name": 1}]}),
+            ("tags.-1", {"tags": [1]}),
+            ("tags.01", {"tags": [1, 2]}),
+            ("tags.0.name", {"tags": [[{"name": 1}]]}),
+            ("a.tags.name", {"a": {"tags": ["x"]}}),
+        ],
+    )
+    def test_path_that_meets_an_array_otherwise_is_a_reject(
+        self, path: str, document: dict[str, Any], sql_type: str
+    ) -> None:
+        expected = Reject(HEX, "v", Reason.INVALID_TYPE, "a path without arrays", "array")
+        for settings in ({}, {"default": None, "nullable": False}, {"on_invalid": "clamp"}):
+            batch = transform(entity(column("v", sql_type, path, "other", **settings)), {"_id": ID, **document})
+            assert (batch.rows, batch.rejects) == ([], [expected])
+        batch = transform(entity(column("v", sql_type, path, on_invalid="null")), {"_id": ID, **document})
+        assert (batch.rows, batch.nulled) == ([(HEX, None)], {"v": 1})
+
+    def test_id_that_is_a_document_is_its_extended_json(self) -> None:
+        key = USERS.model_copy(update={"documents": True})
+        table = entity(column("parent", "VARCHAR", "parent", foreign_key=key), column("user", "INTEGER", "_id.user"))
+        key = {"user": 1, "day": "d"}
+        spelled = '{"user": {"$numberInt": "1"}, "day": "d"}'
+        assert transform(table, {"_id": key, "parent": key}).rows == [(spelled, spelled, 1)]
+        assert transform(entity(column("other", "VARCHAR", "v")), {"_id": 1, "v": key}).rejects[0].column == "other"
+        copied = transform(table, {"_id": ID, "parent": {"_id": ID, "name": "x"}})
+        assert copied.rejects == [Reject(HEX, "parent", Reason.INVALID_TYPE, "character varying", "object")]
+        assert transform(table, {"_id": {"_id": 1}}).rows[0][0] == '{"_id": {"$numberInt": "1"}}'
+        long = transform(table, {"_id": {"user": 1, "day": "d" * 3_000}})
+        assert [reject.reason for reject in long.rejects] == [Reason.TOO_LONG]
 
     def test_missing_field_takes_the_default_and_null_stays_null(self) -> None:
         table = single("BOOLEAN", default=False)
@@ -199,6 +261,66 @@ class TestItems:
         table = users_targets(key=("user_id", "target_id"))
         batch = transform(table, {"_id": ID, "targets": [TARGETS[0], T1], "health_targets": [TARGETS[0]]})
         assert [row[1:3] for row in batch.rows] == [(T1, "basic")]
+
+    @pytest.mark.parametrize(
+        ("setting", "shown", "collapsed", "rejects"),
+        [("first", [1, 3, 5], 2, 0), ("last", [2, 4, 5], 2, 0), ("reject", [1, 3, 5], 0, 2)],
+    )
+    def test_items_that_share_a_key_are_counted(
+        self, setting: str, shown: list[int], collapsed: int, rejects: int
+    ) -> None:
+        quantity = column("quantity", "INTEGER", item_field=("quantity",))
+        table = users_targets(columns=(*users_targets().columns, quantity), on_duplicate_item=setting)
+        a, b, c = TARGETS[:3]
+        items = [{"target": a, "quantity": 1}, {"target": a, "quantity": 2}, None, {"target": b, "quantity": 3}]
+        items += [{"target": str(b), "quantity": 4}, {"target": c, "quantity": 5}]
+        batch = transform(table, {"_id": ID, "targets": items})
+        assert sorted(row[5] for row in batch.rows) == shown
+        assert batch.collapsed == collapsed
+        assert batch.rejects == [Reject(HEX, "", Reason.DUPLICATE_KEY, "one item of each key", "")] * rejects
+
+    def test_last_is_the_last_of_the_last_array(self) -> None:
+        table = users_targets(key=("user_id", "target_id"), on_duplicate_item="last")
+        batch = transform(table, {"_id": ID, "targets": [TARGETS[0], T1], "health_targets": [TARGETS[0]]})
+        assert ([row[1:3] for row in batch.rows], batch.collapsed) == ([(T1, "health")], 2)
+
+    @pytest.mark.parametrize("setting", ["first", "last"])
+    def test_place_of_an_item_is_a_column(self, setting: str) -> None:
+        place = column("place", "SMALLINT", item_field=("$position",), nullable=False)
+        key = ("user_id", "type", "place")
+        table = users_targets(columns=(*users_targets().columns, place), key=key, on_duplicate_item=setting)
+        documents = [{"_id": 1, "targets": [TARGETS[0], None, TARGETS[0]], "health_targets": TARGETS[1]}]
+        batch = transform(table, *[{**document, "creation_date": MOMENT} for document in documents])
+        assert sorted(row[1:3] + row[5:] for row in batch.rows) == [
+            (T1, "basic", 0),
+            (T1, "basic", 2),
+            (T2, "health", 0),
+        ]
+        assert batch.collapsed == 0
+
+    def test_item_that_is_an_array_is_indexed(self) -> None:
+        coordinate = column("x", "DOUBLE PRECISION", item_field=("0",))
+        name = column("name", "VARCHAR", item_field=("name",))
+        place = column("place", "INTEGER", item_field=("$position",), nullable=False)
+        user, *_ = users_targets().columns
+        table = users_targets(
+            columns=(user, coordinate, place), key=("user_id", "place"), arrays=(ArraySource(field="line"),)
+        )
+        rows = transform(table, {"_id": 1, "line": [[2.5, 48.5], [], "x", {"0": 3.5}]}).rows
+        assert [row[1] for row in rows] == [2.5, None, None, 3.5]
+        table = users_targets(columns=(user, name, place), key=table.key, arrays=table.arrays)
+        batch = transform(table, {"_id": ID, "line": [[1], {"name": "x"}, 5]})
+        assert [row[1:] for row in batch.rows] == [("x", 1), (None, 2)]
+        assert [(reject.column, reject.received) for reject in batch.rejects] == [("name", "array")]
+
+    def test_array_behind_another_one_rejects_the_document(self) -> None:
+        table = users_targets(arrays=(ArraySource(field="groups.targets", set=(("type", "basic"),)),))
+        batch = transform(table, {"_id": ID, "groups": [{"targets": TARGETS}]})
+        assert (batch.rows, batch.documents) == ([], [])
+        assert batch.rejects == [Reject(HEX, "", Reason.INVALID_TYPE, "a path without arrays", "array")]
+        indexed = users_targets(arrays=(ArraySource(field="groups.0.targets", set=(("type", "basic"),)),))
+        batch = transform(indexed, {"_id": ID, "creation_date": MOMENT, "groups": [{"targets": TARGETS}]})
+        assert len(batch.rows) == len(TARGETS)
 
     def test_bad_date_of_the_document_rejects_it_only_where_it_has_items(self) -> None:
         documents = [

@@ -17,7 +17,8 @@ from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec, co
 from smartdiet_assets.operations.refresh.mongo.swap import name_temporary
 from smartdiet_assets.operations.refresh.plan import Action, CopiedItem
 from smartdiet_assets.operations.refresh.progress import Progress
-from smartdiet_assets.resources.mongo import MongoDatabase
+from smartdiet_assets.resources.mongo_errors import may_pass
+from smartdiet_assets.resources.mongo_reading import MongoDatabase
 
 #: For one command that builds indexes: an answer is waited for longer than any other.
 _LONGEST_BUILD_SECONDS = 86_400
@@ -140,6 +141,7 @@ class NewCollections:
             self.items[name].seconds += time.perf_counter() - began
 
 
-def _refusal(error: OperationFailure, sentence: str) -> RefreshError:
+def _refusal(error: OperationFailure, sentence: str) -> Exception:
+    """Choose what to raise for a refusal: what may pass is for the common boundary."""
     # The server's own text may quote values of documents and of filters.
-    return RefreshError(f"{sentence} (MongoDB error {error.code})")
+    return error if may_pass(error) else RefreshError(f"{sentence} (MongoDB error {error.code})")

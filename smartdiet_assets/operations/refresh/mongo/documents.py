@@ -17,7 +17,7 @@ from pymongo.client_session import ClientSession
 
 from smartdiet_assets.errors import RefreshError
 from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec
-from smartdiet_assets.resources.mongo import MongoDatabase
+from smartdiet_assets.resources.mongo_reading import MongoDatabase
 
 #: What a batch is to hold. The server ends one at 16 MB, so that a message of it stays below the 48 MB MongoDB takes.
 _BATCH_BYTES = 4_000_000
@@ -40,7 +40,7 @@ class Written(NamedTuple):
     size: int
 
 
-def fetch_batches(database: MongoDatabase, spec: CollectionSpec, session: ClientSession) -> Iterator[bytes]:
+def fetch_batches(database: MongoDatabase, spec: CollectionSpec, session: ClientSession | None) -> Iterator[bytes]:
     """Stream a whole collection as batches of concatenated documents.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pymongo.errors import OperationFailure
 
-from smartdiet_assets.resources.mongo import MongoDatabase
+from smartdiet_assets.resources.mongo_reading import MongoDatabase
 
 #: What a refresh makes in its target begins so; never copied, never shown.
 OWN_PREFIX = "_smartdiet_refresh"

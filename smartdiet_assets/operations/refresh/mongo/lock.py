@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -16,15 +16,18 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from smartdiet_assets.errors import RefreshError, TransientError
-from smartdiet_assets.extract.documents import fetch_server_clock
 from smartdiet_assets.operations.refresh.mongo.swap import BOOKKEEPING
-from smartdiet_assets.resources.mongo import MongoDatabase
+from smartdiet_assets.resources.mongo_hello import fetch_server_clock
+from smartdiet_assets.resources.mongo_reading import MongoDatabase
 
 _LOCK = {"_id": "lock"}
 _SECONDS_BETWEEN_BEATS = 15.0
 _STALE = timedelta(minutes=2)
 #: Of the refreshes that run in this process. One that lost its server could not give its turn back.
 _running: set[str] = set()
+
+
+Insist = Callable[[Callable[[], Any]], Any]
 
 
 class RefreshLock:
@@ -44,12 +47,8 @@ class RefreshLock:
         if not self._beat():
             raise RefreshError("another refresh of this database began meanwhile")
 
-    def take(self) -> None:
-        """Take the turn.
-
-        Raises:
-            TransientError: another refresh has it.
-        """
+    def take(self) -> str:
+        """Take the turn; says who has it where another refresh does, "" where it is ours now."""
         collection = self._database[BOOKKEEPING]
         mine = {"token": self._token, "host": socket.gethostname(), "pid": os.getpid()}
         try:
@@ -59,15 +58,16 @@ class RefreshLock:
         except DuplicateKeyError:
             holder = collection.find_one(_LOCK) or {}
             if not self._is_gone(holder):
-                raise TransientError(
+                return (
                     f"another refresh of this database is running: process {holder.get('pid')} of {holder.get('host')}"
-                ) from None
+                )
             taken = collection.update_one(
                 {**_LOCK, "token": holder.get("token")}, {"$set": mine, "$currentDate": {"at": True}}
             )
             if not taken.matched_count:
-                raise TransientError("another refresh of this database has just begun") from None
+                return "another refresh of this database has just begun"
         _running.add(self._token)
+        return ""
 
     def renew_until_released(self) -> None:
         """Give a sign of life now and then, until `release`."""
@@ -99,15 +99,19 @@ class RefreshLock:
 
 
 @contextmanager
-def hold_lock(database: MongoDatabase) -> Iterator[RefreshLock]:
+def hold_lock(database: MongoDatabase, insist: Insist) -> Iterator[RefreshLock]:
     """Hold the turn for a block.
+
+    Args:
+        insist: tries again what may pass: `MongoResource.insist`.
 
     Raises:
         TransientError: another refresh has it.
         pymongo.errors.PyMongoError: the server refused or was lost.
     """
     lock = RefreshLock(database)
-    lock.take()
+    if holder := insist(lock.take):
+        raise TransientError(holder)
     thread = threading.Thread(target=lock.renew_until_released, name="refresh-lock", daemon=True)
     thread.start()
     try:
@@ -115,7 +119,7 @@ def hold_lock(database: MongoDatabase) -> Iterator[RefreshLock]:
     finally:
         # A server that is lost has its lock until it is stale.
         with suppress(PyMongoError):
-            lock.release()
+            insist(lock.release)
 
 
 def _is_running(pid: int) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 from bson.dbref import DBRef
 from bson.objectid import ObjectId
 
-from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF, Column, Schema, Table
+from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF, ITEM_POSITION, Column, Schema, Table
+from smartdiet_assets.transform.paths import read_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,11 @@ def _find_column_references(schema: Schema, table: Table, column: Column) -> Ite
     paths = [tuple(path.split(".")) for path in column.mongo_field]
     for array in table.arrays:
         before = tuple(array.field.split("."))
-        paths += [before if item == ITEM_ITSELF else (*before, *item.split(".")) for item in column.item_field]
+        paths += [
+            before if item == ITEM_ITSELF else (*before, *item.split("."))
+            for item in column.item_field
+            if item != ITEM_POSITION
+        ]
     # Of several paths of the parent's column the first that leads anywhere counts: all are looked at.
     for field in parent.column(key.column).mongo_field:
         for path in paths:
@@ -60,6 +65,10 @@ def _follow(value: object, path: tuple[str, ...]) -> Iterator[object]:
     if isinstance(value, list):
         for item in value:
             yield from _follow(item, path)
+        # Whether a number is the place of this item or of one further in, the path does not say: both are looked at.
+        index = read_index(path[0]) if path else None
+        if index is not None:
+            yield from _follow(dict(enumerate(value)).get(index), path[1:])
     elif not path:
         yield value
     elif isinstance(value, DBRef):

@@ -4,11 +4,11 @@ The documents go into new collections (`copying`), read as of one moment where t
 and are swapped in at the end (`swap`). The source is only read.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
-from pymongo.errors import AutoReconnect, PyMongoError
+from pymongo.errors import PyMongoError
 
 from smartdiet_assets.errors import ConfigurationError, RefreshError, SmartdietError, TransientError
 from smartdiet_assets.operations.refresh.mongo.copying import NewCollections
@@ -45,12 +45,11 @@ from smartdiet_assets.operations.refresh.progress import Progress
 from smartdiet_assets.operations.refresh.running import Refresh
 from smartdiet_assets.operations.refresh.target import other_place
 from smartdiet_assets.resources.environment import read_environment
-from smartdiet_assets.resources.mongo import MongoDatabase, MongoResource, build_mongo_resource
+from smartdiet_assets.resources.mongo import MongoResource, build_mongo_resource
+from smartdiet_assets.resources.mongo_hello import fetch_hello
+from smartdiet_assets.resources.mongo_reading import MongoDatabase
 from smartdiet_assets.resources.variables import Place
 from smartdiet_assets.schema.model import Schema
-
-#: Before each further try to end a swap whose connection was lost, seconds.
-_SWAP_WAITS = (1.0, 2.0, 5.0, 10.0)
 
 
 class MongoRefresh:
@@ -85,24 +84,9 @@ class MongoRefresh:
     def plan(self) -> RefreshPlan:
         """Compare both databases; see `running.Refresh`."""
         with _translated(self._source, "reading"):
-            database = self._source.open_database()
-            source_hello = database.client.admin.command("hello")
-            self._collections = fetch_collections(database)
-            system = fetch_system_collections(database)
-            first = next((name for name, spec in self._collections.items() if spec.kind == "collection"), None)
-            if first is None:
-                raise ConfigurationError(
-                    f"the source, {self._source.describe()}, has no database {database.name}, or one without"
-                    " collections; nothing was written"
-                )
-            self._obstacle = find_snapshot_obstacle(database, first)
+            source_hello, system = self._source.read(self._look_at_source)
         with _translated(self._target, "reading"):
-            database = self._target.open_database()
-            target_hello = database.client.admin.command("hello")
-            if unfit := find_unfit_target(database.name, target_hello):
-                raise ConfigurationError(unfit)
-            there = fetch_collections(database)
-            interrupted = has_swap(database)
+            target_hello, there, interrupted = self._target.read(_look_at_target)
         notes = [NOT_COPIED]
         notes += [f"The system collection {name} is not copied." for name in system]
         if is_router(source_hello):
@@ -128,6 +112,20 @@ class MongoRefresh:
             notes,
         )
 
+    def _look_at_source(self, database: MongoDatabase) -> tuple[dict[str, Any], list[str]]:
+        """Learn what there is to copy; returns the server's greeting, and system collections that are not copied."""
+        hello = fetch_hello(database.client)
+        self._collections = fetch_collections(database)
+        system = fetch_system_collections(database)
+        first = next((name for name, spec in self._collections.items() if spec.kind == "collection"), None)
+        if first is None:
+            raise ConfigurationError(
+                f"the source, {self._source.describe()}, has no database {database.name}, or one without"
+                " collections; nothing was written"
+            )
+        self._obstacle = find_snapshot_obstacle(database, first)
+        return hello, system
+
     def run(self, plan: RefreshPlan, progress: Progress) -> RefreshOutcome:
         """Copy, index and swap in what the plan says; see `running.Refresh`."""
         outcome = RefreshOutcome(plan, consistent=not self._obstacle)
@@ -136,28 +134,27 @@ class MongoRefresh:
         try:
             with (
                 _translated(self._target, "writing"),
-                hold_lock(database) as lock,
+                hold_lock(database, self._target.insist) as lock,
             ):
-                if end_swap(database):
+                if self._target.insist(lambda: end_swap(database)):
                     progress.say("the interrupted swap of an earlier refresh is ended")
-                drop_temporaries(database)
                 try:
-                    try_renaming(database)
+                    self._target.insist(lambda: _prepare_target(database))
                     copied = {item.name: self._collections[item.name] for item in plan.items if item.copied}
                     collections = {name: spec for name, spec in copied.items() if spec.kind == "collection"}
                     new = NewCollections(
                         database, collections, {item.name: item.action for item in plan.items}, progress
                     )
                     for name in collections:
-                        new.make(name)
+                        self._target.insist(lambda name=name: new.make(name))  # type: ignore[misc]
                     self._copy(new, outcome)
-                    lock.require()
+                    self._target.insist(lock.require)
                     removed = [item.name for item in plan.items if item.action == "remove"]
                     views = [spec for spec in copied.values() if spec.kind == "view"]
-                    there = fetch_collections(database)
+                    there = self._target.insist(lambda: fetch_collections(database))
                     steps = plan_swap(new.temporaries, views, [name for name in removed if name in there], there)
                     begun = True
-                    keep_swap(database, steps)
+                    self._target.insist(lambda: keep_swap(database, steps))
                 except BaseException:
                     # A kept swap may have arrived although its answer did not.
                     with suppress(PyMongoError):
@@ -220,8 +217,8 @@ def open_mongo_refresh(
         SmartdietError: a variable of either cannot be used.
     """
     with (
-        build_mongo_resource(other_place(to)).process_config_and_initialize_cm() as source,
-        build_mongo_resource(to).process_config_and_initialize_cm() as target,
+        build_mongo_resource(other_place(to)).open() as source,
+        build_mongo_resource(to).open() as target,
     ):
         yield MongoRefresh(
             schema,
@@ -235,19 +232,25 @@ def open_mongo_refresh(
 
 def _end_swap_patiently(target: MongoResource) -> None:
     """End a swap, also where the connection is lost or somebody interrupts meanwhile: it takes moments."""
-    for wait in (*_SWAP_WAITS, None):
-        try:
-            # Opened anew, as a tunnel may have to be.
-            end_swap(target.open_database())
-        except (AutoReconnect, TransientError):
-            if wait is None:
-                raise
-            time.sleep(wait)
-        except KeyboardInterrupt:
-            end_swap(target.open_database())
-            raise
-        else:
-            return
+    try:
+        # Opened anew each time, as a tunnel may have to be.
+        target.insist(lambda: end_swap(target.open_database()))
+    except KeyboardInterrupt:
+        end_swap(target.open_database())
+        raise
+
+
+def _prepare_target(database: MongoDatabase) -> None:
+    drop_temporaries(database)
+    try_renaming(database)
+
+
+def _look_at_target(database: MongoDatabase) -> tuple[dict[str, Any], dict[str, CollectionSpec], bool]:
+    """Learn what is to be written over: the server's greeting, what is there, and whether a swap was interrupted."""
+    hello = fetch_hello(database.client)
+    if unfit := find_unfit_target(database.name, hello):
+        raise ConfigurationError(unfit)
+    return hello, fetch_collections(database), has_swap(database)
 
 
 @contextmanager

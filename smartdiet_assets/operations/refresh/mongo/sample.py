@@ -18,7 +18,7 @@ from pymongo.client_session import ClientSession
 from smartdiet_assets.extract.documents import ID_OPTIONS
 from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec
 from smartdiet_assets.operations.refresh.mongo.references import Reference, read_references
-from smartdiet_assets.resources.mongo import MongoDatabase
+from smartdiet_assets.resources.mongo_reading import MongoDatabase
 from smartdiet_assets.schema.model import DOCUMENT_ID
 
 #: Asked for at once: few enough for one message whatever the ids are, enough to hide the way to a remote server.
@@ -34,7 +34,7 @@ class Sample:
     def __init__(
         self,
         database: MongoDatabase,
-        session: ClientSession,
+        session: ClientSession | None,
         specs: Mapping[str, CollectionSpec],
         references: Mapping[str, Sequence[Reference]],
         percent: float,

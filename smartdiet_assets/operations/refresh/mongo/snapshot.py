@@ -10,7 +10,8 @@ from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 
-from smartdiet_assets.resources.mongo import MongoDatabase
+from smartdiet_assets.resources.mongo_errors import may_pass
+from smartdiet_assets.resources.mongo_reading import MongoDatabase
 
 #: A moment no server can still show.
 _LONG_AGO = Timestamp(1, 1)
@@ -34,18 +35,22 @@ def find_snapshot_obstacle(database: MongoDatabase, collection: str) -> str:
     try:
         answer = database.command({**find, "readConcern": {"level": "snapshot"}})
     except OperationFailure as error:
+        if may_pass(error) and error.code not in SNAPSHOT_LOST:
+            raise
         return f"it is no replica set, or too old (MongoDB error {error.code})"
     if "atClusterTime" not in answer.get("cursor", {}):
         return "it does not tell the moment of a snapshot"
     try:
         database.command({**find, "readConcern": {"level": "snapshot", "atClusterTime": _LONG_AGO}})
     except OperationFailure as error:
+        if may_pass(error) and error.code not in SNAPSHOT_LOST:
+            raise
         return "" if error.code in _REFUSALS else f"MongoDB error {error.code}"
     return "it shows what is there now whatever moment is asked for"
 
 
 @contextmanager
-def open_reading_session(database: MongoDatabase, *, snapshot: bool) -> Iterator[ClientSession]:
-    """Open the session of all reads; with `snapshot`, its first read sets the moment for the others."""
-    with database.client.start_session(snapshot=snapshot) as session:
+def open_snapshot(database: MongoDatabase) -> Iterator[ClientSession]:
+    """Open the session of reads whose first one sets the moment for the others."""
+    with database.client.start_session(snapshot=True) as session:
         yield session

@@ -20,7 +20,7 @@ from smartdiet_assets.operations.refresh.mongo.listing import (
     compose_create,
     is_duplicate_name,
 )
-from smartdiet_assets.resources.mongo import MongoDatabase
+from smartdiet_assets.resources.mongo_reading import MongoDatabase
 
 #: Holds the list of a swap and the lock of a refresh, while there is one.
 BOOKKEEPING = OWN_PREFIX

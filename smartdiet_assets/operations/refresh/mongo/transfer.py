@@ -5,18 +5,20 @@ the new collections (`copying`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
+from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 
 from smartdiet_assets.operations.refresh.mongo.copying import NewCollections
 from smartdiet_assets.operations.refresh.mongo.documents import fetch_batches
+from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec
 from smartdiet_assets.operations.refresh.mongo.references import Reference
 from smartdiet_assets.operations.refresh.mongo.sample import Sample
 from smartdiet_assets.operations.refresh.mongo.snapshot import (
     SNAPSHOT_LOST,
     SNAPSHOT_TOO_OLD,
-    open_reading_session,
+    open_snapshot,
 )
 from smartdiet_assets.operations.refresh.plan import RefreshOutcome
 from smartdiet_assets.resources.mongo import MongoResource
@@ -38,18 +40,14 @@ def copy_all(source: MongoResource, new: NewCollections, outcome: RefreshOutcome
         SmartdietError: a server refused or was lost.
     """
     database = source.open_database()
-    with (
-        open_reading_session(database, snapshot=outcome.consistent) as snapshot,
-        open_reading_session(database, snapshot=False) as plain,
-    ):
+    with open_snapshot(database) if outcome.consistent else nullcontext() as snapshot:
         lost = promised_none = not outcome.consistent
         for name, spec in new.specs.items():
-            new.begin(name)
             consistent = not lost
             if lost and not promised_none:
                 new.items[name].note = _LATER
             try:
-                new.fill(name, _read(source, name, fetch_batches(database, spec, plain if lost else snapshot)))
+                _fill(source, new, name, spec, None if lost else snapshot)
             except _SnapshotLostError as error:
                 # Of a capped collection a server may show no moment but the present one.
                 lost = error.too_old or not spec.capped
@@ -57,9 +55,8 @@ def copy_all(source: MongoResource, new: NewCollections, outcome: RefreshOutcome
                 _tell(outcome)
                 new.items[name].note = _LATER
                 new.forget(name)
-                new.begin(name)
-                new.fill(name, _read(source, name, fetch_batches(database, spec, plain)))
-            new.finish(name, snapshot=consistent)
+                _fill(source, new, name, spec, None)
+            source.insist(lambda: new.finish(name, snapshot=consistent))  # noqa: B023
 
 
 def copy_sample(
@@ -74,13 +71,20 @@ def copy_sample(
     Raises:
         SmartdietError: a server refused or was lost.
     """
-    try:
+    begun = False
+
+    def copy() -> None:
+        nonlocal begun
+        for name in new.specs if begun else ():
+            new.forget(name)
+        begun = True
         _copy_sample(source, new, references, percent, snapshot=outcome.consistent)
+
+    try:
+        source.insist(copy)
     except _SnapshotLostError:
         _tell(outcome)
-        for name in new.specs:
-            new.forget(name)
-        _copy_sample(source, new, references, percent, snapshot=False)
+        source.insist(copy)
 
 
 def _copy_sample(
@@ -92,12 +96,12 @@ def _copy_sample(
     snapshot: bool,
 ) -> None:
     database = source.open_database()
-    with open_reading_session(database, snapshot=snapshot) as session:
+    with open_snapshot(database) if snapshot else nullcontext() as session:
         sample = Sample(database, session, new.specs, references, percent)
         for name in new.specs:
             new.begin(name, percent / 100)
-            new.fill(name, _read(source, name, sample.fetch_chosen(name)), "skip")
-        with _reading(source, "what sampled documents refer to"):
+            new.fill(name, _read(source, name, sample.fetch_chosen(name), session), "skip")
+        with _reading(source, "what sampled documents refer to", session):
             for name, batch in sample.fetch_missing():
                 with new.timing(name):
                     new.write(name, batch, "skip")
@@ -118,16 +122,34 @@ def _tell(outcome: RefreshOutcome) -> None:
         outcome.notes.append(_LOST_NOTE)
 
 
-def _read(source: MongoResource, name: str, batches: Iterator[bytes]) -> Iterator[bytes]:
-    with _reading(source, name):
+def _fill(
+    source: MongoResource, new: NewCollections, name: str, spec: CollectionSpec, session: ClientSession | None
+) -> None:
+    """Fill a collection from its first document on, again where a server was lost on the way."""
+    begun = False
+
+    def fill() -> None:
+        nonlocal begun
+        if begun:
+            new.forget(name)
+        begun = True
+        database = session.client[source.database] if session else source.open_database()
+        new.begin(name)
+        new.fill(name, _read(source, name, fetch_batches(database, spec, session), session))
+
+    source.insist(fill)
+
+
+def _read(source: MongoResource, name: str, batches: Iterator[bytes], session: ClientSession | None) -> Iterator[bytes]:
+    with _reading(source, name, session):
         yield from batches
 
 
 @contextmanager
-def _reading(source: MongoResource, name: str) -> Iterator[None]:
+def _reading(source: MongoResource, name: str, session: ClientSession | None) -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        if isinstance(error, OperationFailure) and error.code in SNAPSHOT_LOST:
+        if session is not None and isinstance(error, OperationFailure) and error.code in SNAPSHOT_LOST:
             raise _SnapshotLostError(too_old=error.code == SNAPSHOT_TOO_OLD) from None
         raise source.translate(error, f"reading {name} from the source") from None

@@ -33,6 +33,8 @@ def create_database(resource: PostgresResource, encoding: str) -> None:
     connection = maintenance.connect()
     try:
         connection.autocommit = True
+        # Also behind a pooler this is to be in no transaction.
+        connection.pooled = False
         statement = f"CREATE DATABASE {quote(resource.database)} TEMPLATE template0 ENCODING '{encoding}'"
         connection.execute(statement.encode(), prepare=False)
     except psycopg.errors.DuplicateDatabase:

@@ -93,8 +93,7 @@ def open_postgres_refresh(*, to: Place, **asked: Any) -> Iterator["PostgresRefre
     settings = read_environment()
     with ExitStack() as servers:
         source, target = (
-            servers.enter_context(build_postgres_resource(place).process_config_and_initialize_cm())
-            for place in (other_place(to), to)
+            servers.enter_context(build_postgres_resource(place).open()) for place in (other_place(to), to)
         )
         refresh = PostgresRefresh(source, target, to, build_filters(settings, **asked))
         refresh.ignored = [

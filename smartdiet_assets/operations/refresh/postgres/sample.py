@@ -16,7 +16,7 @@ from psycopg import Connection, sql
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.operations.refresh.postgres.catalog import Catalog, CatalogObject, Key
-from smartdiet_assets.operations.refresh.postgres.selection import Selection, is_record
+from smartdiet_assets.operations.refresh.postgres.selection import Selection, compose_about, is_record
 from smartdiet_assets.operations.refresh.postgres.sessions import fetch, quote
 
 #: The steps a percentage is counted in.
@@ -94,12 +94,16 @@ def compose_queries(
     tables = [table for table in tables if table.kind == "table"]
     _refuse_dangling(source, catalog, selection)
     queries: dict[Key, str] = {}
-    emptied = {catalog.objects[key].name for key in selection.empty}
+    emptied = {(catalog.objects[key].schema, catalog.objects[key].name) for key in selection.empty}
+    copied = [one for one in selection.mirrored if one not in emptied]
     for table in tables:
         if is_record(table):
-            names = sql.Literal([name for name in selection.mirrored if name not in emptied]).as_string(source)
-            listed = ", ".join(map(quote, catalog.columns[table.key[1]]))
-            queries[table.key] = f"SELECT {listed} FROM ONLY {table.identity} WHERE table_name = ANY({names}::text[])"
+            columns = catalog.columns[table.key[1]]
+            about = sql.SQL(compose_about(columns)).format(
+                schemas=sql.Literal([schema for schema, _ in copied]), names=sql.Literal([name for _, name in copied])
+            )
+            listed = ", ".join(map(quote, columns))
+            queries[table.key] = f"SELECT {listed} FROM ONLY {table.identity} WHERE {about.as_string(source)}"
     if sample is None or sample >= 100:
         return queries
     sampled = [table for table in tables if table.schema != BOOKKEEPING_SCHEMA and table.key not in selection.empty]

@@ -6,16 +6,17 @@ shown of the decisions (`plan`), carrying them out (`build`, `swap`).
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import LiteralString
 
-from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.errors import ConfigurationError, UnknownNamesError
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
-from smartdiet_assets.load.structure.naming import build_name
+from smartdiet_assets.load.structure.naming import build_name, candidates_name_in
 from smartdiet_assets.operations.refresh.patterns import matches
 from smartdiet_assets.operations.refresh.postgres.catalog import RELATIONS, TABLES, Catalog, CatalogObject, Key
 from smartdiet_assets.operations.refresh.postgres.dependencies import find_affected, find_dependents, find_needed
 
 #: The mirror's own tables, whose lines go along with the tables they are about, whatever the filters.
-RECORDS = ("sync_state", "rejected_rows", "awaited_parents", "missing_parents")
+RECORDS = ("sync_state", "rejected_rows", "awaited_parents", "missing_parents", "document_ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Selection:
         empty: tables that are made without rows.
         new_schemas: that the target has not.
         extensions: that what is chosen needs.
-        mirrored: the names of the chosen tables, as the mirror's own tables call them.
+        mirrored: the chosen tables, as the mirror's own tables call them: each with its schema before it.
         excluded: tables of the source that are not chosen.
     """
 
@@ -70,7 +71,7 @@ class Selection:
     empty: set[Key] = field(default_factory=set)
     new_schemas: list[str] = field(default_factory=list)
     extensions: set[str] = field(default_factory=set)
-    mirrored: list[str] = field(default_factory=list)
+    mirrored: list[tuple[str, str]] = field(default_factory=list)
     excluded: set[Key] = field(default_factory=set)
 
 
@@ -114,8 +115,8 @@ def choose_objects(source: Catalog, target: Catalog, filters: RefreshFilters) ->
     return selection, obstacles
 
 
-def choose_mirrored(source: Catalog, filters: RefreshFilters) -> list[str]:
-    """Choose the tables whose runs a refresh excludes while it works: those that are copied, by name."""
+def choose_mirrored(source: Catalog, filters: RefreshFilters) -> list[tuple[str, str]]:
+    """Choose the tables whose runs a refresh excludes while it works: those that are copied, by schema and name."""
     selection = Selection()
     _choose_of_source(source, filters, selection)
     return selection.mirrored
@@ -124,6 +125,17 @@ def choose_mirrored(source: Catalog, filters: RefreshFilters) -> list[str]:
 def is_record(found: CatalogObject) -> bool:
     """Whether a table is one of the mirror's own that has lines about every table."""
     return found.schema == BOOKKEEPING_SCHEMA and found.name in RECORDS
+
+
+def compose_about(columns: Collection[str]) -> LiteralString:
+    """Compose the condition that a line of a record is about one of the tables `schemas` and `names`.
+
+    Args:
+        columns: of the record; an older one does not tell schemas apart.
+    """
+    if "schema_name" in columns:
+        return "(schema_name, table_name) IN (SELECT * FROM unnest({schemas}::text[], {names}::text[]))"
+    return "table_name = ANY ({names}::text[])"
 
 
 def fits(found: CatalogObject, patterns: Collection[str]) -> bool:
@@ -146,7 +158,7 @@ def _check_patterns(source: Catalog, target: Catalog, filters: RefreshFilters) -
         if not any(matches(schema, [name]) for schema in schemas)
     ]
     if unknown:
-        raise ConfigurationError(f"neither database has a {', '.join(dict.fromkeys(unknown))}")
+        raise UnknownNamesError(f"neither database has a {', '.join(dict.fromkeys(unknown))}")
 
 
 def _passes_schema(schema: str, filters: RefreshFilters) -> bool:
@@ -185,7 +197,7 @@ def _choose_of_source(source: Catalog, filters: RefreshFilters, selection: Selec
     if not any(source.objects[key].kind in RELATIONS for key in selection.chosen):
         raise ConfigurationError("the source has no table that passes the filters: nothing to copy")
     tables = [source.objects[key] for key in selection.chosen if source.objects[key].kind in TABLES]
-    selection.mirrored = sorted({table.name for table in tables})
+    selection.mirrored = sorted({(table.schema, table.name) for table in tables})
     selection.empty = {table.key for table in tables if fits(_root(source, table), filters.exclude_data)}
 
 
@@ -197,7 +209,9 @@ def _root(catalog: Catalog, found: CatalogObject) -> CatalogObject:
 
 def _choose_records(source: Catalog, selection: Selection) -> None:
     """Add the mirror's own tables: those with lines about every table, and the companions of the chosen ones."""
-    companions = {build_name([name], "candidates") for name in selection.mirrored}
+    # An older mirror's companions are named after their tables alone.
+    companions = {candidates_name_in(*one) for one in selection.mirrored}
+    companions |= {build_name([name], "candidates") for _, name in selection.mirrored}
     for key, found in source.objects.items():
         if (
             found.schema == BOOKKEEPING_SCHEMA

@@ -139,11 +139,11 @@ def lock_source(connection: Connection[Any], tables: Sequence[str]) -> None:
         connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
 
 
-def lock_target(connection: Connection[Any], mirrored: Sequence[str], wait: Callable[[str], None]) -> None:
+def lock_target(connection: Connection[Any], mirrored: Sequence[tuple[str, str]], wait: Callable[[str], None]) -> None:
     """Keep other refreshes, and runs that mirror into the tables, out until the end of the transaction.
 
     Args:
-        mirrored: names of tables, as the mirror locks them.
+        mirrored: tables, as the mirror locks them: each with its schema before it.
         wait: told once what is waited for.
 
     Raises:
@@ -156,7 +156,7 @@ def lock_target(connection: Connection[Any], mirrored: Sequence[str], wait: Call
         connection.execute("SAVEPOINT locks")
         row = connection.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCK_CLASS, number]).fetchone()
         refreshing = not (row and row[0])
-        if not refreshing and try_lock_tables(connection, mirrored):
+        if not refreshing and all(try_lock_tables(connection, [name], schema) for schema, name in mirrored):
             connection.execute("RELEASE SAVEPOINT locks")
             return
         # Locks held while waiting for others lead to deadlocks.

@@ -16,7 +16,7 @@ from smartdiet_assets.operations.refresh.postgres.catalog import (
     read_dependencies,
 )
 from smartdiet_assets.operations.refresh.postgres.dependencies import find_affected, sort_objects
-from smartdiet_assets.operations.refresh.postgres.selection import RECORDS
+from smartdiet_assets.operations.refresh.postgres.selection import RECORDS, compose_about
 from smartdiet_assets.operations.refresh.postgres.sessions import (
     explain,
     lock_tables_exclusively,
@@ -43,6 +43,15 @@ UNION ALL
 SELECT 'pg_collation'::regclass::oid::bigint, l.oid::bigint, l.oid::regcollation::text
 FROM pg_collation AS l
 WHERE l.oid = ANY(%(oids)s::bigint[])"""
+#: Where the table of a line is that does not tell, by the name the schema will have again.
+_FIND_SCHEMA = """\
+SELECT coalesce(r.schema_name, n.nspname) AS schema_name
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN unnest(%(renamed)s::text[], %(aside)s::text[]) AS r (schema_name, aside) ON r.aside = n.nspname
+WHERE c.relname = kept.table_name AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+ORDER BY coalesce(r.schema_name, n.nspname) <> 'public', 1
+LIMIT 1"""
 
 
 def swap(work: Work, standing: list[tuple[Key, str]]) -> None:
@@ -102,8 +111,11 @@ def _check_unchanged(work: Work) -> None:
 
 
 def _keep_records(work: Work) -> None:
-    """Take the lines of the mirror's own tables about tables that are not copied along; the others' are replaced."""
-    schema, names = BOOKKEEPING_SCHEMA, work.selection.mirrored
+    """Take the lines of the mirror's own tables about tables that are not copied along; the others' are replaced.
+
+    Where only one side's lines tell schemas apart, the other's are those of the first schema that has the table.
+    """
+    schema = BOOKKEEPING_SCHEMA
     old = {found.name: found for found in work.theirs.objects.values() if found.schema == schema}
     new = {
         work.ours.objects[key].name: key for key in work.selection.created if work.ours.objects[key].schema == schema
@@ -111,23 +123,33 @@ def _keep_records(work: Work) -> None:
     for record in RECORDS:
         if record not in old:
             continue
-        if record not in new:
-            _edit_records(work, f"DELETE FROM {quote(schema, record)} WHERE table_name = ANY(%s)", names, record)
-            continue
         theirs = set(work.theirs.columns.get(old[record].key[1], ()))
-        columns = ", ".join(quote(name) for name in work.ours.columns[new[record][1]] if name in theirs)
-        _edit_records(
-            work,
-            f"INSERT INTO {quote(schema, record)} ({columns}) SELECT {columns}"
-            f" FROM {quote(work.renamed[schema], record)} WHERE NOT table_name = ANY(%s)",
-            names,
-            record,
-        )
+        about = compose_about(theirs).format(schemas="%(schemas)s", names="%(names)s")
+        if record not in new:
+            place = work.renamed.get(schema, schema)
+            _edit_records(work, f"DELETE FROM {quote(place, record)} WHERE {about}", record)
+            continue
+        ours = work.ours.columns[new[record][1]]
+        columns = ", ".join(quote(name) for name in ours if name in theirs)
+        kept = f"SELECT {columns} FROM {quote(work.renamed[schema], record)} WHERE NOT {about}"
+        if "schema_name" in ours and "schema_name" not in theirs:
+            columns = f"schema_name, {columns}"
+            kept = (
+                f"SELECT found.schema_name, kept.* FROM ({kept}) AS kept CROSS JOIN LATERAL ({_FIND_SCHEMA}) AS found"
+            )
+        _edit_records(work, f"INSERT INTO {quote(schema, record)} ({columns}) {kept} ON CONFLICT DO NOTHING", record)
 
 
-def _edit_records(work: Work, statement: str, names: list[str], label: str) -> None:
+def _edit_records(work: Work, statement: str, label: str) -> None:
+    copied = work.selection.mirrored
+    parameters = {
+        "schemas": [schema for schema, _ in copied],
+        "names": [name for _, name in copied],
+        "renamed": list(work.renamed),
+        "aside": list(work.renamed.values()),
+    }
     try:
-        work.target.execute(statement.encode(), [names], prepare=False)
+        work.target.execute(statement.encode(), parameters, prepare=False)
     except errors.Error as error:
         raise explain(error, "keeping its lines about other tables", label) from None
 

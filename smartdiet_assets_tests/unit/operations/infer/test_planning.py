@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from bson import ObjectId
+from bson import MinKey, ObjectId, Timestamp
 
 from smartdiet_assets.operations.infer.references import Parent, Reference
 from smartdiet_assets_tests.unit.operations.infer.observed import column, plan
@@ -111,8 +111,16 @@ def test_an_id_that_is_no_object_id(identities: list[Any], sql_type: str) -> Non
 
 
 def test_ids_that_no_column_holds_are_counted() -> None:
-    main = plan([{"_id": {"day": 1}}, {"_id": "a"}]).main
+    main = plan([{"_id": MinKey()}, {"_id": "a"}]).main
     assert "1 documents have an _id that no column can hold; they will be rejected" in main.remarks
+
+
+def test_the_parts_of_an_id_are_columns() -> None:
+    main = plan([{"_id": {"user": number, "day": "d"}, "note": "x"} for number in range(3)]).main
+    assert "_id: 100% object, kept as its extended JSON" in main.remarks
+    assert [(c.name, c.sql_type, c.paths) for c in main.columns if c.name.startswith("id_")] == [
+        ("id_user", "INTEGER", ("_id.user",)), ("id_day", "VARCHAR", ("_id.day",)),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -125,11 +133,35 @@ def test_ids_that_no_column_holds_are_counted() -> None:
         ({}, True, {"incremental": "none"}),
         ({"createdAt": "2024-03-06", "updatedAt": "2024-03-06"}, True, {"incremental": "none"}),
         ({"creation_date": "hier", "update_date": DAY}, False, {}),
+        ({"creation_date": DAY, "update_date": "2024-03-06T12:30:01Z"}, False, {"incremental": "none"}),
+        ({"creation_date": DAY, "update_date": 1_709_728_201_000}, False, {"incremental": "none"}),
+        ({"creation_date": DAY, "update_date": Timestamp(1_709_728_201, 1)}, True, {"incremental": "none"}),
+        ({"creation_date": DAY, "update_date": [DAY]}, False, {"incremental": "none"}),
     ],
 )
 def test_the_dates_a_collection_is_read_by(fields: dict[str, Any], base: bool, settings: dict[str, str]) -> None:
     main = plan([{"_id": identity, **fields} for identity in ids(3)]).main
     assert (main.base, main.settings) == (base, settings)
+
+
+@pytest.mark.parametrize(
+    ("dates", "incremental", "remark"),
+    [
+        ([DAY, DAY, "2024-03-06"], "dates", "'update_date' is no Date in 1 of 3 documents (100% string)"),
+        ([DAY, 1, "2024-03-06"], "none", "'update_date' is no Date in 2 of 3 documents (50% int, 50% string)"),
+        ([Timestamp(1, 1)] * 3, "none", "'update_date' is no Date in 3 of 3 documents (100% timestamp)"),
+        ([DAY, DAY, None], "dates", None),
+    ],
+)
+def test_what_is_no_date_is_counted_and_most_of_it_makes_a_collection_read_whole(
+    dates: list[Any], incremental: str, remark: str | None
+) -> None:
+    pairs = zip(ids(3), dates, strict=True)
+    main = plan([{"_id": identity, "creation_date": DAY, "update_date": at} for identity, at in pairs]).main
+    assert main.settings.get("incremental", "dates") == incremental
+    remarks = [text for text in main.remarks if "no Date in" in text]
+    advice = ": every run reads those again; make them Dates"
+    assert remarks == ([f"{remark}{advice}"] if remark else [])
 
 
 def test_dates_that_the_file_gives_for_all_tables_are_not_repeated_and_others_are() -> None:
@@ -174,8 +206,31 @@ def test_an_array_of_sub_documents_is_keyed_by_the_reference_that_tells_them_apa
     (link,) = plan(documents(registered_events=items)).links
     assert link.unique == ["thing_id", "event_id"]
     assert [(c.name, c.paths) for c in link.columns if c.in_items] == [
-        ("event_id", ("event",)), ("item_id", ("_id",)), ("date", ("date",)),
+        ("event_id", ("event",)), ("position", ("$position",)), ("item_id", ("_id",)), ("date", ("date",)),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("items", "key", "offered"),
+    [
+        ([{"product": "a", "quantity": 1}, {"product": "b", "quantity": 1}], "product", True),
+        ([{"zip": "75001", "street": "x"}, {"zip": "75002", "street": "x"}], "zip", True),
+        ([{"_id": 1, "price": 2.5}, {"_id": 2, "price": 2.5}], "tag_id", False),
+        ([{"product": "a"}, {"product": "b"}], "product", False),
+        (["a", "b"], "tag", False),
+    ],
+)
+def test_every_key_says_that_it_is_one_and_what_could_be_instead(items: list[Any], key: str, offered: bool) -> None:
+    (link,) = plan(documents(tags=items)).links
+    assert link.unique == ["thing_id", key]
+    assert any(remark.startswith("the key: ") for remark in link.columns[1].remarks)
+    offers = [column for column in link.columns if column.paths == ("$position",)]
+    assert [(column.left_out, column.remarks) for column in offers] == [
+        (
+            True,
+            [f"the key where a document may hold two items of one {key}: unique_constraints: [[thing_id, position]]"],
+        )
+    ] * offered
 
 
 def test_a_value_beside_arrays_of_the_same_is_an_array_of_one() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import bson
-from bson import ObjectId
+from bson import MinKey, ObjectId
 
 from smartdiet_assets.operations.infer.composing import compose_entry
 from smartdiet_assets.operations.infer.plan import Plan
@@ -58,7 +58,7 @@ def test_a_reference_too_long_for_an_index_is_a_column_without_one() -> None:
 
 
 def test_what_cannot_be_mended_is_said_in_the_entry() -> None:
-    documents = [{"_id": {"n": 1}}, {"_id": "a"}]
+    documents = [{"_id": MinKey()}, {"_id": "a"}]
     planned = plan(documents)
     rejects = try_plan(planned, documents)
     assert not mend_plan(planned, rejects)

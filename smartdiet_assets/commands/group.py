@@ -1,0 +1,36 @@
+"""The group of the commands of `smartdiet …`, which its entry point (`cli`) runs. Not here: any command."""
+
+import click
+
+from smartdiet_assets.commands.check import check
+from smartdiet_assets.commands.compare import compare
+from smartdiet_assets.commands.demo import demo
+from smartdiet_assets.commands.doctor import doctor
+from smartdiet_assets.commands.home import home
+from smartdiet_assets.commands.infer import infer
+from smartdiet_assets.commands.inspection import rejects, status
+from smartdiet_assets.commands.prune import prune
+from smartdiet_assets.commands.reconcile import reconcile
+from smartdiet_assets.commands.refresh import refresh
+from smartdiet_assets.commands.session import Session
+from smartdiet_assets.commands.sync import sync
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="smartdiet_assets")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Mirror MongoDB into typed, foreign-keyed PostgreSQL tables.
+
+    Servers come from the environment or a .env file, tables from config/schemas.yaml (SMARTDIET_SCHEMAS).
+    """
+    # Dagster, which it is built on, takes a second to import: Ctrl-C is answered by then, `--help` needs none of it.
+    from smartdiet_assets.resources.tunnel import keep_connections
+
+    context.obj = Session()
+    # A command looks at the servers before it works with them.
+    context.with_resource(keep_connections())
+
+
+for command in (sync, reconcile, refresh, status, rejects, home, check, compare, doctor, infer, prune, demo):
+    cli.add_command(command)

@@ -1,0 +1,25 @@
+"""`smartdiet prune`."""
+
+import click
+
+from smartdiet_assets.commands.session import Session
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Count what would be deleted, and delete nothing.")
+@click.pass_obj
+def prune(session: Session, dry_run: bool) -> None:
+    """Delete old runs of Dagster, and nothing that it shows.
+
+    Its schedule and `smartdiet sync` do so by themselves once a day. What the pages of tables, partitions and checks
+    show stays.
+    """
+    from smartdiet_assets.operations.instance import open_instance
+    from smartdiet_assets.operations.prune import prune_by_command
+    from smartdiet_assets.operations.reports import open_console
+
+    with open_instance(session.config_folder) as instance:
+        sentence = prune_by_command(
+            instance, session.schema, session.environment, open_console(errors=True), dry_run=dry_run
+        )
+    open_console().print(sentence, highlight=False)

@@ -1,0 +1,87 @@
+"""Dagster's runs and events in PostgreSQL, with a connection held open between its uses.
+
+Here: Dagster's own storages on another engine. Dagster connects anew for each statement, as each of its processes might
+be one of many; a run is one of a few, and most of what it waits for is connections and the server's disk. Not here:
+what is written of an event (`operations.held_events`). What this builds on, the attribute `_engine` of both storages,
+is not of Dagster's public API.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as db
+from dagster import EventLogEntry
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresRunStorage
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection, Engine
+
+from smartdiet_assets.operations.held_events import INSERT, HeldEvents, hold
+
+_INSERT = INSERT.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+
+
+def _open(url: str) -> Engine:
+    engine = hold(
+        db.create_engine(
+            url,
+            isolation_level="AUTOCOMMIT",
+            pool_size=1,
+            # Threads of one process that find it taken open connections of their own, and close them.
+            max_overflow=-1,
+            # A run may do without for hours; the server, or what is between, may have ended the connection since.
+            pool_pre_ping=True,
+        )
+    )
+    db.event.listen(engine, "connect", _relax)
+    return engine
+
+
+def _relax(connection: Any, _record: Any) -> None:
+    # Nothing is damaged by it. Where the server goes down, not just its client, the last moments may be missing, whole
+    # transactions of them; the mirror does not rely on them.
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit = off")
+
+
+class HeldRunStorage(PostgresRunStorage):
+    """The runs."""
+
+    def __init__(self, postgres_url: str) -> None:
+        # The tables are there by now.
+        super().__init__(postgres_url, should_autocreate_tables=False)
+        self._engine = _open(postgres_url)
+
+    def dispose(self) -> None:
+        super().dispose()
+        self._engine.dispose()
+
+
+class HeldEventLogStorage(HeldEvents, PostgresEventLogStorage):
+    """The events."""
+
+    _compose_insert = insert
+
+    def __init__(self, postgres_url: str) -> None:
+        super().__init__(postgres_url, should_autocreate_tables=False)
+        self._engine = _open(postgres_url)
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        self._store(events, self._build_rows(events))
+
+    def _insert(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
+        return connection.execute(_INSERT, rows).scalars().all()
+
+    def dispose(self) -> None:
+        super().dispose()
+        self._engine.dispose()
+
+
+class HeldPostgresStorage(DagsterPostgresStorage):
+    """Dagster's storage in a database, with connections that are held."""
+
+    def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(postgres_url, inst_data=inst_data)
+        self._run_storage = HeldRunStorage(postgres_url)
+        self._event_log_storage = HeldEventLogStorage(postgres_url)
