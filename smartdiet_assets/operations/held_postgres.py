@@ -6,7 +6,8 @@ what is written of an event (`operations.held_events`). What this builds on, the
 is not of Dagster's public API.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as db
@@ -14,11 +15,14 @@ from dagster import EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresRunStorage
+from dagster_postgres.utils import retry_pg_connection_fn
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Engine
 
 from smartdiet_assets.operations.held_events import INSERT, HeldEvents, hold
 
+#: Of the advisory lock under which the tables are looked for, and made where they are missing; any number, but one.
+_LOCK = 5_274_001
 _INSERT = INSERT.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
 
 
@@ -43,6 +47,22 @@ def _relax(connection: Any, _record: Any) -> None:
     # transactions of them; the mirror does not rely on them.
     with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit = off")
+
+
+@contextmanager
+def _locked(url: str) -> Iterator[None]:
+    """Have the processes that start at once open the storage one after the other.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: somebody has held the lock for a minute.
+    """
+    engine = db.create_engine(url, poolclass=db.NullPool)
+    # A transaction, not a session, holds the lock: there may be a pooler of transactions in between.
+    with retry_pg_connection_fn(engine.connect) as connection, connection.begin():
+        connection.execute(
+            db.text("SELECT set_config('lock_timeout', '60s', true), pg_advisory_xact_lock(:lock)"), {"lock": _LOCK}
+        )
+        yield
 
 
 class HeldRunStorage(PostgresRunStorage):
@@ -82,6 +102,8 @@ class HeldPostgresStorage(DagsterPostgresStorage):
     """Dagster's storage in a database, with connections that are held."""
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(postgres_url, inst_data=inst_data)
+        # Of two that make the same tables one would fail.
+        with _locked(postgres_url):
+            super().__init__(postgres_url, inst_data=inst_data)
         self._run_storage = HeldRunStorage(postgres_url)
         self._event_log_storage = HeldEventLogStorage(postgres_url)
