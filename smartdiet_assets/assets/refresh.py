@@ -3,7 +3,7 @@
 They are in the code location where SMARTDIET_REFRESH_JOBS says so. Whoever may start a run there need not be who may
 write over a database: what is refused does not tell the word that has to be typed.
 
-Not here: the refreshes (`operations.refresh`), which are imported by a run only. No postponed annotations in this
+Not here: the refreshes (`refresh`), which are imported by a run only. No postponed annotations in this
 module: Dagster reads the annotation of `context`.
 """
 
@@ -23,8 +23,8 @@ from smartdiet_assets.resources.variables import Place
 from smartdiet_assets.schema.model import Schema
 
 if TYPE_CHECKING:
-    from smartdiet_assets.operations.refresh.plan import RefreshOutcome
-    from smartdiet_assets.operations.refresh.running import Refresh
+    from smartdiet_assets.refresh.plan import RefreshOutcome
+    from smartdiet_assets.refresh.running import Refresh
 
 REFRESH_MONGO_JOB = "refresh_mongo"
 REFRESH_POSTGRES_JOB = "refresh_postgres"
@@ -87,14 +87,14 @@ def build_refresh_jobs(schema: Schema) -> list[dg.JobDefinition]:
     """Build both jobs: one step each, which is tried again after what may pass by itself."""
 
     def open_mongo(config: RefreshMongoConfig) -> "AbstractContextManager[Refresh]":
-        from smartdiet_assets.operations.refresh.mongo.refresh import open_mongo_refresh
+        from smartdiet_assets.refresh.mongo.refresh import open_mongo_refresh
 
         return open_mongo_refresh(
             schema, to=config.to, includes=config.include, excludes=config.exclude, sample=config.sample
         )
 
     def open_postgres(config: RefreshPostgresConfig) -> "AbstractContextManager[Refresh]":
-        from smartdiet_assets.operations.refresh.postgres.refresh import open_postgres_refresh
+        from smartdiet_assets.refresh.postgres.refresh import open_postgres_refresh
 
         return open_postgres_refresh(**config.model_dump(exclude={"target_name", "dry_run"}))
 
@@ -133,9 +133,9 @@ def _refresh(
     to: Place,
 ) -> Iterator[dg.Output[None]]:
     """Run a refresh; `variable` names the local database."""
-    from smartdiet_assets.operations.refresh.printing import describe_plan
-    from smartdiet_assets.operations.refresh.progress import LineProgress
-    from smartdiet_assets.operations.refresh.running import prepare_refresh, run_refresh
+    from smartdiet_assets.refresh.printing import describe_plan
+    from smartdiet_assets.refresh.progress import LineProgress
+    from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 
     try:
         _check_target(context, config, variable if to == "local" else f"REMOTE_{variable}")

@@ -49,10 +49,10 @@ def compare(
 
     Exits 0 where they are equal, 1 where they differ, 2 where something could not be compared.
     """
-    from smartdiet_assets.operations.compare.printing import build_json, print_outcome
-    from smartdiet_assets.operations.compare.reconciling import compose_script
-    from smartdiet_assets.operations.compare.running import compare_structure_sides, compare_with_documents
-    from smartdiet_assets.operations.compare.sides import parse_pair
+    from smartdiet_assets.compare.printing import build_json, print_outcome
+    from smartdiet_assets.compare.reconciling import compose_script
+    from smartdiet_assets.compare.running import compare_structure_sides, compare_with_documents
+    from smartdiet_assets.compare.sides import parse_pair
     from smartdiet_assets.operations.reports import open_console, show_progress
     from smartdiet_assets.operations.sync import leave_out_matomo
 

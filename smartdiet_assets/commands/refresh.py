@@ -1,6 +1,6 @@
 """`smartdiet refresh mongo` and `smartdiet refresh postgres`: their options, and what both do with them.
 
-Not here: the refreshes (`operations.refresh`). What only one of them takes stands at its command.
+Not here: the refreshes (`refresh`). What only one of them takes stands at its command.
 """
 
 import json
@@ -17,7 +17,7 @@ from smartdiet_assets.commands.session import Session
 from smartdiet_assets.errors import SmartdietError
 
 if TYPE_CHECKING:
-    from smartdiet_assets.operations.refresh.running import Refresh
+    from smartdiet_assets.refresh.running import Refresh
     from smartdiet_assets.resources.variables import Place
 
 Command = Callable[..., None]
@@ -86,8 +86,8 @@ def mongo(
     session: Session, request: Request, include: tuple[str, ...], exclude: tuple[str, ...], sample: float | None
 ) -> None:
     """Copy every collection of the remote MongoDB database into the local one, its indexes and options included."""
-    from smartdiet_assets.operations.refresh.mongo.refresh import open_mongo_refresh
-    from smartdiet_assets.operations.refresh.patterns import split_names
+    from smartdiet_assets.refresh.mongo.refresh import open_mongo_refresh
+    from smartdiet_assets.refresh.patterns import split_names
 
     opened = open_mongo_refresh(
         session.schema,
@@ -120,8 +120,8 @@ def postgres(request: Request, sample: float | None, remove_extra: bool, **names
     POSTGRES_INCLUDE_TABLES, POSTGRES_EXCLUDE_TABLES, POSTGRES_INCLUDE_SCHEMAS, POSTGRES_EXCLUDE_SCHEMAS,
     POSTGRES_EXCLUDE_DATA_TABLES and POSTGRES_DATA_SAMPLE_PERCENT hold.
     """
-    from smartdiet_assets.operations.refresh.patterns import split_names
-    from smartdiet_assets.operations.refresh.postgres.refresh import open_postgres_refresh
+    from smartdiet_assets.refresh.patterns import split_names
+    from smartdiet_assets.refresh.postgres.refresh import open_postgres_refresh
 
     opened = open_postgres_refresh(
         to=request.to,
@@ -138,10 +138,10 @@ def postgres(request: Request, sample: float | None, remove_extra: bool, **names
 
 def _carry_out(opened: "AbstractContextManager[Refresh]", request: Request) -> None:
     """Plan, show, guard and run a refresh; exit 1 where it failed, 2 where it was refused, 130 where interrupted."""
-    from smartdiet_assets.operations.refresh.printing import print_outcome, print_plan
-    from smartdiet_assets.operations.refresh.progress import show_refresh
-    from smartdiet_assets.operations.refresh.running import prepare_refresh, run_refresh
     from smartdiet_assets.operations.reports import open_console
+    from smartdiet_assets.refresh.printing import print_outcome, print_plan
+    from smartdiet_assets.refresh.progress import show_refresh
+    from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 
     errors = open_console(errors=True)
     console = errors if request.as_json else open_console()

@@ -2,7 +2,7 @@
 
 Here: streaming raw BSON batches, of whole documents or with the fields that several tables of a collection need. Not
 here: which documents a run reads (`extract.documents`), comparing (`checks.content`), what is in them
-(`operations.infer`).
+(`infer`).
 """
 
 from collections.abc import Iterator, Sequence

@@ -11,8 +11,8 @@ import psycopg
 from psycopg import sql
 
 from smartdiet_assets.demo.postgres_placement import find_binaries
-from smartdiet_assets.operations.refresh.postgres.refresh import PostgresRefresh
-from smartdiet_assets.operations.refresh.progress import LineProgress
+from smartdiet_assets.refresh.postgres.refresh import PostgresRefresh
+from smartdiet_assets.refresh.progress import LineProgress
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets_tests.benchmarks.floor import read_keys
 from smartdiet_assets_tests.benchmarks.loading import load_batches

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from smartdiet_assets.operations.compare.documents import compare_documents
-from smartdiet_assets.operations.compare.row_differences import RowComparison
+from smartdiet_assets.compare.documents import compare_documents
+from smartdiet_assets.compare.row_differences import RowComparison
 from smartdiet_assets_tests.integration.checks.checked import Checked, now
 from smartdiet_assets_tests.integration.checks.conftest import checked, empty, unlimited  # noqa: F401
 from smartdiet_assets_tests.integration.mirror.application import reference

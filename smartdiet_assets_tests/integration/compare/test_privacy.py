@@ -6,11 +6,11 @@ from typing import Any
 
 from rich.console import Console
 
-from smartdiet_assets.operations.compare.documents import compare_documents
-from smartdiet_assets.operations.compare.printing import build_json, print_outcome
-from smartdiet_assets.operations.compare.reconciling import compose_script
-from smartdiet_assets.operations.compare.running import Outcome
-from smartdiet_assets.operations.compare.sides import parse_side
+from smartdiet_assets.compare.documents import compare_documents
+from smartdiet_assets.compare.printing import build_json, print_outcome
+from smartdiet_assets.compare.reconciling import compose_script
+from smartdiet_assets.compare.running import Outcome
+from smartdiet_assets.compare.sides import parse_side
 from smartdiet_assets_tests.integration.checks.checked import Checked, now
 from smartdiet_assets_tests.integration.checks.conftest import unlimited  # noqa: F401
 from smartdiet_assets_tests.integration.compare.pair import Pair

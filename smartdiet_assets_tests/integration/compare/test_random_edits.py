@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from smartdiet_assets.operations.compare.documents import compare_documents
+from smartdiet_assets.compare.documents import compare_documents
 from smartdiet_assets_tests.integration.checks.checked import Checked
 from smartdiet_assets_tests.integration.checks.conftest import unlimited  # noqa: F401
 from smartdiet_assets_tests.integration.mirror import compact

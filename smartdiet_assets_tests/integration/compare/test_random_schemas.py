@@ -4,10 +4,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from smartdiet_assets.compare.reconciling import compose_script
+from smartdiet_assets.compare.running import compare_structure_sides
+from smartdiet_assets.compare.sides import parse_side
 from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
-from smartdiet_assets.operations.compare.reconciling import compose_script
-from smartdiet_assets.operations.compare.running import compare_structure_sides
-from smartdiet_assets.operations.compare.sides import parse_side
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.compare.pair import Pair, list_differences
 from smartdiet_assets_tests.unit.load.declared import declare

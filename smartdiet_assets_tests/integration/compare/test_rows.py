@@ -6,9 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from smartdiet_assets.compare import sides
+from smartdiet_assets.compare.row_differences import RowComparison
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
-from smartdiet_assets.operations.compare import sides
-from smartdiet_assets.operations.compare.row_differences import RowComparison
 from smartdiet_assets.resources.postgres_session import SettledConnection
 from smartdiet_assets_tests.conftest import create_database
 from smartdiet_assets_tests.integration.compare.pair import Database, Pair

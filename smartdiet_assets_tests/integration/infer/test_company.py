@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from smartdiet_assets.demo.company import write_company
-from smartdiet_assets.operations.infer.run import infer_collection, write_entry
+from smartdiet_assets.infer.run import infer_collection, write_entry
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored

@@ -6,8 +6,8 @@ from typing import Any
 from bson import ObjectId
 from pymongo.database import Database
 
-from smartdiet_assets.operations.infer.reading import fetch_sample
-from smartdiet_assets.operations.infer.run import infer_collection
+from smartdiet_assets.infer.reading import fetch_sample
+from smartdiet_assets.infer.run import infer_collection
 from smartdiet_assets_tests.reading import read_once
 
 

@@ -6,9 +6,9 @@ Arguments: host, port, user, password, the databases of source and target, the s
 import sys
 import threading
 
-from smartdiet_assets.operations.refresh.postgres.refresh import PostgresRefresh
-from smartdiet_assets.operations.refresh.progress import LineProgress
-from smartdiet_assets.operations.refresh.running import prepare_refresh, run_refresh
+from smartdiet_assets.refresh.postgres.refresh import PostgresRefresh
+from smartdiet_assets.refresh.progress import LineProgress
+from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 from smartdiet_assets.resources.postgres import PostgresResource
 
 

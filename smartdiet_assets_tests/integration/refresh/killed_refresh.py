@@ -10,9 +10,9 @@ from typing import Any
 
 from pymongo import monitoring
 
-from smartdiet_assets.operations.refresh.mongo.refresh import MongoRefresh
-from smartdiet_assets.operations.refresh.progress import LineProgress
-from smartdiet_assets.operations.refresh.running import prepare_refresh, run_refresh
+from smartdiet_assets.refresh.mongo.refresh import MongoRefresh
+from smartdiet_assets.refresh.progress import LineProgress
+from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.refresh.refreshed import CONFIG

@@ -15,11 +15,11 @@ from psycopg.conninfo import conninfo_to_dict
 
 from smartdiet_assets.demo.postgres_placement import find_binaries
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
-from smartdiet_assets.operations.refresh.plan import RefreshOutcome
-from smartdiet_assets.operations.refresh.postgres.refresh import PostgresRefresh
-from smartdiet_assets.operations.refresh.postgres.selection import RefreshFilters
-from smartdiet_assets.operations.refresh.progress import LineProgress
-from smartdiet_assets.operations.refresh.running import prepare_refresh, run_refresh
+from smartdiet_assets.refresh.plan import RefreshOutcome
+from smartdiet_assets.refresh.postgres.refresh import PostgresRefresh
+from smartdiet_assets.refresh.postgres.selection import RefreshFilters
+from smartdiet_assets.refresh.progress import LineProgress
+from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 from smartdiet_assets.resources.postgres import PostgresResource
 
 EVERYTHING = Path(__file__).with_name("everything.sql")

@@ -11,12 +11,12 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
-from smartdiet_assets.operations.refresh.mongo.listing import OWN_PREFIX, fetch_collections
-from smartdiet_assets.operations.refresh.mongo.planning import MongoOptions
-from smartdiet_assets.operations.refresh.mongo.refresh import MongoRefresh
-from smartdiet_assets.operations.refresh.plan import RefreshOutcome
-from smartdiet_assets.operations.refresh.progress import LineProgress
-from smartdiet_assets.operations.refresh.running import prepare_refresh, run_refresh
+from smartdiet_assets.refresh.mongo.listing import OWN_PREFIX, fetch_collections
+from smartdiet_assets.refresh.mongo.planning import MongoOptions
+from smartdiet_assets.refresh.mongo.refresh import MongoRefresh
+from smartdiet_assets.refresh.plan import RefreshOutcome
+from smartdiet_assets.refresh.progress import LineProgress
+from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema

@@ -8,10 +8,10 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
 from smartdiet_assets.errors import ConfigurationError, RefreshError
-from smartdiet_assets.operations.refresh.mongo.copying import NewCollections
-from smartdiet_assets.operations.refresh.mongo.documents import fetch_batches, write_batch
-from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec, fetch_collections, has_same_structure
-from smartdiet_assets.operations.refresh.progress import LineProgress
+from smartdiet_assets.refresh.mongo.copying import NewCollections
+from smartdiet_assets.refresh.mongo.documents import fetch_batches, write_batch
+from smartdiet_assets.refresh.mongo.listing import CollectionSpec, fetch_collections, has_same_structure
+from smartdiet_assets.refresh.progress import LineProgress
 from smartdiet_assets_tests.integration.refresh.byte_server import serve_bytes
 from smartdiet_assets_tests.integration.refresh.refreshed import Pair, find_leftovers, read_bytes, read_indexes
 from smartdiet_assets_tests.unit.transform.bson_matrix import ELEMENTS, compose_document

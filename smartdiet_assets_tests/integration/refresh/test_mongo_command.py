@@ -13,7 +13,7 @@ from dagster._serdes import serialize_value
 
 from smartdiet_assets.assets.refresh import REFRESH_MONGO_JOB, REFRESH_POSTGRES_JOB
 from smartdiet_assets.definitions import build_definitions
-from smartdiet_assets.operations.refresh.mongo.lock import hold_lock
+from smartdiet_assets.refresh.mongo.lock import hold_lock
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets_tests.integration.refresh.refreshed import Pair, read_bytes
 

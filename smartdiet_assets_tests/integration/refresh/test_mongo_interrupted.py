@@ -9,9 +9,9 @@ import pytest
 from bson import ObjectId
 
 from smartdiet_assets.errors import RefreshError, SmartdietError, TransientError
-from smartdiet_assets.operations.refresh.mongo import refresh as mongo_refresh
-from smartdiet_assets.operations.refresh.mongo.lock import hold_lock
-from smartdiet_assets.operations.refresh.mongo.swap import BOOKKEEPING, end_swap, has_swap
+from smartdiet_assets.refresh.mongo import refresh as mongo_refresh
+from smartdiet_assets.refresh.mongo.lock import hold_lock
+from smartdiet_assets.refresh.mongo.swap import BOOKKEEPING, end_swap, has_swap
 from smartdiet_assets_tests.integration.refresh import killed_refresh
 from smartdiet_assets_tests.integration.refresh.refreshed import Pair, find_leftovers, read_bytes, read_indexes
 

@@ -8,12 +8,12 @@ import bson
 from bson.timestamp import Timestamp
 from pymongo import MongoClient
 
-from smartdiet_assets.operations.refresh.mongo.copying import NewCollections
-from smartdiet_assets.operations.refresh.mongo.listing import CollectionSpec
-from smartdiet_assets.operations.refresh.mongo.snapshot import find_snapshot_obstacle
-from smartdiet_assets.operations.refresh.mongo.transfer import copy_all, copy_sample
-from smartdiet_assets.operations.refresh.plan import RefreshOutcome, RefreshPlan, Side
-from smartdiet_assets.operations.refresh.progress import LineProgress
+from smartdiet_assets.refresh.mongo.copying import NewCollections
+from smartdiet_assets.refresh.mongo.listing import CollectionSpec
+from smartdiet_assets.refresh.mongo.snapshot import find_snapshot_obstacle
+from smartdiet_assets.refresh.mongo.transfer import copy_all, copy_sample
+from smartdiet_assets.refresh.plan import RefreshOutcome, RefreshPlan, Side
+from smartdiet_assets.refresh.progress import LineProgress
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets_tests.integration.refresh.byte_server import NOW, serve_bytes
 from smartdiet_assets_tests.integration.refresh.refreshed import Pair

@@ -6,9 +6,9 @@ import pytest
 from psycopg import sql
 
 from smartdiet_assets.errors import ConfigurationError, PermissionDeniedError, RefreshError, SmartdietError
-from smartdiet_assets.operations.refresh.postgres.catalog import read_catalog
-from smartdiet_assets.operations.refresh.postgres.refresh import PostgresRefresh
-from smartdiet_assets.operations.refresh.progress import LineProgress
+from smartdiet_assets.refresh.postgres.catalog import read_catalog
+from smartdiet_assets.refresh.postgres.refresh import PostgresRefresh
+from smartdiet_assets.refresh.progress import LineProgress
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import (
     PostgresPair,
     assert_same,

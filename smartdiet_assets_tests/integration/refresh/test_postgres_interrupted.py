@@ -8,7 +8,7 @@ import pytest
 
 from smartdiet_assets.errors import LoadConflictError, TransientError
 from smartdiet_assets.load.advisory import lock_tables
-from smartdiet_assets.operations.refresh.postgres import sessions, swap
+from smartdiet_assets.refresh.postgres import sessions, swap
 from smartdiet_assets_tests.integration.refresh import killed_postgres_refresh
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair, assert_same, dump_structure
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smartdiet_assets.compare.checksums import choose_buckets
+from smartdiet_assets.compare.identities import identify_rows
+from smartdiet_assets.compare.row_differences import HashedRow, RowComparison, merge_rows
 from smartdiet_assets.load.structure.live import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
-from smartdiet_assets.operations.compare.checksums import choose_buckets
-from smartdiet_assets.operations.compare.identities import identify_rows
-from smartdiet_assets.operations.compare.row_differences import HashedRow, RowComparison, merge_rows
 
 
 def merge(left: Sequence[tuple[str, str]], right: Sequence[tuple[str, str]]) -> RowComparison:

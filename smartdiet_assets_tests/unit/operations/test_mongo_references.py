@@ -5,7 +5,7 @@ from typing import Any
 
 from bson import DBRef, ObjectId
 
-from smartdiet_assets.operations.refresh.mongo.references import Reference, find_references, read_references
+from smartdiet_assets.refresh.mongo.references import Reference, find_references, read_references
 from smartdiet_assets.schema.loading import load_schema
 
 ID = ObjectId("65e8f3a0c2a4b1d2e3f4a5b6")

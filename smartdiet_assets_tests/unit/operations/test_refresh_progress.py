@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from smartdiet_assets.operations.refresh import progress as module
-from smartdiet_assets.operations.refresh.progress import LineProgress, show_refresh
+from smartdiet_assets.refresh import progress as module
+from smartdiet_assets.refresh.progress import LineProgress, show_refresh
 
 
 def test_lines_tell_each_finished_item_and_now_and_then_a_long_one(monkeypatch: pytest.MonkeyPatch) -> None:

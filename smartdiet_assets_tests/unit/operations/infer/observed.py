@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from smartdiet_assets.operations.infer.composing import compose_entry
-from smartdiet_assets.operations.infer.observation import Limits, Observed, observe_documents
-from smartdiet_assets.operations.infer.plan import Plan, PlannedColumn
-from smartdiet_assets.operations.infer.planning import Subject, build_plan, build_table_name
-from smartdiet_assets.operations.infer.references import Reference
+from smartdiet_assets.infer.composing import compose_entry
+from smartdiet_assets.infer.observation import Limits, Observed, observe_documents
+from smartdiet_assets.infer.plan import Plan, PlannedColumn
+from smartdiet_assets.infer.planning import Subject, build_plan, build_table_name
+from smartdiet_assets.infer.references import Reference
 
 
 def observe_values(*values: Any) -> Observed:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import Binary, DatetimeMS, Decimal128, Int64, ObjectId, Regex, Timestamp
 
-from smartdiet_assets.operations.infer.column_types import decide_type, describe_share
+from smartdiet_assets.infer.column_types import decide_type, describe_share
 from smartdiet_assets_tests.unit.operations.infer.observed import observe_values
 
 ID, DAY = ObjectId("65e8c4f0a1b2c3d4e5f60718"), datetime(2024, 3, 6, 23)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.operations.infer.composing import compose_scalar
-from smartdiet_assets.operations.infer.placing import find_place
-from smartdiet_assets.operations.infer.references import Parent, Reference
+from smartdiet_assets.infer.composing import compose_scalar
+from smartdiet_assets.infer.placing import find_place
+from smartdiet_assets.infer.references import Parent, Reference
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.unit.operations.infer.observed import entry
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smartdiet_assets.operations.infer.naming import (
+from smartdiet_assets.infer.naming import (
     Names,
     build_reference_name,
     build_singular,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bson import MinKey, ObjectId, Timestamp
 
-from smartdiet_assets.operations.infer.references import Parent, Reference
+from smartdiet_assets.infer.references import Parent, Reference
 from smartdiet_assets_tests.unit.operations.infer.observed import column, plan
 
 DAY = datetime(2024, 3, 6, 12, 30, 1)

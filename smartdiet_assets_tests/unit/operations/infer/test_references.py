@@ -3,8 +3,8 @@
 import pytest
 from bson import ObjectId
 
-from smartdiet_assets.operations.infer.observation import observe_documents
-from smartdiet_assets.operations.infer.references import Candidate, Parent, combine, judge, list_candidates
+from smartdiet_assets.infer.observation import observe_documents
+from smartdiet_assets.infer.references import Candidate, Parent, combine, judge, list_candidates
 from smartdiet_assets.schema.model import Condition
 
 USERS, EVENTS = Parent("users", "id", "users"), Parent("events", "id", "events")

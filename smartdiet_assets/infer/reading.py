@@ -1,0 +1,148 @@
+"""What `infer` asks MongoDB: documents to observe, and which ids are documents of which collection.
+
+Here: the reads, each translated to our errors at its boundary. Not here: what follows from them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, TypeVar, cast
+
+import bson
+from bson.objectid import ObjectId
+from pymongo.errors import PyMongoError
+
+from smartdiet_assets.errors import CollectionNotFoundError
+from smartdiet_assets.extract.documents import ID_OPTIONS
+from smartdiet_assets.extract.samples import fetch_ends, fetch_every, fetch_random
+from smartdiet_assets.infer.observation import spell_id
+from smartdiet_assets.infer.references import Candidate, Parent, nominate
+from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+from smartdiet_assets.resources.mongo_reading import MongoDatabase, Read
+from smartdiet_assets.schema.model import DOCUMENT_ID
+from smartdiet_assets.transform.decode import split_batch
+
+#: Of a sample, so many of the oldest and of the newest documents come along: rare shapes are often old or new ones.
+ENDS = 100
+_BATCH = 1_000
+#: Ids looked up everywhere first, and then where most of those were found.
+_FIRST, _THEN = 20, 1_000
+_IDS_PER_QUERY = 100
+
+Result = TypeVar("Result")
+
+
+def find_collection(read: Read, collection: str) -> list[str]:
+    """Make sure a collection is there; gives the names of all.
+
+    Raises:
+        CollectionNotFoundError: it is not, with the names that are like it.
+    """
+
+    def list_names(database: MongoDatabase) -> tuple[str, list[str]]:
+        return database.name, sorted(database.list_collection_names(authorizedCollections=True, nameOnly=True))
+
+    with _translated("listing the collections"):
+        name, names = read(list_names)
+    if collection not in names:
+        near = get_close_matches(collection, names, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise CollectionNotFoundError(
+            f"the database {name} has no collection {collection}, or the user may not read it{hint}"
+        )
+    return names
+
+
+def count_documents(read: Read, collection: str) -> int:
+    """Count a collection's documents, from its statistics."""
+    with _translated(f"counting {collection}"):
+        return read(lambda database: database[collection].estimated_document_count())
+
+
+def fetch_sample(read: Read, collection: str, size: int) -> list[bytes]:
+    """Fetch documents picked at random, with the oldest and the newest, each once; as BSON."""
+    found: dict[bytes, bytes] = {}
+
+    def fetch(database: MongoDatabase) -> list[bytes]:
+        return [*fetch_ends(database, collection, min(ENDS, size)), *fetch_random(database, collection, size)]
+
+    with _translated(f"reading {collection}"):
+        batches = read(fetch)
+    for document in (document for batch in batches for document in split_batch(batch)):
+        found.setdefault(_identify(document), document)
+    return list(found.values())
+
+
+def examine_documents(read: Read, collection: str, examine: Callable[[Iterable[bytes]], Result]) -> Result:
+    """Stream all documents of a collection as raw batches through a function, which begins anew where that fails."""
+    with _translated(f"reading {collection}"):
+        return read(lambda database: examine(fetch_every(database, collection, _BATCH)))
+
+
+def look_up(read: Read, candidates: Sequence[Candidate], parents: Sequence[Parent], most: int) -> None:
+    """Look ids up: the first of every candidate everywhere, then more of them where most of those were found.
+
+    Args:
+        candidates: get what was found of them.
+        most: how many ids of an array's items are looked up; other places need fewer.
+    """
+    for parent in parents:
+        firsts = {candidate.path: dict(islice(candidate.ids.items(), _FIRST)) for candidate in candidates}
+        known = _find(read, parent, {text: value for ids in firsts.values() for text, value in ids.items()})
+        for candidate in candidates:
+            ids = firsts[candidate.path]
+            candidate.asked[parent] = len(ids)
+            candidate.found[parent] = sum(text in known for text in ids)
+    for candidate in candidates:
+        chosen = nominate(candidate)
+        if chosen is None:
+            continue
+        ids = dict(islice(candidate.ids.items(), most if candidate.in_items else _THEN))
+        candidate.asked[chosen] = len(ids)
+        candidate.found[chosen] = len(_find(read, chosen, ids) & ids.keys())
+
+
+def _find(read: Read, parent: Parent, ids: Mapping[str, object]) -> set[str]:
+    """Find which ids are documents of a table, by their text, as columns compare them."""
+    values = [spelling for text, value in ids.items() for spelling in _spellings(text, value)]
+    condition = {c.path: {c.operator: list(c.value) if isinstance(c.value, tuple) else c.value} for c in parent.filter}
+
+    def find(database: MongoDatabase) -> set[str]:
+        found: set[str] = set()
+        for offset in range(0, len(values), _IDS_PER_QUERY):
+            query: dict[str, Any] = {DOCUMENT_ID: {"$in": values[offset : offset + _IDS_PER_QUERY]}}
+            query = {"$and": [query, condition]} if condition else query
+            with database[parent.collection].find_raw_batches(query, projection={DOCUMENT_ID: 1}) as cursor:
+                for batch in cursor:
+                    documents = bson.decode_all(cast(bytes, batch), ID_OPTIONS)
+                    found.update(spell_id(document[DOCUMENT_ID]) for document in documents)
+        return found
+
+    with _translated(f"looking ids up in {parent.collection}"):
+        return read(find)
+
+
+def _spellings(text: str, value: object) -> Iterable[object]:
+    """An id is kept as an ObjectId here and as its text there; in the tables both are the text."""
+    yield value
+    if isinstance(value, ObjectId):
+        yield text
+    elif isinstance(value, str) and ObjectId.is_valid(value):
+        yield ObjectId(value)
+
+
+def _identify(document: bytes) -> bytes:
+    """What tells a document of a sample from the others: its `_id` comes first, and the rest does not matter."""
+    try:
+        return bson.encode({DOCUMENT_ID: bson.decode(document, ID_OPTIONS)[DOCUMENT_ID]})
+    except (bson.errors.BSONError, KeyError, ValueError):
+        return document
+
+
+@contextmanager
+def _translated(action: str) -> Iterator[None]:
+    try:
+        yield
+    except PyMongoError as error:
+        raise translate_mongo_error(error, f"{action} from MongoDB") from None

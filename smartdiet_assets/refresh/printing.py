@@ -1,0 +1,81 @@
+"""A refresh for people: its plan, target first, and what it did. Names and counts; no user, password or value."""
+
+import shlex
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+
+from smartdiet_assets.operations.reports import print_grid
+from smartdiet_assets.refresh.plan import RefreshOutcome, RefreshPlan, Side
+from smartdiet_assets.refresh.target import needs_name
+
+
+def describe_plan(plan: RefreshPlan) -> list[str]:
+    """Describe a plan in lines, the target first."""
+    target = plan.target
+    there = [item for item in plan.items if item.target_count is not None]
+    count = sum(item.target_count or 0 for item in there)
+    item = plan.item if len(there) == 1 else f"{plan.item}s"
+    copied = sum(item.copied for item in plan.items)
+    removed = [item.name for item in plan.items if item.action == "remove"]
+    lines = [
+        f"Target: {_describe_side(target)}; there now: {len(there)} {item}, {count:,} {plan.record}",
+        f"Source: {_describe_side(plan.source)}",
+        f"Will be written: {copied} {plan.item}{'' if copied == 1 else 's'}, swapped in at the end",
+    ]
+    if removed:
+        lines.append(f"Will be REMOVED from the target, as the source has no such {plan.item}: {', '.join(removed)}")
+    if needs_name(target):
+        lines.append(f"Asks for: --target-name {shlex.quote(target.database)}")
+    return [*lines, *plan.notes]
+
+
+def print_plan(console: Console, plan: RefreshPlan) -> None:
+    """Print a plan: the target, the source, and a line for each collection or table."""
+    for line in describe_plan(plan):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    grid = _open_grid(plan.item, ("in target", "in source"))
+    grid.add_column("")
+    for item in plan.items:
+        action = f"{item.action}: {item.note}" if item.note else item.action
+        style = {"remove": "red", "keep": "dim", "leave out": "yellow"}.get(item.action)
+        grid.add_row(item.name, _number(item.target_count), _number(item.source_count), action, style=style)
+    print_grid(console, grid)
+
+
+def print_outcome(console: Console, outcome: RefreshOutcome) -> None:
+    """Print what a refresh did: a line for each collection or table, a total, and what to know."""
+    if outcome.dry_run:
+        console.print("Dry run: nothing was written.")
+        return
+    grid = _open_grid(outcome.plan.item, (outcome.plan.record, "MB", "indexes", "seconds"))
+    grid.add_column("")
+    for item in outcome.items:
+        remark = f"{item.action}: {item.note}" if item.note else item.action
+        cells = (f"{item.count:,}", f"{item.size / 1e6:,.1f}", f"{item.indexes}", f"{item.seconds:.2f}")
+        grid.add_row(item.name, *cells, remark)
+    grid.add_section()
+    size, count = sum(item.size for item in outcome.items), sum(item.count for item in outcome.items)
+    indexes = sum(item.indexes for item in outcome.items)
+    grid.add_row("total", f"{count:,}", f"{size / 1e6:,.1f}", f"{indexes}", f"{outcome.seconds:.2f}", "", style="bold")
+    print_grid(console, grid)
+    for note in outcome.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _describe_side(side: Side) -> str:
+    return f"database {side.database} of {side.server} ({side.place})"
+
+
+def _open_grid(first: str, counts: Iterable[str]) -> Grid:
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid.add_column(first)
+    for name in counts:
+        grid.add_column(name, justify="right", no_wrap=True)
+    return grid
+
+
+def _number(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
