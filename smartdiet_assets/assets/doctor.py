@@ -1,7 +1,7 @@
 """The job `doctor`: the servers examined from within Dagster, with the connections that its runs have.
 
 Here: one step for each server, what it shows, and that it fails where a finding does. Not here: what is looked at
-(`checks.examination`), or settings and files, without which Dagster would not have loaded this (`smartdiet doctor`).
+(`doctor.servers`), or settings and files, without which Dagster would not have loaded this (`smartdiet doctor`).
 No postponed annotations in this module: Dagster reads the annotation of `context`.
 """
 
@@ -30,8 +30,8 @@ def build_doctor_job(schema: Schema, environment: Environment) -> dg.JobDefiniti
     with_matomo = "matomo" in sources and environment.matomo_configured
 
     def examine_postgres(resources: Any) -> Iterator[Finding]:
-        from smartdiet_assets.checks.examination import examine_postgres, examine_way
-        from smartdiet_assets.resources.postgres_examination import POSTGRES
+        from smartdiet_assets.doctor.servers import examine_postgres, examine_way
+        from smartdiet_assets.resources.postgres_rights import POSTGRES
 
         matomo = resources.matomo if with_matomo else None
         return examine_way(
@@ -41,14 +41,14 @@ def build_doctor_job(schema: Schema, environment: Environment) -> dg.JobDefiniti
         )
 
     def examine_mongodb(resources: Any) -> Iterator[Finding]:
-        from smartdiet_assets.checks.examination import examine_mongodb, examine_way
-        from smartdiet_assets.resources.mongo_examination import MONGODB
+        from smartdiet_assets.doctor.mongo import MONGODB
+        from smartdiet_assets.doctor.servers import examine_mongodb, examine_way
 
         return examine_way(MONGODB, resources.mongo, lambda: examine_mongodb(resources.mongo, schema))
 
     def examine_matomo(resources: Any) -> Iterator[Finding]:
-        from smartdiet_assets.checks.examination import examine_matomo, examine_way
-        from smartdiet_assets.resources.matomo_examination import MATOMO
+        from smartdiet_assets.doctor.matomo import MATOMO
+        from smartdiet_assets.doctor.servers import examine_matomo, examine_way
 
         return examine_way(MATOMO, resources.matomo, lambda: examine_matomo(resources.matomo, schema))
 

@@ -1,6 +1,6 @@
 """What the check of a resource answers: one sentence for a run about to start, or a finding for each thing looked at.
 
-Here: types. Not here: the checks themselves (each resource's module and `*_examination`), or printing them.
+Here: types. Not here: the checks themselves (each resource's module, and `doctor`), or printing them.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """What a MongoDB server says of itself when it is greeted, and its clock.
 
-Not here: what else is looked at on a server (`mongo_examination`).
+Not here: what else is looked at on a server (`doctor.mongo`).
 """
 
 from datetime import UTC, datetime

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from smartdiet_assets.resources.access import RemoteAccess
-    from smartdiet_assets.resources.postgres_examination import PostgresFacts
+    from smartdiet_assets.resources.postgres_rights import PostgresFacts
     from smartdiet_assets.resources.postgres_watch import WatchedConnection
 
 #: Where the mirror keeps its own state.
@@ -231,7 +231,7 @@ class PostgresConnections:
     def _find_fault(self) -> str:
         import psycopg
 
-        from smartdiet_assets.resources.postgres_examination import fetch_facts, find_missing_rights
+        from smartdiet_assets.resources.postgres_rights import fetch_facts, find_missing_rights
 
         try:
             with self.connect() as connection:

@@ -2,7 +2,7 @@
 publications.
 
 Here: finding it, in one query of the catalogue, and the sentence and statement for each. Not here: when it is looked
-for (`load.hindrance` after a failure, `checks.live_tables` for the doctor).
+for (`load.hindrance` after a failure, `doctor.live_tables` for the doctor).
 """
 
 from collections.abc import Collection

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from smartdiet_assets.operations import doctor
+from smartdiet_assets.doctor import run as doctor
 from smartdiet_assets_tests.integration.conftest import Smartdiet
 
 #: Ctrl-C while a driver makes its client, whose `__del__` may then complain.

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets.definitions import build_definitions
-from smartdiet_assets.operations.doctor import examine_all
+from smartdiet_assets.doctor.run import examine_all
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets_tests.integration.checks.checked import Checked
 

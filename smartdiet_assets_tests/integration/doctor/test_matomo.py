@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets.demo.server_folder import find_free_port
-from smartdiet_assets.operations.doctor import examine_all
+from smartdiet_assets.doctor.run import examine_all
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets_tests.integration.matomo.conftest import matomo  # noqa: F401
 from smartdiet_assets_tests.integration.matomo.mirrored import CONFIG, Matomo

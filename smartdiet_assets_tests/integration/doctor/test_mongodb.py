@@ -10,7 +10,7 @@ from pymongo import MongoClient
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.server_folder import find_free_port
-from smartdiet_assets.operations.doctor import examine_all
+from smartdiet_assets.doctor.run import examine_all
 from smartdiet_assets_tests.command_proxy import CommandProxy, Rule
 from smartdiet_assets_tests.conftest import run_server
 from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from smartdiet_assets.checks.leftovers import examine_leftovers
 from smartdiet_assets.demo.server_folder import find_free_port
+from smartdiet_assets.doctor.leftovers import examine_leftovers
 from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from smartdiet_assets.operations.doctor import examine_all
+from smartdiet_assets.doctor.run import examine_all
 from smartdiet_assets_tests.integration.checks.checked import Checked
 
 MARK = "MARK"

@@ -8,7 +8,7 @@ import pytest
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.server_folder import find_free_port
-from smartdiet_assets.operations.doctor import examine_all
+from smartdiet_assets.doctor.run import examine_all
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.postgres import PostgresResource

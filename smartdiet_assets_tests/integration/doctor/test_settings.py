@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets.demo.server_folder import find_free_port
-from smartdiet_assets.operations.doctor import DoctorReport, examine_all
+from smartdiet_assets.doctor.run import DoctorReport, examine_all
 from smartdiet_assets.operations.instance import choose_dagster_home
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets_tests.integration.checks.checked import Checked

@@ -9,8 +9,8 @@ import psycopg
 from pymongo.database import Database
 
 from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
-from smartdiet_assets.checks.leftovers import examine_leftovers
 from smartdiet_assets.checks.outcome import KINDS
+from smartdiet_assets.doctor.leftovers import examine_leftovers
 from smartdiet_assets.load.inspection import RejectedRow, fetch_rejects
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.mirror import compact

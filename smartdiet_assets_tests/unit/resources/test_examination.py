@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from smartdiet_assets.doctor.clocks import judge_clock, measure_offset
+from smartdiet_assets.doctor.mongo import MongoFacts
+from smartdiet_assets.doctor.mongo import judge_server as judge_mongo
+from smartdiet_assets.doctor.postgres import judge_server
 from smartdiet_assets.resources.checking import Part
-from smartdiet_assets.resources.clocks import judge_clock, measure_offset
-from smartdiet_assets.resources.mongo_examination import MongoFacts
-from smartdiet_assets.resources.mongo_examination import judge_server as judge_mongo
-from smartdiet_assets.resources.postgres_examination import PostgresFacts, judge_server
+from smartdiet_assets.resources.postgres_rights import PostgresFacts
 
 NOON = datetime(2025, 3, 10, 12, tzinfo=UTC)
 GOOD = PostgresFacts(

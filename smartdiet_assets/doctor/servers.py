@@ -1,8 +1,8 @@
 """The examination of one server and of what the schema declares there: everything a run needs, before there is one.
 
 Here: the order of the questions on each server, and what is left out where an earlier answer makes them idle: a server
-that is away gives one complaint. Not here: the questions (`resources.*_examination`, and this package's modules), the
-settings and files (`operations`), printing, Dagster.
+that is away gives one complaint. Not here: the questions (the modules beside it), the
+settings and files (`doctor.settings`), printing, Dagster.
 
 Each function yields a finding as soon as it is known, changes nothing, and raises nothing for a server's faults.
 """
@@ -15,30 +15,31 @@ import psycopg
 import pymysql
 from pymongo.errors import PyMongoError
 
-from smartdiet_assets.checks.collections import examine_collections, list_collections
-from smartdiet_assets.checks.leftovers import examine_leftovers
-from smartdiet_assets.checks.live_tables import examine_live_tables
 from smartdiet_assets.checks.matomo import open_source_table
-from smartdiet_assets.checks.matomo_tables import examine_matomo_tables
+from smartdiet_assets.doctor import mongo as mongo_server
+from smartdiet_assets.doctor import postgres as postgres_server
+from smartdiet_assets.doctor.clocks import judge_clock, measure_offset
+from smartdiet_assets.doctor.collections import examine_collections, list_collections
+from smartdiet_assets.doctor.leftovers import examine_leftovers
+from smartdiet_assets.doctor.live_tables import examine_live_tables
+from smartdiet_assets.doctor.matomo import MATOMO
+from smartdiet_assets.doctor.matomo import fetch_facts as fetch_matomo_facts
+from smartdiet_assets.doctor.matomo_tables import examine_matomo_tables
+from smartdiet_assets.doctor.mongo import MONGODB
+from smartdiet_assets.doctor.ssh import examine_ssh
 from smartdiet_assets.errors import PermissionDeniedError, SmartdietError
 from smartdiet_assets.load.execution import Connection
-from smartdiet_assets.resources import mongo_examination, postgres_examination
 from smartdiet_assets.resources.access import choose_prefix
 from smartdiet_assets.resources.checking import Finding, Part
-from smartdiet_assets.resources.clocks import judge_clock, measure_offset
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
-from smartdiet_assets.resources.matomo_examination import MATOMO
-from smartdiet_assets.resources.matomo_examination import fetch_facts as fetch_matomo_facts
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
-from smartdiet_assets.resources.mongo_examination import MONGODB
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
-from smartdiet_assets.resources.postgres_examination import POSTGRES
+from smartdiet_assets.resources.postgres_rights import POSTGRES, fetch_facts
 from smartdiet_assets.resources.postgres_server import STATE_SCHEMA
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
-from smartdiet_assets.resources.ssh_examination import examine_ssh
 from smartdiet_assets.schema.model import Schema
 
 Resource = MongoResource | PostgresResource | MatomoResource
@@ -86,7 +87,7 @@ def examine_postgres(
     try:
         connection = postgres.connect()
     except SmartdietError as error:
-        statements = postgres_examination.compose_access(error, postgres.spell("database"), postgres.spell("user"))
+        statements = postgres_server.compose_access(error, postgres.spell("database"), postgres.spell("user"))
         yield POSTGRES.failed("connection", _spell(error), statements=statements)
         yield POSTGRES.skipped(_REST, _AWAY)
         return
@@ -130,17 +131,17 @@ def find_clock_limit(schema: Schema | None) -> timedelta:
 
 
 def _examine_mongodb(mongo: MongoResource, schema: Schema | None) -> Iterator[Finding]:
-    facts = mongo_examination.fetch_facts(mongo)
+    facts = mongo_server.fetch_facts(mongo)
     facts = replace(facts, user=mongo.spell("url", facts.user)) if facts.user else facts
     login = f"as the user {facts.user}" if facts.user else "without a login"
     if facts.user is None:
         login = "and does not tell who we are there"
     yield MONGODB.passed("connection", f"{mongo.describe()} answers, {login}.")
-    yield mongo_examination.judge_server(facts)
+    yield mongo_server.judge_server(facts)
     yield judge_clock(MONGODB, measure_offset(facts.clock, facts.asked, facts.answered), find_clock_limit(schema))
-    grant = mongo_examination.compose_grant(facts, mongo.spell("database"))
+    grant = mongo_server.compose_grant(facts, mongo.spell("database"))
     try:
-        collections = mongo_examination.fetch_collections(mongo)
+        collections = mongo_server.fetch_collections(mongo)
     except PermissionDeniedError as error:
         yield MONGODB.failed("collections", _spell(error), statements=grant)
         yield MONGODB.skipped(_REST, "Not examined: the database cannot be read.")
@@ -199,10 +200,10 @@ def _examine_postgres(
     assert isinstance(connection, WatchedConnection)
     connection.stall_timeout = postgres.connect_timeout
     asked = datetime.now(UTC)
-    facts = postgres.spell_facts(postgres_examination.fetch_facts(connection, STATE_SCHEMA))
+    facts = postgres.spell_facts(fetch_facts(connection, STATE_SCHEMA))
     offset = measure_offset(facts.clock, asked, datetime.now(UTC))
     yield POSTGRES.passed("connection", f"{postgres.describe()} answers, as the user {facts.user_name}.")
-    yield from postgres_examination.judge_server(facts, STATE_SCHEMA)
+    yield from postgres_server.judge_server(facts, STATE_SCHEMA)
     yield judge_clock(POSTGRES, offset, find_clock_limit(schema))
     if facts.schema_name is None:
         yield POSTGRES.skipped(_REST, "Not examined: no schema for the tables.")

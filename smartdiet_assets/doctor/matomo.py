@@ -1,6 +1,6 @@
 """What is looked at on Matomo's server itself: that it answers, who we are there, its version and clock.
 
-Here: what needs no declared table. Not here: the tables (`checks.matomo_tables`), or the check of one sentence before a
+Here: what needs no declared table. Not here: the tables (`doctor.matomo_tables`), or the check of one sentence before a
 run (`matomo`).
 """
 

@@ -1,7 +1,7 @@
 """`smartdiet doctor`: everything a run needs, looked at before there is one.
 
 Here: the configured servers one after the other, what is left out where a setting cannot be used, the outcome as lines
-and as JSON. Not here: what is looked at (`settings_examination`, `instance_examination`, `checks.examination`).
+and as JSON. Not here: what is looked at (the modules beside it).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,20 +13,20 @@ from dagster import DagsterError
 from rich.console import Console
 from rich.text import Text
 
-from smartdiet_assets.checks.examination import examine_matomo, examine_mongodb, examine_postgres, skip_behind
+from smartdiet_assets.doctor.dagster_instance import examine_instance
+from smartdiet_assets.doctor.matomo import MATOMO
+from smartdiet_assets.doctor.mongo import MONGODB
+from smartdiet_assets.doctor.servers import examine_matomo, examine_mongodb, examine_postgres, skip_behind
+from smartdiet_assets.doctor.settings import SETTINGS, SettingsExamination, without_variables
+from smartdiet_assets.doctor.ssh import examine_ssh
 from smartdiet_assets.errors import SmartdietError
-from smartdiet_assets.operations.instance_examination import examine_instance
-from smartdiet_assets.operations.settings_examination import SETTINGS, SettingsExamination, without_variables
 from smartdiet_assets.resources.access import RemoteAccess
 from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.resources.environment import Environment, read_environment
 from smartdiet_assets.resources.matomo import build_matomo_resource
-from smartdiet_assets.resources.matomo_examination import MATOMO
 from smartdiet_assets.resources.mongo import build_mongo_resource
-from smartdiet_assets.resources.mongo_examination import MONGODB
 from smartdiet_assets.resources.postgres import build_postgres_resource
-from smartdiet_assets.resources.postgres_examination import POSTGRES
-from smartdiet_assets.resources.ssh_examination import examine_ssh
+from smartdiet_assets.resources.postgres_rights import POSTGRES
 from smartdiet_assets.resources.tunnel import keep_connections
 from smartdiet_assets.schema.model import Schema
 

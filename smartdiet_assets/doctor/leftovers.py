@@ -1,7 +1,7 @@
 """What earlier runs left in PostgreSQL: locks of sessions that do nothing, and records of tables nobody declares.
 
 Here: finding it, and the statement that removes it. Not here: removing anything, or the live tables themselves
-(`checks.live_tables`).
+(`doctor.live_tables`).
 """
 
 import re
@@ -16,7 +16,7 @@ from smartdiet_assets.load.fragments import records_here
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.load.structure.naming import build_name, candidates_name_in
 from smartdiet_assets.resources.checking import Finding
-from smartdiet_assets.resources.postgres_examination import POSTGRES
+from smartdiet_assets.resources.postgres_rights import POSTGRES
 from smartdiet_assets.schema.model import Schema
 
 #: Seconds in a transaction without a statement after which nobody is taken to be at work: a run that waits for its

@@ -1,7 +1,7 @@
 """What is looked at before any server: the `.env`, the variables, and the schema files.
 
 Here: reading each as the other commands do, but going on where they would end. Not here: the servers
-(`checks.examination`), Dagster's folder and storage (`operations.instance_examination`).
+(`doctor.servers`), Dagster's folder and storage (`doctor.dagster_instance`).
 """
 
 import os

@@ -1,7 +1,7 @@
 """What is looked at in the declared collections: there, readable, indexed by their dates, with a change stream.
 
 Here: MongoDB's side of the examination of the whole set-up. No value of a document is read, only whether there is one.
-Not here: the server (`resources.mongo_examination`), or comparing documents with rows (`checks.documents`).
+Not here: the server (`doctor.mongo`), or comparing documents with rows (`checks.documents`).
 """
 
 import json
@@ -12,6 +12,7 @@ from difflib import get_close_matches
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
+from smartdiet_assets.doctor.mongo import MONGODB
 from smartdiet_assets.errors import PermissionDeniedError, ServerUnreachableError, SmartdietError
 from smartdiet_assets.extract.change_stream import open_position
 from smartdiet_assets.extract.change_volume import (
@@ -22,7 +23,6 @@ from smartdiet_assets.extract.change_volume import (
 )
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
-from smartdiet_assets.resources.mongo_examination import MONGODB
 from smartdiet_assets.resources.mongo_reading import MongoDatabase, Read
 from smartdiet_assets.schema.model import DOCUMENT_ID, Schema, Table
 

@@ -1,7 +1,7 @@
 """What is looked at in Matomo's tables: there, readable, with the declared columns and an index on their time.
 
 Here: MariaDB's side of the examination of the whole set-up; only its catalogue is read. Not here: the server
-(`resources.matomo_examination`), or counting and comparing rows (`checks.matomo`).
+(`doctor.matomo`), or counting and comparing rows (`checks.matomo`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pymysql
 from pymysql.connections import Connection
 
 from smartdiet_assets.checks.matomo import open_source_table
+from smartdiet_assets.doctor.matomo import MATOMO
 from smartdiet_assets.errors import (
     PermissionDeniedError,
     ServerUnreachableError,
@@ -21,7 +22,6 @@ from smartdiet_assets.errors import (
 from smartdiet_assets.extract.matomo_structure import spell_name
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
-from smartdiet_assets.resources.matomo_examination import MATOMO
 from smartdiet_assets.schema.matomo import compose_source_name
 from smartdiet_assets.schema.model import Table
 

@@ -1,7 +1,7 @@
 """What is looked at in the live tables: as declared, with their indexes, and may the user work with them.
 
 Here: PostgreSQL's side of the examination of the whole set-up; only the catalogue is read, no row of a table. Not here:
-the server (`resources.postgres_examination`), what earlier runs left behind (`checks.leftovers`), or counting and
+the server (`resources.postgres_rights`), what earlier runs left behind (`doctor.leftovers`), or counting and
 comparing rows (`checks.target`).
 """
 
@@ -23,7 +23,7 @@ from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA, LiveTable, 
 from smartdiet_assets.load.structure.mismatch import find_missing_columns, find_missing_indexes
 from smartdiet_assets.load.structure.table_ddl import compose_indexes
 from smartdiet_assets.resources.checking import Finding
-from smartdiet_assets.resources.postgres_examination import POSTGRES
+from smartdiet_assets.resources.postgres_rights import POSTGRES
 from smartdiet_assets.schema.model import Schema, Table
 
 _RIGHTS = sql.SQL("""\
