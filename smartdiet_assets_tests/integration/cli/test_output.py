@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from smartdiet_assets.commands.group import cli
+from smartdiet_assets.cli.group import cli
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.infer.run import require_own_file
 from smartdiet_assets_tests.integration.conftest import Smartdiet

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from smartdiet_assets.commands.session import Session, find_unreadable
+from smartdiet_assets.cli.session import Session, find_unreadable
 from smartdiet_assets.errors import ConfigurationError
 
 

@@ -2,18 +2,18 @@
 
 import click
 
-from smartdiet_assets.commands.check import check
-from smartdiet_assets.commands.compare import compare
-from smartdiet_assets.commands.demo import demo
-from smartdiet_assets.commands.doctor import doctor
-from smartdiet_assets.commands.home import home
-from smartdiet_assets.commands.infer import infer
-from smartdiet_assets.commands.inspection import rejects, status
-from smartdiet_assets.commands.prune import prune
-from smartdiet_assets.commands.reconcile import reconcile
-from smartdiet_assets.commands.refresh import refresh
-from smartdiet_assets.commands.session import Session
-from smartdiet_assets.commands.sync import sync
+from smartdiet_assets.cli.check import check
+from smartdiet_assets.cli.compare import compare
+from smartdiet_assets.cli.demo import demo
+from smartdiet_assets.cli.doctor import doctor
+from smartdiet_assets.cli.home import home
+from smartdiet_assets.cli.infer import infer
+from smartdiet_assets.cli.inspection import rejects, status
+from smartdiet_assets.cli.prune import prune
+from smartdiet_assets.cli.reconcile import reconcile
+from smartdiet_assets.cli.refresh import refresh
+from smartdiet_assets.cli.session import Session
+from smartdiet_assets.cli.sync import sync
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,6 +1,6 @@
 """The entry point of `smartdiet …`: how Ctrl-C, an error of ours, and an output that takes not everything end one.
 
-Not here: the commands (`commands.group`). Nothing but what Python has anyway is imported before Ctrl-C is answered: the
+Not here: the commands (`cli.group`). Nothing but what Python has anyway is imported before Ctrl-C is answered: the
 rest takes a second.
 """
 
@@ -29,7 +29,7 @@ _TERMINATED = 143
 
 def __getattr__(name: str) -> Any:
     if name == "cli":
-        from smartdiet_assets.commands.group import cli
+        from smartdiet_assets.cli.group import cli
 
         return cli
     raise AttributeError(name)
@@ -132,7 +132,7 @@ def _run() -> int:
     import click
     from rich.console import Console
 
-    from smartdiet_assets.commands.group import cli
+    from smartdiet_assets.cli.group import cli
     from smartdiet_assets.errors import SmartdietError
 
     errors = Console(stderr=True, markup=False, emoji=False)
@@ -172,7 +172,3 @@ def _take_every_sign() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="smartdiet")
-
-
-if __name__ == "__main__":
-    main()

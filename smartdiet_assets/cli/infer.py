@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from smartdiet_assets.commands.session import Session
+from smartdiet_assets.cli.session import Session
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
 
 _SAMPLE = 1_000

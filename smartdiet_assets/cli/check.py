@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from smartdiet_assets.commands.session import Session
+from smartdiet_assets.cli.session import Session
 from smartdiet_assets.errors import ConfigurationError
 
 

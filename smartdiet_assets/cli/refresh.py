@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smartdiet_assets.commands.session import Session
+from smartdiet_assets.cli.session import Session
 from smartdiet_assets.errors import SmartdietError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from smartdiet_assets.commands.session import Session, find_unreadable
+from smartdiet_assets.cli.session import Session, find_unreadable
 
 
 @click.command(short_help="Remove or mark rows whose documents are gone.")

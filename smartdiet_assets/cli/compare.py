@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import click
 
-from smartdiet_assets.commands.session import Session
+from smartdiet_assets.cli.session import Session
 from smartdiet_assets.errors import ConfigurationError
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from smartdiet_assets.commands.session import Session
+from smartdiet_assets.cli.session import Session
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from smartdiet_assets.commands.session import Session
+from smartdiet_assets.cli.session import Session
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 

@@ -1,1 +1,0 @@
-"""`smartdiet …`, one module a command: options in, a report and an exit code out. What they do is in `operations`."""
