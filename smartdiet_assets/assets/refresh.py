@@ -133,7 +133,7 @@ def _refresh(
     to: Place,
 ) -> Iterator[dg.Output[None]]:
     """Run a refresh; `variable` names the local database."""
-    from smartdiet_assets.refresh.printing import describe_plan
+    from smartdiet_assets.refresh.description import describe_plan
     from smartdiet_assets.refresh.progress import LineProgress
     from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 

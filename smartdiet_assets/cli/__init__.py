@@ -27,14 +27,6 @@ _INTERRUPTED = 130
 _TERMINATED = 143
 
 
-def __getattr__(name: str) -> Any:
-    if name == "cli":
-        from smartdiet_assets.cli.group import cli
-
-        return cli
-    raise AttributeError(name)
-
-
 class _Ending:
     """What ends this process from outside: Ctrl-C, and a termination likewise, with an interruption and nothing but.
 

@@ -20,10 +20,10 @@ def check(session: Session, tables: tuple[str, ...], sample: int | None, everyth
 
     Exits 1 if a check failed that is more than a warning.
     """
+    from smartdiet_assets.assets.sync import leave_out_matomo
     from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE
-    from smartdiet_assets.operations.check import build_checks_grid, keep_in_dagster, print_findings, run_checks
-    from smartdiet_assets.operations.reports import open_console, print_grid
-    from smartdiet_assets.operations.sync import leave_out_matomo
+    from smartdiet_assets.cli.check_report import build_checks_grid, keep_in_dagster, print_findings, run_checks
+    from smartdiet_assets.cli.reports import open_console, print_grid
 
     if everything and sample is not None:
         raise ConfigurationError("--sample and --all exclude each other")

@@ -49,12 +49,12 @@ def compare(
 
     Exits 0 where they are equal, 1 where they differ, 2 where something could not be compared.
     """
+    from smartdiet_assets.assets.sync import leave_out_matomo
+    from smartdiet_assets.cli.reports import open_console, show_progress
     from smartdiet_assets.compare.printing import build_json, print_outcome
     from smartdiet_assets.compare.reconciling import compose_script
     from smartdiet_assets.compare.running import compare_structure_sides, compare_with_documents
     from smartdiet_assets.compare.sides import parse_pair
-    from smartdiet_assets.operations.reports import open_console, show_progress
-    from smartdiet_assets.operations.sync import leave_out_matomo
 
     sides = parse_pair(left, right)
     kinds = {side.kind for side in sides}

@@ -14,8 +14,8 @@ def doctor(as_json: bool) -> None:
 
     A line for each thing looked at, with what to do. Exits 1 if one failed, 2 if nothing could be looked at.
     """
+    from smartdiet_assets.cli.reports import open_console
     from smartdiet_assets.doctor.run import DoctorReport, examine_all, print_finding, print_summary
-    from smartdiet_assets.operations.reports import open_console
 
     started = time.perf_counter()
     console = open_console()

@@ -12,6 +12,6 @@ def home(session: Session) -> None:
 
     `export DAGSTER_HOME=$(smartdiet home)` lets dagster dev, dagster-webserver and dagster-daemon share it.
     """
-    from smartdiet_assets.operations.instance import choose_dagster_home
+    from smartdiet_assets.resources.dagster_home import choose_dagster_home
 
     click.echo(choose_dagster_home(session.config_folder))

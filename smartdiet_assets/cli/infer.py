@@ -24,9 +24,9 @@ def infer(session: Session, collection: str, sample: int | None, everything: boo
     Looks at documents picked at random, the oldest and the newest; prints names, types, shares and counts, never a
     value. The entry was loaded with the file and tried on the documents before it is printed.
     """
+    from smartdiet_assets.cli.connections import connect_postgres
+    from smartdiet_assets.cli.reports import open_console
     from smartdiet_assets.infer.run import infer_collection, require_own_file, write_entry
-    from smartdiet_assets.operations.connections import connect_postgres
-    from smartdiet_assets.operations.reports import open_console
     from smartdiet_assets.resources.mongo import build_mongo_resource
 
     if everything and sample is not None:

@@ -14,9 +14,9 @@ def prune(session: Session, dry_run: bool) -> None:
     Its schedule and `smartdiet sync` do so by themselves once a day. What the pages of tables, partitions and checks
     show stays.
     """
-    from smartdiet_assets.operations.instance import open_instance
-    from smartdiet_assets.operations.prune import prune_by_command
-    from smartdiet_assets.operations.reports import open_console
+    from smartdiet_assets.assets.instance.opening import open_instance
+    from smartdiet_assets.cli.pruning import prune_by_command
+    from smartdiet_assets.cli.reports import open_console
 
     with open_instance(session.config_folder) as instance:
         sentence = prune_by_command(

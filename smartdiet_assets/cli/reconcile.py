@@ -21,16 +21,16 @@ def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: b
     could be run at all.
     """
     from smartdiet_assets.assets.reconciliation import TableReconciliation
-    from smartdiet_assets.load.reconciliation import Reconciliation
-    from smartdiet_assets.operations.reconcile import run_reconcile
-    from smartdiet_assets.operations.reports import (
+    from smartdiet_assets.assets.sync import leave_out_matomo
+    from smartdiet_assets.cli.reconcile_run import run_reconcile
+    from smartdiet_assets.cli.reports import (
         build_reconcile_grid,
         open_console,
         print_failures,
         print_grid,
         show_progress,
     )
-    from smartdiet_assets.operations.sync import leave_out_matomo
+    from smartdiet_assets.load.reconciliation import Reconciliation
 
     selection = session.pick(tables)
     errors = open_console(errors=True)

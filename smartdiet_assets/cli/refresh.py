@@ -138,8 +138,8 @@ def postgres(request: Request, sample: float | None, remove_extra: bool, **names
 
 def _carry_out(opened: "AbstractContextManager[Refresh]", request: Request) -> None:
     """Plan, show, guard and run a refresh; exit 1 where it failed, 2 where it was refused, 130 where interrupted."""
-    from smartdiet_assets.operations.reports import open_console
-    from smartdiet_assets.refresh.printing import print_outcome, print_plan
+    from smartdiet_assets.cli.refresh_report import print_outcome, print_plan
+    from smartdiet_assets.cli.reports import open_console
     from smartdiet_assets.refresh.progress import show_refresh
     from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 

@@ -40,7 +40,7 @@ class Session:
 
 def find_unreadable(schema: Schema, tables: Sequence[str]) -> dict[str, str]:
     """Find the tables whose source cannot be read, each with the reason; raise it where none is left to run."""
-    from smartdiet_assets.operations.connections import find_source_faults, find_target_fault
+    from smartdiet_assets.cli.connections import find_source_faults, find_target_fault
 
     if fault := find_target_fault():
         raise ConfigurationError(fault)

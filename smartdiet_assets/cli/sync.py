@@ -21,11 +21,11 @@ def sync(session: Session, tables: tuple[str, ...], since: str | None, full: boo
 
     Exits 1 if a table failed (the others still run), 2 if nothing could be run at all.
     """
-    from smartdiet_assets.definitions import build_definitions
-    from smartdiet_assets.operations.connections import connect_postgres
-    from smartdiet_assets.operations.instance import open_instance
-    from smartdiet_assets.operations.prune import prune_behind_sync
-    from smartdiet_assets.operations.reports import (
+    from smartdiet_assets.assets.instance.opening import open_instance
+    from smartdiet_assets.assets.sync import TableOutcome, leave_out_matomo, run_sync
+    from smartdiet_assets.cli.connections import connect_postgres
+    from smartdiet_assets.cli.pruning import prune_behind_sync
+    from smartdiet_assets.cli.reports import (
         build_sync_grid,
         open_console,
         print_behind,
@@ -33,7 +33,7 @@ def sync(session: Session, tables: tuple[str, ...], since: str | None, full: boo
         print_grid,
         show_progress,
     )
-    from smartdiet_assets.operations.sync import TableOutcome, leave_out_matomo, run_sync
+    from smartdiet_assets.definitions import build_definitions
 
     if since is not None:
         _check_date(since)

@@ -23,22 +23,22 @@ from rich.console import Console
 from rich.progress import Progress
 
 from smartdiet_assets import definitions
+from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.assets.location import LOCATION
-from smartdiet_assets.demo.analytics import apply_day_of_visits, create_matomo_tables, write_analytics
-from smartdiet_assets.demo.company import DEMO_DAY, apply_day_of_changes, write_company
-from smartdiet_assets.demo.mariadb_server import HOW_TO_HAVE_IT, EmbeddedMariaDB, has_mariadb
-from smartdiet_assets.demo.mongo_server import EmbeddedMongo
-from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
-from smartdiet_assets.operations.connections import connect_postgres
-from smartdiet_assets.operations.instance import open_instance
-from smartdiet_assets.operations.reports import (
+from smartdiet_assets.assets.sync import SyncOutcome, run_sync
+from smartdiet_assets.cli.connections import connect_postgres
+from smartdiet_assets.cli.reports import (
     build_sync_grid,
     open_console,
     print_failures,
     print_grid,
     show_progress,
 )
-from smartdiet_assets.operations.sync import SyncOutcome, run_sync
+from smartdiet_assets.demo.analytics import apply_day_of_visits, create_matomo_tables, write_analytics
+from smartdiet_assets.demo.company import DEMO_DAY, apply_day_of_changes, write_company
+from smartdiet_assets.demo.mariadb_server import HOW_TO_HAVE_IT, EmbeddedMariaDB, has_mariadb
+from smartdiet_assets.demo.mongo_server import EmbeddedMongo
+from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 

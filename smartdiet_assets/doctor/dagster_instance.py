@@ -1,7 +1,7 @@
 """What is looked at in Dagster's own folder and storage: whether a run could be recorded there.
 
 Here: reading them as they are; nothing is created, not even the folder. Not here: preparing or opening the instance
-(`operations.instance`).
+(`resources.dagster_home`).
 """
 
 import os
@@ -23,14 +23,14 @@ from smartdiet_assets.errors import (
     PermissionDeniedError,
     ServerUnreachableError,
 )
-from smartdiet_assets.operations.instance import (
+from smartdiet_assets.resources.checking import Finding, Part
+from smartdiet_assets.resources.dagster_home import (
     INSTANCE_FILE,
     check_storage,
     find_dagster_home,
     find_template,
     tags_picked_runs,
 )
-from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.resources.environment import read_dagster_postgres_url
 from smartdiet_assets.resources.postgres_errors import explain_sqlstate, translate_postgres_error
 from smartdiet_assets.resources.postgres_watch import WatchedConnection

@@ -14,12 +14,12 @@ from typing import Any
 import dagster as dg
 from pymongo.database import Database
 
+from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.assets.partitions import build_partitions
+from smartdiet_assets.assets.sync import SyncOutcome, run_sync
+from smartdiet_assets.cli.connections import connect_postgres
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.company import write_company
-from smartdiet_assets.operations.connections import connect_postgres
-from smartdiet_assets.operations.instance import open_instance
-from smartdiet_assets.operations.sync import SyncOutcome, run_sync
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
 from smartdiet_assets.assets.partitions import build_partitions
-from smartdiet_assets.operations.instance import choose_dagster_home
+from smartdiet_assets.resources.dagster_home import choose_dagster_home
 from smartdiet_assets_tests.integration.assets.test_runs import NOW, TABLES, Mirror
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -30,7 +30,7 @@ _SECONDS_TO_IMPORT = 6
 OPENING = """
 import sys, time
 import dagster
-import smartdiet_assets.operations.held_postgres, smartdiet_assets.operations.held_sqlite
+import smartdiet_assets.assets.instance.held_postgres, smartdiet_assets.assets.instance.held_sqlite
 time.sleep(max(0, float(sys.argv[1]) - time.time()))
 dagster.DagsterInstance.get()
 """

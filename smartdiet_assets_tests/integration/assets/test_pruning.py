@@ -14,13 +14,13 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from dagster._core.test_utils import create_run_for_test
 from psycopg import sql
 
+from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.assets.jobs import KIND_TAG, MIRROR_JOB
 from smartdiet_assets.assets.location import LOCATION, REPOSITORY_TAG, Mirror
 from smartdiet_assets.assets.prune import PRUNE_SCHEDULE
 from smartdiet_assets.assets.pruning import Retention, is_due, prune_runs
 from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.definitions import build_definitions
-from smartdiet_assets.operations.instance import open_instance
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.assets.past_runs import PastRuns

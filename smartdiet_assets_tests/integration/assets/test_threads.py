@@ -23,12 +23,12 @@ from dagster._core.execution.plan.active import ActiveExecution
 from pymongo.database import Database
 
 from smartdiet_assets.assets import tables
+from smartdiet_assets.assets.sync import SyncOutcome, run_sync
 from smartdiet_assets.assets.threads import execute_in_threads, threads_executor
+from smartdiet_assets.cli.connections import connect_postgres
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.errors import ServerUnreachableError
-from smartdiet_assets.operations.connections import connect_postgres
-from smartdiet_assets.operations.sync import SyncOutcome, run_sync
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.thread_interrupts import raise_if_interrupted
 from smartdiet_assets.schema.loading import load_schema

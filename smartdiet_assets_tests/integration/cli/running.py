@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from click.testing import CliRunner
 
-from smartdiet_assets.cli import cli
+from smartdiet_assets.cli.group import cli
 from smartdiet_assets.errors import SmartdietError
 
 

@@ -100,7 +100,7 @@ def test_home_prepares_the_folder_that_dagsters_own_commands_share_and_prints_it
 
 
 def test_every_command_is_in_the_readme() -> None:
-    from smartdiet_assets.cli import cli
+    from smartdiet_assets.cli.group import cli
 
     readme = (Path(__file__).parents[3] / "README.md").read_text()
     for name, command in cli.commands.items():

@@ -8,7 +8,7 @@ import pytest
 
 from smartdiet_assets.demo.server_folder import find_free_port
 from smartdiet_assets.doctor.run import DoctorReport, examine_all
-from smartdiet_assets.operations.instance import choose_dagster_home
+from smartdiet_assets.resources.dagster_home import choose_dagster_home
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets_tests.integration.checks.checked import Checked
 from smartdiet_assets_tests.integration.doctor.conftest import Examine

@@ -6,8 +6,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from smartdiet_assets.cli.reports import show_progress
 from smartdiet_assets.load.structure.creation import apply_bookkeeping
-from smartdiet_assets.operations.reports import show_progress
 from smartdiet_assets_tests.fault_proxy import Fault
 from smartdiet_assets_tests.integration.network.broken import (
     DOCUMENTS,

@@ -13,12 +13,12 @@ from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 from rich.console import Console
 
+from smartdiet_assets.cli.refresh_report import print_outcome, print_plan
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.errors import RefreshError, SmartdietError, TransientError
 from smartdiet_assets.refresh.mongo.copying import NewCollections
 from smartdiet_assets.refresh.mongo.listing import CollectionSpec, fetch_collections
 from smartdiet_assets.refresh.mongo.refresh import MongoRefresh
-from smartdiet_assets.refresh.printing import print_outcome, print_plan
 from smartdiet_assets.refresh.progress import LineProgress
 from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 from smartdiet_assets.resources.mongo import MongoResource

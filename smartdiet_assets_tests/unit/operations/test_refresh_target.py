@@ -3,11 +3,11 @@
 import pytest
 
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.refresh.description import describe_plan
 from smartdiet_assets.refresh.mongo.listing import CollectionSpec
 from smartdiet_assets.refresh.mongo.side import build_identities, find_unfit_target
 from smartdiet_assets.refresh.patterns import choose_names, split_names
 from smartdiet_assets.refresh.plan import PlannedItem, RefreshPlan, Side
-from smartdiet_assets.refresh.printing import describe_plan
 from smartdiet_assets.refresh.target import (
     check_sides,
     check_target,

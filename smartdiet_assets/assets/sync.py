@@ -1,6 +1,6 @@
 """`smartdiet sync`: the mirror job in the configured instance, repeated while parents are still being fetched.
 
-Here: running the job, reading its outcome per table. Not here: what is printed (`commands`, `operations.reports`).
+Here: running the job, reading its outcome per table. Not here: what is printed (`commands`, `cli.reports`).
 """
 
 import re

@@ -1,35 +1,14 @@
 """A refresh for people: its plan, target first, and what it did. Names and counts; no user, password or value."""
 
-import shlex
 from collections.abc import Iterable
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
 
-from smartdiet_assets.operations.reports import print_grid
-from smartdiet_assets.refresh.plan import RefreshOutcome, RefreshPlan, Side
-from smartdiet_assets.refresh.target import needs_name
-
-
-def describe_plan(plan: RefreshPlan) -> list[str]:
-    """Describe a plan in lines, the target first."""
-    target = plan.target
-    there = [item for item in plan.items if item.target_count is not None]
-    count = sum(item.target_count or 0 for item in there)
-    item = plan.item if len(there) == 1 else f"{plan.item}s"
-    copied = sum(item.copied for item in plan.items)
-    removed = [item.name for item in plan.items if item.action == "remove"]
-    lines = [
-        f"Target: {_describe_side(target)}; there now: {len(there)} {item}, {count:,} {plan.record}",
-        f"Source: {_describe_side(plan.source)}",
-        f"Will be written: {copied} {plan.item}{'' if copied == 1 else 's'}, swapped in at the end",
-    ]
-    if removed:
-        lines.append(f"Will be REMOVED from the target, as the source has no such {plan.item}: {', '.join(removed)}")
-    if needs_name(target):
-        lines.append(f"Asks for: --target-name {shlex.quote(target.database)}")
-    return [*lines, *plan.notes]
+from smartdiet_assets.cli.reports import print_grid
+from smartdiet_assets.refresh.description import describe_plan
+from smartdiet_assets.refresh.plan import RefreshOutcome, RefreshPlan
 
 
 def print_plan(console: Console, plan: RefreshPlan) -> None:
@@ -63,10 +42,6 @@ def print_outcome(console: Console, outcome: RefreshOutcome) -> None:
     print_grid(console, grid)
     for note in outcome.notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
-
-
-def _describe_side(side: Side) -> str:
-    return f"database {side.database} of {side.server} ({side.place})"
 
 
 def _open_grid(first: str, counts: Iterable[str]) -> Grid:

@@ -2,8 +2,8 @@
 
 Here: Dagster's own storages on another engine. Dagster connects anew for each statement, as each of its processes might
 be one of many; a run is one of a few, and most of what it waits for is connections and the server's disk. Not here:
-what is written of an event (`operations.held_events`). What this builds on, the attribute `_engine` of both storages,
-is not of Dagster's public API.
+what is written of an event (`assets.instance.held_events`). What this builds on, the attribute `_engine` of both
+storages, is not of Dagster's public API.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from dagster_postgres.utils import retry_pg_connection_fn
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Engine
 
-from smartdiet_assets.operations.held_events import INSERT, HeldEvents, hold
+from smartdiet_assets.assets.instance.held_events import INSERT, HeldEvents, hold
 
 #: Of the advisory lock under which the tables are looked for, and made where they are missing; any number, but one.
 _LOCK = 5_274_001

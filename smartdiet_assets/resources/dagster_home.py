@@ -1,4 +1,4 @@
-"""The Dagster instance the command line runs in."""
+"""The folder of Dagster's settings, runs and events: where it is, and that its settings are of use. Opens nothing."""
 
 import errno
 import os
@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import yaml
-from dagster import DagsterInstance
 
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.environment import read_dagster_postgres_url
@@ -15,9 +14,9 @@ from smartdiet_assets.resources.environment import read_dagster_postgres_url
 INSTANCE_FILE = "dagster.yaml"
 _DEFAULT_HOME = ".dagster"
 _VARIABLE = "SMARTDIET_DAGSTER_POSTGRES_URL"
-#: The class of `operations.instance_storage`.
+#: The class of `assets.instance.storage`.
 _STORAGE = "EnvironmentStorage"
-#: The class of `operations.instance_runs`.
+#: The class of `assets.instance.runs`.
 _RUN_COORDINATOR = "TaggingRunCoordinator"
 
 
@@ -99,9 +98,3 @@ def _read_block(settings: Path, name: str) -> str:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return ""
     return str(content.get(name, "")) if isinstance(content, dict) else ""
-
-
-def open_instance(config_folder: Path) -> DagsterInstance:
-    """Open the configured instance; a context manager."""
-    choose_dagster_home(config_folder)
-    return DagsterInstance.get()

@@ -1,7 +1,7 @@
 """The tags of runs that are started by picking tables in Dagit, and of backfills: the queue's limits hold for them too.
 
 Here: the way into the queue, as `config/dagster.yaml` names it. Not here: the tags of the jobs (`assets.jobs`), or that
-file's way into DAGSTER_HOME (`operations.instance`).
+file's way into DAGSTER_HOME (`resources.dagster_home`).
 """
 
 from collections.abc import Collection

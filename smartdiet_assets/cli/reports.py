@@ -20,8 +20,8 @@ from smartdiet_assets.schema.model import Table
 
 if TYPE_CHECKING:
     # With them comes Dagster, which `smartdiet status` does without.
-    from smartdiet_assets.operations.reconcile import ReconcileOutcome
-    from smartdiet_assets.operations.sync import SyncOutcome
+    from smartdiet_assets.assets.sync import SyncOutcome
+    from smartdiet_assets.cli.reconcile_run import ReconcileOutcome
 
 _COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected")
 _ADJUSTED = ("collapsed", "nulled", "clamped")

@@ -1,8 +1,8 @@
 """Where Dagster keeps its own runs, events and schedules: files in DAGSTER_HOME, or a PostgreSQL database.
 
 Here: the choice by one variable, as `config/dagster.yaml` names it. Not here: that file's way into DAGSTER_HOME
-(`operations.instance`), how they are reached (`operations.held_sqlite`, `operations.held_postgres`), or where the
-mirrored tables are.
+(`resources.dagster_home`), how they are reached (`assets.instance.held_sqlite`, `assets.instance.held_postgres`), or
+where the mirrored tables are.
 """
 
 import os
@@ -48,7 +48,7 @@ class EnvironmentStorage(DagsterStorage, ConfigurableClass):
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _BATCH_SIZE)
         # Imported here: an instance needs one of them.
         if url := read_dagster_postgres_url():
-            from smartdiet_assets.operations.held_postgres import HeldPostgresStorage
+            from smartdiet_assets.assets.instance.held_postgres import HeldPostgresStorage
 
             return HeldPostgresStorage(url, inst_data)
         home = os.environ.get("DAGSTER_HOME")
@@ -56,7 +56,7 @@ class EnvironmentStorage(DagsterStorage, ConfigurableClass):
             raise ConfigurationError(
                 "DAGSTER_HOME is not set: it names the folder that keeps Dagster's runs and events"
             )
-        from smartdiet_assets.operations.held_sqlite import HeldSqliteStorage
+        from smartdiet_assets.assets.instance.held_sqlite import HeldSqliteStorage
 
         folder = Path(home).expanduser()
         # The page, the daemon and a code server start at once; of two that make the same tables one would fail.

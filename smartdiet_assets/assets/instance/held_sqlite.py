@@ -2,7 +2,8 @@
 
 Here: Dagster's own storages with another way to their files. Dagster opens a file anew for each event and closes it
 behind it, which makes SQLite write all of its log back and wait for the disk. Not here: what is written of an event
-(`operations.held_events`). What this builds on is not of Dagster's public API; it was written against Dagster 1.13, and
+(`assets.instance.held_events`). What this builds on is not of Dagster's public API; it was written against Dagster
+1.13, and
 `integration/assets/test_instance_storage.py` notices a change:
 
 - `SqliteEventLogStorage._connect`, `SqliteRunStorage.connect`: the one way each has to its files;
@@ -26,7 +27,7 @@ from dagster._serdes import ConfigurableClassData
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine
 
-from smartdiet_assets.operations.held_events import INSERT, HeldEvents, hold
+from smartdiet_assets.assets.instance.held_events import INSERT, HeldEvents, hold
 
 #: Files of single runs, beside that of all: a run has one, and Dagit looks at many.
 _MOST_HELD = 4

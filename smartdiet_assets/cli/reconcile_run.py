@@ -1,7 +1,7 @@
 """`smartdiet reconcile`: the reconcile pass over the configured servers.
 
 Here: opening the servers the tables need, and the outcome as a script reads it. Not here: the pass itself
-(`assets.reconciliation`), what is printed (`commands`, `operations.reports`).
+(`assets.reconciliation`), what is printed (`commands`, `cli.reports`).
 """
 
 import time

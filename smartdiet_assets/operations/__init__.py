@@ -1,1 +1,0 @@
-"""What an operator asks for on the command line: one module per thing, each usable without the command line."""
