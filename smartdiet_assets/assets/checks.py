@@ -19,10 +19,11 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from pydantic import Field
 
 from smartdiet_assets.assets.check_history import CHECK_JOB, build_check_result, fetch_last_result
-from smartdiet_assets.assets.failures import StepFailure, describe_origin
+from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.assets.tables import MirrorSettings
 from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS
+from smartdiet_assets.mirror.failures import describe_origin
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource

@@ -11,8 +11,9 @@ from typing import Any
 
 import dagster as dg
 
-from smartdiet_assets.assets.failures import StepFailure, describe_origin
+from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.jobs import build_tags
+from smartdiet_assets.mirror.failures import describe_origin
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.model import Schema

@@ -16,7 +16,7 @@ from smartdiet_assets.errors import TooManyRejectsError
 from smartdiet_assets.schema.model import ITEM_ITSELF, ITEM_POSITION, Column, Schema, Table
 
 if TYPE_CHECKING:
-    from smartdiet_assets.assets.mirror import MirrorResult
+    from smartdiet_assets.mirror.table_run import MirrorResult
 
 # Code references are a beta class of 1.13.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*CodeReference.*")

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from smartdiet_assets.assets.failures import StepFailure
-from smartdiet_assets.assets.progress import progress_log
+from smartdiet_assets.mirror.progress import progress_log
 
 #: Names, in the failure of a table that gave a server up, which it was.
 SERVER = "server"

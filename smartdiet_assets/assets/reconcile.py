@@ -1,7 +1,7 @@
 """The reconcile pass in Dagster: its job, its daily schedule, and what its runs say about each table.
 
 Here: the run configuration, the observations, and which failures Dagster retries. Not here: the pass itself
-(`assets.reconciliation`). No postponed annotations in this module: Dagster reads the annotation of `context`.
+(`mirror.reconciliation`). No postponed annotations in this module: Dagster reads the annotation of `context`.
 """
 
 import json
@@ -17,7 +17,7 @@ from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.model import Schema
 
 if TYPE_CHECKING:
-    from smartdiet_assets.assets.reconciliation import TableReconciliation
+    from smartdiet_assets.mirror.reconciliation import TableReconciliation
 
 RECONCILE_JOB = "reconcile"
 RECONCILE_SCHEDULE = "reconcile_schedule"
@@ -52,7 +52,7 @@ def build_reconcile_job(schema: Schema, environment: Environment) -> dg.JobDefin
         retry_policy=_RETRY_POLICY,
     )
     def reconcile(context: dg.OpExecutionContext, config: ReconcileConfig) -> Iterator[dg.AssetObservation]:
-        from smartdiet_assets.assets.reconciliation import build_source_opener, reconcile_tables
+        from smartdiet_assets.mirror.reconciliation import build_source_opener, reconcile_tables
 
         if not set(config.tables) <= set(known):
             # What it names is not repeated: it may be what a variable holds.

@@ -1,6 +1,6 @@
 """One Dagster asset per declared table; its dependencies are the tables its foreign keys point at.
 
-Here: the asset, its run configuration, and which errors Dagster retries. Not here: what a run does (`assets.mirror`)
+Here: the asset, its run configuration, and which errors Dagster retries. Not here: what a run does (`mirror.table_run`)
 or what it reports (`assets.metadata`). No postponed annotations in this module: Dagster reads the annotation of
 `context` at definition time.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from smartdiet_assets.assets.failures import StepFailure, describe_error, translate_error
+from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure, expect_retry, was_interrupted
 from smartdiet_assets.assets.jobs import SOURCE_TAG
 from smartdiet_assets.assets.marks import mark_covered
@@ -38,6 +38,7 @@ from smartdiet_assets.errors import (
 )
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
+from smartdiet_assets.mirror.failures import describe_error, translate_error
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.patience import RETRIES, RETRY_DELAY
@@ -48,7 +49,7 @@ from smartdiet_assets.schema.model import Schema, Table
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from smartdiet_assets.assets.mirror import MirrorResult
+    from smartdiet_assets.mirror.table_run import MirrorResult
     from smartdiet_assets.resources.mongo_reading import MongoDatabase
 
 # Single-run backfills are a beta parameter of 1.13, and what makes a range of partitions one run.
@@ -157,7 +158,7 @@ def build_table_asset(
         postgres: PostgresResource,
         settings: MirrorSettings,
     ) -> StepEvents:
-        from smartdiet_assets.assets.mirror import mirror_table
+        from smartdiet_assets.mirror.table_run import mirror_table
 
         def mirror(
             connection: "Connection[Any]", request: WindowRequest, global_date_threshold: date | None
@@ -190,8 +191,8 @@ def build_table_asset(
         postgres: PostgresResource,
         settings: MirrorSettings,
     ) -> StepEvents:
-        from smartdiet_assets.assets.mirror import mirror_source
-        from smartdiet_assets.assets.sources import MatomoSource
+        from smartdiet_assets.mirror.sources import MatomoSource
+        from smartdiet_assets.mirror.table_run import mirror_source
 
         if optional and not (check := matomo.check([table.source_table])).ok:
             context.log.warning("%s is left out: %s. %s", table.name, _MATOMO_UNSET, check.sentence)

@@ -18,11 +18,11 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from smartdiet_assets.assets.check_history import record_outcomes
-from smartdiet_assets.assets.failures import describe_origin
 from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
 from smartdiet_assets.checks.outcome import KINDS, CheckOutcome, Number
 from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.mirror.failures import describe_origin
 from smartdiet_assets.resources.dagster_home import has_instance
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.matomo import build_matomo_resource

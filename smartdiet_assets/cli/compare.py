@@ -117,7 +117,7 @@ def _check_options(
 
 
 def _report(table: str, number: int) -> None:
-    from smartdiet_assets.assets.progress import progress_log
+    from smartdiet_assets.mirror.progress import progress_log
 
     extra = {"table": table, "documents_read": number, "finished": False}
     progress_log.info("%s: %d compared", table, number, extra=extra)

@@ -20,7 +20,6 @@ def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: b
     Reads only the ids of the documents. Exits 1 if a table was refused or failed (the others still run), 2 if nothing
     could be run at all.
     """
-    from smartdiet_assets.assets.reconciliation import TableReconciliation
     from smartdiet_assets.assets.sync import leave_out_matomo
     from smartdiet_assets.cli.reconcile_run import run_reconcile
     from smartdiet_assets.cli.reports import (
@@ -31,6 +30,7 @@ def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: b
         show_progress,
     )
     from smartdiet_assets.load.reconciliation import Reconciliation
+    from smartdiet_assets.mirror.reconciliation import TableReconciliation
 
     selection = session.pick(tables)
     errors = open_console(errors=True)

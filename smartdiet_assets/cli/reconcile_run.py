@@ -1,7 +1,7 @@
 """`smartdiet reconcile`: the reconcile pass over the configured servers.
 
 Here: opening the servers the tables need, and the outcome as a script reads it. Not here: the pass itself
-(`assets.reconciliation`), what is printed (`commands`, `cli.reports`).
+(`mirror.reconciliation`), what is printed (`commands`, `cli.reports`).
 """
 
 import time
@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from smartdiet_assets.assets.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
+from smartdiet_assets.mirror.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo import build_matomo_resource
 from smartdiet_assets.resources.mongo import build_mongo_resource

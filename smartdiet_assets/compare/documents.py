@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Literal
 
-from smartdiet_assets.assets.sources import MongoSource
 from smartdiet_assets.checks.content import ComparedBatch, stream_comparisons
 from smartdiet_assets.checks.documents import group_tables
 from smartdiet_assets.checks.facts import TargetFacts
@@ -23,6 +22,7 @@ from smartdiet_assets.errors import CollectionNotFoundError
 from smartdiet_assets.load.execution import Connection
 from smartdiet_assets.load.source_ids import SourceIds, fetch_gone, store_source_ids
 from smartdiet_assets.load.structure.companion import place
+from smartdiet_assets.mirror.sources import MongoSource
 from smartdiet_assets.resources.mongo_reading import MongoDatabase, Read
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.filters import build_condition

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from psycopg import sql
 
-from smartdiet_assets.assets.mirror import mirror_table
 from smartdiet_assets.extract.documents import fetch_window
 from smartdiet_assets.extract.window import Window, WindowRequest
+from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets.transform.batch import build_transformer
 from smartdiet_assets_tests.benchmarks.floor import ReadyTable, read_keys, take_table
 from smartdiet_assets_tests.benchmarks.loading import (

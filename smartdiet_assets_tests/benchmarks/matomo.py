@@ -16,11 +16,11 @@ from psycopg import sql
 from pymysql.connections import Connection
 from pymysql.cursors import SSCursor
 
-from smartdiet_assets.assets.mirror import mirror_source
-from smartdiet_assets.assets.sources import MatomoSource
 from smartdiet_assets.demo.analytics import create_matomo_tables
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB, has_mariadb
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.sources import MatomoSource
+from smartdiet_assets.mirror.table_run import mirror_source
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema, Table

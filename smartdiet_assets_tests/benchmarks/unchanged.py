@@ -5,10 +5,10 @@ What has to be paid is reading and decoding the documents, so that is what the r
 
 from collections.abc import Iterator
 
-from smartdiet_assets.assets.mirror import mirror_table
 from smartdiet_assets.extract.documents import fetch_window
 from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets.load.session import LoadResult
+from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets_tests.benchmarks.loading import BATCH_SIZE, decode_batches, load_batches, store_batches
 from smartdiet_assets_tests.benchmarks.logbooks import TABLE, build_logbooks
 from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, Work, measure

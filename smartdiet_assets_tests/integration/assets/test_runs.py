@@ -9,10 +9,11 @@ import dagster as dg
 import pytest
 from bson import ObjectId
 
-from smartdiet_assets.assets import mirror as mirroring
-from smartdiet_assets.assets import progress
+from smartdiet_assets.assets import progress as shown
 from smartdiet_assets.assets.partitions import build_partitions
 from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets.mirror import progress
+from smartdiet_assets.mirror import table_run as mirroring
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
@@ -233,7 +234,7 @@ def test_a_long_load_tells_how_far_it_is_in_its_log_and_on_the_page_of_its_table
         (mirroring, "_SECONDS_BETWEEN_REPORTS"),
         (mirroring, "_SECONDS_TO_ESTIMATE"),
         (progress, "_SECONDS_BETWEEN_LINES"),
-        (progress, "_SECONDS_TO_OBSERVE"),
+        (shown, "_SECONDS_TO_OBSERVE"),
     ):
         monkeypatch.setattr(module, name, 0.0)
     monkeypatch.setenv("BATCH_SIZE", "2")

@@ -15,8 +15,8 @@ from bson import json_util
 from psycopg import sql
 from pymongo.database import Database
 
-from smartdiet_assets.assets.mirror import MirrorResult, mirror_table
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 

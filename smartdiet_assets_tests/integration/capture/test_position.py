@@ -13,12 +13,12 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from smartdiet_assets.assets.mirror import mirror_source
-from smartdiet_assets.assets.sources import MongoSource
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.errors import ConfigurationError, PositionLostError, SourceBehindError, TransientError
 from smartdiet_assets.extract.change_stream import fetch_changes
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.sources import MongoSource
+from smartdiet_assets.mirror.table_run import mirror_source
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets_tests.command_proxy import CommandProxy, Rule
 from smartdiet_assets_tests.integration.capture.captured import Captured

@@ -10,8 +10,8 @@ import pytest
 from bson import Binary, Decimal128, Int64, ObjectId
 from pymongo.database import Database
 
-from smartdiet_assets.assets.mirror import mirror_table
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets.schema.document_id import encode_document_id
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.checks.checked import Checked

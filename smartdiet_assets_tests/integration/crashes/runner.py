@@ -16,8 +16,8 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
 from smartdiet_assets import cli
-from smartdiet_assets.assets import mirror
 from smartdiet_assets.load.session import open_load
+from smartdiet_assets.mirror import table_run as mirror
 from smartdiet_assets.resources.variables import VARIABLES
 
 #: What a child does between the loads of its tables: opening the servers and Dagster, and recording.

@@ -14,9 +14,9 @@ from psycopg import sql
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from smartdiet_assets.assets.mirror import mirror_table
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.infer.run import infer_collection, write_entry
+from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.values.bson_source import fetch_versions
 from smartdiet_assets_tests.reading import read_once

@@ -9,9 +9,9 @@ import sys
 
 import psycopg
 
-from smartdiet_assets.assets import mirror
-from smartdiet_assets.assets.sources import MatomoSource
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror import table_run as mirror
+from smartdiet_assets.mirror.sources import MatomoSource
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.matomo.mirrored import CONFIG, VISIT

@@ -13,9 +13,9 @@ import psycopg
 import pymysql
 from psycopg import sql
 
-from smartdiet_assets.assets.mirror import MirrorResult, mirror_source
-from smartdiet_assets.assets.sources import MatomoSource
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.sources import MatomoSource
+from smartdiet_assets.mirror.table_run import MirrorResult, mirror_source
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema, Table

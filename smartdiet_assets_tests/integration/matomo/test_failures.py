@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 
-from smartdiet_assets.assets import mirror
 from smartdiet_assets.assets.tables import _as_run_error
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.analytics import create_matomo_tables, write_analytics
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets.errors import TransientError
+from smartdiet_assets.mirror import table_run as mirror
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import psycopg
 
-from smartdiet_assets.assets.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
 from smartdiet_assets.demo.analytics import write_analytics
+from smartdiet_assets.mirror.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
 from smartdiet_assets_tests.integration.matomo.mirrored import VIEW, VISIT, Matomo
 
 

@@ -13,10 +13,10 @@ import psycopg
 from psycopg import sql
 from pymongo.database import Database
 
-from smartdiet_assets.assets.mirror import MirrorResult, mirror_table
-from smartdiet_assets.assets.reconciliation import reconcile_tables
-from smartdiet_assets.assets.sources import MongoSource, Source
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.reconciliation import reconcile_tables
+from smartdiet_assets.mirror.sources import MongoSource, Source
+from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets_tests.oracle import MirrorOracle, compare, read_collections
 

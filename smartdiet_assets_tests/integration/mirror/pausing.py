@@ -12,8 +12,8 @@ from typing import Any
 
 import psycopg
 
-from smartdiet_assets.assets.mirror import MirrorResult, mirror_table
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
 

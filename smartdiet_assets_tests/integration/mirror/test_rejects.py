@@ -9,8 +9,8 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
-from smartdiet_assets.assets.mirror import mirror_table
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
 

@@ -14,8 +14,8 @@ from bson import ObjectId
 from psycopg import sql
 from pymongo.database import Database
 
-from smartdiet_assets.assets.mirror import MirrorResult, mirror_table
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets.resources.mongo_hello import fetch_server_clock
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.unit.load.declared import declare

@@ -86,7 +86,7 @@ def bulk(mirrored: Mirrored, company: Company) -> None:
 
 @pytest.fixture
 def company(mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch) -> Company:
-    monkeypatch.setattr("smartdiet_assets.assets.mirror.open_load", partial(open_load, bulk_from=1))
+    monkeypatch.setattr("smartdiet_assets.mirror.table_run.open_load", partial(open_load, bulk_from=1))
     monkeypatch.setattr("smartdiet_assets.load.bulk._SECONDS_BETWEEN_ATTEMPTS", 0.01)
     return Company(mirrored)
 

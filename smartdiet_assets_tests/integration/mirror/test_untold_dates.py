@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo.database import Database
 
-from smartdiet_assets.assets.mirror import mirror_table
 from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
 from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
 from smartdiet_assets_tests.reading import read_once
 from smartdiet_assets_tests.unit.load.declared import declare

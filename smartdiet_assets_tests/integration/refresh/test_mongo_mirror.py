@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from smartdiet_assets.assets.reconciliation import reconcile_tables
-from smartdiet_assets.assets.sources import MongoSource
 from smartdiet_assets.errors import PositionLostError
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.reconciliation import reconcile_tables
+from smartdiet_assets.mirror.sources import MongoSource
 from smartdiet_assets.schema.model import Table
 from smartdiet_assets_tests.integration.capture.captured import Captured
 from smartdiet_assets_tests.integration.refresh.refreshed import Pair

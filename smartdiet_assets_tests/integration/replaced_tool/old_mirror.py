@@ -15,8 +15,8 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 from pymongo.database import Database
 
-from smartdiet_assets.assets.mirror import MirrorResult, mirror_table
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.replaced_tool.old_file import compose_old_file
 

@@ -12,10 +12,10 @@ from psycopg import sql
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from smartdiet_assets.assets.mirror import MirrorResult, mirror_table
 from smartdiet_assets.errors import SchemaFileError
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.load.structure.naming import candidates_name, place_in
+from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.values.bson_source import fetch_rejects, fetch_versions, mirror_bson
 from smartdiet_assets_tests.integration.values.declared_at_random import Document, document_lists, schema_texts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smartdiet_assets.assets.progress import Progress, describe_seconds
+from smartdiet_assets.mirror.progress import Progress, describe_seconds
 
 
 def lines_of(seconds: int, expected: int | None) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 
-from smartdiet_assets.assets.read_ahead import read_ahead
+from smartdiet_assets.mirror.read_ahead import read_ahead
 
 PATIENCE = 60.0
 

@@ -1,7 +1,7 @@
 """Reading one batch ahead: the source prepares the next one while this one is transformed and copied.
 
 Here: a thread around any stream of batches. Not here: what a stream reads (`extract`), or what becomes of its batches
-(`assets.mirror`).
+(`mirror.table_run`).
 """
 
 import contextlib

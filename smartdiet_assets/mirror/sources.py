@@ -1,7 +1,7 @@
 """Where a table's rows come from, behind one interface: the collection in MongoDB, or the table of Matomo.
 
 Here: for each source, its reading and its transformation put together, so that one run serves both. Not here: the run
-(`assets.mirror`), or any statement (`extract`).
+(`mirror.table_run`), or any statement (`extract`).
 """
 
 from __future__ import annotations

@@ -17,13 +17,13 @@ from psycopg.pq import TransactionStatus
 from pymongo.errors import PyMongoError
 from pymysql import Error as MatomoDriverError
 
-from smartdiet_assets.assets.failures import describe_error, translate_error
-from smartdiet_assets.assets.progress import progress_log
-from smartdiet_assets.assets.sources import MatomoSource, MongoSource, Source
 from smartdiet_assets.errors import TransientError
 from smartdiet_assets.load.execution import execute
 from smartdiet_assets.load.reconciliation import Reconciliation, reconcile_rows, table_exists
 from smartdiet_assets.load.source_ids import SourceIds, store_source_ids
+from smartdiet_assets.mirror.failures import describe_error, translate_error
+from smartdiet_assets.mirror.progress import progress_log
+from smartdiet_assets.mirror.sources import MatomoSource, MongoSource, Source
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.patience import RETRY_DELAY, Patience

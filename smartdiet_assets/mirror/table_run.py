@@ -19,14 +19,14 @@ from psycopg import Error as PostgresError
 from psycopg.pq import TransactionStatus
 from pymongo.database import Database
 
-from smartdiet_assets.assets.capture import Capture, capture_changes
-from smartdiet_assets.assets.progress import progress_log
-from smartdiet_assets.assets.read_ahead import read_ahead
-from smartdiet_assets.assets.sources import MongoSource, Source
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
 from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
 from smartdiet_assets.load.refusal import is_refusal
 from smartdiet_assets.load.session import LoadResult, StageListener, TableLoad, open_load
+from smartdiet_assets.mirror.capture import Capture, capture_changes
+from smartdiet_assets.mirror.progress import progress_log
+from smartdiet_assets.mirror.read_ahead import read_ahead
+from smartdiet_assets.mirror.sources import MongoSource, Source
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch
 

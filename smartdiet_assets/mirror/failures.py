@@ -1,0 +1,42 @@
+"""What went wrong with a table, in words of ours: no driver's text, which can hold values from documents.
+
+Here: translating whatever a stage raised, and describing it. Not here: which error is which (`resources`), or what
+Dagster retries (`assets.tables`, `assets.reconcile`).
+"""
+
+from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.schema.model import Table
+
+
+def translate_error(error: Exception, table: Table) -> Exception:
+    """Turn a driver's error into one of ours; any other stays as it is."""
+    from psycopg import Error as PostgresError
+    from pymongo.errors import PyMongoError
+    from pymysql import Error as MatomoDriverError
+
+    from smartdiet_assets.resources.matomo_errors import translate_matomo_error
+    from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+    from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+
+    if isinstance(error, PostgresError):
+        return translate_postgres_error(error, "writing its rows", table.name)
+    if isinstance(error, PyMongoError):
+        return translate_mongo_error(error, f"reading {table.mongo_collection}")
+    if isinstance(error, MatomoDriverError):
+        return translate_matomo_error(error, f"{table.name}: reading Matomo's table {table.source_table}")
+    return error
+
+
+def describe_error(error: Exception, table: Table) -> str:
+    """Describe a translated error; of one that is nobody's (a bug), only type and place: its text may hold a value."""
+    if isinstance(error, SmartdietError):
+        return str(error)
+    return f"{table.name}: unexpected {type(error).__name__} at {describe_origin(error)}"
+
+
+def describe_origin(error: Exception) -> str:
+    """Tell where an error was raised, as file:line: what a bug report needs and a value never is."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"
