@@ -33,7 +33,7 @@ from smartdiet_assets.extract.change_volume import (
     find_unindexed_fields,
     list_date_fields,
 )
-from smartdiet_assets.load.inspection import SyncPosition
+from smartdiet_assets.load.records.inspection import SyncPosition
 from smartdiet_assets.resources.mongo_hello import fetch_server_clock
 from smartdiet_assets.schema.model import Schema, Table
 

@@ -19,7 +19,7 @@ from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.schema.model import Schema
 
 if TYPE_CHECKING:
-    from smartdiet_assets.load.inspection import SyncPosition
+    from smartdiet_assets.load.records.inspection import SyncPosition
 
 CHANGE_SENSOR = "change_sensor"
 _SECONDS_BETWEEN_TICKS = 60
@@ -81,7 +81,7 @@ def build_change_sensor(
 def _fetch_positions(postgres: PostgresResource) -> "dict[str, SyncPosition]":
     import psycopg
 
-    from smartdiet_assets.load.inspection import fetch_positions
+    from smartdiet_assets.load.records.inspection import fetch_positions
     from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 
     try:

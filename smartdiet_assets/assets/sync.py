@@ -22,7 +22,7 @@ from smartdiet_assets.assets.jobs import MIRROR_JOB
 from smartdiet_assets.assets.location import REPOSITORY_TAGS, locate_runs
 from smartdiet_assets.assets.threads import THREADS, execute_in_threads
 from smartdiet_assets.errors import SmartdietError
-from smartdiet_assets.load.inspection import fetch_awaited_tables
+from smartdiet_assets.load.records.inspection import fetch_awaited_tables
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.model import Schema

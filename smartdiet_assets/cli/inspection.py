@@ -19,7 +19,7 @@ def status(session: Session, as_json: bool) -> None:
     """List watermark, rows and rejects of every table, and how its changes are found."""
     from smartdiet_assets.cli.connections import connect_postgres
     from smartdiet_assets.cli.reports import build_status_grid, open_console, print_grid
-    from smartdiet_assets.load.inspection import fetch_status
+    from smartdiet_assets.load.records.inspection import fetch_status
 
     with connect_postgres() as connection:
         statuses = fetch_status(connection, list(session.schema.tables))
@@ -40,7 +40,7 @@ def rejects(session: Session, tables: tuple[str, ...], limit: int, as_json: bool
     """List the documents that were not loaded, and why."""
     from smartdiet_assets.cli.connections import connect_postgres
     from smartdiet_assets.cli.reports import build_rejects_grid, open_console, print_grid
-    from smartdiet_assets.load.inspection import fetch_rejects
+    from smartdiet_assets.load.records.inspection import fetch_rejects
 
     selection = session.pick(tables)
     with connect_postgres() as connection:

@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 from rich.text import Text
 
-from smartdiet_assets.load.inspection import RejectedRow, TableStatus
+from smartdiet_assets.load.records.inspection import RejectedRow, TableStatus
 from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.schema.model import Table
 

@@ -15,6 +15,7 @@ from smartdiet_assets.load.cascade import list_reach
 from smartdiet_assets.load.execution import Connection, fetch_value
 from smartdiet_assets.load.fragments import target_of
 from smartdiet_assets.load.hindrance import explain_hindrance
+from smartdiet_assets.load.records.sync_state import note_reimport
 from smartdiet_assets.load.removal import apply_deletions, clear_marks
 from smartdiet_assets.load.source_ids import (
     BACK,
@@ -28,7 +29,6 @@ from smartdiet_assets.load.source_ids import (
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
-from smartdiet_assets.load.sync_state import note_reimport
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.schema.model import Schema, Table
 

@@ -1,14 +1,14 @@
 """Whether a run rejects more than its table allows (`max_rejects`).
 
 Here: counting, deciding, and what the error tells. Not here: the limit's type (`schema.limits`), the records
-(`load.rejects`).
+(`load.records.rejects`).
 """
 
 from psycopg import sql
 
 from smartdiet_assets.errors import RejectGroup, TooManyRejectsError
 from smartdiet_assets.load.execution import Connection, fetch_all
-from smartdiet_assets.load.rejects import count_rejected
+from smartdiet_assets.load.records.rejects import count_rejected
 from smartdiet_assets.schema.model import Table
 
 #: How many kinds of rejects the error lists, the most frequent first.

@@ -15,11 +15,11 @@ from smartdiet_assets.load.cascade import apply_cascade, list_references, lock_r
 from smartdiet_assets.load.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.execution import Connection, execute
 from smartdiet_assets.load.fragments import encode, encode_plain, name, target_of
-from smartdiet_assets.load.rejects import clear_documents
+from smartdiet_assets.load.records.rejects import clear_documents
+from smartdiet_assets.load.records.sync_state import forget_last_read
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.succession import replace_documents
-from smartdiet_assets.load.sync_state import forget_last_read
 from smartdiet_assets.load.typed_ids import forget_ids
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.keys import DELETED_AT

@@ -17,9 +17,9 @@ from psycopg.types.json import Jsonb
 
 from smartdiet_assets.load.execution import Connection, PlannedStatement, fetch_value
 from smartdiet_assets.load.fragments import name
-from smartdiet_assets.load.rejects import count_rejected
+from smartdiet_assets.load.records.last_state import Standing
+from smartdiet_assets.load.records.rejects import count_rejected
 from smartdiet_assets.load.result import LoadResult
-from smartdiet_assets.load.standing import Standing
 from smartdiet_assets.schema.model import Table
 
 _STORE = """\

@@ -14,7 +14,7 @@ from typing import Literal
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from smartdiet_assets.load import bulk, rejects
+from smartdiet_assets.load import bulk
 from smartdiet_assets.load.cascade import list_references, lock_reach
 from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.counting import compose_count, count_rows
@@ -23,12 +23,14 @@ from smartdiet_assets.load.fragments import STAGING, WINNERS, target_of
 from smartdiet_assets.load.hindrance import explain_hindrance
 from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
 from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
+from smartdiet_assets.load.records import rejects
+from smartdiet_assets.load.records.retries import compose_is_concerned, note_arrivals, note_asked, stream_retry_ids
+from smartdiet_assets.load.records.sync_state import SyncState, plan_state, read_newest_date
 from smartdiet_assets.load.refusal import Probe
 from smartdiet_assets.load.reject_limit import check_max_rejects
 from smartdiet_assets.load.removal import Removal, remove_absent, remove_documents, remove_unowned
 from smartdiet_assets.load.repetition import is_repetition, repeat_result
 from smartdiet_assets.load.result import LoadResult, RowsLostError
-from smartdiet_assets.load.retries import compose_is_concerned, note_arrivals, note_asked, stream_retry_ids
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import Batch, StagingWriter
@@ -37,7 +39,6 @@ from smartdiet_assets.load.strategies import DeltaCounts, get_strategy
 from smartdiet_assets.load.structure.creation import TableChanges, apply_not_null, apply_table
 from smartdiet_assets.load.structure.live import check_search_path
 from smartdiet_assets.load.structure.naming import place_in
-from smartdiet_assets.load.sync_state import SyncState, plan_state, read_newest_date
 from smartdiet_assets.load.transaction import LoadTransaction, open_transaction
 from smartdiet_assets.load.truncation import truncate as truncate_table
 from smartdiet_assets.load.typed_ids import fetch_contested
@@ -168,7 +169,7 @@ class TableLoad:
         They are the table's rejects, those that wait for a parent, and the parents in this table others wait for.
 
         Args:
-            limit: at most how many of those that were tried before (see `load.retries`).
+            limit: at most how many of those that were tried before (see `load.records.retries`).
         """
         if not (self._standing.has_rejects or self._standing.awaits or self._standing.awaited):
             self._retry = "read"

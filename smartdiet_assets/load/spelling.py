@@ -1,7 +1,7 @@
 """Which encoded ids a column value may stand for: a column does not tell the type of an id that is no ObjectId.
 
 Here: reading texts back as ids of every type they may be. Not here: encoding an id (`schema.document_id`), or what is
-asked for (`load.retries`).
+asked for (`load.records.retries`).
 """
 
 import re

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from smartdiet_assets.load.execution import Connection, execute_all, fetch_all
 from smartdiet_assets.load.fragments import target_of
-from smartdiet_assets.load.structure.bookkeeping_migration import KEYS
+from smartdiet_assets.load.records.migrations import KEYS
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.load.transaction_settings import STATISTICS_TARGET
 from smartdiet_assets.load.winners import candidates_of

@@ -23,7 +23,7 @@ from smartdiet_assets.load.fragments import (
     target_of,
 )
 from smartdiet_assets.load.merge import apply_merge, compare
-from smartdiet_assets.load.rejects import store_rejects
+from smartdiet_assets.load.records.rejects import store_rejects
 from smartdiet_assets.load.settle import Settlement
 from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import compose_documents, compose_staging

@@ -16,8 +16,8 @@ from psycopg.pq import TransactionStatus
 
 from smartdiet_assets.load.advisory import build_conflict, send_lock
 from smartdiet_assets.load.execution import Connection, PlannedStatement
-from smartdiet_assets.load.standing import Standing, send_standing, take_standing
-from smartdiet_assets.load.structure.bookkeeping_ddl import IS_COMPLETE, apply_bookkeeping
+from smartdiet_assets.load.records.ddl import IS_COMPLETE, apply_bookkeeping
+from smartdiet_assets.load.records.last_state import Standing, send_standing, take_standing
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.schema.model import Table
 

@@ -8,10 +8,10 @@ from psycopg import sql
 from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.execution import Connection, execute, fetch_all
 from smartdiet_assets.load.fragments import target_of
-from smartdiet_assets.load.rejects import clear_rejects
+from smartdiet_assets.load.records.rejects import clear_rejects
+from smartdiet_assets.load.records.sync_state import reset_states
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.load.structure.naming import candidates_name_in
-from smartdiet_assets.load.sync_state import reset_states
 from smartdiet_assets.schema.model import Schema, Table
 
 #: What TRUNCATE … CASCADE follows: every foreign key, also of tables nobody declared.

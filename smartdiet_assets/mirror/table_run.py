@@ -96,7 +96,7 @@ def mirror_table(
         batch_size: documents per batch.
         lock_timeout: seconds to wait for another run, or for anybody else's lock.
         on_stage: told the name of each stage of the load when it is over.
-        retry_limit: at most how many documents that were tried before are tried again (see `load.retries`).
+        retry_limit: at most how many documents that were tried before are tried again (see `load.records.retries`).
         source_clock: a reading of MongoDB's clock from before, naive UTC, which the watermark will not pass; by default
             it is read now.
 

@@ -11,7 +11,7 @@ from pymongo.database import Database
 from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
 from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.doctor.leftovers import examine_leftovers
-from smartdiet_assets.load.inspection import RejectedRow, fetch_rejects
+from smartdiet_assets.load.records.inspection import RejectedRow, fetch_rejects
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.mirror import compact
 from smartdiet_assets_tests.integration.mirror.application import Application, local_midnight, reference

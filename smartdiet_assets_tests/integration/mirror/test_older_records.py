@@ -6,7 +6,7 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 
-from smartdiet_assets.load.structure.bookkeeping_migration import KEYS
+from smartdiet_assets.load.records.migrations import KEYS
 from smartdiet_assets_tests.integration.mirror.application import reference
 from smartdiet_assets_tests.integration.mirror.older_records import LAYOUTS, age
 from smartdiet_assets_tests.integration.mirror.schema_sides import Side, fill, leftovers, rejects

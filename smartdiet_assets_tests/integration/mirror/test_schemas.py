@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets.load.inspection import fetch_status
+from smartdiet_assets.load.records.inspection import fetch_status
 from smartdiet_assets_tests.integration.mirror import compact
 from smartdiet_assets_tests.integration.mirror.application import Application, reference
 from smartdiet_assets_tests.integration.mirror.pausing import PausingRun, open_pool

@@ -4,7 +4,7 @@ import pytest
 from psycopg import Connection
 
 from smartdiet_assets.load.advisory import lock_tables
-from smartdiet_assets.load.structure.bookkeeping_ddl import apply_bookkeeping
+from smartdiet_assets.load.records.ddl import apply_bookkeeping
 from smartdiet_assets_tests.integration.load.loads import EARLY, LATE, club, described, load, oid, reject, rows_of
 from smartdiet_assets_tests.integration.mirror.older_records import LAYOUTS, age
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair, assert_same

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from smartdiet_assets.load.inspection import fetch_status
+from smartdiet_assets.load.records.inspection import fetch_status
 from smartdiet_assets_tests.integration.replaced_tool.old_file import TABLES
 from smartdiet_assets_tests.integration.replaced_tool.old_mirror import MAY, OldMirror, identify
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartdiet_assets.load.structure.bookkeeping_ddl import compose_bookkeeping
+from smartdiet_assets.load.records.ddl import compose_bookkeeping
 from smartdiet_assets.load.structure.companion import compose_candidates_keys, compose_create_candidates
 from smartdiet_assets.load.structure.constraints import build_collations
 from smartdiet_assets.load.structure.naming import MAX_BYTES, build_name, candidates_name, candidates_name_in, place_in

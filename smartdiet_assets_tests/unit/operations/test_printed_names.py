@@ -13,7 +13,7 @@ import smartdiet_assets
 from smartdiet_assets.cli.reports import build_rejects_grid, open_console, print_failures
 from smartdiet_assets.doctor.mongo import MongoFacts, compose_grant
 from smartdiet_assets.extract.change_volume import compose_create_index
-from smartdiet_assets.load.inspection import RejectedRow
+from smartdiet_assets.load.records.inspection import RejectedRow
 
 MARKUP = ["[red]", "[/]", "[/red]", "[link=x]y[/link]", ":x:", "\\[", "[bold", "a\\"]
 NOW = datetime(2024, 3, 6, tzinfo=UTC)

@@ -1,7 +1,7 @@
 """Where a table stands: the stored watermark, and why it may have to be read whole.
 
 Here: writing `smartdiet.sync_state`, and what stands in for it where it is not there. Not here: reading it
-(`load.standing`), or which window follows from it (`extract.window`).
+(`load.records.last_state`), or which window follows from it (`extract.window`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from psycopg import sql
 
 from smartdiet_assets.load.execution import Connection, PlannedStatement, execute, fetch_value
 from smartdiet_assets.load.fragments import stored, target_of
+from smartdiet_assets.load.records.last_state import STRUCTURE_DIGEST, build_parameters
 from smartdiet_assets.load.repetition import summarise
 from smartdiet_assets.load.result import LoadResult
-from smartdiet_assets.load.standing import STRUCTURE_DIGEST, build_parameters
 from smartdiet_assets.schema.model import Table
 
 

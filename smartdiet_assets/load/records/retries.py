@@ -1,7 +1,7 @@
 """Which documents a run reads again whatever their dates, and what comes of it for those who wait.
 
 Here: choosing their ids, and noting which awaited parents were asked for and which arrived. Not here: what could not be
-loaded (`load.rejects`).
+loaded (`load.records.rejects`).
 
 What is new is read at once, however much: documents whose awaited parent arrived, and parents nobody asked for yet.
 What was tried before in vain is tried again in turns, by the order of the ids and at most so many in one run, so

@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.abc import Query
 from psycopg.rows import tuple_row
 
-from smartdiet_assets.load.structure.bookkeeping_migration import (
+from smartdiet_assets.load.records.migrations import (
     KEYS,
     SCHEMA_COLUMN,
     compose_parting,

@@ -2,7 +2,7 @@
 
 Here: bringing `rejected_rows`, `awaited_parents` and, for the table's own waits, `missing_parents` of the schema
 `smartdiet` up to date at the end of a run. Not here: finding rejects (`load.settle`, `load.parents`, `transform`),
-which documents are read again because of them (`load.retries`), showing them (`load.inspection`).
+which documents are read again because of them (`load.records.retries`), showing them (`load.records.inspection`).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Reading the mirror's own records: how far each table is, what was rejected, which parents are awaited.
 
 Here: read-only queries on the schema `smartdiet` for people and tools. Not here: what a load writes there
-(`load.sync_state`, `load.rejects`).
+(`load.records.sync_state`, `load.records.rejects`).
 """
 
 from collections.abc import Iterator, Sequence

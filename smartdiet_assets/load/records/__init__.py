@@ -1,0 +1,1 @@
+"""The records, smartdiet.*: what they are made of, and what is written to them and read from them."""
