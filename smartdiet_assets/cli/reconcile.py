@@ -29,7 +29,7 @@ def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: b
         print_grid,
         show_progress,
     )
-    from smartdiet_assets.load.reconciliation import Reconciliation
+    from smartdiet_assets.load.removal.reconcile import Reconciliation
     from smartdiet_assets.mirror.reconciliation import TableReconciliation
 
     selection = session.pick(tables)

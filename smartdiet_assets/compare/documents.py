@@ -2,7 +2,7 @@
 
 Here: what becomes of what `checks` finds: counts of rows, and the ids of documents. Every document is read and
 transformed as a run does it (`checks.content`); rows of documents that are not there any more are found by their ids
-(`load.source_ids`). Documents that changed since the last run, or are among the rejects, are counted and no
+(`load.removal.source_ids`). Documents that changed since the last run, or are among the rejects, are counted and no
 difference. Not here: the machinery, opening servers.
 """
 
@@ -20,7 +20,7 @@ from smartdiet_assets.compare.row_differences import DifferingKey, Kind, RowComp
 from smartdiet_assets.compare.rows import Report
 from smartdiet_assets.errors import CollectionNotFoundError
 from smartdiet_assets.load.execution import Connection
-from smartdiet_assets.load.source_ids import SourceIds, fetch_gone, store_source_ids
+from smartdiet_assets.load.removal.source_ids import SourceIds, fetch_gone, store_source_ids
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.mirror.sources import MongoSource
 from smartdiet_assets.resources.mongo_reading import MongoDatabase, Read

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from psycopg import errors, sql
 
 from smartdiet_assets.load.advisory import try_lock_tables
-from smartdiet_assets.load.cascade import list_reach
 from smartdiet_assets.load.execution import Connection, execute, execute_all
+from smartdiet_assets.load.removal.cascade import list_reach
 from smartdiet_assets.load.structure.rebuild import read_rebuild_plan
 from smartdiet_assets.schema.model import Schema, Table
 

@@ -10,8 +10,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from smartdiet_assets.errors import LoadHinderedError, SmartdietError, TableChangedError
-from smartdiet_assets.load.cascade import list_reach
 from smartdiet_assets.load.execution import Connection
+from smartdiet_assets.load.removal.cascade import list_reach
 from smartdiet_assets.load.result import RowsLostError
 from smartdiet_assets.load.structure.interference import (
     OTHER_TRIGGER,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from smartdiet_assets.errors import TableChangedError
-from smartdiet_assets.load.cascade import apply_cascade, list_references, lock_reach
 from smartdiet_assets.load.diff import compose_delta, compose_read_scope, fill_delta
 from smartdiet_assets.load.execution import Connection, Statement, execute, execute_counted
 from smartdiet_assets.load.fragments import (
@@ -25,6 +24,7 @@ from smartdiet_assets.load.fragments import (
     stored,
     target_of,
 )
+from smartdiet_assets.load.removal.cascade import apply_cascade, list_references, lock_reach
 from smartdiet_assets.load.staging import tracks_documents
 from smartdiet_assets.load.strategies import DeltaCounts, MergeStep, Mode, Strategy
 from smartdiet_assets.load.winners import candidates_of, compose_key_scope, write_candidates

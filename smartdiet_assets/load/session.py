@@ -15,7 +15,6 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from smartdiet_assets.load import bulk
-from smartdiet_assets.load.cascade import list_references, lock_reach
 from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.counting import compose_count, count_rows
 from smartdiet_assets.load.execution import Connection, execute_all, fetch_after, fetch_all, fetch_value
@@ -28,7 +27,9 @@ from smartdiet_assets.load.records.retries import compose_is_concerned, note_arr
 from smartdiet_assets.load.records.sync_state import SyncState, plan_state, read_newest_date
 from smartdiet_assets.load.refusal import Probe
 from smartdiet_assets.load.reject_limit import check_max_rejects
-from smartdiet_assets.load.removal import Removal, remove_absent, remove_documents, remove_unowned
+from smartdiet_assets.load.removal.cascade import list_references, lock_reach
+from smartdiet_assets.load.removal.gone import Removal, remove_absent, remove_documents, remove_unowned
+from smartdiet_assets.load.removal.truncate import truncate as truncate_table
 from smartdiet_assets.load.repetition import is_repetition, repeat_result
 from smartdiet_assets.load.result import LoadResult, RowsLostError
 from smartdiet_assets.load.settle import Settlement, drop_duplicates
@@ -40,7 +41,6 @@ from smartdiet_assets.load.structure.creation import TableChanges, apply_not_nul
 from smartdiet_assets.load.structure.live import check_search_path
 from smartdiet_assets.load.structure.naming import place_in
 from smartdiet_assets.load.transaction import LoadTransaction, open_transaction
-from smartdiet_assets.load.truncation import truncate as truncate_table
 from smartdiet_assets.load.typed_ids import fetch_contested
 from smartdiet_assets.load.winners import candidates_of
 from smartdiet_assets.schema.document_id import IdBatch

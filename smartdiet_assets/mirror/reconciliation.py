@@ -1,8 +1,8 @@
 """The reconcile pass: for each table, the ids of its source, and what is gone removed or marked.
 
 Here: the order of the tables, reading a collection's ids once for all its tables, and going on where one table failed.
-Not here: the comparison (`load.reconciliation`), or anything of Dagster (`assets.reconcile`), so that the command line
-makes the same pass.
+Not here: the comparison (`load.removal.reconcile`), or anything of Dagster (`assets.reconcile`), so that the command
+line makes the same pass.
 """
 
 import time
@@ -19,8 +19,8 @@ from pymysql import Error as MatomoDriverError
 
 from smartdiet_assets.errors import TransientError
 from smartdiet_assets.load.execution import execute
-from smartdiet_assets.load.reconciliation import Reconciliation, reconcile_rows, table_exists
-from smartdiet_assets.load.source_ids import SourceIds, store_source_ids
+from smartdiet_assets.load.removal.reconcile import Reconciliation, reconcile_rows, table_exists
+from smartdiet_assets.load.removal.source_ids import SourceIds, store_source_ids
 from smartdiet_assets.mirror.failures import describe_error, translate_error
 from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.mirror.sources import MatomoSource, MongoSource, Source

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from smartdiet_assets.load.advisory import lock_waits
-from smartdiet_assets.load.cascade import list_askable
 from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import (
     DOCUMENTS,
@@ -23,6 +22,7 @@ from smartdiet_assets.load.fragments import (
     has_lines,
     name,
 )
+from smartdiet_assets.load.removal.cascade import list_askable
 from smartdiet_assets.load.settle import Settlement
 from smartdiet_assets.schema.model import Schema, Table
 
@@ -145,7 +145,7 @@ def clear_documents(connection: Connection, table: Table, gone: sql.Identifier) 
     """Forget the rejects and waits of documents that are gone.
 
     Args:
-        gone: a relation with their ids; see `load.document_ids`.
+        gone: a relation with their ids; see `load.removal.document_ids`.
     """
     if not any(fetch_all(connection, _PRESENT, {"table": table.name})[0]):
         return

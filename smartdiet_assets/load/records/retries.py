@@ -16,9 +16,9 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.advisory import try_lock_waits
-from smartdiet_assets.load.cascade import list_references
 from smartdiet_assets.load.execution import Connection, execute, fetch_value
 from smartdiet_assets.load.fragments import RETRIES, has_lines, name
+from smartdiet_assets.load.removal.cascade import list_references
 from smartdiet_assets.load.spelling import respell, spell_value
 from smartdiet_assets.schema.model import Schema, Table
 

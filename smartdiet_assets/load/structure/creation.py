@@ -12,9 +12,9 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from smartdiet_assets.errors import SchemaMismatchError
-from smartdiet_assets.load.cascade import lock_reach
 from smartdiet_assets.load.execution import execute_all, fetch_all, within_transaction
 from smartdiet_assets.load.records.ddl import apply_bookkeeping
+from smartdiet_assets.load.removal.cascade import lock_reach
 from smartdiet_assets.load.structure.companion import (
     compose_add_mark,
     compose_candidates_keys,

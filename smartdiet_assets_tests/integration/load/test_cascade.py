@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 
-from smartdiet_assets.load.cascade import list_reach
+from smartdiet_assets.load.removal.cascade import list_reach
 from smartdiet_assets_tests.integration.load.loads import (
     club,
     described,

@@ -16,10 +16,10 @@ import pytest
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.load.diff import compose_delta, compose_read_scope
 from smartdiet_assets.load.fragments import DELTA
-from smartdiet_assets.load.reconciliation import reconcile_rows
-from smartdiet_assets.load.removal import remove_documents
+from smartdiet_assets.load.removal.gone import remove_documents
+from smartdiet_assets.load.removal.reconcile import reconcile_rows
+from smartdiet_assets.load.removal.source_ids import store_source_ids
 from smartdiet_assets.load.session import open_load
-from smartdiet_assets.load.source_ids import store_source_ids
 from smartdiet_assets.load.strategies import compose_delete, compose_insert, compose_update
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.schema.document_id import IdBatch, TypedDocument

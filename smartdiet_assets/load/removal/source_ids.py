@@ -1,7 +1,7 @@
 """All ids of a source, kept in a temporary table, and the documents of a table that are not among them.
 
 Here: storing the ids, comparing them with a table's, and asking the source again about each id that was not seen. Not
-here: what becomes of the rows (`load.reconciliation`), reading the source (`extract`).
+here: what becomes of the rows (`load.removal.reconcile`), reading the source (`extract`).
 
 The ids are read before the table is locked, so that a long read keeps no run waiting. A document that a run mirrored
 meanwhile was not seen; the question by id, asked under the lock, finds it.
@@ -14,10 +14,10 @@ from itertools import count
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from smartdiet_assets.load.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import name, records_here, target_of
-from smartdiet_assets.load.removal import DELETED
+from smartdiet_assets.load.removal.document_ids import copy_document_ids, create_document_ids
+from smartdiet_assets.load.removal.gone import DELETED
 from smartdiet_assets.load.spelling import spell_value
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.winners import candidates_of

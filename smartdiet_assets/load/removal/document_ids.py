@@ -1,7 +1,7 @@
 """Temporary tables of document ids: the document column's value, and the encoded id where that does not tell it.
 
-Here: creating one and copying ids into it. Not here: what the ids are compared with (`load.removal`,
-`load.source_ids`).
+Here: creating one and copying ids into it. Not here: what the ids are compared with (`load.removal.gone`,
+`load.removal.source_ids`).
 """
 
 from collections.abc import Iterable

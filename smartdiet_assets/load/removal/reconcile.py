@@ -1,7 +1,7 @@
 """A reconcile pass over one table: the rows whose documents are gone are removed or marked, in one transaction.
 
 Here: the order of the pass, and refusing what looks like an empty or wrong source. Not here: which documents are gone
-(`load.source_ids`), what becomes of their rows (`load.removal`).
+(`load.removal.source_ids`), what becomes of their rows (`load.removal.gone`).
 """
 
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ import psycopg
 from psycopg import sql
 
 from smartdiet_assets.load.advisory import lock_tables
-from smartdiet_assets.load.cascade import list_reach
 from smartdiet_assets.load.execution import Connection, fetch_value
 from smartdiet_assets.load.fragments import target_of
 from smartdiet_assets.load.hindrance import explain_hindrance
 from smartdiet_assets.load.records.sync_state import note_reimport
-from smartdiet_assets.load.removal import apply_deletions, clear_marks
-from smartdiet_assets.load.source_ids import (
+from smartdiet_assets.load.removal.cascade import list_reach
+from smartdiet_assets.load.removal.gone import apply_deletions, clear_marks
+from smartdiet_assets.load.removal.source_ids import (
     BACK,
     AskAgain,
     SourceIds,

@@ -2,7 +2,7 @@
 
 Here: applying `Table.on_delete` to the rows of given documents, deleting the rows whose key is not among the source's,
 and those that no document owns; always the children first. Not here: finding out which documents are gone
-(`load.source_ids`), or where the keys come from (`extract`).
+(`load.removal.source_ids`), or where the keys come from (`extract`).
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from datetime import datetime
 
 from psycopg import sql
 
-from smartdiet_assets.load.cascade import apply_cascade, list_references, lock_reach
-from smartdiet_assets.load.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.execution import Connection, execute
 from smartdiet_assets.load.fragments import encode, encode_plain, name, target_of
 from smartdiet_assets.load.records.rejects import clear_documents
 from smartdiet_assets.load.records.sync_state import forget_last_read
+from smartdiet_assets.load.removal.cascade import apply_cascade, list_references, lock_reach
+from smartdiet_assets.load.removal.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.succession import replace_documents
