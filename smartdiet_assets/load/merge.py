@@ -1,8 +1,8 @@
 """Bringing the table from what it holds to what the run's documents describe.
 
 Here: the order of comparing, choosing a mode, making room among the children and executing the strategy's steps, with
-every count checked. Not here: the statements (`load.diff`, `load.strategies`, `load.winners`), the bulk way
-(`load.bulk`).
+every count checked. Not here: the statements (`load.diff`, `load.strategies`, `load.conflicts.best_of_key`), the bulk
+way (`load.bulk`).
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from smartdiet_assets.errors import TableChangedError
+from smartdiet_assets.load.conflicts.best_of_key import candidates_of, compose_key_scope, write_candidates
 from smartdiet_assets.load.diff import compose_delta, compose_read_scope, fill_delta
 from smartdiet_assets.load.execution import Connection, Statement, execute, execute_counted
 from smartdiet_assets.load.fragments import (
@@ -27,7 +28,6 @@ from smartdiet_assets.load.fragments import (
 from smartdiet_assets.load.removal.cascade import apply_cascade, list_references, lock_reach
 from smartdiet_assets.load.staging import tracks_documents
 from smartdiet_assets.load.strategies import DeltaCounts, MergeStep, Mode, Strategy
-from smartdiet_assets.load.winners import candidates_of, compose_key_scope, write_candidates
 from smartdiet_assets.schema.model import Schema, Table
 
 

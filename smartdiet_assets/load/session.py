@@ -16,6 +16,11 @@ from psycopg.pq import TransactionStatus
 
 from smartdiet_assets.load import bulk
 from smartdiet_assets.load.changes import ChangedDocuments
+from smartdiet_assets.load.conflicts.best_of_key import candidates_of
+from smartdiet_assets.load.conflicts.refusal import Probe
+from smartdiet_assets.load.conflicts.rereads import Settlement, drop_duplicates
+from smartdiet_assets.load.conflicts.settle import settle_rows
+from smartdiet_assets.load.conflicts.typed_ids import fetch_contested
 from smartdiet_assets.load.counting import compose_count, count_rows
 from smartdiet_assets.load.execution import Connection, execute_all, fetch_after, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import STAGING, WINNERS, target_of
@@ -25,15 +30,12 @@ from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_
 from smartdiet_assets.load.records import rejects
 from smartdiet_assets.load.records.retries import compose_is_concerned, note_arrivals, note_asked, stream_retry_ids
 from smartdiet_assets.load.records.sync_state import SyncState, plan_state, read_newest_date
-from smartdiet_assets.load.refusal import Probe
 from smartdiet_assets.load.reject_limit import check_max_rejects
 from smartdiet_assets.load.removal.cascade import list_references, lock_reach
 from smartdiet_assets.load.removal.gone import Removal, remove_absent, remove_documents, remove_unowned
 from smartdiet_assets.load.removal.truncate import truncate as truncate_table
 from smartdiet_assets.load.repetition import is_repetition, repeat_result
 from smartdiet_assets.load.result import LoadResult, RowsLostError
-from smartdiet_assets.load.settle import Settlement, drop_duplicates
-from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import Batch, StagingWriter
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.strategies import DeltaCounts, get_strategy
@@ -41,8 +43,6 @@ from smartdiet_assets.load.structure.creation import TableChanges, apply_not_nul
 from smartdiet_assets.load.structure.live import check_search_path
 from smartdiet_assets.load.structure.naming import place_in
 from smartdiet_assets.load.transaction import LoadTransaction, open_transaction
-from smartdiet_assets.load.typed_ids import fetch_contested
-from smartdiet_assets.load.winners import candidates_of
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.model import Schema, Table
 
@@ -71,12 +71,10 @@ def open_load(
     tables' runs would wait for the whole load.
 
     Args:
-        connection: outside of a transaction.
-        lock_timeout: seconds to wait for another run, or for anybody else's lock.
+        connection: outside of a transaction. lock_timeout: seconds to wait for another run, or for anybody else's lock.
         bulk_from: rows in the first batch from which on the keys of an existing empty table are built after the rows.
-        on_stage: told the name of each stage when it is over.
-        careful: try all rows first, and reject those PostgreSQL refuses (`load.refusal`); also done where the last run
-            met any.
+        on_stage: told the name of each stage when it is over. careful: try all rows first, and reject those PostgreSQL
+        refuses (`load.conflicts.refusal`); also done where the last run met any.
 
     Raises:
         ConfigurationError: the search path names no schema that exists.

@@ -1,7 +1,7 @@
 """The temporary tables a run fills: rows, understood documents and rejects, batch by batch with binary COPY.
 
 Here: creating them and writing batches, into the staging table or, the bulk way, straight into the target. Not here:
-what the rows mean for the target (`load.settle`, `load.merge`).
+what the rows mean for the target (`load.conflicts.rereads`, `load.merge`).
 
 A document can be read twice in a run, in two versions: by the query for each date field, or again by its id. The later
 read counts. Rows carry no number for that: each COPY is a command of its own, and PostgreSQL notes on every row the
@@ -16,6 +16,7 @@ from typing import Protocol
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from smartdiet_assets.load.conflicts.read_order import ReadOrder
 from smartdiet_assets.load.execution import Connection, execute
 from smartdiet_assets.load.fragments import (
     DOCUMENTS,
@@ -30,7 +31,6 @@ from smartdiet_assets.load.fragments import (
     stored,
     target_of,
 )
-from smartdiet_assets.load.read_order import ReadOrder
 from smartdiet_assets.schema.document_id import TypedDocument, read_plain_value
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.reasons import Reject
@@ -135,11 +135,10 @@ class StagingWriter:
     next ones are read and transformed, on a core of its own.
 
     Attributes:
-        rows: the relation that receives the rows; the target itself, the bulk way.
-        rows_written, documents_read, documents_rejected: totals so far; a document rejected as a whole by the
-            transformation counts as rejected.
-        typed_written: of the documents read, those whose id the document column does not tell (`load.typed_ids`).
-        order: of the ids of the understood documents, where they are tracked.
+        rows: the relation that receives the rows; the target itself, the bulk way. rows_written, documents_read,
+        documents_rejected: totals so far; a document rejected as a whole by the transformation counts as rejected.
+        typed_written: of the documents read, those whose id the document column does not tell
+        (`load.conflicts.typed_ids`). order: of the ids of the understood documents, where they are tracked.
     """
 
     def __init__(self, connection: Connection, table: Table) -> None:

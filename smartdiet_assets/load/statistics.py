@@ -14,12 +14,12 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
+from smartdiet_assets.load.conflicts.best_of_key import candidates_of
 from smartdiet_assets.load.execution import Connection, execute_all, fetch_all
 from smartdiet_assets.load.fragments import target_of
 from smartdiet_assets.load.records.migrations import KEYS
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.load.transaction_settings import STATISTICS_TARGET
-from smartdiet_assets.load.winners import candidates_of
 from smartdiet_assets.schema.model import Table
 
 _EMPTIED = sql.SQL("""\

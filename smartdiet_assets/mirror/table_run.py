@@ -20,8 +20,8 @@ from psycopg.pq import TransactionStatus
 from pymongo.database import Database
 
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
+from smartdiet_assets.load.conflicts.refusal import is_refusal
 from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
-from smartdiet_assets.load.refusal import is_refusal
 from smartdiet_assets.load.session import LoadResult, StageListener, TableLoad, open_load
 from smartdiet_assets.mirror.capture import Capture, capture_changes
 from smartdiet_assets.mirror.progress import progress_log

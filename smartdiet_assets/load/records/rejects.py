@@ -1,8 +1,9 @@
 """The lasting records of what could not be loaded, and of the parents it waits for.
 
 Here: bringing `rejected_rows`, `awaited_parents` and, for the table's own waits, `missing_parents` of the schema
-`smartdiet` up to date at the end of a run. Not here: finding rejects (`load.settle`, `load.parents`, `transform`),
-which documents are read again because of them (`load.records.retries`), showing them (`load.records.inspection`).
+`smartdiet` up to date at the end of a run. Not here: finding rejects (`load.conflicts.rereads`,
+`load.conflicts.orphans`, `transform`), which documents are read again because of them (`load.records.retries`), showing
+them (`load.records.inspection`).
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from smartdiet_assets.load.advisory import lock_waits
+from smartdiet_assets.load.conflicts.rereads import Settlement
 from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import (
     DOCUMENTS,
@@ -23,7 +25,6 @@ from smartdiet_assets.load.fragments import (
     name,
 )
 from smartdiet_assets.load.removal.cascade import list_askable
-from smartdiet_assets.load.settle import Settlement
 from smartdiet_assets.schema.model import Schema, Table
 
 #: What stands as it was found again is not written: not even locked, which would be.

@@ -11,6 +11,8 @@ from datetime import datetime
 
 from psycopg import sql
 
+from smartdiet_assets.load.conflicts.next_best import replace_documents
+from smartdiet_assets.load.conflicts.typed_ids import forget_ids
 from smartdiet_assets.load.execution import Connection, execute
 from smartdiet_assets.load.fragments import encode, encode_plain, name, target_of
 from smartdiet_assets.load.records.rejects import clear_documents
@@ -19,8 +21,6 @@ from smartdiet_assets.load.removal.cascade import apply_cascade, list_references
 from smartdiet_assets.load.removal.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.structure.companion import place
-from smartdiet_assets.load.succession import replace_documents
-from smartdiet_assets.load.typed_ids import forget_ids
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Schema, Table

@@ -14,13 +14,13 @@ from itertools import count
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from smartdiet_assets.load.conflicts.best_of_key import candidates_of
 from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import name, records_here, target_of
 from smartdiet_assets.load.removal.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.removal.gone import DELETED
 from smartdiet_assets.load.spelling import spell_value
 from smartdiet_assets.load.structure.companion import place
-from smartdiet_assets.load.winners import candidates_of
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Table

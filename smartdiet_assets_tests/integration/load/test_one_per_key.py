@@ -6,9 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from smartdiet_assets.load.conflicts.read_order import ReadOrder
+from smartdiet_assets.load.conflicts.rereads import Settlement, is_read_once
 from smartdiet_assets.load.fragments import target_of
-from smartdiet_assets.load.read_order import ReadOrder
-from smartdiet_assets.load.settle import Settlement, is_read_once
 from smartdiet_assets_tests.integration.load.loads import (
     EARLY,
     Batch,

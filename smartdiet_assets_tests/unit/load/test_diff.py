@@ -1,8 +1,8 @@
 """The exact SQL that finds the differences, for each shape of table."""
 
+from smartdiet_assets.load.conflicts.best_of_key import compose_key_scope, compose_winners
 from smartdiet_assets.load.diff import compose_delta, compose_read_scope
 from smartdiet_assets.load.fragments import WINNERS
-from smartdiet_assets.load.winners import compose_key_scope, compose_winners
 from smartdiet_assets_tests.unit.load.declared import CLINIC, declare
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartdiet_assets.load.read_order import ReadOrder
+from smartdiet_assets.load.conflicts.read_order import ReadOrder
 from smartdiet_assets_tests.unit.load.declared import declare
 
 SCHEMA = """

@@ -1,29 +1,29 @@
 """The order in which the rows of a run are settled: among themselves, with their parents, with other rows' values.
 
-Here: the order, and checking that no row was lost. Not here: the steps (`load.settle`, `load.parents`, `load.clashes`,
-`load.winners`).
+Here: the order, and checking that no row was lost. Not here: the steps (`load.conflicts.rereads`,
+`load.conflicts.orphans`, `load.conflicts.clashes`, `load.conflicts.best_of_key`).
 """
 
 from collections.abc import Callable
 
 from psycopg import sql
 
-from smartdiet_assets.load.clashes import compose_replaced, settle_clashes
-from smartdiet_assets.load.execution import execute, fetch_value
-from smartdiet_assets.load.fragments import STAGING, WINNERS, names, secondary_uniques
-from smartdiet_assets.load.glance import SMALL, is_settled
-from smartdiet_assets.load.parents import settle_parents
-from smartdiet_assets.load.read_order import tells_apart
-from smartdiet_assets.load.result import RowsLostError
-from smartdiet_assets.load.settle import (
+from smartdiet_assets.load.conflicts.best_of_key import add_pool, collect_keys, compose_key_scope, rank
+from smartdiet_assets.load.conflicts.clashes import compose_replaced, settle_clashes
+from smartdiet_assets.load.conflicts.orphans import settle_parents
+from smartdiet_assets.load.conflicts.probe import SMALL, is_settled
+from smartdiet_assets.load.conflicts.read_order import tells_apart
+from smartdiet_assets.load.conflicts.rereads import (
     Settlement,
     identity_of,
     is_read_once,
     settle_duplicates,
     settle_reads,
 )
-from smartdiet_assets.load.typed_ids import place_typed
-from smartdiet_assets.load.winners import add_pool, collect_keys, compose_key_scope, rank
+from smartdiet_assets.load.conflicts.typed_ids import place_typed
+from smartdiet_assets.load.execution import execute, fetch_value
+from smartdiet_assets.load.fragments import STAGING, WINNERS, names, secondary_uniques
+from smartdiet_assets.load.result import RowsLostError
 from smartdiet_assets.schema.model import Table
 
 

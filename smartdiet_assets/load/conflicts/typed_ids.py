@@ -15,6 +15,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
+from smartdiet_assets.load.conflicts.rereads import Settlement
 from smartdiet_assets.load.execution import Connection, execute, fetch_all
 from smartdiet_assets.load.fragments import (
     DOCUMENTS,
@@ -28,7 +29,6 @@ from smartdiet_assets.load.fragments import (
     names,
     stored,
 )
-from smartdiet_assets.load.settle import Settlement
 from smartdiet_assets.load.staging import tracks_documents
 from smartdiet_assets.schema.document_id import DIGEST
 from smartdiet_assets.schema.model import Table

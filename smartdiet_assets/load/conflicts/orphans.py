@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
+from smartdiet_assets.load.conflicts.rereads import Settlement, drop_duplicates
 from smartdiet_assets.load.execution import execute, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, STAGING, encode, name, target_of
-from smartdiet_assets.load.settle import Settlement, drop_duplicates
 from smartdiet_assets.load.staging import tracks_documents
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.reasons import Reason

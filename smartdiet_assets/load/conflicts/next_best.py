@@ -1,12 +1,16 @@
 """Documents that are gone from a table where several may share a key (`one_per_key`): who shows after them.
 
 Here: running the affected keys through the same steps as a load's rows, as if the documents had been read and described
-nothing; with `on_delete: flag`, what they had, marked. Not here: those steps (`load.settling`, `load.merge`).
-A marked document comes after all others of its key (`load.winners`), so a row is marked when no other is left.
+nothing; with `on_delete: flag`, what they had, marked. Not here: those steps (`load.conflicts.settle`, `load.merge`). A
+marked document comes after all others of its key (`load.conflicts.best_of_key`), so a row is marked when no other is
+left.
 """
 
 from psycopg import sql
 
+from smartdiet_assets.load.conflicts.best_of_key import candidates_of
+from smartdiet_assets.load.conflicts.rereads import Settlement
+from smartdiet_assets.load.conflicts.settle import settle_rows
 from smartdiet_assets.load.execution import Connection, execute, execute_all, fetch_value
 from smartdiet_assets.load.fragments import (
     CLASHES,
@@ -24,11 +28,8 @@ from smartdiet_assets.load.fragments import (
 )
 from smartdiet_assets.load.merge import apply_merge, compare
 from smartdiet_assets.load.records.rejects import store_rejects
-from smartdiet_assets.load.settle import Settlement
-from smartdiet_assets.load.settling import settle_rows
 from smartdiet_assets.load.staging import compose_documents, compose_staging
 from smartdiet_assets.load.strategies import Strategy
-from smartdiet_assets.load.winners import candidates_of
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Schema, Table
 

@@ -1,16 +1,17 @@
 """The rows of a small run looked at once: in most runs there is nothing to settle.
 
-Here: one question that stands for all those `load.settling` asks step by step. Not here: the steps, which follow where
-the answer is no. Larger runs take them at once: what they build, such as the index of the rows, serves the merge.
+Here: one question that stands for all those `load.conflicts.settle` asks step by step. Not here: the steps, which
+follow where the answer is no. Larger runs take them at once: what they build, such as the index of the rows, serves the
+merge.
 """
 
 from psycopg import sql
 
-from smartdiet_assets.load.clashes import compose_may_clash
+from smartdiet_assets.load.conflicts.clashes import compose_may_clash
+from smartdiet_assets.load.conflicts.orphans import compose_is_orphaned
+from smartdiet_assets.load.conflicts.rereads import Settlement, identity_of
 from smartdiet_assets.load.execution import fetch_after
 from smartdiet_assets.load.fragments import DOCUMENTS, names, secondary_uniques
-from smartdiet_assets.load.parents import compose_is_orphaned
-from smartdiet_assets.load.settle import Settlement, identity_of
 
 #: Rows up to which a run is small: they are read as fast as an index of them is built.
 SMALL = 5_000

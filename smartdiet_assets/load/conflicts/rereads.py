@@ -1,14 +1,15 @@
 """Settling a run's rows among themselves, before anything is compared with the table.
 
-Here: which of two reads of a document counts; set-based, in the staging table or, the bulk way, in the target.
-Not here: missing parents (`load.parents`), clashes on further unique keys (`load.clashes`), the order of it all
-(`load.settling`).
+Here: which of two reads of a document counts; set-based, in the staging table or, the bulk way, in the target. Not
+here: missing parents (`load.conflicts.orphans`), clashes on further unique keys (`load.conflicts.clashes`), the order
+of it all (`load.conflicts.settle`).
 """
 
 from dataclasses import dataclass
 
 from psycopg import errors, sql
 
+from smartdiet_assets.load.conflicts.read_order import ReadOrder
 from smartdiet_assets.load.execution import Connection, execute, fetch_value
 from smartdiet_assets.load.fragments import (
     COMMAND,
@@ -17,7 +18,6 @@ from smartdiet_assets.load.fragments import (
     name,
     names,
 )
-from smartdiet_assets.load.read_order import ReadOrder
 from smartdiet_assets.load.staging import CREATE_ORPHANS, CREATE_REJECTS, tracks_documents
 from smartdiet_assets.schema.model import Table
 
@@ -33,7 +33,7 @@ class Settlement:
         missing_parents_null: references set to NULL because their parent is not there.
         order: of the ids of the documents that were read; None where it is not known.
         distinct: whether it is known that no two rows share what identifies them (`identity_of`).
-        typed: whether the run read documents whose id the document column does not tell (`load.typed_ids`).
+        typed: whether the run read documents whose id the document column does not tell (`load.conflicts.typed_ids`).
         known: whether the table had such documents before.
         has_rejects, has_orphans: whether their temporary tables are there; few runs need them.
     """

@@ -1,12 +1,13 @@
 """Rows that want a unique value another row has, where that value is not what identifies a row.
 
 Here: finding and rejecting them, set-based, so that no unique constraint stops the run. Not here: rows that share the
-key itself (`load.settle`, `load.winners`).
+key itself (`load.conflicts.rereads`, `load.conflicts.best_of_key`).
 Who has the value in the table and still wants it keeps it; among newcomers the smallest document column value does.
 """
 
 from psycopg import sql
 
+from smartdiet_assets.load.conflicts.rereads import Settlement
 from smartdiet_assets.load.execution import execute, fetch_value
 from smartdiet_assets.load.fragments import (
     CLASHES,
@@ -19,7 +20,6 @@ from smartdiet_assets.load.fragments import (
     secondary_uniques,
     target_of,
 )
-from smartdiet_assets.load.settle import Settlement
 from smartdiet_assets.schema.model import Table
 from smartdiet_assets.schema.reasons import Reason
 
