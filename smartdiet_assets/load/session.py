@@ -34,8 +34,8 @@ from smartdiet_assets.load.reject_limit import check_max_rejects
 from smartdiet_assets.load.removal.cascade import list_references, lock_reach
 from smartdiet_assets.load.removal.gone import Removal, remove_absent, remove_documents, remove_unowned
 from smartdiet_assets.load.removal.truncate import truncate as truncate_table
-from smartdiet_assets.load.repetition import is_repetition, repeat_result
 from smartdiet_assets.load.result import LoadResult, RowsLostError
+from smartdiet_assets.load.same_again import is_repetition, repeat_result
 from smartdiet_assets.load.staging import Batch, StagingWriter
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.strategies import DeltaCounts, get_strategy

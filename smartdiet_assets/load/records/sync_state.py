@@ -13,8 +13,8 @@ from psycopg import sql
 from smartdiet_assets.load.execution import Connection, PlannedStatement, execute, fetch_value
 from smartdiet_assets.load.fragments import stored, target_of
 from smartdiet_assets.load.records.last_state import STRUCTURE_DIGEST, build_parameters
-from smartdiet_assets.load.repetition import summarise
 from smartdiet_assets.load.result import LoadResult
+from smartdiet_assets.load.same_again import summarise
 from smartdiet_assets.schema.model import Table
 
 
