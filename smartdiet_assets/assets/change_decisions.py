@@ -1,7 +1,7 @@
 """Whether a collection has changed enough for a run, and whether it may be asked for now. Pure.
 
 Here: thresholds, delays, first loads, and what follows from the run asked for before. Not here: counting
-(`extract.change_volume`), the instance and the databases (`assets.change_tick`).
+(`extract.mongodb.change_volume`), the instance and the databases (`assets.change_tick`).
 """
 
 import json
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from smartdiet_assets.assets.change_cursor import CollectionMemory, RunAsked
-from smartdiet_assets.extract.change_volume import ChangeVolume
+from smartdiet_assets.extract.mongodb.change_volume import ChangeVolume
 from smartdiet_assets.schema.model import CollectionRules
 
 #: After a failed run: the wait before the next, doubled each time.

@@ -1,7 +1,8 @@
 """One tick of the sensor on change volume: the collections are measured, and a run is asked for, or none and why.
 
 Here: measuring the collections, asking the instance about the runs asked for before, and what a tick answers. Not here:
-the counting (`extract.change_volume`), the thresholds (`assets.change_decisions`), the sensor (`assets.sensors`).
+the counting (`extract.mongodb.change_volume`), the thresholds (`assets.change_decisions`), the sensor
+(`assets.sensors`).
 """
 
 from collections.abc import Collection, Mapping
@@ -27,7 +28,7 @@ from smartdiet_assets.assets.change_decisions import (
     shorten,
 )
 from smartdiet_assets.assets.jobs import build_tags
-from smartdiet_assets.extract.change_volume import (
+from smartdiet_assets.extract.mongodb.change_volume import (
     compose_create_index,
     count_changes,
     find_unindexed_fields,

@@ -20,7 +20,7 @@ from pymongo.database import Database
 from smartdiet_assets.checks.documents import LENIENT, find_date, find_start, find_threshold, group_tables, is_recent
 from smartdiet_assets.checks.facts import ContentFacts, TargetFacts
 from smartdiet_assets.checks.row_comparison import RowDifference, fetch_differences, fetch_rejected
-from smartdiet_assets.extract.samples import fetch_again, fetch_sample, fetch_whole
+from smartdiet_assets.extract.mongodb.samples import fetch_again, fetch_sample, fetch_whole
 from smartdiet_assets.load.execution import Connection
 from smartdiet_assets.schema.document_id import decode_document_id, encode_document_id
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table

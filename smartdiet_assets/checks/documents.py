@@ -21,8 +21,8 @@ from pymongo.database import Database
 
 from smartdiet_assets.checks.facts import MAX_RECENT, SourceFacts, TargetFacts
 from smartdiet_assets.checks.item_counts import compose_item_count, compose_item_total
-from smartdiet_assets.extract.documents import Query, compose_window_queries
-from smartdiet_assets.extract.projection import compose_projection
+from smartdiet_assets.extract.mongodb.documents import Query, compose_window_queries
+from smartdiet_assets.extract.mongodb.projection import compose_projection
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.schema.document_id import encode_document_id
 from smartdiet_assets.schema.model import DOCUMENT_ID, CollectionRules, Schema, Table

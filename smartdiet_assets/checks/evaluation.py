@@ -27,7 +27,7 @@ from smartdiet_assets.checks.matomo import compare_matomo_table, fetch_matomo_fa
 from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS, CheckOutcome
 from smartdiet_assets.checks.target import fetch_recent_rows, fetch_target_facts, open_snapshot
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
-from smartdiet_assets.extract.matomo_structure import SourceTable
+from smartdiet_assets.extract.matomo.structure import SourceTable
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error

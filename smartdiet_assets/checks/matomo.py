@@ -16,8 +16,14 @@ from pymysql.connections import Connection
 from smartdiet_assets.checks.content import SourceDocument, compare_documents, count
 from smartdiet_assets.checks.facts import MAX_RECENT, ContentFacts, SourceFacts, TargetFacts
 from smartdiet_assets.checks.row_comparison import fetch_rejected
-from smartdiet_assets.extract.matomo import Row, fetch_by_keys, fetch_server_clock, fetch_window, has_integer_key
-from smartdiet_assets.extract.matomo_structure import (
+from smartdiet_assets.extract.matomo.documents import (
+    Row,
+    fetch_by_keys,
+    fetch_server_clock,
+    fetch_window,
+    has_integer_key,
+)
+from smartdiet_assets.extract.matomo.structure import (
     SourceTable,
     check_source_table,
     extend_table,

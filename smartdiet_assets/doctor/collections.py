@@ -14,8 +14,8 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from smartdiet_assets.doctor.mongo import MONGODB
 from smartdiet_assets.errors import PermissionDeniedError, ServerUnreachableError, SmartdietError
-from smartdiet_assets.extract.change_stream import open_position
-from smartdiet_assets.extract.change_volume import (
+from smartdiet_assets.extract.mongodb.change_stream import open_position
+from smartdiet_assets.extract.mongodb.change_volume import (
     compose_create_index,
     count_untold,
     find_unindexed_fields,

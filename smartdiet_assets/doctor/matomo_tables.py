@@ -19,7 +19,7 @@ from smartdiet_assets.errors import (
     ServerUnreachableError,
     SmartdietError,
 )
-from smartdiet_assets.extract.matomo_structure import spell_name
+from smartdiet_assets.extract.matomo.structure import spell_name
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.schema.matomo import compose_source_name

@@ -14,8 +14,8 @@ from bson.objectid import ObjectId
 from pymongo.errors import PyMongoError
 
 from smartdiet_assets.errors import CollectionNotFoundError
-from smartdiet_assets.extract.documents import ID_OPTIONS
-from smartdiet_assets.extract.samples import fetch_ends, fetch_every, fetch_random
+from smartdiet_assets.extract.mongodb.documents import ID_OPTIONS
+from smartdiet_assets.extract.mongodb.samples import fetch_ends, fetch_every, fetch_random
 from smartdiet_assets.infer.observation import spell_id
 from smartdiet_assets.infer.references import Candidate, Parent, nominate
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error

@@ -1,7 +1,7 @@
 """What a run learns from a collection's change stream: the documents to read, those deleted, where to go on.
 
 Here: how a run takes the stream in, for a table declared `capture: change_stream`. Not here: the stream itself
-(`extract.change_stream`), or the rest of the run (`mirror.table_run`).
+(`extract.mongodb.change_stream`), or the rest of the run (`mirror.table_run`).
 
 The stream is read before any document: what changes after that is after the new position, and is read again next time.
 A document named as deleted is looked for, and one named as changed is read, as they are by then: the last state counts,
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Literal
 
 from smartdiet_assets.errors import PositionLostError, SourceBehindError
-from smartdiet_assets.extract.documents import IDS_PER_QUERY
+from smartdiet_assets.extract.mongodb.documents import IDS_PER_QUERY
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load.session import TableLoad
 from smartdiet_assets.mirror.sources import Source

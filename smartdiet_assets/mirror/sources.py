@@ -16,15 +16,16 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymysql.connections import Connection
 
-from smartdiet_assets.extract import change_stream, documents, matomo
-from smartdiet_assets.extract.change_stream import Changes
-from smartdiet_assets.extract.document_ids import fetch_ids, find_ids
-from smartdiet_assets.extract.matomo_structure import (
+from smartdiet_assets.extract.matomo import documents as matomo
+from smartdiet_assets.extract.matomo.structure import (
     check_source_table,
     extend_table,
     fetch_source_table,
     list_unmirrored,
 )
+from smartdiet_assets.extract.mongodb import change_stream, documents
+from smartdiet_assets.extract.mongodb.change_stream import Changes
+from smartdiet_assets.extract.mongodb.document_ids import fetch_ids, find_ids
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.resources.mongo_hello import fetch_server_clock
 from smartdiet_assets.schema.document_id import IdBatch, decode_document_id, encode_document_id
@@ -85,7 +86,7 @@ class MongoSource:
     """The documents of a table's collection.
 
     A table captured from the change stream needs a causally consistent `session` to read all of it in: see
-    `extract.change_stream`. `clock` is a reading of the server's clock from before, naive UTC;
+    `extract.mongodb.change_stream`. `clock` is a reading of the server's clock from before, naive UTC;
     by default it is read anew.
     """
 

@@ -1,7 +1,7 @@
 """What is known of Matomo's tables without asking the server: the prefix of their names, and which have a time.
 
 Here: data about Matomo itself, and the name of a table on a given server.
-Not here: the declared tables (`config/matomo_schemas.yaml`), or the columns a server has (`extract.matomo_structure`).
+Not here: the declared tables (`config/matomo_schemas.yaml`), or the columns a server has (`extract.matomo.structure`).
 """
 
 #: What Matomo's installer proposes, and what the replaced tool's file writes out in every name.

@@ -15,7 +15,7 @@ from psycopg import sql
 from pymongo import ReplaceOne
 from pymongo.database import Database
 
-from smartdiet_assets.extract.documents import fetch_window
+from smartdiet_assets.extract.mongodb.documents import fetch_window
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
 from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets_tests.benchmarks.loading import BATCH_SIZE, load_batches, store_batches

@@ -19,7 +19,7 @@ from typing import Any
 from pymongo.database import Database
 
 from smartdiet_assets.demo.company import write_company
-from smartdiet_assets.extract.documents import fetch_window
+from smartdiet_assets.extract.mongodb.documents import fetch_window
 from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets.schema.loading import load_schema

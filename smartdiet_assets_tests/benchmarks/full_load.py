@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from psycopg import sql
 
-from smartdiet_assets.extract.documents import fetch_window
+from smartdiet_assets.extract.mongodb.documents import fetch_window
 from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets.transform.batch import build_transformer

@@ -5,7 +5,7 @@ What has to be paid is reading and decoding the documents, so that is what the r
 
 from collections.abc import Iterator
 
-from smartdiet_assets.extract.documents import fetch_window
+from smartdiet_assets.extract.mongodb.documents import fetch_window
 from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets.load.session import LoadResult
 from smartdiet_assets.mirror.table_run import mirror_table

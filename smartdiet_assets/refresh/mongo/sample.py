@@ -15,7 +15,7 @@ from bson.errors import BSONError
 from bson.objectid import ObjectId
 from pymongo.client_session import ClientSession
 
-from smartdiet_assets.extract.documents import ID_OPTIONS
+from smartdiet_assets.extract.mongodb.documents import ID_OPTIONS
 from smartdiet_assets.refresh.mongo.listing import CollectionSpec
 from smartdiet_assets.refresh.mongo.references import Reference, read_references
 from smartdiet_assets.resources.mongo_reading import MongoDatabase

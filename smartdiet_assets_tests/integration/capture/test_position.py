@@ -15,7 +15,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.errors import ConfigurationError, PositionLostError, SourceBehindError, TransientError
-from smartdiet_assets.extract.change_stream import fetch_changes
+from smartdiet_assets.extract.mongodb.change_stream import fetch_changes
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.sources import MongoSource
 from smartdiet_assets.mirror.table_run import mirror_source

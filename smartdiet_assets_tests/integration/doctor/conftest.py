@@ -11,7 +11,7 @@ from pymongo.database import Database
 
 from smartdiet_assets.doctor.collections import list_collections
 from smartdiet_assets.doctor.run import examine_all
-from smartdiet_assets.extract.change_volume import list_date_fields
+from smartdiet_assets.extract.mongodb.change_volume import list_date_fields
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.checks.checked import Checked

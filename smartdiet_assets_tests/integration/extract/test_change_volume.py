@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bson import ObjectId, Timestamp
 
-from smartdiet_assets.extract.change_volume import (
+from smartdiet_assets.extract.mongodb.change_volume import (
     ChangeVolume,
     compose_counts,
     compose_create_index,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp, decode_all
 
-from smartdiet_assets.extract.documents import (
+from smartdiet_assets.extract.mongodb.documents import (
     compose_window_queries,
     fetch_by_ids,
     fetch_window,

@@ -15,7 +15,7 @@ from smartdiet_assets.assets.change_decisions import (
     measure_cap,
     remember,
 )
-from smartdiet_assets.extract.change_volume import ChangeVolume
+from smartdiet_assets.extract.mongodb.change_volume import ChangeVolume
 from smartdiet_assets.schema.limits import Limit
 from smartdiet_assets.schema.model import CollectionRules
 

@@ -8,7 +8,7 @@ from bson import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartdiet_assets.extract.change_position import ChangePosition, read_token_time
+from smartdiet_assets.extract.mongodb.change_position import ChangePosition, read_token_time
 
 TIMES = st.builds(Timestamp, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import smartdiet_assets
 from smartdiet_assets.cli.reports import build_rejects_grid, open_console, print_failures
 from smartdiet_assets.doctor.mongo import MongoFacts, compose_grant
-from smartdiet_assets.extract.change_volume import compose_create_index
+from smartdiet_assets.extract.mongodb.change_volume import compose_create_index
 from smartdiet_assets.load.records.inspection import RejectedRow
 
 MARKUP = ["[red]", "[/]", "[/red]", "[link=x]y[/link]", ":x:", "\\[", "[bold", "a\\"]

@@ -1,7 +1,7 @@
 """Reading documents to look at them: a sample, the ends of a collection, all of them, or some again.
 
 Here: streaming raw BSON batches, of whole documents or with the fields that several tables of a collection need. Not
-here: which documents a run reads (`extract.documents`), comparing (`checks.content`), what is in them
+here: which documents a run reads (`extract.mongodb.documents`), comparing (`checks.content`), what is in them
 (`infer`).
 """
 
@@ -11,8 +11,8 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
-from smartdiet_assets.extract.documents import IDS_PER_QUERY
-from smartdiet_assets.extract.projection import compose_projection
+from smartdiet_assets.extract.mongodb.documents import IDS_PER_QUERY
+from smartdiet_assets.extract.mongodb.projection import compose_projection
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
 

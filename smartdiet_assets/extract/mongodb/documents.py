@@ -17,7 +17,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from smartdiet_assets.extract.projection import compose_projection, needs_most
+from smartdiet_assets.extract.mongodb.projection import compose_projection, needs_most
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 

@@ -2,10 +2,10 @@
 
 Here: the counting queries, which date fields lack the index that makes them cheap, and which hold no dates. No
 document leaves the server. Not here: what the numbers lead to (`assets.change_decisions`), or reading what changed
-(`extract.documents`).
+(`extract.mongodb.documents`).
 
 Each query looks at no more documents than its cap: it follows one index from the watermark on and stops there. One
-query for each date field rather than an `$or`, as in `extract.documents`.
+query for each date field rather than an `$or`, as in `extract.mongodb.documents`.
 """
 
 import json
@@ -19,7 +19,7 @@ from pymongo import timeout
 from pymongo.database import Database
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
-from smartdiet_assets.extract.documents import compose_untold
+from smartdiet_assets.extract.mongodb.documents import compose_untold
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
 Pipeline = list[dict[str, Any]]

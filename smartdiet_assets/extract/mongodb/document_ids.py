@@ -11,7 +11,7 @@ from pymongo import ASCENDING, ReadPreference
 from pymongo.database import Database
 
 from smartdiet_assets.errors import CollectionNotFoundError
-from smartdiet_assets.extract.documents import IDS_PER_QUERY
+from smartdiet_assets.extract.mongodb.documents import IDS_PER_QUERY
 from smartdiet_assets.schema.model import DOCUMENT_ID
 
 #: Ids of one batch, about half a megabyte.

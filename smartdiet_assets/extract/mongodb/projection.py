@@ -1,7 +1,7 @@
 """Which fields of a collection's documents its tables need.
 
 Here: the projection document of their reads.
-Not here: which documents are read (`extract.window`), or the reading (`extract.documents`).
+Not here: which documents are read (`extract.window`), or the reading (`extract.mongodb.documents`).
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
 """Reading a collection's change stream: which documents changed since a position, and the position to go on from.
 
 Here: opening the stream, reading it up to now, and what its endings mean. Not here: reading the changed documents
-(`extract.documents`), keeping the position (`load.records.sync_state`).
+(`extract.mongodb.documents`), keeping the position (`load.records.sync_state`).
 
 A position is what the server calls a resume token. Reading never waits for a change: the stream is read up to the
 server's time when it was opened, so that a busy writer does not hold the run. That the server has no more to say does
@@ -24,8 +24,8 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from smartdiet_assets.errors import ConfigurationError, PositionLostError, SourceBehindError
-from smartdiet_assets.extract.change_position import ChangePosition, read_token_time
-from smartdiet_assets.extract.documents import ID_OPTIONS
+from smartdiet_assets.extract.mongodb.change_position import ChangePosition, read_token_time
+from smartdiet_assets.extract.mongodb.documents import ID_OPTIONS
 from smartdiet_assets.schema.document_id import encode_document_id
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 

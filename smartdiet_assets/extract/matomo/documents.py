@@ -1,7 +1,7 @@
 """Reading a table of Matomo: pages of rows for a window, rows by key, all keys, the server's clock.
 
 Here: composing the statements and streaming what they find, as the bytes the server sends. Not here: what the table
-looks like there (`extract.matomo_structure`), values (`transform`), which window to read (`extract.window`),
+looks like there (`extract.matomo.structure`), values (`transform`), which window to read (`extract.window`),
 connections (`resources`).
 
 A page is a statement of its own, which begins after the last row of the page before in the order of an index. Matomo
@@ -17,7 +17,7 @@ from typing import Any
 
 from pymysql.connections import Connection
 
-from smartdiet_assets.extract.matomo_structure import SourceTable, quote_name
+from smartdiet_assets.extract.matomo.structure import SourceTable, quote_name
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.schema.document_id import decode_document_id
 from smartdiet_assets.schema.model import Table
