@@ -7,7 +7,7 @@ import pytest
 from bson import MinKey, ObjectId, Timestamp
 
 from smartdiet_assets.infer.references import Parent, Reference
-from smartdiet_assets_tests.unit.operations.infer.observed import column, plan
+from smartdiet_assets_tests.unit.infer.observed import column, plan
 
 DAY = datetime(2024, 3, 6, 12, 30, 1)
 DATES = {"creation_date": DAY, "update_date": DAY}

@@ -14,7 +14,7 @@ from smartdiet_assets.infer.composing import compose_scalar
 from smartdiet_assets.infer.placing import find_place
 from smartdiet_assets.infer.references import Parent, Reference
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.unit.operations.infer.observed import entry
+from smartdiet_assets_tests.unit.infer.observed import entry
 
 DAY = datetime(2024, 3, 6, 12, 30, 1)
 CONFIG = Path(__file__).parents[4] / "config" / "schemas.yaml"

@@ -8,7 +8,7 @@ import pytest
 from bson import Binary, DatetimeMS, Decimal128, Int64, ObjectId, Regex, Timestamp
 
 from smartdiet_assets.infer.column_types import decide_type, describe_share
-from smartdiet_assets_tests.unit.operations.infer.observed import observe_values
+from smartdiet_assets_tests.unit.infer.observed import observe_values
 
 ID, DAY = ObjectId("65e8c4f0a1b2c3d4e5f60718"), datetime(2024, 3, 6, 23)
 UUID = Binary.from_uuid(uuid.UUID(int=7))
