@@ -29,7 +29,13 @@ from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.resources.variables import VARIABLES
-from smartdiet_assets_tests.ssh_servers import InProcessSshServer, OpenSshServer, SshKeys, TunnelThreads, running
+from smartdiet_assets_tests.support.ssh_servers import (
+    InProcessSshServer,
+    OpenSshServer,
+    SshKeys,
+    TunnelThreads,
+    running,
+)
 
 #: Nothing here outlives the run, so nothing waits for a disk; no autovacuum writes while a test counts.
 FAST_POSTGRES = {

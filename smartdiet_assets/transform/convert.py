@@ -3,7 +3,7 @@
 Here: one line per type, and what every column adds to it (NULL, NOT NULL, its name, what becomes of a value it cannot
 hold).
 Not here: the conversions themselves, one module per family: `text`, `numbers`, `dates`, `json_documents`,
-`binary`. The documented table of all of them is their test, `unit/transform/conversion_table.py`.
+`binary`. The documented table of all of them is their test, `support/conversion_table.py`.
 """
 
 from collections.abc import Callable

@@ -43,7 +43,7 @@ from smartdiet_assets_tests.benchmarks.peers.replaced import ReplacedTool
 from smartdiet_assets_tests.benchmarks.results import Listing, Result
 from smartdiet_assets_tests.benchmarks.servers import Connection, Servers, sum_up
 from smartdiet_assets_tests.benchmarks.settings import Settings
-from smartdiet_assets_tests.integration.replaced_tool.old_file import compose_old_database, compose_old_file
+from smartdiet_assets_tests.support.old_file import compose_old_database, compose_old_file
 
 #: Each collection once, however many tables are made of it.
 READING_WHOLE = "whole documents read alone"

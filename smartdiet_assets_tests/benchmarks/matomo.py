@@ -29,8 +29,8 @@ from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, 
 from smartdiet_assets_tests.benchmarks.servers import Connection as PostgresConnection
 from smartdiet_assets_tests.benchmarks.servers import Servers, sum_up
 from smartdiet_assets_tests.benchmarks.settings import Settings
-from smartdiet_assets_tests.integration.matomo.large import fill
-from smartdiet_assets_tests.integration.matomo.mirrored import ACTION, CONFIG, VIEW, VISIT
+from smartdiet_assets_tests.support.large_matomo import fill
+from smartdiet_assets_tests.support.matomo_mirror import ACTION, CONFIG, VIEW, VISIT
 
 FLOOR = "binary COPY, then keys"
 READING = "the same rows read by the driver alone"

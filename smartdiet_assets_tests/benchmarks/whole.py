@@ -43,8 +43,8 @@ from smartdiet_assets_tests.benchmarks.peers.entering import (
 from smartdiet_assets_tests.benchmarks.peers.replaced import read_tables
 from smartdiet_assets_tests.benchmarks.servers import Connection, Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
-from smartdiet_assets_tests.dagit import Dagit
-from smartdiet_assets_tests.integration.replaced_tool.old_file import compose_old_database, compose_old_file
+from smartdiet_assets_tests.support.dagit import Dagit
+from smartdiet_assets_tests.support.old_file import compose_old_database, compose_old_file
 
 SQLITE, POSTGRES = "SQLite", "PostgreSQL"
 IMPORT = "import dagster"

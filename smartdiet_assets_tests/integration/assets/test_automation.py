@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from smartdiet_assets_tests.dagit import ROOT, Dagit
 from smartdiet_assets_tests.integration.assets.test_instances import SELECTOR, START, home  # noqa: F401
+from smartdiet_assets_tests.support.dagit import ROOT, Dagit
 
 AUTOMATION_SENSOR = "default_automation_condition_sensor"
 RUNS = """

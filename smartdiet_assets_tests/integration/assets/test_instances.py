@@ -22,8 +22,8 @@ from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.dagster_home import choose_dagster_home
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.conftest import skip_or_fail
-from smartdiet_assets_tests.dagit import BIN, ROOT, Dagit
 from smartdiet_assets_tests.integration.assets.sensing import NOW, TABLES
+from smartdiet_assets_tests.support.dagit import BIN, ROOT, Dagit
 
 SELECTOR = {
     "repositoryLocationName": "smartdiet",

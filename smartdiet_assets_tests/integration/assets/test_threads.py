@@ -32,12 +32,12 @@ from smartdiet_assets.errors import ServerUnreachableError
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.thread_interrupts import raise_if_interrupted
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy
-from smartdiet_assets_tests.integration.mirror.application import Application
-from smartdiet_assets_tests.integration.mirror.compact import FIELDS, MEMBERS, SCHEMA, birth
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
 from smartdiet_assets_tests.oracle import compare, read_collections
-from smartdiet_assets_tests.ssh_servers import wait_until
+from smartdiet_assets_tests.support.application import Application
+from smartdiet_assets_tests.support.compact import FIELDS, MEMBERS, SCHEMA, birth
+from smartdiet_assets_tests.support.fault_proxy import Fault, FaultProxy
+from smartdiet_assets_tests.support.mirrored import Mirrored
+from smartdiet_assets_tests.support.ssh_servers import wait_until
 
 SYNC = [sys.executable, "-m", "smartdiet_assets.cli", "sync"]
 

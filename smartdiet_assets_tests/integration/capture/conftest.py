@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from pymongo.database import Database
 
-from smartdiet_assets_tests.integration.capture.captured import Captured
+from smartdiet_assets_tests.support.captured import Captured
 
 
 @pytest.fixture

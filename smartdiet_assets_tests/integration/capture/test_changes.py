@@ -9,7 +9,7 @@ from bson import Binary, Decimal128, Int64, ObjectId
 from pymongo import InsertOne, UpdateOne
 
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets_tests.integration.capture.captured import Captured
+from smartdiet_assets_tests.support.captured import Captured
 
 EARLY = datetime(2024, 1, 1)
 LATE = datetime(2024, 6, 1)

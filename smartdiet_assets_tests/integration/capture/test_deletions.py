@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from bson import Int64
 
-from smartdiet_assets_tests.integration.capture.captured import Captured
+from smartdiet_assets_tests.support.captured import Captured
 
 PERSON = {"_id": 1, "name": "Ann", "tags": ["a", "b"]}
 DIARY = {"_id": 1, "person": 1, "day": 1, "mood": "good", "stars": 5}

@@ -20,8 +20,8 @@ from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.sources import MongoSource
 from smartdiet_assets.mirror.table_run import mirror_source
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
-from smartdiet_assets_tests.command_proxy import CommandProxy, Rule
-from smartdiet_assets_tests.integration.capture.captured import Captured
+from smartdiet_assets_tests.support.captured import Captured
+from smartdiet_assets_tests.support.command_proxy import CommandProxy, Rule
 
 FULL = WindowRequest("full")
 

@@ -8,9 +8,9 @@ import pytest
 from pymongo.database import Database
 
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.checks.checked import Checked
-from smartdiet_assets_tests.integration.mirror import compact
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.checked import Checked
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 
 @pytest.fixture

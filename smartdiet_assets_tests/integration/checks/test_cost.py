@@ -10,8 +10,8 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
-from smartdiet_assets_tests.integration.checks.checked import Checked
-from smartdiet_assets_tests.reading import read_once
+from smartdiet_assets_tests.support.checked import Checked
+from smartdiet_assets_tests.support.reading import read_once
 
 #: Snapshot and settings, structure, states, rejects, counts, changed documents; nothing to search for.
 STATEMENTS = 8

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from smartdiet_assets.checks.outcome import KINDS
-from smartdiet_assets_tests.integration.checks.checked import Checked, now
-from smartdiet_assets_tests.integration.mirror.application import reference
+from smartdiet_assets_tests.support.application import reference
+from smartdiet_assets_tests.support.checked import Checked, now
 
 
 def test_every_check_passes_on_a_fresh_mirror(checked: Checked) -> None:

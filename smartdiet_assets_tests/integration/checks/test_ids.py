@@ -14,8 +14,8 @@ from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets.schema.document_id import encode_document_id
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.checks.checked import Checked
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.support.checked import Checked
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 FAMILY = """
 defaults: {on_delete: delete, max_deletions: 100%}

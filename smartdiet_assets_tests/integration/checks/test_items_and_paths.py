@@ -11,8 +11,8 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.checks.checked import Checked
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.support.checked import Checked
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 ORDERS = """
 order_lines:

@@ -1,7 +1,7 @@
 """No value of a document is in what a check says: outcomes are kept in Dagster for ever."""
 
-from smartdiet_assets_tests.integration.checks.checked import Checked, now
-from smartdiet_assets_tests.integration.mirror.application import reference
+from smartdiet_assets_tests.support.application import reference
+from smartdiet_assets_tests.support.checked import Checked, now
 
 MARK = "MARK"
 

@@ -4,8 +4,8 @@ import os
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from smartdiet_assets_tests.integration.checks.checked import Checked
-from smartdiet_assets_tests.integration.mirror import compact
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.checked import Checked
 
 EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "6"))
 

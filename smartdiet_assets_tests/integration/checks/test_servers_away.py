@@ -7,7 +7,7 @@ from typing import Any
 from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets_tests.integration.checks.checked import Checked
+from smartdiet_assets_tests.support.checked import Checked
 
 READS_SOURCE = {kind.name for kind in KINDS.values() if kind.reads_source}
 

@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.cli.companies import NOW, TABLES
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 
 @pytest.fixture

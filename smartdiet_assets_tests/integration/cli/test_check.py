@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets.checks.outcome import KINDS
-from smartdiet_assets_tests.integration.cli.running import smartdiet, smartdiet_here
+from smartdiet_assets_tests.support.running import smartdiet, smartdiet_here
 
 
 def test_warnings_are_shown_and_exit_0(synced: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smartdiet_assets_tests.integration.cli.companies import NOW
-from smartdiet_assets_tests.integration.cli.running import smartdiet, smartdiet_here
+from smartdiet_assets_tests.support.running import smartdiet, smartdiet_here
 
 
 def test_status_lists_watermark_rows_and_rejects(source: Any) -> None:

@@ -8,9 +8,9 @@ import pytest
 from psycopg import sql
 
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets_tests.integration.cli.running import smartdiet, smartdiet_here
-from smartdiet_assets_tests.integration.tunnels.remote import build_access, set_ssh_variables
-from smartdiet_assets_tests.ssh_servers import InProcessSshServer
+from smartdiet_assets_tests.support.remote import build_access, set_ssh_variables
+from smartdiet_assets_tests.support.running import smartdiet, smartdiet_here
+from smartdiet_assets_tests.support.ssh_servers import InProcessSshServer
 
 MARK = "MARK"
 

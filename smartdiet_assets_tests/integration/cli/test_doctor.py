@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from smartdiet_assets_tests.integration.cli.running import smartdiet
+from smartdiet_assets_tests.support.running import smartdiet
 
 SECRET = "wrong-s3cret"
 

@@ -9,8 +9,8 @@ import pytest
 
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.cli.companies import NOW, TABLES
-from smartdiet_assets_tests.integration.cli.running import smartdiet, smartdiet_here
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.support.mirrored import Mirrored
+from smartdiet_assets_tests.support.running import smartdiet, smartdiet_here
 
 
 @pytest.fixture

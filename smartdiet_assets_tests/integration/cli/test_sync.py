@@ -15,7 +15,7 @@ from bson import ObjectId
 from smartdiet_assets.demo.analytics import create_matomo_tables, write_analytics
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets_tests.integration.cli.companies import NOW, TABLES
-from smartdiet_assets_tests.integration.cli.running import smartdiet, smartdiet_here
+from smartdiet_assets_tests.support.running import smartdiet, smartdiet_here
 
 
 def test_sync_prints_one_json_object_with_the_promised_keys(source: Any) -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from smartdiet_assets.compare.documents import compare_documents
 from smartdiet_assets.compare.row_differences import RowComparison
-from smartdiet_assets_tests.integration.checks.checked import Checked, now
 from smartdiet_assets_tests.integration.checks.conftest import checked, empty, unlimited  # noqa: F401
-from smartdiet_assets_tests.integration.mirror.application import reference
-from smartdiet_assets_tests.reading import read_once
+from smartdiet_assets_tests.support.application import reference
+from smartdiet_assets_tests.support.checked import Checked, now
+from smartdiet_assets_tests.support.reading import read_once
 
 #: Of a document without dates nobody can tell.
 CHANGED = "changed since the last run or undated"

@@ -5,10 +5,10 @@ import os
 from hypothesis import HealthCheck, Phase, given, settings
 
 from smartdiet_assets.compare.documents import compare_documents
-from smartdiet_assets_tests.integration.checks.checked import Checked
 from smartdiet_assets_tests.integration.checks.conftest import unlimited  # noqa: F401
-from smartdiet_assets_tests.integration.mirror import compact
-from smartdiet_assets_tests.reading import read_once
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.checked import Checked
+from smartdiet_assets_tests.support.reading import read_once
 
 EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "5"))
 #: Tables whose rows are found again by what identifies them: a column of each that is not part of that.

@@ -10,7 +10,7 @@ from smartdiet_assets.compare.sides import parse_side
 from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.compare.pair import Pair, list_differences
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.declared import declare
 
 _TYPES = {
     "VARCHAR": "x", "VARCHAR(9)": "it's", "CHAR(3)": "a", "TEXT": "\\", "SMALLINT": -1, "INTEGER": 0, "BIGINT": 5,

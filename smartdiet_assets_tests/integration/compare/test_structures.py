@@ -3,7 +3,7 @@
 import pytest
 
 from smartdiet_assets_tests.integration.compare.pair import Database, Found, Pair
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.declared import declare
 
 SCHEMA = declare()
 #: Beside the declared tables: what only people make.

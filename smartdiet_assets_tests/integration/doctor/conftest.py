@@ -14,9 +14,9 @@ from smartdiet_assets.doctor.run import examine_all
 from smartdiet_assets.extract.mongodb.change_volume import list_date_fields
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.checks.checked import Checked
-from smartdiet_assets_tests.integration.mirror import compact
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.checked import Checked
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 Examine = Callable[[], list[Finding]]
 

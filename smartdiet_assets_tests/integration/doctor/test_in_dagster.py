@@ -10,7 +10,7 @@ import pytest
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.doctor.run import examine_all
 from smartdiet_assets.resources.environment import read_environment
-from smartdiet_assets_tests.integration.checks.checked import Checked
+from smartdiet_assets_tests.support.checked import Checked
 
 SECRET = "Marked-s3cret"
 

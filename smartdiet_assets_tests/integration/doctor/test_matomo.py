@@ -10,7 +10,7 @@ from smartdiet_assets.demo.server_folder import find_free_port
 from smartdiet_assets.doctor.run import examine_all
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets_tests.integration.matomo.conftest import matomo  # noqa: F401
-from smartdiet_assets_tests.integration.matomo.mirrored import CONFIG, Matomo
+from smartdiet_assets_tests.support.matomo_mirror import CONFIG, Matomo
 
 SECRET = "Marked-s3cret"
 

@@ -11,12 +11,12 @@ from pymongo import MongoClient
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.server_folder import find_free_port
 from smartdiet_assets.doctor.run import examine_all
-from smartdiet_assets_tests.command_proxy import CommandProxy, Rule
 from smartdiet_assets_tests.conftest import run_server
-from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy
-from smartdiet_assets_tests.integration.checks.checked import Checked
 from smartdiet_assets_tests.integration.doctor.conftest import Examine
-from smartdiet_assets_tests.integration.mirror import compact
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.checked import Checked
+from smartdiet_assets_tests.support.command_proxy import CommandProxy, Rule
+from smartdiet_assets_tests.support.fault_proxy import Fault, FaultProxy
 
 SECRET = "Marked-s3cret"
 

@@ -11,9 +11,9 @@ from smartdiet_assets.demo.server_folder import find_free_port
 from smartdiet_assets.doctor.leftovers import examine_leftovers
 from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy
-from smartdiet_assets_tests.integration.checks.checked import Checked
 from smartdiet_assets_tests.integration.doctor.conftest import Examine
+from smartdiet_assets_tests.support.checked import Checked
+from smartdiet_assets_tests.support.fault_proxy import Fault, FaultProxy
 
 SECRET = "Marked-s3cret"
 

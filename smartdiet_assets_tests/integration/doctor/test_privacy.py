@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets.doctor.run import examine_all
-from smartdiet_assets_tests.integration.checks.checked import Checked
+from smartdiet_assets_tests.support.checked import Checked
 
 MARK = "MARK"
 

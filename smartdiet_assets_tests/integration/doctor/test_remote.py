@@ -12,10 +12,10 @@ from smartdiet_assets.doctor.run import examine_all
 from smartdiet_assets.resources.checking import Finding
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets_tests.integration.checks.checked import Checked
 from smartdiet_assets_tests.integration.doctor.conftest import Examine
-from smartdiet_assets_tests.integration.tunnels.remote import build_access, set_ssh_variables
-from smartdiet_assets_tests.ssh_servers import InProcessSshServer
+from smartdiet_assets_tests.support.checked import Checked
+from smartdiet_assets_tests.support.remote import build_access, set_ssh_variables
+from smartdiet_assets_tests.support.ssh_servers import InProcessSshServer
 
 SECRET = "Marked-s3cret"
 

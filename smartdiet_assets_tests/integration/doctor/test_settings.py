@@ -10,8 +10,8 @@ from smartdiet_assets.demo.server_folder import find_free_port
 from smartdiet_assets.doctor.run import DoctorReport, examine_all
 from smartdiet_assets.resources.dagster_home import choose_dagster_home
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets_tests.integration.checks.checked import Checked
 from smartdiet_assets_tests.integration.doctor.conftest import Examine
+from smartdiet_assets_tests.support.checked import Checked
 
 SECRET = "Marked-s3cret"
 CONFIG = Path(__file__).parents[3] / "config"

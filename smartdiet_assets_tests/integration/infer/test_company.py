@@ -14,8 +14,8 @@ from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.infer.run import infer_collection, write_entry
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
-from smartdiet_assets_tests.reading import read_once
+from smartdiet_assets_tests.support.mirrored import Mirrored
+from smartdiet_assets_tests.support.reading import read_once
 
 SEED, SCALE = 5, 0.0005
 

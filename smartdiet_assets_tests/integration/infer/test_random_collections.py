@@ -18,8 +18,8 @@ from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.infer.run import infer_collection, write_entry
 from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.values.bson_source import fetch_versions
-from smartdiet_assets_tests.reading import read_once
+from smartdiet_assets_tests.support.bson_source import fetch_versions
+from smartdiet_assets_tests.support.reading import read_once
 from smartdiet_assets_tests.unit.transform.test_random_documents import moments, values
 
 #: More for a longer search: `SMARTDIET_INFER_EXAMPLES=1000 pytest …`.

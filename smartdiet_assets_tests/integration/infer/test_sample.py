@@ -8,7 +8,7 @@ from pymongo.database import Database
 
 from smartdiet_assets.infer.reading import fetch_sample
 from smartdiet_assets.infer.run import infer_collection
-from smartdiet_assets_tests.reading import read_once
+from smartdiet_assets_tests.support.reading import read_once
 
 
 def write_history(source: Database[Any]) -> None:

@@ -9,7 +9,7 @@ import sys
 
 import psycopg
 
-from smartdiet_assets_tests.integration.load.loads import LATE, Batch, club, described, load, oid, reject
+from smartdiet_assets_tests.support.loads import LATE, Batch, club, described, load, oid, reject
 
 
 def documents() -> Batch:

@@ -11,7 +11,7 @@ import pytest
 from psycopg.pq import Trace
 
 from smartdiet_assets.errors import SchemaMismatchError
-from smartdiet_assets_tests.integration.load.loads import (
+from smartdiet_assets_tests.support.loads import (
     EARLY,
     club,
     load,

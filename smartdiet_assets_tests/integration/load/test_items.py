@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets_tests.integration.load.loads import (
+from smartdiet_assets_tests.support.loads import (
     EARLY,
     LATE,
     club,

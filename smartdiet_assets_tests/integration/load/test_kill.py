@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets_tests.integration.load.killed_load import documents
-from smartdiet_assets_tests.integration.load.loads import EARLY, LATE, club, described, load, oid, read, rows_of
+from smartdiet_assets_tests.support.loads import EARLY, LATE, club, described, load, oid, read, rows_of
 
 Connection = psycopg.Connection[Any]
 STAGES = ["opened", "begun", "copied", "settled", "compared", "rejected", "merged", "stored"]

@@ -7,7 +7,7 @@ import pytest
 
 from smartdiet_assets.errors import RejectGroup, TooManyRejectsError
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets_tests.integration.load.loads import (
+from smartdiet_assets_tests.support.loads import (
     EARLY,
     LATE,
     club,

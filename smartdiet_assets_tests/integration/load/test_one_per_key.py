@@ -9,7 +9,7 @@ import pytest
 from smartdiet_assets.load.conflicts.read_order import ReadOrder
 from smartdiet_assets.load.conflicts.rereads import Settlement, is_read_once
 from smartdiet_assets.load.fragments import target_of
-from smartdiet_assets_tests.integration.load.loads import (
+from smartdiet_assets_tests.support.loads import (
     EARLY,
     Batch,
     club,

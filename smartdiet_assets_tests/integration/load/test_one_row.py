@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
-from smartdiet_assets_tests.integration.load.loads import (
+from smartdiet_assets_tests.support.loads import (
     EARLY,
     LATE,
     club,

@@ -24,7 +24,8 @@ from smartdiet_assets.load.strategies import compose_delete, compose_insert, com
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.schema.document_id import IdBatch, TypedDocument
 from smartdiet_assets_tests.conftest import FIGURES, create_database
-from smartdiet_assets_tests.integration.load.loads import (
+from smartdiet_assets_tests.integration.load.watching import Watch
+from smartdiet_assets_tests.support.loads import (
     EARLY,
     LATE,
     Batch,
@@ -35,7 +36,6 @@ from smartdiet_assets_tests.integration.load.loads import (
     read,
     reject,
 )
-from smartdiet_assets_tests.integration.load.watching import Watch
 
 Connection = psycopg.Connection[Any]
 Work = dict[tuple[str, str], float]

@@ -6,7 +6,7 @@ import psycopg
 
 from smartdiet_assets.load.session import open_load
 from smartdiet_assets.schema.document_id import encode_document_id
-from smartdiet_assets_tests.integration.load.loads import (
+from smartdiet_assets_tests.support.loads import (
     club,
     load,
     oid,

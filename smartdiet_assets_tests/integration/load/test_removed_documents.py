@@ -10,7 +10,7 @@ from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.removal.gone import Removal, remove_documents
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets_tests.integration.load.loads import (
+from smartdiet_assets_tests.support.loads import (
     EARLY,
     LATE,
     club,

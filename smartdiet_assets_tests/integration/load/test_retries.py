@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 
 from smartdiet_assets.load.session import open_load
-from smartdiet_assets_tests.integration.load.loads import (
+from smartdiet_assets_tests.support.loads import (
     Batch,
     club,
     load,

@@ -9,7 +9,7 @@ import pytest
 from smartdiet_assets.errors import LoadConflictError
 from smartdiet_assets.load.session import SyncState, open_load
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets_tests.integration.load.loads import (
+from smartdiet_assets_tests.support.loads import (
     EARLY,
     LATE,
     club,

@@ -10,7 +10,7 @@ from psycopg import errors, sql
 from smartdiet_assets.errors import ConfigurationError, SchemaMismatchError
 from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_not_null, apply_table
 from smartdiet_assets.load.structure.live import LiveTable, read_live_table, read_structure
-from smartdiet_assets_tests.unit.load.declared import CLINIC, declare
+from smartdiet_assets_tests.support.declared import CLINIC, declare
 
 Connection = psycopg.Connection[Any]
 SCHEMA = declare()

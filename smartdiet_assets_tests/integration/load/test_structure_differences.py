@@ -8,7 +8,7 @@ import pytest
 
 from smartdiet_assets.errors import SchemaMismatchError
 from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.declared import declare
 
 Connection = psycopg.Connection[Any]
 SCHEMA = declare()

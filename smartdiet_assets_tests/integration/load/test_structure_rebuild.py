@@ -7,8 +7,8 @@ import pytest
 
 from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table, read_rebuild_plan
 from smartdiet_assets.load.structure.live import read_structure
-from smartdiet_assets_tests.integration.load.loads import EARLY, LATE, club, described, load, oid, read
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.declared import declare
+from smartdiet_assets_tests.support.loads import EARLY, LATE, club, described, load, oid, read
 
 Connection = psycopg.Connection[Any]
 SCHEMA = declare()

@@ -8,7 +8,7 @@ import pytest
 from smartdiet_assets.demo.analytics import create_matomo_tables
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets.resources.matomo import MatomoResource
-from smartdiet_assets_tests.integration.matomo.mirrored import Matomo
+from smartdiet_assets_tests.support.matomo_mirror import Matomo
 
 
 @pytest.fixture

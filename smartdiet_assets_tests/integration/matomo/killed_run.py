@@ -14,7 +14,7 @@ from smartdiet_assets.mirror import table_run as mirror
 from smartdiet_assets.mirror.sources import MatomoSource
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.matomo.mirrored import CONFIG, VISIT
+from smartdiet_assets_tests.support.matomo_mirror import CONFIG, VISIT
 
 
 class Announcer(logging.Handler):

@@ -12,7 +12,7 @@ import pytest
 from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
 from smartdiet_assets.checks.outcome import KINDS, CheckOutcome
 from smartdiet_assets.resources.matomo import MatomoResource
-from smartdiet_assets_tests.integration.matomo.mirrored import ACTION, NOON, VIEW, VISIT, Matomo
+from smartdiet_assets_tests.support.matomo_mirror import ACTION, NOON, VIEW, VISIT, Matomo
 
 
 @pytest.fixture

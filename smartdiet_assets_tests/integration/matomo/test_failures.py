@@ -22,7 +22,7 @@ from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.conftest import run_server
-from smartdiet_assets_tests.integration.matomo.mirrored import ACTION, CONFIG, VIEW, VISIT, Matomo
+from smartdiet_assets_tests.support.matomo_mirror import ACTION, CONFIG, VIEW, VISIT, Matomo
 
 SECRET = "hunter2-s3cret"
 

@@ -9,7 +9,7 @@ import pytest
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.matomo.mirrored import ACTION, CONFIG, VIEW, VISIT, Matomo
+from smartdiet_assets_tests.support.matomo_mirror import ACTION, CONFIG, VIEW, VISIT, Matomo
 
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 OTHERS = CONFIG.with_name("schemas.yaml")

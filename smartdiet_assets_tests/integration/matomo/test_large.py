@@ -6,8 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from smartdiet_assets_tests.integration.matomo.large import fill_large
-from smartdiet_assets_tests.integration.matomo.mirrored import ACTION, VIEW, VISIT, Matomo
+from smartdiet_assets_tests.support.large_matomo import fill_large
+from smartdiet_assets_tests.support.matomo_mirror import ACTION, VIEW, VISIT, Matomo
 
 VISITS, VIEWS = 100_000, 300_000
 

@@ -9,7 +9,7 @@ from smartdiet_assets.demo.analytics import apply_day_of_visits, write_analytics
 from smartdiet_assets.demo.company import DEMO_DAY
 from smartdiet_assets.errors import SourceTableError
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets_tests.integration.matomo.mirrored import ACTION, FULL, NOON, VIEW, VISIT, Matomo
+from smartdiet_assets_tests.support.matomo_mirror import ACTION, FULL, NOON, VIEW, VISIT, Matomo
 
 ROOT = Path(__file__).parents[3]
 SECOND = timedelta(seconds=1)

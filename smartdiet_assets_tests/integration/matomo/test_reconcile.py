@@ -6,7 +6,7 @@ import psycopg
 
 from smartdiet_assets.demo.analytics import write_analytics
 from smartdiet_assets.mirror.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
-from smartdiet_assets_tests.integration.matomo.mirrored import VIEW, VISIT, Matomo
+from smartdiet_assets_tests.support.matomo_mirror import VIEW, VISIT, Matomo
 
 
 def reconcile(matomo: Matomo, *, force: bool = False) -> dict[str, TableReconciliation]:

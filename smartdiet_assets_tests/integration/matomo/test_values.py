@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from smartdiet_assets_tests.integration.matomo.mirrored import FULL, NOON, VISIT, Matomo
+from smartdiet_assets_tests.support.matomo_mirror import FULL, NOON, VISIT, Matomo
 
 ALL = """
 tables:

@@ -10,9 +10,9 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.mirror import compact
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
 from smartdiet_assets_tests.integration.mirror.schema_sides import Side
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import psycopg
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 #: Seconds after which a test gives up; nothing here takes a second by itself.
 PATIENCE = 50.0

@@ -13,10 +13,10 @@ from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.doctor.leftovers import examine_leftovers
 from smartdiet_assets.load.records.inspection import RejectedRow, fetch_rejects
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.mirror import compact
-from smartdiet_assets_tests.integration.mirror.application import Application, local_midnight, reference
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
-from smartdiet_assets_tests.reading import read_once
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.application import Application, local_midnight, reference
+from smartdiet_assets_tests.support.mirrored import Mirrored
+from smartdiet_assets_tests.support.reading import read_once
 
 Connection = psycopg.Connection[Any]
 

@@ -11,7 +11,7 @@ from pymongo.database import Database
 from smartdiet_assets.demo.company import apply_day_of_changes, write_company
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 SCHEMAS = Path(__file__).parents[3] / "config" / "schemas.yaml"
 SCALE = 0.0005

@@ -12,9 +12,9 @@ from pymongo.database import Database
 
 from smartdiet_assets.errors import SchemaFileError
 from smartdiet_assets.schema.width import MAX_COLUMNS
-from smartdiet_assets_tests.integration.cli.running import smartdiet_here
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.declared import declare
+from smartdiet_assets_tests.support.mirrored import Mirrored
+from smartdiet_assets_tests.support.running import smartdiet_here
 
 NAMES = [
     "rate %", "%s", "%(a)s", "%%", '"', 'a"b', "{}", "{0}", "{table}", "a b", " ", "Upper", "select", "user", "order",

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 
 from smartdiet_assets.load.records.migrations import KEYS
-from smartdiet_assets_tests.integration.mirror.application import reference
-from smartdiet_assets_tests.integration.mirror.older_records import LAYOUTS, age
 from smartdiet_assets_tests.integration.mirror.schema_sides import Side, fill, leftovers, rejects
+from smartdiet_assets_tests.support.application import reference
+from smartdiet_assets_tests.support.older_records import LAYOUTS, age
 
 Connection = psycopg.Connection[Any]
 Sides = tuple[Side, Side]

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets_tests.integration.mirror import compact
-from smartdiet_assets_tests.integration.mirror.application import (
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.application import (
     ABSENT,
     Application,
     local_midnight,
     reference,
 )
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 
 class Story:

@@ -5,9 +5,9 @@ import os
 from hypothesis import HealthCheck, given, note, settings
 
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets_tests.integration.mirror import compact
-from smartdiet_assets_tests.integration.mirror.application import Application
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.application import Application
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "12"))
 randomly = settings(

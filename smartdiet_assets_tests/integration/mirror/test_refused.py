@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pymongo.database import Database
 
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.declared import declare
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 DAY = datetime(2024, 5, 6)
 TEXTS = 700

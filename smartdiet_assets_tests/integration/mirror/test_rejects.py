@@ -12,7 +12,7 @@ from pymongo.database import Database
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 _LONG_AGO = datetime(2001, 1, 1)
 TABLES = """

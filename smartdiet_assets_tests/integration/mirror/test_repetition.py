@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets_tests.integration.mirror.application import reference
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
 from smartdiet_assets_tests.integration.mirror.test_promises import Story
+from smartdiet_assets_tests.support.application import reference
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 
 @pytest.fixture

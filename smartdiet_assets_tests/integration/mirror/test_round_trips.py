@@ -8,9 +8,9 @@ from tempfile import TemporaryFile
 import psycopg
 import pytest
 
-from smartdiet_assets_tests.integration.mirror.application import reference
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
 from smartdiet_assets_tests.integration.mirror.test_promises import Story
+from smartdiet_assets_tests.support.application import reference
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.load.records.inspection import fetch_status
-from smartdiet_assets_tests.integration.mirror import compact
-from smartdiet_assets_tests.integration.mirror.application import Application, reference
 from smartdiet_assets_tests.integration.mirror.pausing import PausingRun, open_pool
 from smartdiet_assets_tests.integration.mirror.schema_sides import Side, fill, leftovers, rejects
 from smartdiet_assets_tests.integration.mirror.test_random_edits import EXAMPLES, randomly, take
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.application import Application, reference
 
 Connection = psycopg.Connection[Any]
 

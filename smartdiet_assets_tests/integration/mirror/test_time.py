@@ -18,7 +18,7 @@ from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets.resources.mongo_hello import fetch_server_clock
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.declared import declare
 
 VISITS = """
 tables:

@@ -20,10 +20,10 @@ from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.load.session import open_load
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets_tests.integration.mirror import compact
-from smartdiet_assets_tests.integration.mirror.application import Application, local_midnight, reference
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
 from smartdiet_assets_tests.integration.mirror.pausing import PausingRun, open_pool
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.application import Application, local_midnight, reference
+from smartdiet_assets_tests.support.mirrored import Mirrored
 
 #: One with nothing but its own lock, one that has read every table it needs, one that has written.
 SOME = ["begun", "compared", "merged"]

@@ -20,9 +20,9 @@ from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
 from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.table_run import mirror_table
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
-from smartdiet_assets_tests.reading import read_once
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.declared import declare
+from smartdiet_assets_tests.support.mirrored import Mirrored
+from smartdiet_assets_tests.support.reading import read_once
 
 EXAMPLES = int(os.environ.get("SMARTDIET_DATE_EXAMPLES", "15"))
 ENTRIES = """

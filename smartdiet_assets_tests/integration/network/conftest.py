@@ -12,8 +12,8 @@ from pymongo.database import Database
 from smartdiet_assets.assets import tables
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
-from smartdiet_assets_tests.fault_proxy import FaultProxy
-from smartdiet_assets_tests.integration.network.broken import SCHEMA, SHORT_RETRIES, Network, remember_failures
+from smartdiet_assets_tests.support.broken import SCHEMA, SHORT_RETRIES, Network, remember_failures
+from smartdiet_assets_tests.support.fault_proxy import FaultProxy
 
 #: Seconds; short, as nothing here takes long by itself.
 TIMEOUTS = {"CONNECT_TIMEOUT": "2", "READ_TIMEOUT": "2", "STALL_TIMEOUT": "1"}

@@ -8,14 +8,14 @@ from rich.console import Console
 
 from smartdiet_assets.cli.reports import show_progress
 from smartdiet_assets.load.structure.creation import apply_bookkeeping
-from smartdiet_assets_tests.fault_proxy import Fault
-from smartdiet_assets_tests.integration.network.broken import (
+from smartdiet_assets_tests.support.broken import (
     DOCUMENTS,
     MONGO_TABLES,
     SCHEMA,
     SHORT_RETRIES,
     Network,
 )
+from smartdiet_assets_tests.support.fault_proxy import Fault
 
 pytestmark = pytest.mark.timeout(180)
 

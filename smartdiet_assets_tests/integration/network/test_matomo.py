@@ -9,9 +9,9 @@ import pytest
 from smartdiet_assets.demo.analytics import create_matomo_tables, write_analytics
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets.resources.matomo import MatomoResource
-from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy
-from smartdiet_assets_tests.integration.matomo.mirrored import ACTION, CONFIG, Matomo
-from smartdiet_assets_tests.integration.network.broken import SHORT_RETRIES, Network
+from smartdiet_assets_tests.support.broken import SHORT_RETRIES, Network
+from smartdiet_assets_tests.support.fault_proxy import Fault, FaultProxy
+from smartdiet_assets_tests.support.matomo_mirror import ACTION, CONFIG, Matomo
 
 pytestmark = pytest.mark.timeout(180)
 #: Bytes of answers after which the read is under way.

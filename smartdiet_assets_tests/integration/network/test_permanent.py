@@ -15,8 +15,8 @@ from pymongo import MongoClient
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets_tests.fault_proxy import Fault
-from smartdiet_assets_tests.integration.network.broken import MONGO_TABLES, Network
+from smartdiet_assets_tests.support.broken import MONGO_TABLES, Network
+from smartdiet_assets_tests.support.fault_proxy import Fault
 
 pytestmark = pytest.mark.timeout(180)
 SECRET = "hunter2-s3cret"

@@ -18,10 +18,10 @@ from pymongo.database import Database
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.errors import TransientError
 from smartdiet_assets.resources.mongo import MongoResource
-from smartdiet_assets_tests.command_proxy import CommandProxy, Rule
 from smartdiet_assets_tests.integration.conftest import Printed, Smartdiet
-from smartdiet_assets_tests.integration.network.broken import NOW
-from smartdiet_assets_tests.integration.refresh.refreshed import Pair, find_leftovers, read_bytes
+from smartdiet_assets_tests.support.broken import NOW
+from smartdiet_assets_tests.support.command_proxy import CommandProxy, Rule
+from smartdiet_assets_tests.support.refreshed import Pair, find_leftovers, read_bytes
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -17,9 +17,9 @@ from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets_tests.conftest import run_server
 from smartdiet_assets_tests.integration.conftest import Smartdiet
-from smartdiet_assets_tests.integration.network.broken import NOW
 from smartdiet_assets_tests.integration.network.test_refusals import CAPTURED, SCHEMA
-from smartdiet_assets_tests.integration.refresh.refreshed import Pair, read_bytes, read_indexes
+from smartdiet_assets_tests.support.broken import NOW
+from smartdiet_assets_tests.support.refreshed import Pair, read_bytes, read_indexes
 
 pytestmark = pytest.mark.timeout(180)
 SECRET = "Marked-s3cret"

@@ -12,9 +12,9 @@ from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets_tests.conftest import create_database
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair
-from smartdiet_assets_tests.integration.refresh.refreshed import Mongo, Pair
-from smartdiet_assets_tests.integration.tunnels.remote import build_access, set_ssh_variables
-from smartdiet_assets_tests.ssh_servers import InProcessSshServer
+from smartdiet_assets_tests.support.refreshed import Mongo, Pair
+from smartdiet_assets_tests.support.remote import build_access, set_ssh_variables
+from smartdiet_assets_tests.support.ssh_servers import InProcessSshServer
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from smartdiet_assets.refresh.progress import LineProgress
 from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.refresh.refreshed import CONFIG
+from smartdiet_assets_tests.support.refreshed import CONFIG
 
 
 class Halt(monitoring.CommandListener):

@@ -13,9 +13,9 @@ from smartdiet_assets.refresh.mongo.documents import fetch_batches, write_batch
 from smartdiet_assets.refresh.mongo.listing import CollectionSpec, fetch_collections, has_same_structure
 from smartdiet_assets.refresh.progress import LineProgress
 from smartdiet_assets_tests.integration.refresh.byte_server import serve_bytes
-from smartdiet_assets_tests.integration.refresh.refreshed import Pair, find_leftovers, read_bytes, read_indexes
-from smartdiet_assets_tests.unit.transform.bson_matrix import ELEMENTS, compose_document
-from smartdiet_assets_tests.unit.transform.conversion_table import SAMPLES
+from smartdiet_assets_tests.support.bson_matrix import ELEMENTS, compose_document
+from smartdiet_assets_tests.support.conversion_table import SAMPLES
+from smartdiet_assets_tests.support.refreshed import Pair, find_leftovers, read_bytes, read_indexes
 
 #: Indexes of every kind that the embedded server has.
 INDEXES: list[dict[str, Any]] = [

@@ -15,7 +15,7 @@ from smartdiet_assets.assets.refresh import REFRESH_MONGO_JOB, REFRESH_POSTGRES_
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.refresh.mongo.lock import hold_lock
 from smartdiet_assets.resources.environment import read_environment
-from smartdiet_assets_tests.integration.refresh.refreshed import Pair, read_bytes
+from smartdiet_assets_tests.support.refreshed import Pair, read_bytes
 
 
 def smartdiet(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -23,7 +23,7 @@ from smartdiet_assets.refresh.progress import LineProgress
 from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets_tests.conftest import run_server
-from smartdiet_assets_tests.integration.refresh.refreshed import Pair, find_leftovers, read_bytes
+from smartdiet_assets_tests.support.refreshed import Pair, find_leftovers, read_bytes
 
 MARK = "Marked-Value"
 

@@ -13,7 +13,7 @@ from smartdiet_assets.refresh.mongo import refresh as mongo_refresh
 from smartdiet_assets.refresh.mongo.lock import hold_lock
 from smartdiet_assets.refresh.mongo.swap import BOOKKEEPING, end_swap, has_swap
 from smartdiet_assets_tests.integration.refresh import killed_refresh
-from smartdiet_assets_tests.integration.refresh.refreshed import Pair, find_leftovers, read_bytes, read_indexes
+from smartdiet_assets_tests.support.refreshed import Pair, find_leftovers, read_bytes, read_indexes
 
 #: Where the process is killed: before the n-th command of a kind. Of the renames the first is a trial.
 COPYING = [("create", 1), ("create", 4), ("insert", 1), ("insert", 3), ("createIndexes", 4), ("createIndexes", 6)]

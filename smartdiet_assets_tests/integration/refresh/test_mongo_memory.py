@@ -7,7 +7,7 @@ import pytest
 from bson import ObjectId
 
 from smartdiet_assets_tests.conftest import FIGURES
-from smartdiet_assets_tests.integration.refresh.refreshed import Pair
+from smartdiet_assets_tests.support.refreshed import Pair
 
 _MEGABYTE = 1 << 20
 _TEXT = "x" * 900

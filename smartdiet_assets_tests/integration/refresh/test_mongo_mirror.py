@@ -12,8 +12,8 @@ from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.reconciliation import reconcile_tables
 from smartdiet_assets.mirror.sources import MongoSource
 from smartdiet_assets.schema.model import Table
-from smartdiet_assets_tests.integration.capture.captured import Captured
-from smartdiet_assets_tests.integration.refresh.refreshed import Pair
+from smartdiet_assets_tests.support.captured import Captured
+from smartdiet_assets_tests.support.refreshed import Pair
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from bson import ObjectId
 
 from smartdiet_assets.demo.company.generate import write_company
-from smartdiet_assets_tests.integration.refresh.refreshed import Mongo, Pair, read_bytes, read_indexes
+from smartdiet_assets_tests.support.refreshed import Mongo, Pair, read_bytes, read_indexes
 
 #: Ids that are mirrored as they are, in columns without a foreign key.
 NO_FOREIGN_KEYS = {

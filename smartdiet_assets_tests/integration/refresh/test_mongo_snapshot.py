@@ -16,7 +16,7 @@ from smartdiet_assets.refresh.plan import RefreshOutcome, RefreshPlan, Side
 from smartdiet_assets.refresh.progress import LineProgress
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets_tests.integration.refresh.byte_server import NOW, serve_bytes
-from smartdiet_assets_tests.integration.refresh.refreshed import Pair
+from smartdiet_assets_tests.support.refreshed import Pair
 
 DOCUMENTS = [bson.encode({"_id": n, "text": "x"}) for n in range(10)]
 SNAPSHOT_TOO_OLD = 239

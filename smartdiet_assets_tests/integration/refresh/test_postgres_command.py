@@ -15,8 +15,8 @@ from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair, assert_same
-from smartdiet_assets_tests.integration.tunnels.remote import build_access, set_ssh_variables
-from smartdiet_assets_tests.ssh_servers import InProcessSshServer
+from smartdiet_assets_tests.support.remote import build_access, set_ssh_variables
+from smartdiet_assets_tests.support.ssh_servers import InProcessSshServer
 
 CONFIG = Path(__file__).parents[3] / "config" / "schemas.yaml"
 ROWS = "SELECT (SELECT min(id) FROM parents), (SELECT count(*) FROM children)"

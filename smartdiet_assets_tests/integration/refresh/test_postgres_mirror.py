@@ -5,9 +5,9 @@ from psycopg import Connection
 
 from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.records.ddl import apply_bookkeeping
-from smartdiet_assets_tests.integration.load.loads import EARLY, LATE, club, described, load, oid, reject, rows_of
-from smartdiet_assets_tests.integration.mirror.older_records import LAYOUTS, age
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair, assert_same
+from smartdiet_assets_tests.support.loads import EARLY, LATE, club, described, load, oid, reject, rows_of
+from smartdiet_assets_tests.support.older_records import LAYOUTS, age
 
 STATES = "SELECT table_name, run_id FROM smartdiet.sync_state ORDER BY 1"
 REJECTS = "SELECT table_name, document_id FROM smartdiet.rejected_rows ORDER BY 1, 2"

@@ -23,8 +23,8 @@ from smartdiet_assets_tests.integration.replaced_tool.leaky_strategies import MA
 from smartdiet_assets_tests.integration.replaced_tool.old_mirror import OldMirror
 from smartdiet_assets_tests.integration.replaced_tool.operated import Operated
 from smartdiet_assets_tests.integration.replaced_tool.planted import Plant, write_faulty_users
-from smartdiet_assets_tests.integration.tunnels.remote import build_access, set_ssh_variables
-from smartdiet_assets_tests.ssh_servers import PASSPHRASE, PASSWORD, InProcessSshServer
+from smartdiet_assets_tests.support.remote import build_access, set_ssh_variables
+from smartdiet_assets_tests.support.ssh_servers import PASSPHRASE, PASSWORD, InProcessSshServer
 
 Connection = psycopg.Connection[Any]
 

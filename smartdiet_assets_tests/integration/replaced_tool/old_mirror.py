@@ -18,7 +18,7 @@ from pymongo.database import Database
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.replaced_tool.old_file import compose_old_file
+from smartdiet_assets_tests.support.old_file import compose_old_file
 
 JANUARY, MARCH, MAY = datetime(2024, 1, 10), datetime(2024, 3, 10), datetime(2024, 5, 10)
 NEWEST, FULL = WindowRequest("newest"), WindowRequest("full")

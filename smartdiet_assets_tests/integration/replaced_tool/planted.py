@@ -24,8 +24,8 @@ from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.fault_proxy import FaultProxy
 from smartdiet_assets_tests.integration.replaced_tool.leaky_strategies import MARK
+from smartdiet_assets_tests.support.fault_proxy import FaultProxy
 
 TABLES = """
 tables:

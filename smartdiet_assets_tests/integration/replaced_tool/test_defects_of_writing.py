@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from smartdiet_assets.load.records.inspection import fetch_status
-from smartdiet_assets_tests.integration.replaced_tool.old_file import TABLES
 from smartdiet_assets_tests.integration.replaced_tool.old_mirror import MAY, OldMirror, identify
+from smartdiet_assets_tests.support.old_file import TABLES
 
 TESTS = Path(__file__).parents[2]
 #: Document: the field that is wrong and the reason it is rejected for.

@@ -19,10 +19,10 @@ from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.errors import SchemaMismatchError
 from smartdiet_assets.resources.variables import VARIABLES
 from smartdiet_assets_tests.integration.conftest import Smartdiet
-from smartdiet_assets_tests.integration.replaced_tool.old_file import TABLES
 from smartdiet_assets_tests.integration.replaced_tool.old_mirror import FULL, OldMirror
 from smartdiet_assets_tests.integration.replaced_tool.test_old_file import leave_database, write_menus
 from smartdiet_assets_tests.oracle import MirrorOracle, compare, read_collections
+from smartdiet_assets_tests.support.old_file import TABLES
 
 SEED, SCALE = 5, 0.0005
 OURS = Path(__file__).parents[3] / "config" / "schemas.yaml"

@@ -10,10 +10,10 @@ from psycopg import sql
 from smartdiet_assets.demo.company import apply_day_of_changes, write_company
 from smartdiet_assets.errors import SchemaFileError
 from smartdiet_assets.schema.model import Table
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
-from smartdiet_assets_tests.integration.replaced_tool.old_file import TABLES, compose_old_database
 from smartdiet_assets_tests.integration.replaced_tool.old_mirror import FULL, MARCH, MAY, OldMirror, identify
 from smartdiet_assets_tests.oracle import MirrorOracle, compare, read_collections
+from smartdiet_assets_tests.support.mirrored import Mirrored
+from smartdiet_assets_tests.support.old_file import TABLES, compose_old_database
 
 SEED, SCALE = 5, 0.0005
 DAYS = (datetime(2025, 10, 1), datetime(2025, 10, 2))

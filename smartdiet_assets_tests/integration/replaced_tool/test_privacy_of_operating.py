@@ -13,7 +13,6 @@ from pymongo import MongoClient
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.server_folder import find_free_port
-from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy
 from smartdiet_assets_tests.integration.conftest import Smartdiet
 from smartdiet_assets_tests.integration.replaced_tool.leaky_strategies import MARK
 from smartdiet_assets_tests.integration.replaced_tool.operated import Operated
@@ -23,7 +22,8 @@ from smartdiet_assets_tests.integration.replaced_tool.planted import (
     write_damaged_documents,
     write_marked_company,
 )
-from smartdiet_assets_tests.ssh_servers import SshKeys
+from smartdiet_assets_tests.support.fault_proxy import Fault, FaultProxy
+from smartdiet_assets_tests.support.ssh_servers import SshKeys
 
 Connection = psycopg.Connection[Any]
 

@@ -15,12 +15,12 @@ from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.variables import VARIABLES
-from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy
 from smartdiet_assets_tests.integration.conftest import Smartdiet
 from smartdiet_assets_tests.integration.replaced_tool.leaky_strategies import MARK
 from smartdiet_assets_tests.integration.replaced_tool.planted import DamagingProxy, Plant, write_damaged_documents
-from smartdiet_assets_tests.integration.tunnels.remote import build_access, move_behind_ssh, set_ssh_variables
-from smartdiet_assets_tests.ssh_servers import PASSWORD, InProcessSshServer
+from smartdiet_assets_tests.support.fault_proxy import Fault, FaultProxy
+from smartdiet_assets_tests.support.remote import build_access, move_behind_ssh, set_ssh_variables
+from smartdiet_assets_tests.support.ssh_servers import PASSWORD, InProcessSshServer
 
 DECLARED = """
 defaults: {on_delete: delete, max_deletions: 1}

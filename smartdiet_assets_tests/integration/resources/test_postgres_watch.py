@@ -11,7 +11,7 @@ from smartdiet_assets.resources import postgres_session
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.resources.postgres_watch import StalledConnectionError
-from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy
+from smartdiet_assets_tests.support.fault_proxy import Fault, FaultProxy
 
 pytestmark = pytest.mark.timeout(120)
 STALL_TIMEOUT = 1.0

@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets_tests.integration.cli.running import Result, smartdiet_here
+from smartdiet_assets_tests.support.running import Result, smartdiet_here
 
 TABLES = """
 tables:

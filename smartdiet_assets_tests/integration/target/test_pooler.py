@@ -11,7 +11,7 @@ from smartdiet_assets.errors import ConfigurationError, TerminalError
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets_tests.conftest import skip_or_fail
 from smartdiet_assets_tests.integration.target.conftest import Target
-from smartdiet_assets_tests.pgbouncer import PgBouncer
+from smartdiet_assets_tests.support.pgbouncer import PgBouncer
 
 Pool = Callable[[str], PgBouncer]
 

@@ -11,8 +11,8 @@ from psycopg import sql
 from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.schema.types import parse_sql_type
 from smartdiet_assets.transform.json_documents import JsonText
-from smartdiet_assets_tests.unit.transform.conversion_table import EDGES, RESULTS, SAMPLES
-from smartdiet_assets_tests.unit.transform.tables import single, transform
+from smartdiet_assets_tests.support.conversion_table import EDGES, RESULTS, SAMPLES
+from smartdiet_assets_tests.support.tables import single, transform
 from smartdiet_assets_tests.unit.transform.test_on_invalid import FITTED
 
 SQL_TYPES = sorted({*RESULTS, *(edge[0] for edge in EDGES)})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smartdiet_assets_tests.integration.tunnels.remote import AnySshServer, through
+from smartdiet_assets_tests.support.remote import AnySshServer, through
 
 
 @pytest.fixture(params=["ssh_server", "sshd"])

@@ -15,21 +15,21 @@ from smartdiet_assets.resources import ssh_connection
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.resources.tunnel import Tunnel
-from smartdiet_assets_tests.fault_proxy import Fault, FaultProxy
-from smartdiet_assets_tests.integration.network.broken import (
+from smartdiet_assets_tests.support.broken import (
     MONGO_TABLES,
     SCHEMA,
     SHORT_RETRIES,
     Network,
     remember_failures,
 )
-from smartdiet_assets_tests.integration.tunnels.remote import (
+from smartdiet_assets_tests.support.fault_proxy import Fault, FaultProxy
+from smartdiet_assets_tests.support.remote import (
     AnySshServer,
     build_access,
     move_behind_ssh,
     set_ssh_variables,
 )
-from smartdiet_assets_tests.ssh_servers import InProcessSshServer, OpenSshServer, TunnelThreads, wait_until
+from smartdiet_assets_tests.support.ssh_servers import InProcessSshServer, OpenSshServer, TunnelThreads, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 

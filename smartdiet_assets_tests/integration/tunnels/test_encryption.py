@@ -18,9 +18,9 @@ from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets_tests.conftest import FAST_MARIADB, run_server
-from smartdiet_assets_tests.integration.tunnels.remote import build_access
-from smartdiet_assets_tests.ssh_servers import InProcessSshServer
-from smartdiet_assets_tests.tls import Authority, TlsProxy
+from smartdiet_assets_tests.support.remote import build_access
+from smartdiet_assets_tests.support.ssh_servers import InProcessSshServer
+from smartdiet_assets_tests.support.tls import Authority, TlsProxy
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from smartdiet_assets.errors import (
 )
 from smartdiet_assets.resources.access import RemoteAccess
 from smartdiet_assets.resources.ssh_login import open_transport
-from smartdiet_assets_tests.integration.tunnels.remote import AnySshServer, build_access
-from smartdiet_assets_tests.ssh_servers import (
+from smartdiet_assets_tests.support.remote import AnySshServer, build_access
+from smartdiet_assets_tests.support.ssh_servers import (
     PASSPHRASE,
     PASSWORD,
     InProcessSshServer,

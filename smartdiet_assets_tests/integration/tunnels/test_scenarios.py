@@ -20,12 +20,12 @@ from smartdiet_assets.demo.analytics import create_matomo_tables, write_analytic
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.integration.mirror.application import Application
-from smartdiet_assets_tests.integration.mirror.compact import FIELDS, MEMBERS, SCHEMA, birth
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
-from smartdiet_assets_tests.integration.tunnels.remote import build_access, move_behind_ssh, set_ssh_variables
 from smartdiet_assets_tests.oracle import compare, read_collections
-from smartdiet_assets_tests.ssh_servers import InProcessSshServer, OpenSshServer, wait_until
+from smartdiet_assets_tests.support.application import Application
+from smartdiet_assets_tests.support.compact import FIELDS, MEMBERS, SCHEMA, birth
+from smartdiet_assets_tests.support.mirrored import Mirrored
+from smartdiet_assets_tests.support.remote import build_access, move_behind_ssh, set_ssh_variables
+from smartdiet_assets_tests.support.ssh_servers import InProcessSshServer, OpenSshServer, wait_until
 
 CONFIG = Path(__file__).parents[3] / "config"
 

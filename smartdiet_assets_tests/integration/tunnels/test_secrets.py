@@ -13,9 +13,9 @@ from pymongo.database import Database
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
-from smartdiet_assets_tests.integration.network.broken import SCHEMA
-from smartdiet_assets_tests.integration.tunnels.remote import build_access, move_behind_ssh, set_ssh_variables
-from smartdiet_assets_tests.ssh_servers import PASSPHRASE, PASSWORD, InProcessSshServer
+from smartdiet_assets_tests.support.broken import SCHEMA
+from smartdiet_assets_tests.support.remote import build_access, move_behind_ssh, set_ssh_variables
+from smartdiet_assets_tests.support.ssh_servers import PASSPHRASE, PASSWORD, InProcessSshServer
 
 MARK = "Marked-S3cret"
 #: What is planted, beside a login that works otherwise.

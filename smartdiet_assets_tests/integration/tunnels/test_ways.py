@@ -14,8 +14,8 @@ from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.resources.tunnel import keep_connections
-from smartdiet_assets_tests.integration.tunnels.remote import AnySshServer, build_access
-from smartdiet_assets_tests.ssh_servers import InProcessSshServer, OpenSshServer, TunnelThreads
+from smartdiet_assets_tests.support.remote import AnySshServer, build_access
+from smartdiet_assets_tests.support.ssh_servers import InProcessSshServer, OpenSshServer, TunnelThreads
 
 
 def test_the_three_databases_share_one_connection(

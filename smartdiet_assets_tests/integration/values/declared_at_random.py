@@ -12,7 +12,7 @@ import yaml
 from bson import Binary, Decimal128, Int64, ObjectId
 from hypothesis import strategies as st
 
-from smartdiet_assets_tests.unit.transform.bson_matrix import ELEMENTS, SQL_TYPES, compose_document
+from smartdiet_assets_tests.support.bson_matrix import ELEMENTS, SQL_TYPES, compose_document
 from smartdiet_assets_tests.unit.transform.test_random_documents import values
 
 #: A default of each type that can have one.

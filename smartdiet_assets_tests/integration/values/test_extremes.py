@@ -11,12 +11,12 @@ import pytest
 from bson import Binary, DatetimeMS, Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
 
 from smartdiet_assets.schema.document_id import UNREADABLE, encode_document_id
-from smartdiet_assets_tests.integration.values.bson_source import (
+from smartdiet_assets_tests.support.bson_source import (
     fetch_rejects,
     fetch_versions,
     mirror_bson,
 )
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.declared import declare
 
 ID = ObjectId("65e8f3a0c2a4b1d2e3f4a5b6")
 NAN, INFINITY = float("nan"), float("inf")

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from smartdiet_assets.schema.document_id import encode_document_id
-from smartdiet_assets_tests.integration.values.bson_source import fetch_rejects, mirror_bson
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.bson_source import fetch_rejects, mirror_bson
+from smartdiet_assets_tests.support.declared import declare
 
 SCHEMA = """
 tables:

@@ -8,9 +8,9 @@ import pytest
 
 from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.transform.json_documents import JsonText
-from smartdiet_assets_tests.integration.values.bson_source import fetch_rejects, mirror_bson
-from smartdiet_assets_tests.unit.load.declared import declare
-from smartdiet_assets_tests.unit.transform.bson_matrix import SQL_TYPES, list_cases
+from smartdiet_assets_tests.support.bson_matrix import SQL_TYPES, list_cases
+from smartdiet_assets_tests.support.bson_source import fetch_rejects, mirror_bson
+from smartdiet_assets_tests.support.declared import declare
 
 SCHEMA = """
 tables:

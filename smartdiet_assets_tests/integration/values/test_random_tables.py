@@ -17,9 +17,9 @@ from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.load.structure.naming import candidates_name, place_in
 from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets_tests.integration.values.bson_source import fetch_rejects, fetch_versions, mirror_bson
 from smartdiet_assets_tests.integration.values.declared_at_random import Document, document_lists, schema_texts
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.bson_source import fetch_rejects, fetch_versions, mirror_bson
+from smartdiet_assets_tests.support.declared import declare
 
 #: More for a longer search: `SMARTDIET_VALUES_EXAMPLES=1000 pytest …`.
 EXAMPLES = int(os.environ.get("SMARTDIET_VALUES_EXAMPLES", "25"))

@@ -6,7 +6,7 @@ import bson
 import pytest
 
 from smartdiet_assets.extract.mongodb.projection import compose_projection, needs_most
-from smartdiet_assets_tests.unit.transform.tables import column, condition, entity, users_targets
+from smartdiet_assets_tests.support.tables import column, condition, entity, users_targets
 
 DATES = {"_id": 1, "creation_date": 1, "update_date": 1}
 

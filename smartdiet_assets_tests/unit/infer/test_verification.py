@@ -8,8 +8,8 @@ from bson import MinKey, ObjectId
 from smartdiet_assets.infer.composing import compose_entry
 from smartdiet_assets.infer.plan import Plan
 from smartdiet_assets.infer.verification import Rejects, count_rejects, describe_rejects, mend_plan
+from smartdiet_assets_tests.support.declared import declare
 from smartdiet_assets_tests.unit.infer.observed import column, plan
-from smartdiet_assets_tests.unit.load.declared import declare
 
 
 def try_plan(planned: Plan, documents: list[dict[str, Any]]) -> Rejects:

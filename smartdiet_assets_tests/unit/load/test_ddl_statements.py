@@ -15,7 +15,7 @@ from smartdiet_assets.load.structure.table_ddl import (
     compose_keys,
     compose_not_null,
 )
-from smartdiet_assets_tests.unit.load.declared import CLINIC, declare
+from smartdiet_assets_tests.support.declared import CLINIC, declare
 
 SCHEMA = declare()
 

@@ -3,7 +3,7 @@
 from smartdiet_assets.load.conflicts.best_of_key import compose_key_scope, compose_winners
 from smartdiet_assets.load.diff import compose_delta, compose_read_scope
 from smartdiet_assets.load.fragments import WINNERS
-from smartdiet_assets_tests.unit.load.declared import CLINIC, declare
+from smartdiet_assets_tests.support.declared import CLINIC, declare
 
 
 def test_documents_of_one_row_each_are_looked_up_by_key() -> None:

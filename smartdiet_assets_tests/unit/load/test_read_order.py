@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartdiet_assets.load.conflicts.read_order import ReadOrder
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.declared import declare
 
 SCHEMA = """
 tables:

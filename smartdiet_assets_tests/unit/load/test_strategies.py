@@ -5,7 +5,7 @@ import pytest
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.load.strategies import DeltaCounts, MergeStep, Mode, Strategy, get_strategy
 from smartdiet_assets.schema.model import Table
-from smartdiet_assets_tests.unit.load.declared import CLINIC, declare
+from smartdiet_assets_tests.support.declared import CLINIC, declare
 
 RELATION = CLINIC.replace(
     'item_field: ".", foreign_key: users(id)}',

@@ -10,7 +10,7 @@ from bson import Binary, Decimal128, Int64, MinKey, ObjectId, Regex, Timestamp
 from smartdiet_assets.schema.document_id import UNREADABLE
 from smartdiet_assets.schema.reasons import Reason, Reject
 from smartdiet_assets.transform.batch import build_transformer
-from smartdiet_assets_tests.unit.transform.tables import column, entity, single, transform, users_targets
+from smartdiet_assets_tests.support.tables import column, entity, single, transform, users_targets
 
 ID = ObjectId("65e8f3a0c2a4b1d2e3f4a5b6")
 HEX = str(ID)

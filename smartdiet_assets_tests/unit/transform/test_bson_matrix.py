@@ -8,7 +8,7 @@ import pytest
 from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.schema.types import TypeName, parse_sql_type
 from smartdiet_assets.transform.batch import build_transformer
-from smartdiet_assets_tests.unit.transform.bson_matrix import (
+from smartdiet_assets_tests.support.bson_matrix import (
     COLUMN_TYPES,
     ELEMENTS,
     SQL_TYPES,
@@ -16,7 +16,7 @@ from smartdiet_assets_tests.unit.transform.bson_matrix import (
     list_cases,
     render_markdown,
 )
-from smartdiet_assets_tests.unit.transform.tables import single
+from smartdiet_assets_tests.support.tables import single
 
 README = Path(__file__).parents[3] / "README.md"
 BEGIN, END = "<!-- BSON matrix: begin -->\n", "<!-- BSON matrix: end -->\n"

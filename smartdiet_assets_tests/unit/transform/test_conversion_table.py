@@ -6,7 +6,7 @@ import pytest
 
 from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.schema.types import TypeName, parse_sql_type
-from smartdiet_assets_tests.unit.transform.conversion_table import (
+from smartdiet_assets_tests.support.conversion_table import (
     EDGES,
     MISSING,
     RESULTS,
@@ -14,7 +14,7 @@ from smartdiet_assets_tests.unit.transform.conversion_table import (
     find_result,
     render_markdown,
 )
-from smartdiet_assets_tests.unit.transform.tables import single, transform
+from smartdiet_assets_tests.support.tables import single, transform
 
 
 def check(sql_type: str, value: Any, expected: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 from bson import DBRef, Decimal128, Int64, ObjectId
 
 from smartdiet_assets.transform.filters import build_condition
-from smartdiet_assets_tests.unit.transform.tables import condition, entity, transform
+from smartdiet_assets_tests.support.tables import condition, entity, transform
 
 CASES: list[tuple[str, Any, dict[str, Any], bool]] = [
     ("$eq", "menu", {"f": "menu"}, True),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smartdiet_assets.schema.model import ArraySource, ForeignKey, Table, WinnerOrder
 from smartdiet_assets.transform.row_function import build_row_function, compose_row_function
-from smartdiet_assets_tests.unit.transform.tables import column, condition
+from smartdiet_assets_tests.support.tables import column, condition
 
 #: Names that each ended, began or broke something in Python's source once, and some that look harmless.
 HOSTILE = (

@@ -11,7 +11,7 @@ from smartdiet_assets.schema.model import ArraySource
 from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.transform.batch import build_transformer
 from smartdiet_assets.transform.row_function import build_row_function
-from smartdiet_assets_tests.unit.transform.tables import column, entity, single, transform, users_targets
+from smartdiet_assets_tests.support.tables import column, entity, single, transform, users_targets
 
 ID = ObjectId("65e8f3a0c2a4b1d2e3f4a5b6")
 HEX = str(ID)

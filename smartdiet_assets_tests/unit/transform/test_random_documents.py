@@ -29,8 +29,8 @@ from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
 from smartdiet_assets.transform.json_documents import JsonText
 from smartdiet_assets.transform.row_function import build_row_function
 from smartdiet_assets_tests.oracle.rows import describe, position_of
-from smartdiet_assets_tests.unit.transform.conversion_table import EDGES, RESULTS
-from smartdiet_assets_tests.unit.transform.tables import column, entity, users_targets
+from smartdiet_assets_tests.support.conversion_table import EDGES, RESULTS
+from smartdiet_assets_tests.support.tables import column, entity, users_targets
 
 PYTHON_TYPES: dict[str, type] = {
     "varchar": str,

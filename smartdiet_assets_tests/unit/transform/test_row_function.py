@@ -11,7 +11,7 @@ from bson import DatetimeMS, DBRef, ObjectId
 from smartdiet_assets.schema.model import ArraySource, Table
 from smartdiet_assets.schema.reasons import Reason, Reject
 from smartdiet_assets.transform.row_function import build_row_function, compose_row_function
-from smartdiet_assets_tests.unit.transform.tables import (
+from smartdiet_assets_tests.support.tables import (
     USERS,
     column,
     condition,

@@ -9,7 +9,7 @@ from smartdiet_assets.resources.access import RemoteAccess
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets_tests.ssh_servers import PASSWORD, USER, InProcessSshServer, OpenSshServer
+from smartdiet_assets_tests.support.ssh_servers import PASSWORD, USER, InProcessSshServer, OpenSshServer
 
 AnySshServer = InProcessSshServer | OpenSshServer
 ResourceT = TypeVar("ResourceT", PostgresResource, MongoResource, MatomoResource)

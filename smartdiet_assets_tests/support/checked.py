@@ -10,10 +10,10 @@ from pymongo.database import Database
 
 from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
 from smartdiet_assets.checks.outcome import KINDS, CheckOutcome
-from smartdiet_assets_tests.integration.mirror import compact
-from smartdiet_assets_tests.integration.mirror.application import Application, reference
-from smartdiet_assets_tests.integration.mirror.mirrored import Mirrored
-from smartdiet_assets_tests.reading import read_once
+from smartdiet_assets_tests.support import compact
+from smartdiet_assets_tests.support.application import Application, reference
+from smartdiet_assets_tests.support.mirrored import Mirrored
+from smartdiet_assets_tests.support.reading import read_once
 
 Found = dict[tuple[str, str], CheckOutcome]
 

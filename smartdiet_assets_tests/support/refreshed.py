@@ -21,7 +21,7 @@ from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 
-CONFIG = Path(__file__).parents[3] / "config" / "schemas.yaml"
+CONFIG = Path(__file__).parents[2] / "config" / "schemas.yaml"
 Mongo = Database[dict[str, Any]]
 
 

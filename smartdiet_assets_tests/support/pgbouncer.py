@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.demo.server_folder import find_free_port
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets_tests.ssh_servers import wait_until
+from smartdiet_assets_tests.support.ssh_servers import wait_until
 
 
 class PgBouncer:

@@ -20,7 +20,7 @@ from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema, Table
 
-CONFIG = Path(__file__).parents[3] / "config" / "matomo_schemas.yaml"
+CONFIG = Path(__file__).parents[2] / "config" / "matomo_schemas.yaml"
 ACTION, VISIT, VIEW = "matomo_log_action", "matomo_log_visit", "matomo_log_link_visit_action"
 NEWEST = WindowRequest("newest")
 FULL = WindowRequest("full")

@@ -12,7 +12,7 @@ from smartdiet_assets.load.session import LoadResult, open_load
 from smartdiet_assets.schema.document_id import TypedDocument
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets.schema.reasons import Reason, Reject
-from smartdiet_assets_tests.unit.load.declared import declare
+from smartdiet_assets_tests.support.declared import declare
 
 #: One table of each shape. `groups` points at itself; `guests` have a filter; `members` a second unique key.
 CLUB = """

@@ -1,7 +1,7 @@
 """The matrix of the README: every BSON type against every column type, down to the bytes.
 
 Here: one BSON element per type, as bytes, also of the types no driver writes any more; what it becomes in each column
-type; and the matrix's Markdown (`python -m smartdiet_assets_tests.unit.transform.bson_matrix`).
+type; and the matrix's Markdown (`python -m smartdiet_assets_tests.support.bson_matrix`).
 Not here: edges of single types (`conversion_table`), the tests.
 """
 
@@ -14,7 +14,7 @@ import bson
 
 from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.transform.json_documents import JsonText
-from smartdiet_assets_tests.unit.transform.conversion_table import HEX, ID, MISSING, RESULTS, SAMPLES, UUID
+from smartdiet_assets_tests.support.conversion_table import HEX, ID, MISSING, RESULTS, SAMPLES, UUID
 
 #: The columns of the matrix, and the types of the conversion table that each stands for.
 COLUMN_TYPES: dict[str, tuple[str, ...]] = {

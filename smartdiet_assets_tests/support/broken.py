@@ -21,7 +21,7 @@ from smartdiet_assets.cli.connections import connect_postgres
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.fault_proxy import FaultProxy
+from smartdiet_assets_tests.support.fault_proxy import FaultProxy
 
 SCHEMA = """
 tables:

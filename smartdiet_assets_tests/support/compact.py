@@ -11,7 +11,7 @@ from typing import Any, Literal
 from bson import Decimal128, Int64
 from hypothesis import strategies as st
 
-from smartdiet_assets_tests.integration.mirror.application import (
+from smartdiet_assets_tests.support.application import (
     ABSENT,
     NOW,
     Reference,

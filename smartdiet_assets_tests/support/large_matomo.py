@@ -6,7 +6,7 @@ from typing import Any
 
 from pymysql.connections import Connection
 
-from smartdiet_assets_tests.integration.matomo.mirrored import Matomo
+from smartdiet_assets_tests.support.matomo_mirror import Matomo
 
 ACTIONS = 2_000
 

@@ -1,7 +1,7 @@
 """The documented table of conversions: what each BSON type becomes in each column type.
 
 Here: the table as data, which the tests hold the code to, and its Markdown for the README
-(`python -m smartdiet_assets_tests.unit.transform.conversion_table`).
+(`python -m smartdiet_assets_tests.support.conversion_table`).
 Not here: the tests (`test_conversion_table`).
 """
 

@@ -1,0 +1,1 @@
+"""What the tests of several folders set their scenes with: servers, proxies, mirrors, declared tables."""
