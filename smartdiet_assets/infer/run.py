@@ -129,7 +129,7 @@ def require_own_file(path: Path) -> None:
     """
     real = path.resolve()
     installed = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()]
-    folders = [*installed, *site.getsitepackages(), str(Path(__file__).parents[2])]
+    folders = [*installed, *site.getsitepackages(), str(Path(__file__).parents[1])]
     if any(real.is_relative_to(Path(folder).resolve()) for folder in folders):
         raise ConfigurationError(
             f"{path} is part of the installed package, where nothing is added: copy it to config/schemas.yaml here, or "

@@ -17,7 +17,7 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.unit.infer.observed import entry
 
 DAY = datetime(2024, 3, 6, 12, 30, 1)
-CONFIG = Path(__file__).parents[4] / "config" / "schemas.yaml"
+CONFIG = Path(__file__).parents[3] / "config" / "schemas.yaml"
 ENTRY = "  added:\n    include_base: true\n"
 EXPECTED = """\
 notifications:
