@@ -29,6 +29,7 @@ from smartdiet_assets.resources.dagster_home import (
     check_storage,
     find_dagster_home,
     find_template,
+    rename_moved,
     tags_picked_runs,
 )
 from smartdiet_assets.resources.environment import read_dagster_postgres_url
@@ -57,6 +58,12 @@ def examine_instance(config_folder: Path, connect_timeout: float) -> Iterator[Fi
     if fault := _find_fault(home):
         yield DAGSTER.failed("home", fault)
         yield DAGSTER.skipped("storage", "Not examined: the folder cannot be used.")
+        return
+    if rename_moved(settings):
+        yield DAGSTER.failed(
+            "home", f"{settings} names modules of an earlier version: `smartdiet home` gives them their new names."
+        )
+        yield DAGSTER.skipped("storage", "Not examined: it is one of them.")
         return
     if settings.exists() and not _is_usable(home):
         yield DAGSTER.failed(

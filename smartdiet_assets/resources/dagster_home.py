@@ -18,13 +18,18 @@ _VARIABLE = "SMARTDIET_DAGSTER_POSTGRES_URL"
 _STORAGE = "EnvironmentStorage"
 #: The class of `assets.instance.runs`.
 _RUN_COORDINATOR = "TaggingRunCoordinator"
+#: Modules that such a file may name, and where they are now.
+_MOVED = {
+    "smartdiet_assets.operations.instance_storage": "smartdiet_assets.assets.instance.storage",
+    "smartdiet_assets.operations.instance_runs": "smartdiet_assets.assets.instance.runs",
+}
 
 
 def choose_dagster_home(config_folder: Path) -> Path:
     """Choose the folder of the Dagster instance: DAGSTER_HOME, or else `.dagster` in the current directory.
 
-    A folder without settings gets those of the project, `config/dagster.yaml`. The choice is put into the
-    environment, for the processes a run starts.
+    A folder without settings gets those of the project, `config/dagster.yaml`; in settings of an earlier version
+    modules that moved get their new names. The choice is put into the environment, for the processes a run starts.
 
     Raises:
         ConfigurationError: the folder cannot be made or written to, or its own settings would leave
@@ -36,6 +41,8 @@ def choose_dagster_home(config_folder: Path) -> Path:
         home.mkdir(parents=True, exist_ok=True)
         if template.is_file() and not (home / INSTANCE_FILE).exists():
             shutil.copyfile(template, home / INSTANCE_FILE)
+        if renamed := rename_moved(home / INSTANCE_FILE):
+            (home / INSTANCE_FILE).write_text(renamed, encoding="utf-8")
     except OSError as error:
         # Of a full disk the command line tells, whatever met it.
         if error.errno == errno.ENOSPC:
@@ -78,6 +85,17 @@ def find_template(config_folder: Path) -> Path:
     beside = Path(__file__).parents[2] / "config" / INSTANCE_FILE
     template = config_folder / INSTANCE_FILE
     return template if template.is_file() or not beside.is_file() else beside
+
+
+def rename_moved(settings: Path) -> str:
+    """Give what an instance's file should hold, where it names modules that moved; "" where it names none."""
+    try:
+        content = renamed = settings.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
+    for old, new in _MOVED.items():
+        renamed = renamed.replace(old, new)
+    return renamed if renamed != content else ""
 
 
 def tags_picked_runs(settings: Path) -> bool:

@@ -138,6 +138,21 @@ def test_a_storage_in_postgresql_is_examined(
     assert "does not name the storage that reads it" in found.sentence
 
 
+def test_a_file_that_names_modules_which_moved_is_found_and_gets_their_new_names(
+    healthy: Checked, tmp_path: Path
+) -> None:
+    choose_dagster_home(CONFIG)
+    settings = tmp_path / "dagster" / "dagster.yaml"
+    now = settings.read_text()
+    before = now.replace("assets.instance.storage", "operations.instance_storage")
+    settings.write_text(before.replace("assets.instance.runs", "operations.instance_runs"))
+    [found] = [one for one in examine_all() if one.status == "failed"]
+    assert (found.part, found.check) == ("dagster", "home")
+    assert "`smartdiet home`" in found.sentence
+    choose_dagster_home(CONFIG)
+    assert settings.read_text() == now
+
+
 def test_an_older_file_without_our_queue_is_a_warning(healthy: Checked, tmp_path: Path) -> None:
     choose_dagster_home(CONFIG)
     assert not [one for one in examine_all() if one.status != "passed"]
