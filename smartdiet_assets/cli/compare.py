@@ -2,12 +2,17 @@
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from smartdiet_assets.cli.session import Session
 from smartdiet_assets.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from smartdiet_assets.compare.running import Outcome
+    from smartdiet_assets.compare.sides import Side
 
 
 @click.command(short_help="Compare YAML, PostgreSQL servers, MongoDB; prints SQL.")
@@ -53,7 +58,7 @@ def compare(
     from smartdiet_assets.cli.reports import open_console, show_progress
     from smartdiet_assets.compare.printing import build_json, print_outcome
     from smartdiet_assets.compare.reconciling import compose_script
-    from smartdiet_assets.compare.running import compare_structure_sides, compare_with_documents
+    from smartdiet_assets.compare.running import compare_structure_sides
     from smartdiet_assets.compare.sides import parse_pair
 
     sides = parse_pair(left, right)
@@ -69,18 +74,14 @@ def compare(
     try:
         with show_progress(errors):
             if "mongo" in kinds:
-                if not tables:
-                    selection = [name for name in selection or () if session.schema.tables[name].source == "mongodb"]
-                outcome = compare_with_documents(
-                    *sides, session.schema, session.environment, selection or [], limit=keys, report=_report
-                )
+                outcome = _compare_documents(session, sides, selection or [], picked=bool(tables), limit=keys)
             else:
-                left_out = () if selection is None else set(session.schema.tables) - set(selection)
+                left_out = () if tables or selection is None else set(session.schema.tables) - set(selection)
                 outcome = compare_structure_sides(
                     *sides,
                     session.schema if "schema" in kinds else None,
                     tables or None,
-                    leave_out=() if tables else left_out,
+                    leave_out=left_out,
                     data=data,
                     undeclared=undeclared,
                     namespace=namespace,
@@ -97,6 +98,16 @@ def compare(
     else:
         print_outcome(open_console(), outcome, limit=keys)
     sys.exit(1 if outcome.differs else 2 if outcome.faulty else 0)
+
+
+def _compare_documents(
+    session: Session, sides: "tuple[Side, Side]", selection: Sequence[str], *, picked: bool, limit: int | None
+) -> "Outcome":
+    from smartdiet_assets.compare.running import compare_with_documents
+
+    if not picked:
+        selection = [name for name in selection if session.schema.tables[name].source == "mongodb"]
+    return compare_with_documents(*sides, session.schema, session.environment, selection, limit=limit, report=_report)
 
 
 def _check_options(

@@ -5,7 +5,7 @@ Here: reading both sides' catalogues into the same form, so that they can be com
 `postgres_*_queries`), what is chosen of it (`selection`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ STATEMENT_KINDS: dict[Kind, str] = {
 }
 #: The first number of an object that is not PostgreSQL's own.
 FIRST_USER_OID = 16384
+Fetch = Callable[[str], list[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,37 +224,7 @@ def read_catalog(connection: Connection[Any]) -> Catalog:
             catalog.schemas[name] = ours
             if comment is not None:
                 catalog.schema_comments[name] = comment
-        identities = dict(fetch(f"SELECT oid::bigint, oid::regclass::text FROM pg_class WHERE oid >= {FIRST_USER_OID}"))
-        types = dict(fetch(f"SELECT oid::bigint, format_type(oid, NULL) FROM pg_type WHERE oid >= {FIRST_USER_OID}"))
-        found: list[CatalogObject] = []
-        for oid, schema, name, plain, rows, parent, statement in fetch(relation_queries.TABLES):
-            kind: Kind = "table" if plain else "partitioned table"
-            found.append(
-                CatalogObject(
-                    (of_class, oid), kind, schema, name, identities[oid], statement, rows if plain else None, parent
-                )
-            )
-        for oid, schema, name, materialized, populated, statement in fetch(relation_queries.VIEWS):
-            kind = "materialized view" if materialized else "view"
-            found.append(
-                CatalogObject((of_class, oid), kind, schema, name, identities[oid], statement, populated=populated)
-            )
-        for oid, schema, name, statement, owner, implicit in fetch(relation_queries.SEQUENCES):
-            found.append(
-                CatalogObject(
-                    (of_class, oid), "sequence", schema, name, identities[oid], statement,
-                    owned_by=owner, implicit=implicit,
-                )
-            )  # fmt: skip
-        for oid, schema, name, statement in fetch(object_queries.TYPES):
-            found.append(CatalogObject((of_type, oid), "type", schema, name, types[oid], statement))
-        for oid, schema, identity, statement, _ in fetch(object_queries.FUNCTIONS):
-            # The identity begins with the schema, quoted where it must be.
-            name = identity[len(_quoted(schema, identity)) + 1 :]
-            found.append(CatalogObject((of_proc, oid), "function", schema, name, identity, statement))
-        for oid, schema, name, statement in fetch(object_queries.COLLATIONS):
-            identity = fetch(f"SELECT {oid}::regcollation::text")[0][0]
-            found.append(CatalogObject((of_collation, oid), "collation", schema, name, identity, statement))
+        found = [*_read_relations(fetch, of_class), *_read_definitions(fetch, of_type, of_proc, of_collation)]
         catalog.objects = {each.key: each for each in found}
         for phase, queries in ATTACHMENTS.items():
             for query in queries:
@@ -270,6 +241,39 @@ def read_catalog(connection: Connection[Any]) -> Catalog:
         changing = find_changing_types(fetch(relation_queries.TYPE_PARTS))
         catalog.binary = {oid for oid, kinds in kinds_of.items() if changing.isdisjoint(kinds)}
     return catalog
+
+
+def _read_relations(fetch: Fetch, of_class: int) -> Iterator[CatalogObject]:
+    identities: dict[int, str] = dict(
+        fetch(f"SELECT oid::bigint, oid::regclass::text FROM pg_class WHERE oid >= {FIRST_USER_OID}")
+    )
+    for oid, schema, name, plain, rows, parent, statement in fetch(relation_queries.TABLES):
+        kind: Kind = "table" if plain else "partitioned table"
+        yield CatalogObject(
+            (of_class, oid), kind, schema, name, identities[oid], statement, rows if plain else None, parent
+        )
+    for oid, schema, name, materialized, populated, statement in fetch(relation_queries.VIEWS):
+        kind = "materialized view" if materialized else "view"
+        yield CatalogObject((of_class, oid), kind, schema, name, identities[oid], statement, populated=populated)
+    for oid, schema, name, statement, owner, implicit in fetch(relation_queries.SEQUENCES):
+        yield CatalogObject(
+            (of_class, oid), "sequence", schema, name, identities[oid], statement, owned_by=owner, implicit=implicit
+        )
+
+
+def _read_definitions(fetch: Fetch, of_type: int, of_proc: int, of_collation: int) -> Iterator[CatalogObject]:
+    types: dict[int, str] = dict(
+        fetch(f"SELECT oid::bigint, format_type(oid, NULL) FROM pg_type WHERE oid >= {FIRST_USER_OID}")
+    )
+    for oid, schema, name, statement in fetch(object_queries.TYPES):
+        yield CatalogObject((of_type, oid), "type", schema, name, types[oid], statement)
+    for oid, schema, identity, statement, _ in fetch(object_queries.FUNCTIONS):
+        # The identity begins with the schema, quoted where it must be.
+        name = identity[len(_quoted(schema, identity)) + 1 :]
+        yield CatalogObject((of_proc, oid), "function", schema, name, identity, statement)
+    for oid, schema, name, statement in fetch(object_queries.COLLATIONS):
+        identity = fetch(f"SELECT {oid}::regcollation::text")[0][0]
+        yield CatalogObject((of_collation, oid), "collation", schema, name, identity, statement)
 
 
 def read_dependencies(connection: Connection[Any]) -> list[Dependency]:
