@@ -355,10 +355,5 @@ def _describe(table: Table) -> str:
         what = table.description or f"Mirror of Matomo's table {table.source_table}."
         return f"{what}\n\nOne row per row of `{table.source_table}` in Matomo."
     what = table.description or f"Mirror of the collection {table.mongo_collection}."
-    how = {
-        "one_row": f"One row per document of `{table.mongo_collection}`.",
-        "items": f"One row per item of {', '.join(f'`{array.field}`' for array in table.arrays)} "
-        f"in `{table.mongo_collection}`.",
-        "one_per_key": f"One row per {', '.join(f'`{name}`' for name in table.key)} of `{table.mongo_collection}`.",
-    }[table.shape]
+    how = table.shape.describe(table.mongo_collection, [array.field for array in table.arrays], table.key)
     return f"{what}\n\n{how}"

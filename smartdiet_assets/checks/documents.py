@@ -241,7 +241,7 @@ def _count_collapsed(database: Database[dict[str, Any]], table: Table, start: da
 
 def is_plain(table: Table, global_date_threshold: date | None) -> bool:
     """Tell whether each document of the collection is expected to be one row, so that counting them is enough."""
-    return table.shape != "items" and not table.filter and find_threshold(table, global_date_threshold) is None
+    return not table.shape.has_items and not table.filter and find_threshold(table, global_date_threshold) is None
 
 
 def compose_count(table: Table, threshold: datetime | None) -> list[dict[str, Any]]:
@@ -250,9 +250,9 @@ def compose_count(table: Table, threshold: datetime | None) -> list[dict[str, An
         {condition.path: {condition.operator: _operand(condition.value)}} for condition in table.filter
     ]
     matching: list[dict[str, Any]] = [{"$match": {"$and": conditions}}] if conditions else []
-    rows: Any = compose_item_count(table) if table.shape == "items" else 1
+    rows: Any = compose_item_count(table) if table.shape.has_items else 1
     group: dict[str, Any] = {"_id": None, "expected": {"$sum": rows}}
-    if table.shape == "items":
+    if table.shape.has_items:
         group["items"] = {"$sum": compose_item_total(table)}
     if threshold is not None:
         dated = {"$max": [f"${table.created_field}", f"${table.updated_field}"]}

@@ -26,7 +26,7 @@ class TargetFacts:
         mirrored: whether a run ever finished.
         watermark, last_run: of the table's last run; the watermark is None where there is none.
         rows: all rows; `flagged` of them are marked as deleted, `unowned` name no document.
-        waiting: documents behind the shown one of their key (`one_per_key`).
+        waiting: documents behind the shown one of their key.
         newest_key: the largest key, for tables read by key.
         rejected: rejected documents; `rejected_without_row` of them have no earlier row either.
         rejected_items: rows that rejected documents miss.

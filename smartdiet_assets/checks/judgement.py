@@ -28,7 +28,7 @@ def judge_rows(table: Table, target: TargetFacts, source: SourceFacts, recent: R
         return CheckOutcome(table.name, kind, True, sentence, numbers=numbers)
     rows = target.rows - target.unowned - target.flagged - (recent.rows - recent.flagged)
     waiting = target.waiting - recent.waiting
-    if table.shape == "items":
+    if table.shape.has_items:
         present, explained = rows, target.rejected_items - recent.rejected_items
     else:
         present = rows + waiting + target.rejected_without_row - recent.rejected_without_row
@@ -37,14 +37,14 @@ def judge_rows(table: Table, target: TargetFacts, source: SourceFacts, recent: R
     extra = max(0, present - source.expected)
     unexplained = max(0, missing - source.before_threshold)
     numbers |= {"missing": unexplained, "extra": extra, "explained_by_threshold": missing - unexplained}
-    if unexplained and target.rejected_whole and table.shape == "items":
+    if unexplained and target.rejected_whole and table.shape.has_items:
         sentence = (
             f"{unexplained:,} items of {where} are not rows, and {target.rejected_whole:,} documents are rejected"
             f" whole: `smartdiet rejects {table.name}` lists them; content_matches compares the others."
         )
         return CheckOutcome(table.name, kind, False, sentence, "WARN", numbers)
     if unexplained:
-        what = "items" if table.shape == "items" else "rows" if table.source == "matomo" else "documents"
+        what = "items" if table.shape.has_items else "rows" if table.source == "matomo" else "documents"
         sentence = (
             f"{unexplained:,} {what} of {where} are neither a row nor a reject:"
             f" run `smartdiet sync {table.name} --full`, which writes only what differs."

@@ -13,10 +13,9 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from smartdiet_assets.load.execution import Connection, fetch_all
-from smartdiet_assets.load.fragments import compared, name, names, records_here, stored, target_of
+from smartdiet_assets.load.fragments import compared, name, names, records_here, relations_of, stored
 from smartdiet_assets.load.strategies import get_strategy
 from smartdiet_assets.load.structure.companion import place
-from smartdiet_assets.load.structure.naming import candidates_name
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Column, Table
 
@@ -67,12 +66,9 @@ def fetch_differences(
 
 def compose_differences(table: Table) -> sql.Composed:
     """Compose the comparison; its parameters are one array for each stored column, and one of documents."""
-    keys = (table.document_column,) if table.shape == "one_per_key" else table.key
+    keys = table.identity
     columns = [column for column in table.stored_columns if column.name in compared(table) or column.name in table.key]
     columns = [column for column in columns if column.name not in keys and column.name != DELETED_AT]
-    relations = [target_of(table)]
-    if table.shape == "one_per_key":
-        relations.append(sql.Identifier(*candidates_name(table)))
     document = table.column(table.document_column)
     found = sql.SQL("\n  UNION ALL\n  ").join(
         sql.SQL("SELECT true AS _here, {} FROM {} AS t JOIN asked ON {} = asked.document").format(
@@ -80,7 +76,7 @@ def compose_differences(table: Table) -> sql.Composed:
             relation,
             _collated(document, name(document.name, "t")),
         )
-        for relation in relations
+        for relation in relations_of(table)
     )
     return sql.SQL("""\
 WITH expected AS (

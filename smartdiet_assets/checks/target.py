@@ -14,11 +14,11 @@ from psycopg import sql
 from smartdiet_assets.checks.facts import RecentRows, TargetFacts
 from smartdiet_assets.checks.unconstrained import search_unconstrained
 from smartdiet_assets.load.execution import Connection, execute, fetch_all
-from smartdiet_assets.load.fragments import name, records_here, target_of
+from smartdiet_assets.load.fragments import candidates_of, name, records_here, relations_of, target_of
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.structure.live import LiveTable, Structure, read_structure
 from smartdiet_assets.load.structure.mismatch import find_differences, find_missing_columns, find_missing_indexes
-from smartdiet_assets.load.structure.naming import candidates_name
+from smartdiet_assets.load.structure.naming import list_companions
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.reasons import Reason
@@ -75,9 +75,8 @@ def fetch_target_facts(connection: Connection, schema: Schema, tables: Sequence[
         psycopg.Error: PostgreSQL refused or was lost.
     """
     tables = [place(connection, table) for table in tables]
-    companions = [candidates_name(table)[1] for table in tables if table.shape == "one_per_key"]
     wanted = dict.fromkeys(name for table in tables for name in (table.name, *table.parents))
-    structure = read_structure(connection, list(wanted), [*_BOOKKEEPING, _IDS, *companions])
+    structure = read_structure(connection, list(wanted), [*_BOOKKEEPING, _IDS, *list_companions(tables)])
     facts = {table.name: TargetFacts() for table in tables}
     live = structure.tables
     for table in tables:
@@ -132,7 +131,7 @@ def compare_structure(schema: Schema, table: Table, live: LiveTable) -> TargetFa
 
 def _is_countable(table: Table, structure: Structure) -> bool:
     live = structure.tables[table.name]
-    if table.shape == "one_per_key" and candidates_name(table)[1] not in structure.bookkeeping:
+    if not structure.bookkeeping.keys() >= set(list_companions([table])):
         return False
     if _is_flagged(table) and DELETED_AT not in live.columns:
         return False
@@ -215,8 +214,8 @@ def _compose_recent(table: Table, index: int, *, kept: bool) -> sql.Composed:
     )
     joined = sql.SQL("JOIN ({}) AS n ON {}").format(ids, _same_document(table, "t", sql.SQL("n.spelled")))
     waiting: sql.Composable = sql.SQL("0")
-    if table.shape == "one_per_key":
-        waiting = sql.SQL("(SELECT count(*) FROM {} AS t {})").format(sql.Identifier(*candidates_name(table)), joined)
+    if table.shape.shares_keys:
+        waiting = sql.SQL("(SELECT count(*) FROM {} AS t {})").format(candidates_of(table), joined)
     return sql.SQL("""\
 SELECT {table_name}, count(*), {flagged}, {waiting},
   (SELECT count(*) {rejects} AND {without_row}),
@@ -235,14 +234,11 @@ FROM {target} AS t
 
 def _compose_without_row(table: Table, *, kept: bool) -> sql.Composable:
     """The condition that the document of a reject `r` has no earlier row. Of arrays, nobody asks."""
-    if table.shape == "items":
+    if table.shape.has_items:
         return sql.SQL("true")
-    relations = [target_of(table)]
-    if table.shape == "one_per_key":
-        relations.append(sql.Identifier(*candidates_name(table)))
     same = _same_document(table, "x", _spell(table, kept=kept))
     without = sql.SQL(" AND ").join(
-        sql.SQL("NOT EXISTS (SELECT FROM {} AS x WHERE {})").format(relation, same) for relation in relations
+        sql.SQL("NOT EXISTS (SELECT FROM {} AS x WHERE {})").format(relation, same) for relation in relations_of(table)
     )
     # The row of the value is another document's.
     return sql.SQL("(r.reason = {} AND r.column_name = {} OR {})").format(
@@ -280,6 +276,6 @@ def _is_flagged(table: Table) -> bool:
 
 
 def _count_waiting(table: Table) -> sql.Composable:
-    if table.shape != "one_per_key":
+    if not table.shape.shares_keys:
         return sql.SQL("0")
-    return sql.SQL("(SELECT count(*) FROM {})").format(sql.Identifier(*candidates_name(table)))
+    return sql.SQL("(SELECT count(*) FROM {})").format(candidates_of(table))

@@ -8,6 +8,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
+from smartdiet_assets.load.structure.naming import candidates_name
 from smartdiet_assets.schema.document_id import DIGEST, HEX, LONGEST
 from smartdiet_assets.schema.model import Table
 
@@ -29,7 +30,7 @@ PLACED = sql.Identifier("pg_temp", "mirror_placed")
 CLASHES = sql.Identifier("pg_temp", "mirror_clashes")
 #: The rows that differ between staging and target: _op `I`, `U` or `D`, and the new values.
 DELTA = sql.Identifier("pg_temp", "mirror_delta")
-#: The keys whose winner may have changed, and the winners (`one_per_key`).
+#: The keys whose winner may have changed, and the winners (`Shape.BEST_OF_KEY`).
 KEYS = sql.Identifier("pg_temp", "mirror_keys")
 WINNERS = sql.Identifier("pg_temp", "mirror_winners")
 
@@ -51,6 +52,16 @@ COMMAND = sql.SQL("cmin::text::bigint")
 def target_of(table: Table) -> sql.Identifier:
     """Name the table itself, found by the connection's search path."""
     return sql.Identifier(table.name)
+
+
+def candidates_of(table: Table) -> sql.Identifier:
+    """Name the companion table, where documents wait behind another one of their key."""
+    return sql.Identifier(*candidates_name(table))
+
+
+def relations_of(table: Table) -> list[sql.Identifier]:
+    """Name where documents of a table are: the rows it shows, and those that wait."""
+    return [target_of(table), *([candidates_of(table)] if table.shape.shares_keys else [])]
 
 
 def records_here(record: str) -> sql.Composed:
@@ -163,13 +174,13 @@ def compared(table: Table) -> list[str]:
 
     The dates of a relationship row are those of its first sync: they are neither compared nor updated.
     """
-    kept_dates = _MIRRORED_DATES if table.shape == "items" else ()
-    return [column for column in stored(table) if column not in table.key and column not in kept_dates]
+    kept = preserved(table)
+    return [column for column in stored(table) if column not in table.key and column not in kept]
 
 
 def preserved(table: Table) -> list[str]:
     """List the columns that keep their value when a relationship row is replaced."""
-    return [column for column in stored(table) if table.shape == "items" and column in _MIRRORED_DATES]
+    return [column for column in stored(table) if table.shape.keeps_dates and column in _MIRRORED_DATES]
 
 
 def secondary_uniques(table: Table) -> list[tuple[str, ...]]:

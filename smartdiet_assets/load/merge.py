@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from smartdiet_assets.errors import TableChangedError
-from smartdiet_assets.load.conflicts.best_of_key import candidates_of, compose_key_scope, write_candidates
+from smartdiet_assets.load.conflicts.best_of_key import compose_key_scope, write_candidates
 from smartdiet_assets.load.diff import compose_delta, compose_read_scope, fill_delta
 from smartdiet_assets.load.execution import Connection, Statement, execute, execute_counted
 from smartdiet_assets.load.fragments import (
     DELTA,
     STAGING,
     WINNERS,
+    candidates_of,
     match,
     name,
     names,
@@ -26,7 +27,6 @@ from smartdiet_assets.load.fragments import (
     target_of,
 )
 from smartdiet_assets.load.removal.cascade import apply_cascade, list_references, lock_reach
-from smartdiet_assets.load.staging import tracks_documents
 from smartdiet_assets.load.strategies import DeltaCounts, MergeStep, Mode, Strategy
 from smartdiet_assets.schema.model import Schema, Table
 
@@ -47,7 +47,7 @@ def compare(connection: Connection, schema: Schema, table: Table, strategy: Stra
     Args:
         staged: how many rows there should be of the read documents.
     """
-    if table.shape == "one_per_key":
+    if table.shape.shares_keys:
         # A row that names no document was left by another tool; it goes when a document has its key.
         scope = sql.SQL("{} AND ({} IS NOT NULL OR ({}) IN (SELECT {} FROM {}))").format(
             compose_key_scope(table),
@@ -57,7 +57,7 @@ def compare(connection: Connection, schema: Schema, table: Table, strategy: Stra
             WINNERS,
         )
         statement = compose_delta(table, rows=WINNERS, scope=scope, deletes=strategy.deletes)
-    elif tracks_documents(table):
+    elif table.tracks_documents:
         statement = compose_delta(table, scope=compose_read_scope(table), deletes=strategy.deletes)
     else:
         statement = compose_delta(table, scope=None)
@@ -65,7 +65,7 @@ def compare(connection: Connection, schema: Schema, table: Table, strategy: Stra
     if counts.deleted and list_references(schema, table.name):
         lock_reach(connection, schema, table.name)
     # A replacement would renumber the rows of a key that only changed hands.
-    mode: Mode = "upsert" if table.shape == "one_per_key" else strategy.choose_mode(table, counts)
+    mode: Mode = "upsert" if table.shape.shares_keys else strategy.choose_mode(table, counts)
     return Merge(counts, mode)
 
 
@@ -92,7 +92,7 @@ def apply_merge(
             _write(connection, table, merge, removing, after=after)
         else:
             _write(connection, table, merge, kept, before=before, after=after)
-    if table.shape == "one_per_key":
+    if table.shape.shares_keys:
         write_candidates(connection, table)
 
 
@@ -137,14 +137,14 @@ def _make_room(connection: Connection, schema: Schema, table: Table, merge: Merg
 
 def fill_empty_table(connection: Connection, table: Table) -> int:
     """Insert the run's rows into a table that holds none, the best documents first; return how many it shows."""
-    source = WINNERS if table.shape == "one_per_key" else STAGING
+    source = WINNERS if table.shape.shares_keys else STAGING
     shown = execute(
         connection,
         sql.SQL("INSERT INTO {} ({columns})\nSELECT {columns}\nFROM {}").format(
             target_of(table), source, columns=names(stored(table))
         ),
     )
-    if table.shape == "one_per_key":
+    if table.shape.shares_keys:
         execute(
             connection,
             sql.SQL("""\

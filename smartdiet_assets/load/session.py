@@ -16,14 +16,13 @@ from psycopg.pq import TransactionStatus
 
 from smartdiet_assets.load import bulk
 from smartdiet_assets.load.changes import ChangedDocuments
-from smartdiet_assets.load.conflicts.best_of_key import candidates_of
 from smartdiet_assets.load.conflicts.refusal import Probe
 from smartdiet_assets.load.conflicts.rereads import Settlement, drop_duplicates
 from smartdiet_assets.load.conflicts.settle import settle_rows
 from smartdiet_assets.load.conflicts.typed_ids import fetch_contested
 from smartdiet_assets.load.counting import compose_count, count_rows
 from smartdiet_assets.load.execution import Connection, execute_all, fetch_after, fetch_all, fetch_value
-from smartdiet_assets.load.fragments import STAGING, WINNERS, target_of
+from smartdiet_assets.load.fragments import STAGING, WINNERS, relations_of, target_of
 from smartdiet_assets.load.hindrance import explain_hindrance
 from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
 from smartdiet_assets.load.merge import Merge, apply_merge, compare, fill_empty_table
@@ -197,7 +196,7 @@ class TableLoad:
             return []
         self.flush()
         return fetch_contested(
-            self._connection, self._table, self.writer.rows, self._relations, typed=typed, known=known
+            self._connection, self._table, self.writer.rows, relations_of(self._table), typed=typed, known=known
         )
 
     def remove(self, document_ids: IdBatch, deleted_at: datetime) -> None:
@@ -223,13 +222,13 @@ class TableLoad:
             truncate_table(self._connection, self._schema, self._table)
             self.state = replace(self.state, watermark=None)
         mend_statistics(self._connection, self._table)
-        if self._created and self._table.shape != "one_per_key":
+        if self._created and not self._table.shape.shares_keys:
             self.writer.rows = target_of(self._table)
         if self._created:
             execute_all(self._connection, self.writer.compose_tables())
         else:
             [(self._empty,)] = fetch_after(
-                self._connection, self.writer.compose_tables(), bulk.compose_is_empty(self._relations)
+                self._connection, self.writer.compose_tables(), bulk.compose_is_empty(relations_of(self._table))
             )
         if self.careful:
             self._probe = Probe(self._connection, self._table)
@@ -248,7 +247,7 @@ class TableLoad:
                 batch = self._probe.sift(batch)
             # The first batch tells how large the load is: the source is asked for full ones.
             first = self.writer.rows_written == 0 and len(batch.rows) >= self._bulk_from
-            large = first and self._empty and not self._created and self._table.shape != "one_per_key"
+            large = first and self._empty and not self._created and not self._table.shape.shares_keys
             if large and self._drop_keys():
                 self.writer.rows = target_of(self._table)
             self.writer.write(batch)
@@ -356,7 +355,7 @@ class TableLoad:
         if source_keys is not None:
             with self._timed("remove"):
                 removal = remove_absent(self._connection, self._schema, self._table, source_keys, self._run_id)
-        elif full and not filling and self._table.shape == "one_per_key":
+        elif full and not filling and self._table.shape.shares_keys:
             with self._timed("remove"):
                 removal = remove_unowned(self._connection, self._schema, self._table, self._run_id)
         with self._timed("state"):
@@ -412,7 +411,7 @@ class TableLoad:
         if self._created or self._direct:
             return True
         large = self.writer.rows_written >= self._bulk_from
-        return self._empty and large and self._table.shape == "one_per_key"
+        return self._empty and large and self._table.shape.shares_keys
 
     @property
     def _direct(self) -> bool:
@@ -477,7 +476,7 @@ class TableLoad:
 
     def _note_parents(self, settlement: Settlement, full: bool) -> None:
         """Tell the tables that wait for rows of this one what the run brought, and what it asked for in vain."""
-        shown = WINNERS if self._table.shape == "one_per_key" else settlement.rows
+        shown = WINNERS if self._table.shape.shares_keys else settlement.rows
         note_arrivals(self._connection, self._schema, self._table, shown)
         if full or self._retries_read:
             note_asked(self._connection, self._schema, self._table, everything=full)
@@ -502,16 +501,10 @@ class TableLoad:
         """Whether there can be rejects or waits from before: the table's lock keeps others from adding any."""
         return self._removed or self._standing.has_rejects or self._standing.awaits
 
-    @property
-    def _relations(self) -> list[sql.Identifier]:
-        """The table, and where its documents wait for their turn."""
-        several = self._table.shape == "one_per_key"
-        return [target_of(self._table), *([candidates_of(self._table)] if several else [])]
-
     def _changes_for_all(self) -> bool:
         """Whether the end of a full read may delete rows or change the table's form, which concerns the children."""
         return self._not_null_pending or (
-            self._table.shape == "one_per_key" and bool(list_references(self._schema, self._table.name))
+            self._table.shape.shares_keys and bool(list_references(self._schema, self._table.name))
         )
 
     def _drop_keys(self) -> bool:

@@ -63,11 +63,6 @@ class Batch(Protocol):
     def documents_read(self) -> int: ...
 
 
-def tracks_documents(table: Table) -> bool:
-    """Tell whether the run keeps the ids of all documents it read, as rows alone do not tell which were."""
-    return table.shape != "one_row" or bool(table.filter)
-
-
 def copy_type(column: Column) -> str:
     """Name a column's type as binary COPY is told it."""
     return _COPY_TYPES.get(column.type.name, column.type.name)
@@ -173,7 +168,7 @@ class StagingWriter:
     def compose_tables(self) -> list[sql.Composed]:
         """Compose the temporary tables that rows and documents are written to; that of rejects comes with the first."""
         statements = [compose_staging(self._table)] if self.rows is STAGING else []
-        if tracks_documents(self._table):
+        if self._table.tracks_documents:
             statements.append(compose_documents(self._table))
         return statements
 
@@ -183,10 +178,10 @@ class StagingWriter:
         Raises:
             ValueError: documents of the batch are neither understood nor rejected; nothing may be lost silently.
         """
-        understood = len(batch.documents) if tracks_documents(self._table) else len(batch.rows)
+        understood = len(batch.documents) if self._table.tracks_documents else len(batch.rows)
         rejected = batch.documents_read - understood
         # A document of a relationship table may be understood and have rejected items.
-        single = self._table.shape != "items" and rejected != len(batch.rejects)
+        single = not self._table.shape.has_items and rejected != len(batch.rejects)
         if single or not 0 <= rejected <= len(batch.rejects):
             raise ValueError(
                 f"{self._table.name}: a batch of {batch.documents_read} documents has {understood} understood"
@@ -222,7 +217,7 @@ class StagingWriter:
             )
             self.flush()
             self.rejects_written += len(batch.rejects)
-        if tracks_documents(self._table) and documents:
+        if self._table.tracks_documents and documents:
             self.order.note(documents)
             number = self._batches
             self._copy(

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from smartdiet_assets.load.conflicts.best_of_key import candidates_of
 from smartdiet_assets.load.execution import Connection, execute_all, fetch_all
-from smartdiet_assets.load.fragments import target_of
+from smartdiet_assets.load.fragments import relations_of
 from smartdiet_assets.load.records.migrations import KEYS
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.load.transaction_settings import STATISTICS_TARGET
@@ -40,9 +39,7 @@ def mend_statistics(connection: Connection, table: Table) -> None:
     That is less than a row a page, or of records never having been looked at. It waits for nobody: who holds a table is
     analysing it, or changes its form.
     """
-    relations = [target_of(table)]
-    if table.shape == "one_per_key":
-        relations.append(candidates_of(table))
+    relations = relations_of(table)
     relations += [sql.Identifier(column.foreign_key.table) for column in table.columns if column.foreign_key]
     mend_relations(connection, [*relations, *_RECORDS])
 

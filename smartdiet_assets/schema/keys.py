@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from smartdiet_assets.schema.declaration import ColumnList, TableDeclaration
 from smartdiet_assets.schema.findings import Findings, suggest
-from smartdiet_assets.schema.model import DOCUMENT_ID, Column, Shape
+from smartdiet_assets.schema.model import DOCUMENT_ID, Column
 from smartdiet_assets.schema.reading import quote
+from smartdiet_assets.schema.shapes import Shape
 from smartdiet_assets.schema.types import ColumnType
 
 #: The column added where no declared column holds the document's id.
@@ -131,13 +132,13 @@ def settle_key(
                 f"the items' key ({', '.join(keys[0])}) must hold {document_column}, the document's id",
             )
         _check_key(declared, columns, keys[:1], findings)
-        return "items", keys[0] if keys else (document_column,), unique
+        return Shape.ITEMS, keys[0] if keys else (document_column,), unique
     if not keys:
-        return "one_row", (document_column,), (*unique, (document_column,))
+        return Shape.ONE_ROW, (document_column,), (*unique, (document_column,))
     if keys[0] == (document_column,):
-        return "one_row", keys[0], unique
+        return Shape.ONE_ROW, keys[0], unique
     _check_key(declared, columns, keys[:1], findings)
-    return "one_per_key", keys[0], unique
+    return Shape.BEST_OF_KEY, keys[0], unique
 
 
 def _check_key(

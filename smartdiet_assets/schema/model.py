@@ -14,12 +14,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from smartdiet_assets.schema.limits import Limit
+from smartdiet_assets.schema.shapes import Shape
 from smartdiet_assets.schema.types import ColumnType
 
 Scalar = str | int | float | bool | None
-#: `one_row`: a document is at most one row, keyed by the document. `items`: a row per item of the document's
-#: arrays. `one_per_key`: several documents may share a key, and the declared winner is the row.
-Shape = Literal["one_row", "items", "one_per_key"]
 #: The item itself, where it is not a document (see `Column.item_field`).
 ITEM_ITSELF = "."
 #: The place of an item in its array, 0-based, as a path of `Column.item_field`.
@@ -122,7 +120,7 @@ class Table(_Frozen):
         on_duplicate_item: which of several items of one document that share the key is its row, in the order of the
             arrays and of their items; with `reject` it is the first, and each of the others is a reject.
         import_strategy: `direct`, `array`, `delete_and_insert`, `smart_diff`, or `package.module:Class`.
-        winner: which of several documents with one key is shown, best first. Only for `one_per_key`.
+        winner: which of several documents with one key is shown, best first. Only where documents share keys.
         mongo_collection: where its documents are; empty for a table of Matomo.
         source_table: the Matomo table it mirrors, as declared; empty for a collection. A row of it is what a document
             is elsewhere, and its primary key the document's id.
@@ -139,7 +137,7 @@ class Table(_Frozen):
         capture: how changes are found: by the documents' dates, or from the collection's change stream.
         overlap: how far below the watermark an incremental run starts.
         path, line: where the YAML declares the table: its file, as the user named it, and the line, 1-based.
-        companion: the table of schema `smartdiet` where documents wait behind another one of their key (`one_per_key`).
+        companion: the table of schema `smartdiet` where documents wait behind another one of their key.
             Its name tells the table's PostgreSQL schema: empty until a connection says it, no part of the declaration.
     """
 
@@ -183,6 +181,16 @@ class Table(_Frozen):
     def stored_columns(self) -> tuple[Column, ...]:
         """The columns the mirror writes, in declared order: all but the generated ones. The order of every row."""
         return tuple(column for column in self.columns if not column.generated)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns no two rows of a run may share: the key, or the document where several may share a key."""
+        return (self.document_column,) if self.shape.shares_keys else self.key
+
+    @property
+    def tracks_documents(self) -> bool:
+        """Whether the ids of all documents read are kept apart from the rows, which do not tell which they were."""
+        return not self.shape.rows_are_documents or bool(self.filter)
 
     @property
     def source(self) -> Literal["mongodb", "matomo"]:

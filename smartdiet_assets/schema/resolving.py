@@ -24,8 +24,9 @@ from smartdiet_assets.schema.keys import (
     settle_key,
 )
 from smartdiet_assets.schema.legacy import LEGACY_STRATEGIES
-from smartdiet_assets.schema.model import DOCUMENT_ID, ArraySource, Column, Shape, Table, WinnerOrder
+from smartdiet_assets.schema.model import DOCUMENT_ID, ArraySource, Column, Table, WinnerOrder
 from smartdiet_assets.schema.reading import quote
+from smartdiet_assets.schema.shapes import Shape
 from smartdiet_assets.schema.strategies import ITEM_STRATEGIES, STRATEGIES, import_class, is_class_name
 from smartdiet_assets.schema.width import check_width
 
@@ -152,9 +153,9 @@ def _resolve_winner(
     findings: Findings,
 ) -> tuple[WinnerOrder, ...]:
     known = {column.name: column for column in columns}
-    if declared.winner and shape != "one_per_key":
+    if declared.winner and not shape.shares_keys:
         findings.problem(declared.at("winner"), "'winner' is for tables where several documents can share a row's key")
-    if shape != "one_per_key":
+    if not shape.shares_keys:
         return ()
     orders: list[WinnerOrder] = []
     for text in declared.winner:

@@ -59,7 +59,6 @@ def build_transformer(table: Table) -> Callable[[bytes], TransformedBatch]:
     read_rows = build_row_function(table, adjustments=adjustments, typed=typed)
     # The fast path trusts text to be Unicode, which it is unless the batch had to be decoded leniently.
     build_careful = cache(lambda: build_row_function(table, fast=False, adjustments=adjustments, typed=typed))
-    tells_by_rows = table.shape == "one_row" and not table.filter
     has_items = bool(table.arrays)
 
     def transform(raw: bytes) -> TransformedBatch:
@@ -80,7 +79,7 @@ def build_transformer(table: Table) -> Callable[[bytes], TransformedBatch]:
             if was_enabled:
                 gc.enable()
         counts = Counts(*found)
-        understood = len(batch.rows if tells_by_rows else batch.documents)
+        understood = len(batch.documents if table.tracks_documents else batch.rows)
         batch.documents_read = len(documents) + undecodable
         batch.collapsed = counts.collapsed
         batch.newest = None if newest == datetime.min else newest

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
+from smartdiet_assets.schema.shapes import Shape
 from smartdiet_assets.transform.batch import build_transformer
 
 
@@ -21,7 +22,7 @@ def build_id_reader(table: Table) -> Callable[[bytes], IdBatch]:
         Table(
             name=table.name,
             columns=(column,),
-            shape="one_row",
+            shape=Shape.ONE_ROW,
             document_column=column.name,
             key=(column.name,),
             mongo_collection=table.mongo_collection,

@@ -152,7 +152,6 @@ class _Composer:
 
     def _compose(self) -> Iterator[str]:
         table = self.table
-        keeps_documents = table.shape != "one_row" or bool(table.filter)
         identity = next(i for i, column in self.columns.items() if column.name == table.document_column)
         yield "def read_rows(documents, rows, understood, rejects, newest):"
         yield "    rejected = filtered = items = collapsed = 0"
@@ -182,7 +181,7 @@ class _Composer:
             yield "            del adjustments[adjusted:]"
         yield "            continue"
         yield from _indented(2, self._compose_id_note(identity, "first" if table.arrays else "len(rows) - 1"))
-        if keeps_documents:
+        if table.tracks_documents:
             yield f"        understood.append(c{identity})"
         yield "    return newest, rejected, filtered, items, collapsed"
 

@@ -1,4 +1,4 @@
-"""Tables where several documents may share a key (`one_per_key`): the best document is the row, the others wait.
+"""Tables where several documents may share a key (`Shape.BEST_OF_KEY`): the best document is the row, the others wait.
 
 Here: finding the winner of every key the run touches, and keeping the companion table of the others. Not here: writing
 the winners to the table, which goes the way of all rows (`load.diff`, `load.strategies`).
@@ -14,21 +14,17 @@ from smartdiet_assets.load.fragments import (
     KEYS,
     STAGING,
     WINNERS,
+    candidates_of,
     differ,
     match,
     name,
     names,
+    relations_of,
     stored,
     target_of,
 )
-from smartdiet_assets.load.structure.naming import candidates_name
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Table
-
-
-def candidates_of(table: Table) -> sql.Identifier:
-    """Name the companion table."""
-    return sql.Identifier(*candidates_name(table))
 
 
 def collect_keys(connection: Connection, table: Table) -> None:
@@ -59,7 +55,7 @@ def compose_key_scope(table: Table) -> sql.Composed:
 
 def add_pool(connection: Connection, table: Table) -> int:
     """Stage the unread documents of the touched keys; return how many were waiting in the companion table."""
-    added = [execute(connection, compose_pool(table, source)) for source in (target_of(table), candidates_of(table))]
+    added = [execute(connection, compose_pool(table, source)) for source in relations_of(table)]
     if any(added):
         execute(
             connection,

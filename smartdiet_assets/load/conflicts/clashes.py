@@ -172,7 +172,7 @@ FROM {clashes}""").format(
                 **parts
             ),
         )
-    if settlement.tracked and table.shape != "items":
+    if settlement.tracked and not table.shape.has_items:
         execute(
             connection,
             sql.SQL("DELETE FROM {documents} AS d USING {clashes} AS c WHERE d.document::text = c.document").format(

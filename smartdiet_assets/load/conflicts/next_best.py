@@ -1,4 +1,4 @@
-"""Documents that are gone from a table where several may share a key (`one_per_key`): who shows after them.
+"""Documents that are gone from a table where several may share a key (`Shape.BEST_OF_KEY`): who shows after them.
 
 Here: running the affected keys through the same steps as a load's rows, as if the documents had been read and described
 nothing; with `on_delete: flag`, what they had, marked. Not here: those steps (`load.conflicts.settle`, `load.merge`). A
@@ -8,7 +8,6 @@ left.
 
 from psycopg import sql
 
-from smartdiet_assets.load.conflicts.best_of_key import candidates_of
 from smartdiet_assets.load.conflicts.rereads import Settlement
 from smartdiet_assets.load.conflicts.settle import settle_rows
 from smartdiet_assets.load.execution import Connection, execute, execute_all, fetch_value
@@ -23,8 +22,8 @@ from smartdiet_assets.load.fragments import (
     WINNERS,
     name,
     names,
+    relations_of,
     stored,
-    target_of,
 )
 from smartdiet_assets.load.merge import apply_merge, compare
 from smartdiet_assets.load.records.rejects import store_rejects
@@ -64,7 +63,7 @@ def replace_documents(
     )
     marked = 0
     if mark is not None:
-        for source in (target_of(table), candidates_of(table)):
+        for source in relations_of(table):
             marked += execute(connection, compose_marked(table, source, mark))
     settlement = Settlement(connection, table, STAGING)
     staged = settle_rows(settlement, written=marked, filling=False, deletes=True)

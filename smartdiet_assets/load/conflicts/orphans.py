@@ -12,7 +12,6 @@ from psycopg import sql
 from smartdiet_assets.load.conflicts.rereads import Settlement, drop_duplicates
 from smartdiet_assets.load.execution import execute, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import DOCUMENTS, ORPHANS, REJECTS, STAGING, encode, name, target_of
-from smartdiet_assets.load.staging import tracks_documents
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.reasons import Reason
 
@@ -53,7 +52,7 @@ def _settle_parents_once(settlement: Settlement, columns: list[Column]) -> int:
     if rejected:
         settlement.open_rejects()
         execute(connection, compose_reject_orphans())
-        if settlement.tracked and table.shape != "items":
+        if settlement.tracked and not table.shape.has_items:
             execute(
                 connection,
                 sql.SQL("""\
@@ -126,7 +125,7 @@ def _compose_orphans(table: Table, rows: sql.Composable, column: Column) -> sql.
     missing = "NOT EXISTS (SELECT FROM {parent} AS p WHERE p.{parent_column} = r.{column}"
     # Rows that fill the table are in it already.
     if key.table == table.name and rows != target_of(table):
-        if tracks_documents(table):
+        if table.tracks_documents:
             # The rows of documents that were read are replaced by the run's own.
             missing += " AND NOT EXISTS (SELECT FROM {documents} AS d WHERE d.document = p.{document})"
         missing += ")\n  AND NOT EXISTS (SELECT FROM {rows} AS s WHERE s.{parent_column} = r.{column}"

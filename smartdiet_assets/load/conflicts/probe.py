@@ -9,7 +9,7 @@ from psycopg import sql
 
 from smartdiet_assets.load.conflicts.clashes import compose_may_clash
 from smartdiet_assets.load.conflicts.orphans import compose_is_orphaned
-from smartdiet_assets.load.conflicts.rereads import Settlement, identity_of
+from smartdiet_assets.load.conflicts.rereads import Settlement
 from smartdiet_assets.load.execution import fetch_after
 from smartdiet_assets.load.fragments import DOCUMENTS, names, secondary_uniques
 
@@ -26,7 +26,7 @@ def is_settled(settlement: Settlement, written: int, planned_by: list[str]) -> b
     """
     table, rows = settlement.table, settlement.rows
     analyse = [sql.SQL("ANALYZE {} ({})").format(rows, names(planned_by))]
-    faults: list[sql.Composable] = [_compose_shared(rows, names(identity_of(table)))]
+    faults: list[sql.Composable] = [_compose_shared(rows, names(table.identity))]
     if settlement.tracked:
         analyse.append(sql.SQL("ANALYZE {}").format(DOCUMENTS))
         faults.append(_compose_shared(DOCUMENTS, sql.SQL("document")))

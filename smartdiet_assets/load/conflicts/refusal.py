@@ -92,7 +92,7 @@ class Probe:
         ids |= {index: typed_of[index].document_id for index in refused if index in typed_of}
         rejects = [_build_reject(ids[index], error) for index, error in refused.items()]
         # A document of an array goes on without the item; any other has no part in the run but its reject.
-        whole = self.table.shape != "items"
+        whole = not self.table.shape.has_items
         gone = {typed_of[index].place for index in refused if index in typed_of} if whole else set()
         typed_places = {document.place for document in batch.typed}
         values = set(plain.values())

@@ -18,7 +18,7 @@ from smartdiet_assets.load.fragments import (
     name,
     names,
 )
-from smartdiet_assets.load.staging import CREATE_ORPHANS, CREATE_REJECTS, tracks_documents
+from smartdiet_assets.load.staging import CREATE_ORPHANS, CREATE_REJECTS
 from smartdiet_assets.schema.model import Table
 
 
@@ -32,7 +32,7 @@ class Settlement:
         rejected: rows without parent, or with a unique value of another row.
         missing_parents_null: references set to NULL because their parent is not there.
         order: of the ids of the documents that were read; None where it is not known.
-        distinct: whether it is known that no two rows share what identifies them (`identity_of`).
+        distinct: whether it is known that no two rows share what identifies them (`Table.identity`).
         typed: whether the run read documents whose id the document column does not tell (`load.conflicts.typed_ids`).
         known: whether the table had such documents before.
         has_rejects, has_orphans: whether their temporary tables are there; few runs need them.
@@ -53,7 +53,7 @@ class Settlement:
 
     @property
     def tracked(self) -> bool:
-        return tracks_documents(self.table)
+        return self.table.tracks_documents
 
     @property
     def document(self) -> sql.Composable:
@@ -209,14 +209,9 @@ WHERE d.document::text = x.document
     )
 
 
-def identity_of(table: Table) -> tuple[str, ...]:
-    """List the columns no two rows of a run may share: its key, or the document where several may share a key."""
-    return (table.document_column,) if table.shape == "one_per_key" else table.key
-
-
 def settle_duplicates(settlement: Settlement) -> None:
     """Index the rows by what identifies them; where that fails, keep the last read of each and try again."""
-    statement = sql.SQL("CREATE UNIQUE INDEX ON {} ({})").format(settlement.rows, names(identity_of(settlement.table)))
+    statement = sql.SQL("CREATE UNIQUE INDEX ON {} ({})").format(settlement.rows, names(settlement.table.identity))
     try:
         with settlement.connection.transaction():
             execute(settlement.connection, statement)
@@ -236,7 +231,7 @@ USING (
   FROM {rows}
 ) AS n
 WHERE r.ctid = n.place
-  AND n.number > 1""").format(rows=settlement.rows, key=names(identity_of(settlement.table)), command=COMMAND),
+  AND n.number > 1""").format(rows=settlement.rows, key=names(settlement.table.identity), command=COMMAND),
     )
     settlement.superseded += dropped
     return dropped

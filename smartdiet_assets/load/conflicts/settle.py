@@ -13,13 +13,7 @@ from smartdiet_assets.load.conflicts.clashes import compose_replaced, settle_cla
 from smartdiet_assets.load.conflicts.orphans import settle_parents
 from smartdiet_assets.load.conflicts.probe import SMALL, is_settled
 from smartdiet_assets.load.conflicts.read_order import tells_apart
-from smartdiet_assets.load.conflicts.rereads import (
-    Settlement,
-    identity_of,
-    is_read_once,
-    settle_duplicates,
-    settle_reads,
-)
+from smartdiet_assets.load.conflicts.rereads import Settlement, is_read_once, settle_duplicates, settle_reads
 from smartdiet_assets.load.conflicts.typed_ids import place_typed
 from smartdiet_assets.load.execution import execute, fetch_value
 from smartdiet_assets.load.fragments import STAGING, WINNERS, names, secondary_uniques
@@ -49,7 +43,7 @@ def settle_rows(
         RowsLostError: the rows that are left are not those copied but for those known to have gone.
     """
     table, connection = settlement.table, settlement.connection
-    several = table.shape == "one_per_key"
+    several = table.shape.shares_keys
     staged, small = settlement.rows is STAGING, written <= SMALL and not settlement.has_rejects
     plain = not (settlement.typed or settlement.known)
     if plain and staged and small and not (several or filling) and is_settled(settlement, written, _planned_by(table)):
@@ -59,7 +53,7 @@ def settle_rows(
     if not plain:
         place_typed(settlement)
     # The transformation gives no item of a document twice.
-    settlement.distinct = read_once and tells_apart(table, identity_of(table))
+    settlement.distinct = read_once and tells_apart(table, table.identity)
     if staged:
         if not (filling and settlement.distinct):
             settle_duplicates(settlement)
@@ -87,7 +81,7 @@ def settle_rows(
 def _settle_values(settlement: Settlement, filling: bool, deletes: bool) -> int | None:
     """Settle further unique keys; where several documents share a key, find the winners and return how many."""
     table, connection = settlement.table, settlement.connection
-    several = table.shape == "one_per_key"
+    several = table.shape.shares_keys
     rows = WINNERS if several else settlement.rows
     while True:
         shown = rank(connection, table) if several else None
@@ -108,4 +102,4 @@ def _settle_values(settlement: Settlement, filling: bool, deletes: bool) -> int 
 def _planned_by(table: Table) -> list[str]:
     """List the columns whose statistics the planner needs for the merge."""
     references = [column.name for column in table.stored_columns if column.foreign_key is not None]
-    return list(dict.fromkeys([*identity_of(table), *table.key, table.document_column, *references]))
+    return list(dict.fromkeys([*table.identity, *table.key, table.document_column, *references]))

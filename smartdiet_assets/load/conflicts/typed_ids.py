@@ -29,7 +29,6 @@ from smartdiet_assets.load.fragments import (
     names,
     stored,
 )
-from smartdiet_assets.load.staging import tracks_documents
 from smartdiet_assets.schema.document_id import DIGEST
 from smartdiet_assets.schema.model import Table
 from smartdiet_assets.schema.reasons import Reason
@@ -256,7 +255,7 @@ CROSS JOIN LATERAL (
 
 def _compose_plain(table: Table, rows: sql.Composable) -> sql.Composed:
     """Compose the values of the documents that were read and whose id the column tells, before others join them."""
-    if tracks_documents(table):
+    if table.tracks_documents:
         return sql.SQL("SELECT document FROM {}").format(DOCUMENTS)
     return sql.SQL("SELECT {} FROM {}").format(name(table.document_column), rows)
 

@@ -135,6 +135,6 @@ def build_parameters(table: Table) -> dict[str, str | bool]:
     return {
         "table": table.name,
         "bookkeeping": BOOKKEEPING_SCHEMA,
-        "paired": table.shape == "one_per_key",
+        "paired": table.shape.shares_keys,
         "declaration": hashlib.sha256(table.model_dump_json(exclude={"path", "line"}).encode()).hexdigest(),
     }

@@ -265,7 +265,7 @@ ON CONFLICT (schema_name, table_name, document_id) DO UPDATE SET
         child=sql.Literal(child.name),
         reason=sql.Literal(Reason.MISSING_PARENT.value),
         pointing=pointing,
-        items=sql.SQL("r.items + excluded.items" if child.shape == "items" else "excluded.items"),
+        items=sql.SQL("r.items + excluded.items" if child.shape.has_items else "excluded.items"),
     )
 
 

@@ -97,7 +97,7 @@ def apply_deletions(
     removal = Removal()
     if table.on_delete == "keep":
         return removal
-    if table.shape == "one_per_key":
+    if table.shape.shares_keys:
         removal.removed, removal.flagged, removal.replaced, removal.cascaded = replace_documents(
             connection,
             schema,
@@ -123,7 +123,7 @@ def clear_marks(connection: Connection, schema: Schema, table: Table, back: sql.
     Args:
         back: a relation with their ids in the document column.
     """
-    if table.shape == "one_per_key":
+    if table.shape.shares_keys:
         mark = sql.SQL("NULL::{}").format(sql.SQL(table.column(DELETED_AT).type.name))
         _, _, cleared, _ = replace_documents(connection, schema, table, back, run_id, mark=mark)
     else:

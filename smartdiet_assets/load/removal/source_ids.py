@@ -14,9 +14,8 @@ from itertools import count
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from smartdiet_assets.load.conflicts.best_of_key import candidates_of
 from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
-from smartdiet_assets.load.fragments import name, records_here, target_of
+from smartdiet_assets.load.fragments import name, records_here, relations_of
 from smartdiet_assets.load.removal.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.removal.gone import DELETED
 from smartdiet_assets.load.spelling import spell_value
@@ -127,18 +126,13 @@ def _compose_living(table: Table) -> sql.Composable | None:
 def _list_relations(connection: Connection, table: Table) -> list[sql.Identifier]:
     """List the relations of a table that are there: a dry run creates none."""
     there = sql.SQL("SELECT to_regclass(%s) IS NOT NULL")
-    return [r for r in _relations(table) if fetch_value(connection, there, [r.as_string(connection)])]
+    return [r for r in relations_of(table) if fetch_value(connection, there, [r.as_string(connection)])]
 
 
 def count_rows(connection: Connection, relation: sql.Identifier, condition: sql.Composable | None = None) -> int:
     """Count the rows `t` of a relation, one by one, where a condition holds."""
     where = sql.SQL("") if condition is None else sql.SQL("\nWHERE {}").format(condition)
     return int(fetch_value(connection, sql.SQL("SELECT count(*) FROM {} AS t{}").format(relation, where)))
-
-
-def _relations(table: Table) -> list[sql.Identifier]:
-    """List where documents of a table are: the rows it shows, and those that wait behind another of their key."""
-    return [target_of(table), candidates_of(table)] if table.shape == "one_per_key" else [target_of(table)]
 
 
 def _collect(

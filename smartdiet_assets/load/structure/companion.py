@@ -1,4 +1,4 @@
-"""The companion of a `one_per_key` table: documents that share a key, kept to know which one shows next.
+"""The companion of a table that shares keys: documents behind the best of their key, kept to know which one shows next.
 
 Here: its name in a database, its DDL, and telling whether the live one still fits. Not here: its rows (`load.merge`).
 It is derived from the documents, so one of another form is dropped and filled again by a re-import.
@@ -32,7 +32,7 @@ def place(connection: Connection, table: Table) -> Table:
     Raises:
         ConfigurationError: the search path names no schema that exists.
     """
-    if table.companion or table.shape != "one_per_key":
+    if table.companion or not table.shape.shares_keys:
         return table
     shared = build_name([table.name], "candidates")
     parameters = {"bookkeeping": BOOKKEEPING_SCHEMA, "table": table.name, "shared": shared}
@@ -48,7 +48,7 @@ def compose_drop_candidates(table: Table) -> list[sql.Composed]:
 
 
 def compose_create_candidates(table: Table, collations: Mapping[str, Collation]) -> list[sql.Composed]:
-    """Compose the companion of a `one_per_key` table: the documents that share a key with a row shown.
+    """Compose the companion of a table: the documents that share a key with a row shown.
 
     The same stored columns, without foreign keys and defaults; see `compose_candidates_keys`.
     """

@@ -26,7 +26,7 @@ from smartdiet_assets.load.structure.companion import (
 from smartdiet_assets.load.structure.constraints import build_collations, is_nullable
 from smartdiet_assets.load.structure.live import LiveTable, Structure, read_live_table, read_structure
 from smartdiet_assets.load.structure.mismatch import find_differences, find_missing_columns, find_missing_indexes
-from smartdiet_assets.load.structure.naming import candidates_name, place_in
+from smartdiet_assets.load.structure.naming import candidates_name, list_companions, place_in
 from smartdiet_assets.load.structure.rebuild import RebuildPlan, read_rebuild_plan
 from smartdiet_assets.load.structure.surroundings import Surroundings, check_parents, read_surroundings
 from smartdiet_assets.load.structure.table_ddl import (
@@ -153,7 +153,7 @@ def _create(
         # Until the keys are built.
         full = sql.SQL("ALTER TABLE {} REPLICA IDENTITY FULL")
         statements.append(full.format(sql.Identifier(around.schema, table.name)))
-    if table.shape == "one_per_key":
+    if table.shape.shares_keys:
         statements += compose_drop_candidates(table)
         statements += compose_create_candidates(table, collations)
         keys = [*compose_candidates_keys(table), *keys]
@@ -190,7 +190,7 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
         # The children's runs read this table, and wait for it once it changes: they must not be half done then.
         lock_reach(connection, schema, table.name)
         execute_all(connection, statements)
-    if table.shape == "one_per_key":
+    if table.shape.shares_keys:
         if added:
             structure = _read(connection, table)
         reasons += _settle_candidates(connection, schema, table, structure)
@@ -269,7 +269,7 @@ def _lock_missing(connection: psycopg.Connection[Any], schema: Schema, table: Ta
 
 
 def _read(connection: psycopg.Connection[Any], table: Table) -> Structure:
-    return read_structure(connection, [table.name], [candidates_name(table)[1]] if table.shape == "one_per_key" else [])
+    return read_structure(connection, [table.name], list_companions([table]))
 
 
 def _has_rows(connection: psycopg.Connection[Any], live: LiveTable) -> bool:

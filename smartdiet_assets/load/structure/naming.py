@@ -5,7 +5,7 @@ declared. Existing objects are recognised by their definition, never by these na
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.schema.model import Table
@@ -31,15 +31,20 @@ def build_name(parts: Collection[str], suffix: str, taken: Collection[str] = ())
 
 def place_in(table: Table, schema_name: str) -> Table:
     """Give a table of a PostgreSQL schema the name of its companion, where it has one."""
-    if table.shape != "one_per_key":
+    if not table.shape.shares_keys:
         return table
     return table.model_copy(update={"companion": candidates_name_in(schema_name, table.name)})
 
 
 def candidates_name(table: Table) -> tuple[str, str]:
-    """Name the companion of a `one_per_key` table, as (schema, table): pass it to `sql.Identifier(*…)`."""
+    """Name the companion of a table, as (schema, table): pass it to `sql.Identifier(*…)`."""
     assert table.companion, f"{table.name}: nobody said which schema it is in"
     return BOOKKEEPING_SCHEMA, table.companion
+
+
+def list_companions(tables: Iterable[Table]) -> list[str]:
+    """List the names of the companions that tables have."""
+    return [candidates_name(table)[1] for table in tables if table.shape.shares_keys]
 
 
 def candidates_name_in(schema_name: str, table_name: str) -> str:
