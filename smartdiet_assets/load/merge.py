@@ -32,8 +32,8 @@ from smartdiet_assets.schema.model import Schema, Table
 
 
 @dataclass(slots=True)
-class Merge:
-    """The differences found, and how they are applied."""
+class Differences:
+    """What differs between a run's rows and the table, how it is written, and what that did to other tables."""
 
     counts: DeltaCounts
     mode: Mode
@@ -41,7 +41,7 @@ class Merge:
     cascaded: dict[str, int] = field(default_factory=dict)
 
 
-def compare(connection: Connection, schema: Schema, table: Table, strategy: Strategy, staged: int) -> Merge:
+def compare(connection: Connection, schema: Schema, table: Table, strategy: Strategy, staged: int) -> Differences:
     """Find the differences and choose the mode. Nothing is written yet; the children to be touched are locked.
 
     Args:
@@ -66,20 +66,20 @@ def compare(connection: Connection, schema: Schema, table: Table, strategy: Stra
         lock_reach(connection, schema, table.name)
     # A replacement would renumber the rows of a key that only changed hands.
     mode: Mode = "upsert" if table.shape.shares_keys else strategy.choose_mode(table, counts)
-    return Merge(counts, mode)
+    return Differences(counts, mode)
 
 
 def apply_merge(
-    connection: Connection, schema: Schema, table: Table, strategy: Strategy, merge: Merge, run_id: str
+    connection: Connection, schema: Schema, table: Table, strategy: Strategy, differences: Differences, run_id: str
 ) -> None:
     """Write the differences.
 
     Raises:
         LoadConflictError: somebody else changed the table meanwhile.
     """
-    if merge.counts.changed:
-        cascading = merge.counts.deleted and list_references(schema, table.name)
-        steps = [step for step in strategy.compose(table, merge.mode) if _count_expected(step, merge)]
+    if differences.counts.changed:
+        cascading = differences.counts.deleted and list_references(schema, table.name)
+        steps = [step for step in strategy.compose(table, differences.mode) if _count_expected(step, differences)]
         removing = [step for step in steps if step.removes] if cascading else []
         kept = [step for step in steps if step not in removing]
         # Values may be passed on from row to row, in more than one statement.
@@ -87,18 +87,18 @@ def apply_merge(
         before = [sql.SQL("SET CONSTRAINTS ALL DEFERRED")] if passed_on else []
         after = [sql.SQL("SET CONSTRAINTS ALL IMMEDIATE")] if passed_on else []
         if removing:
-            _write(connection, table, merge, kept, before=before)
-            _make_room(connection, schema, table, merge, run_id)
-            _write(connection, table, merge, removing, after=after)
+            _write(connection, table, differences, kept, before=before)
+            _make_room(connection, schema, table, differences, run_id)
+            _write(connection, table, differences, removing, after=after)
         else:
-            _write(connection, table, merge, kept, before=before, after=after)
+            _write(connection, table, differences, kept, before=before, after=after)
     if table.shape.shares_keys:
         write_candidates(connection, table)
 
 
-def _count_expected(step: MergeStep, merge: Merge) -> int:
+def _count_expected(step: MergeStep, differences: Differences) -> int:
     """Count the rows a step has to touch; a replacement writes more than differ, where any do."""
-    counts = merge.counts
+    counts = differences.counts
     return {
         "insert": counts.inserted,
         "update": counts.updated,
@@ -110,7 +110,7 @@ def _count_expected(step: MergeStep, merge: Merge) -> int:
 def _write(
     connection: Connection,
     table: Table,
-    merge: Merge,
+    differences: Differences,
     steps: Sequence[MergeStep],
     *,
     before: Sequence[sql.SQL] = (),
@@ -121,18 +121,18 @@ def _write(
     written = execute_counted(connection, statements)[len(before) :]
     for step, rows in zip(steps, written, strict=False):
         if step.action == "replace":
-            merge.replaced = rows
-        elif rows != _count_expected(step, merge):
+            differences.replaced = rows
+        elif rows != _count_expected(step, differences):
             raise TableChangedError(table.name)
 
 
-def _make_room(connection: Connection, schema: Schema, table: Table, merge: Merge, run_id: str) -> None:
+def _make_room(connection: Connection, schema: Schema, table: Table, differences: Differences, run_id: str) -> None:
     """Do with the children of the rows to be removed what their foreign keys say."""
     doomed = sql.SQL("EXISTS (SELECT FROM {} AS d WHERE d._op = 'D' AND {})").format(DELTA, match(table.key, "d", "t"))
     cascade = apply_cascade(connection, schema, table, doomed, run_id)
     for touched in (cascade.removed, cascade.nulled):
         for child, rows in touched.items():
-            merge.cascaded[child] = merge.cascaded.get(child, 0) + rows
+            differences.cascaded[child] = differences.cascaded.get(child, 0) + rows
 
 
 def fill_empty_table(connection: Connection, table: Table) -> int:

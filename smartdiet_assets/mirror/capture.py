@@ -16,7 +16,9 @@ from typing import Literal
 from smartdiet_assets.errors import PositionLostError, SourceBehindError
 from smartdiet_assets.extract.mongodb.documents import IDS_PER_QUERY
 from smartdiet_assets.extract.window import Window
-from smartdiet_assets.load.session import TableLoad
+from smartdiet_assets.load.changes import ChangedDocuments
+from smartdiet_assets.load.opening import Load
+from smartdiet_assets.load.removal.gone import Removal, remove_documents
 from smartdiet_assets.mirror.sources import Source
 from smartdiet_assets.schema.document_id import IdBatch, encode_plain_value
 
@@ -45,10 +47,13 @@ class Capture:
     behind: datetime | None = None
 
 
-def capture_changes(source: Source, load: TableLoad, window: Window, now: datetime) -> Capture | None:
+def capture_changes(
+    source: Source, load: Load, changed: ChangedDocuments, window: Window, now: datetime
+) -> tuple[Capture | None, Removal | None]:
     """Read the stream on from the last run's position, or open it for the first one; None for other tables.
 
-    Notes the changed documents in the load, and removes the rows of those that are gone, or marks them.
+    Notes the changed documents, and removes the rows of those that are gone, or marks them: what the rows that come
+    then want of the removed ones, such as a unique value, is free. Also gives what became of those, None without any.
 
     Args:
         now: the source's time at the start of the run, which marks bear.
@@ -57,31 +62,35 @@ def capture_changes(source: Source, load: TableLoad, window: Window, now: dateti
         PositionLostError, SourceBehindError: the stream cannot be read on, and the run does not read every document.
     """
     if source.table.capture != "change_stream":
-        return None
+        return None, None
     stored = load.state.change_position
     if stored is None:
-        return Capture(source.open_position(), "begun")
+        return Capture(source.open_position(), "begun"), None
     # Reading everything makes up for changes that were missed, so here alone a lost position may be replaced.
     renewed = source.open_position() if window.reads_everything else None
     events, position, behind = 0, stored, None
     try:
         for changes in source.fetch_changes(stored):
-            load.changed.note("changed", changes.changed)
-            load.changed.note("deleted", changes.deleted)
+            changed.note("changed", changes.changed)
+            changed.note("deleted", changes.deleted)
             events, position, behind = events + changes.events, changes.position, changes.behind
     except (PositionLostError, SourceBehindError):
         if renewed is None:
             raise
-        return Capture(renewed, "renewed", events, _remove_deleted(source, load, now))
-    return Capture(position, "resumed", events, _remove_deleted(source, load, now), behind)
+        deleted, removal = _remove_deleted(source, load, changed, now)
+        return Capture(renewed, "renewed", events, deleted), removal
+    deleted, removal = _remove_deleted(source, load, changed, now)
+    return Capture(position, "resumed", events, deleted, behind), removal
 
 
-def _remove_deleted(source: Source, load: TableLoad, now: datetime) -> int:
-    removed = 0
-    for chunk in _gather(source.fetch_deleted(ids) for ids in load.changed.stream_ids("deleted")):
-        removed += len(chunk)
-        load.remove(_add_plain(source, source.convert_ids(chunk)), now)
-    return removed
+def _remove_deleted(source: Source, load: Load, changed: ChangedDocuments, now: datetime) -> tuple[int, Removal | None]:
+    deleted, removal = 0, Removal()
+    for chunk in _gather(source.fetch_deleted(ids) for ids in changed.stream_ids("deleted")):
+        deleted += len(chunk)
+        ids = _add_plain(source, source.convert_ids(chunk))
+        with load.clock.timed("remove"):
+            removal.add(remove_documents(load.connection, load.schema, load.table, [ids], load.run_id, deleted_at=now))
+    return deleted, removal if deleted else None
 
 
 def _add_plain(source: Source, deleted: IdBatch) -> IdBatch:

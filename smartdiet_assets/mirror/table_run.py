@@ -1,13 +1,11 @@
 """One run of one table: extract, transform and load called in order, in one PostgreSQL transaction.
 
-Here: the order of the stages, the watermark of a run, progress. Not here: the stages themselves, or anything of
-Dagster (`assets.tables`), so that tests and tools can mirror a table without an instance.
+Here: the order of the stages, and the watermark of a run. Not here: the stages themselves, or anything of Dagster
+(`assets.tables`), so that tests and tools can mirror a table without an instance.
 """
 
-import hashlib
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -20,21 +18,21 @@ from psycopg.pq import TransactionStatus
 from pymongo.database import Database
 
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
+from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.conflicts.refusal import is_refusal
+from smartdiet_assets.load.intake import Intake
 from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
-from smartdiet_assets.load.session import LoadResult, StageListener, TableLoad, open_load
+from smartdiet_assets.load.opening import open_load
+from smartdiet_assets.load.records.sync_state import fetch_newest_key
+from smartdiet_assets.load.result import LoadResult
+from smartdiet_assets.load.run import conclude, conclude_unchanged
+from smartdiet_assets.load.stages import StageListener
+from smartdiet_assets.load.write import Conclusion
 from smartdiet_assets.mirror.capture import Capture, capture_changes
-from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.mirror.read_ahead import read_ahead
+from smartdiet_assets.mirror.reading import Reading
 from smartdiet_assets.mirror.sources import MongoSource, Source
 from smartdiet_assets.schema.model import Schema, Table
-from smartdiet_assets.transform.batch import TransformedBatch
-
-_SECONDS_BETWEEN_REPORTS = 1.0
-#: Before the source is asked how many documents there are: most runs are over by then.
-_SECONDS_TO_ESTIMATE = 5.0
-#: How much a run holds back until it knows whether it repeats the last one: what a quiet hour leaves.
-_HELD_DOCUMENTS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,170 +182,62 @@ def _mirror_source(
             global_date_threshold=global_date_threshold,
         )
         before_capture = time.perf_counter()
-        capture = capture_changes(source, load, window, source_clock)
+        changed = ChangedDocuments(connection)
+        capture, deletions = capture_changes(source, load, changed, window, source_clock)
         capture_seconds = {"capture": time.perf_counter() - before_capture} if capture else {}
-        after_key = load.fetch_newest_key() if window.by_key else None
-        run = _TableRun(source, load, window, truncate=table.truncate_before_import and window.reads_everything)
-        if window.kind in ("incremental", "change_stream") and not (capture and capture.deleted):
-            run.hold(f"{window} {after_key}")
-        with closing(read_ahead(source.fetch_window(window, after_key))) as batches:
-            run.copy(batches)
-        for chunk in load.changed.stream_ids("changed"):
-            run.copy(source.fetch_by_ids(chunk))
-        if not window.reads_everything:
-            for chunk in load.retry_ids(retry_limit):
-                run.note(repr(chunk))
-                run.copy(source.fetch_by_ids(chunk), retry=True)
-        run.report("%s: %d documents read; they are written now", reading=False)
-        # Rows without dates are mirrored up to the moment of the run.
-        newest = source_clock if table.incremental == "key" else run.newest
-        watermark = min(newest, source_clock) if window.moves_watermark and newest else None
-        removes = table.source == "matomo" and table.on_delete == "delete" and window.moves_watermark
-        position = capture.position if capture else None
-        read_from = window.extend(load.state.read_from)
-        if run.is_repetition and not removes:
-            result = load.finish_repetition(
-                watermark=watermark, documents_read=run.documents_read, change_position=position
-            )
-        else:
-            run.begin()
+        after_key = fetch_newest_key(connection, load.table) if window.by_key else None
+        repeatable = window.kind in ("incremental", "change_stream") and not (capture and capture.deleted)
+        with Intake(
+            load,
+            truncate=table.truncate_before_import and window.reads_everything,
+            question=f"{window} {after_key}" if repeatable else None,
+        ) as intake:
+            reading = Reading(source, intake, window)
+            with closing(read_ahead(source.fetch_window(window, after_key))) as batches:
+                reading.take(batches)
+            for chunk in changed.stream_ids("changed"):
+                reading.take(source.fetch_by_ids(chunk))
             if not window.reads_everything:
-                run.copy(source.fetch_by_ids(load.fetch_contested()), retry=True)
-            result = load.finish(
-                watermark=watermark,
-                documents_read=run.documents_read,
-                window_digest=run.digest,
+                for chunk in intake.retry_ids(retry_limit):
+                    reading.take(source.fetch_by_ids(chunk), retry=True)
+            reading.report("%s: %d documents read; they are written now", reading=False)
+            # Rows without dates are mirrored up to the moment of the run.
+            newest = source_clock if table.incremental == "key" else reading.newest
+            removes = table.source == "matomo" and table.on_delete == "delete" and window.moves_watermark
+            end = Conclusion(
+                watermark=min(newest, source_clock) if window.moves_watermark and newest else None,
                 full=window.reads_everything,
+                change_position=capture.position if capture else None,
+                read_from=window.extend(load.state.read_from),
                 source_keys=source.fetch_keys() if removes else None,
-                change_position=position,
-                read_from=read_from,
+                deletions=deletions,
             )
-    run.report("%s: %d documents mirrored", finished=True)
+            if not removes and intake.is_same_again():
+                result = conclude_unchanged(load, intake, end, reading.documents_read)
+            else:
+                if not window.reads_everything:
+                    reading.take(source.fetch_by_ids(intake.fetch_contested()), retry=True)
+                result = conclude(load, intake.close(reading.documents_read), end)
+    reading.report("%s: %d documents mirrored", finished=True)
     return MirrorResult(
         table=table.name,
         window=window,
         load=result,
-        documents_read=run.documents_read,
+        documents_read=reading.documents_read,
         watermark=result.watermark,
         elapsed=time.perf_counter() - started,
         seconds={
             **capture_seconds,
-            "read": run.read_seconds,
-            "transform": run.transform_seconds,
+            "read": reading.read_seconds,
+            "transform": reading.transform_seconds,
             **result.seconds,
         },
         unmirrored_columns=source.unmirrored_columns,
-        collapsed=run.collapsed,
-        nulled=dict(run.nulled),
-        clamped=dict(run.clamped),
+        collapsed=reading.collapsed,
+        nulled=dict(reading.nulled),
+        clamped=dict(reading.clamped),
         capture=capture,
-        read_from=read_from,
+        read_from=end.read_from,
         database=connection.info.dbname,
         schema_name=load.schema_name,
     )
-
-
-class _TableRun:
-    """The pipe from raw batches to the load, with its counts, its clock and its progress reports.
-
-    A run that may turn out to repeat the last one holds its batches back, up to some rows, until all are read.
-    """
-
-    def __init__(self, source: Source, load: TableLoad, window: Window, *, truncate: bool) -> None:
-        self.table = source.table
-        self._window = window
-        self._source = source
-        self.documents_read = 0
-        self.newest: datetime | None = None
-        self.read_seconds = 0.0
-        self.transform_seconds = 0.0
-        self.collapsed = 0
-        self.nulled: Counter[str] = Counter()
-        self.clamped: Counter[str] = Counter()
-        self._load = load
-        self._truncate = truncate
-        self._begun = False
-        self._held: list[TransformedBatch] = []
-        self._hash: hashlib.blake2b | None = None
-        self._begun_at = self._reported = time.monotonic()
-        self._expected: int | None = None
-        self._estimated = False
-
-    def hold(self, question: str) -> None:
-        """Hold batches back, and note what is asked and read, to know it again."""
-        self._hash = hashlib.blake2b(question.encode(), digest_size=16)
-
-    def note(self, question: str) -> None:
-        """Note what else is asked: that something is not there makes a difference, and shows in nothing read."""
-        if self._hash:
-            self._hash.update(question.encode())
-
-    @property
-    def digest(self) -> str | None:
-        """The digest of what was asked and read, None where nothing was noted."""
-        return self._hash.hexdigest() if self._hash else None
-
-    @property
-    def is_repetition(self) -> bool:
-        """Whether all of what was read is held, and is what the last run read."""
-        return self.digest is not None and not self._begun and self._load.is_repetition(self.digest)
-
-    def begin(self) -> None:
-        """Let the load begin, and give it what was held back."""
-        if not self._begun:
-            self._begun = True
-            self._load.begin(truncate=self._truncate)
-            for batch in self._held:
-                self._load.write(batch)
-            self._held.clear()
-
-    def copy(self, batches: Iterator[Any], *, retry: bool = False) -> None:
-        """Send every batch through; a retried document does not count for the watermark, as its date may be any."""
-        while True:
-            before_read = time.perf_counter()
-            raw = next(batches, None)
-            before_transform = time.perf_counter()
-            self.read_seconds += before_transform - before_read
-            if raw is None:
-                self._load.flush()
-                return
-            if self._hash:
-                self._hash.update(raw if isinstance(raw, bytes) else repr(raw).encode())
-            batch = self._source.transform(raw)
-            self.transform_seconds += time.perf_counter() - before_transform
-            self._write(batch)
-            self.documents_read += batch.documents_read
-            self.collapsed += batch.collapsed
-            self.nulled += batch.nulled
-            self.clamped += batch.clamped
-            if batch.newest is not None and not retry:
-                self.newest = batch.newest if self.newest is None else max(self.newest, batch.newest)
-            now = time.monotonic()
-            if not self._estimated and now - self._begun_at >= _SECONDS_TO_ESTIMATE:
-                self._estimated = True
-                self._expected = self._source.estimate_documents(self._window)
-            if now - self._reported >= _SECONDS_BETWEEN_REPORTS:
-                self._reported = now
-                self.report("%s: %d documents read")
-
-    def _write(self, batch: TransformedBatch) -> None:
-        if self._hash and not self._begun and self.documents_read + batch.documents_read <= _HELD_DOCUMENTS:
-            self._held.append(batch)
-            return
-        self.begin()
-        self._load.write(batch)
-
-    def report(self, message: str, *, reading: bool = True, finished: bool = False) -> None:
-        """Tell whoever listens how far the table is."""
-        progress_log.info(
-            message,
-            self.table.name,
-            self.documents_read,
-            extra={
-                "table": self.table.name,
-                "documents_read": self.documents_read,
-                "documents_expected": self._expected,
-                "reading": reading and not finished,
-                "finished": finished,
-            },
-        )

@@ -15,7 +15,11 @@ import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
-from smartdiet_assets.load.session import LoadResult, open_load
+from smartdiet_assets.load.intake import Intake
+from smartdiet_assets.load.opening import open_load
+from smartdiet_assets.load.result import LoadResult
+from smartdiet_assets.load.run import conclude
+from smartdiet_assets.load.write import Conclusion
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
@@ -54,13 +58,12 @@ def load_batches(
     """Transform, with the table's own transformer if no other is given, and load batches, as a full read."""
     transform = transform or build_transformer(table)
     newest = None
-    with open_load(connection, schema, table, "benchmark") as load:
-        load.begin()
+    with open_load(connection, schema, table, "benchmark") as load, Intake(load) as intake:
         for raw in batches:
             batch = transform(raw)
-            load.write(batch)
+            intake.take(batch)
             newest = max(filter(None, (newest, batch.newest)), default=None)
-        return load.finish(watermark=newest, full=True)
+        return conclude(load, intake.close(), Conclusion(watermark=newest, full=True))
 
 
 def load_ready(
@@ -72,12 +75,12 @@ def load_ready(
         table: one that the load creates, so that its rows go straight there.
         ids: of the rows' documents, in the rows' order.
     """
-    with open_load(connection, schema, table, "benchmark") as load:
-        load.begin()
+    with open_load(connection, schema, table, "benchmark") as load, Intake(load) as intake:
+        intake.begin()
         ready.copy(connection)
-        load.writer.rows_written = load.writer.documents_read = len(ids)
-        load.writer.order.note(ids)
-        return load.finish(watermark=newest, full=True)
+        intake.writer.rows_written = intake.writer.documents_read = len(ids)
+        intake.writer.order.note(ids)
+        return conclude(load, intake.close(), Conclusion(watermark=newest, full=True))
 
 
 def store_batches(database: Database[Any], collection: str, batches: Iterable[bytes]) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime
 import bson
 from psycopg import sql
 
-from smartdiet_assets.load.session import LoadResult
+from smartdiet_assets.load.result import LoadResult
 from smartdiet_assets_tests.benchmarks.baskets import COLUMNS, TABLE, Baskets
 from smartdiet_assets_tests.benchmarks.floor import take_rows, write_rows
 from smartdiet_assets_tests.benchmarks.loading import load_batches

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from smartdiet_assets.extract.mongodb.documents import fetch_window
 from smartdiet_assets.extract.window import Window, WindowRequest
-from smartdiet_assets.load.session import LoadResult
+from smartdiet_assets.load.result import LoadResult
 from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets_tests.benchmarks.loading import BATCH_SIZE, decode_batches, load_batches, store_batches
 from smartdiet_assets_tests.benchmarks.logbooks import TABLE, build_logbooks

@@ -1,6 +1,7 @@
 """Loading hand-made batches: what the tests of the load share. Here: a small schema and a driver. Not here: tests."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,9 +9,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from smartdiet_assets.load.session import LoadResult, open_load
-from smartdiet_assets.schema.document_id import TypedDocument
-from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.load import opening
+from smartdiet_assets.load.intake import Intake
+from smartdiet_assets.load.result import LoadResult
+from smartdiet_assets.load.run import conclude
+from smartdiet_assets.load.write import Conclusion
+from smartdiet_assets.schema.document_id import IdBatch, TypedDocument
+from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.reasons import Reason, Reject
 from smartdiet_assets_tests.support.declared import declare
 
@@ -120,6 +125,50 @@ def club(*changes: tuple[str, str]) -> Schema:
     return declare(CLUB, *changes)
 
 
+class StepwiseLoad:
+    """The load of one table in the steps a run takes, each when a test wants it."""
+
+    def __init__(self, load: opening.Load, intake: Intake) -> None:
+        self.state = load.state
+        self.begin = intake.begin
+        self.write = intake.take
+        self.flush = intake.flush
+        self.fetch_contested = intake.fetch_contested
+        self._load = load
+        self._intake = intake
+        self._retried = False
+
+    def retry_ids(self, limit: int = 2_000) -> Iterator[list[str]]:
+        self._retried = True
+        return self._intake.retry_ids(limit)
+
+    def finish(
+        self, *, watermark: datetime | None, full: bool | None = None, source_keys: Iterable[IdBatch] | None = None
+    ) -> LoadResult:
+        """Conclude; where nobody says so, every document was read unless documents were asked for once more."""
+        full = not self._retried if full is None else full
+        end = Conclusion(watermark=watermark, full=full, source_keys=source_keys)
+        return conclude(self._load, self._intake.close(), end)
+
+
+@contextmanager
+def open_load(
+    connection: psycopg.Connection[Any],
+    schema: Schema,
+    table: Table,
+    run_id: str,
+    *,
+    truncate: bool = False,
+    **options: Any,
+) -> Iterator[StepwiseLoad]:
+    """Open the load of one table to take its steps one by one."""
+    with (
+        opening.open_load(connection, schema, table, run_id, **options) as load,
+        Intake(load, truncate=truncate) as intake,
+    ):
+        yield StepwiseLoad(load, intake)
+
+
 def load(
     connection: psycopg.Connection[Any],
     schema: Schema,
@@ -133,8 +182,9 @@ def load(
     on_stage: Callable[[str], None] | None = None,
 ) -> LoadResult:
     """Load batches into a table; `retry` reads the ids to try again, as an incremental run does."""
-    with open_load(connection, schema, schema.tables[table], run_id, bulk_from=bulk_from, on_stage=on_stage) as load:
-        load.begin(truncate=truncate)
+    options = {"truncate": truncate, "bulk_from": bulk_from, "on_stage": on_stage}
+    with open_load(connection, schema, schema.tables[table], run_id, **options) as load:
+        load.begin()
         for batch in batches:
             load.write(batch)
         if retry:

@@ -18,8 +18,8 @@ SYNC_AS_IF_IT_TOOK_LONG = """
 import sys
 from smartdiet_assets.assets import progress as shown
 from smartdiet_assets.cli import main
-from smartdiet_assets.mirror import progress, table_run
-table_run._SECONDS_BETWEEN_REPORTS = table_run._SECONDS_TO_ESTIMATE = 0.0
+from smartdiet_assets.mirror import progress, reading
+reading._SECONDS_BETWEEN_REPORTS = reading._SECONDS_TO_ESTIMATE = 0.0
 progress._SECONDS_BETWEEN_LINES = shown._SECONDS_TO_OBSERVE = 0.0
 sys.argv = ["smartdiet", "sync"]
 main()

@@ -1,7 +1,7 @@
 """How a table stands, in one short query: its stored state, and whether anything changed around it.
 
 Here: the query, and the digest of a table's declaration and live structure that spares an unchanged table the whole
-comparison. Not here: the comparison itself (`load.structure`), or what follows from the state (`load.session`).
+comparison. Not here: the comparison itself (`load.structure`), or what follows from the state (`load.opening`).
 
 The digest holds the identity and the transaction of every catalogue row of the table: columns, defaults, constraints,
 indexes and comments. PostgreSQL writes a new row version, by a new transaction, for every change of one.
@@ -116,6 +116,11 @@ class Standing:
     has_typed: bool = True
     has_unchecked: bool = True
     schema_name: str | None = None
+
+    @property
+    def has_retries(self) -> bool:
+        """Whether there can be documents to read whatever their dates (`load.records.retries`)."""
+        return self.has_rejects or self.awaits or self.awaited
 
 
 def send_standing(connection: Connection, table: Table) -> Cursor[tuple[Any, ...]]:

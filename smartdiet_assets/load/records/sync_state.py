@@ -129,6 +129,12 @@ def note_reimport(connection: Connection, table: Table, reason: str) -> None:
     execute(connection, _NOTE_REIMPORT, [table.name, reason])
 
 
+def fetch_newest_key(connection: Connection, table: Table) -> object:
+    """Fetch the largest key of the table, None where it is empty."""
+    column = sql.Identifier(table.document_column)
+    return fetch_value(connection, sql.SQL("SELECT max({}) FROM {}").format(column, target_of(table)))
+
+
 def read_newest_date(connection: Connection, table: Table) -> datetime | None:
     """Read where a table with rows and no state of its own, filled by another tool, stands: at its newest date.
 

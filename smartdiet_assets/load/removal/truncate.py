@@ -1,6 +1,6 @@
 """Emptying a table before it is imported again, with all that its CASCADE empties.
 
-Here: which tables that is, and forgetting how far they were. Not here: when it is asked for (`load.session`).
+Here: which tables that is, and forgetting how far they were. Not here: when it is asked for (`load.intake`).
 """
 
 from psycopg import sql

@@ -12,8 +12,7 @@ from bson import ObjectId
 from smartdiet_assets.assets import progress as shown
 from smartdiet_assets.assets.partitions import build_partitions
 from smartdiet_assets.definitions import build_definitions
-from smartdiet_assets.mirror import progress
-from smartdiet_assets.mirror import table_run as mirroring
+from smartdiet_assets.mirror import progress, reading
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
@@ -231,8 +230,8 @@ def test_a_long_load_tells_how_far_it_is_in_its_log_and_on_the_page_of_its_table
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, name in (
-        (mirroring, "_SECONDS_BETWEEN_REPORTS"),
-        (mirroring, "_SECONDS_TO_ESTIMATE"),
+        (reading, "_SECONDS_BETWEEN_REPORTS"),
+        (reading, "_SECONDS_TO_ESTIMATE"),
         (progress, "_SECONDS_BETWEEN_LINES"),
         (shown, "_SECONDS_TO_OBSERVE"),
     ):

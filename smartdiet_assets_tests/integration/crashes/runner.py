@@ -16,7 +16,7 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
 from smartdiet_assets import cli
-from smartdiet_assets.load.session import open_load
+from smartdiet_assets.load.opening import open_load
 from smartdiet_assets.mirror import table_run as mirror
 from smartdiet_assets.resources.variables import VARIABLES
 

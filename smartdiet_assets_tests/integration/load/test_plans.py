@@ -19,7 +19,6 @@ from smartdiet_assets.load.fragments import DELTA
 from smartdiet_assets.load.removal.gone import remove_documents
 from smartdiet_assets.load.removal.reconcile import reconcile_rows
 from smartdiet_assets.load.removal.source_ids import store_source_ids
-from smartdiet_assets.load.session import open_load
 from smartdiet_assets.load.strategies import compose_delete, compose_insert, compose_update
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.schema.document_id import IdBatch, TypedDocument
@@ -33,6 +32,7 @@ from smartdiet_assets_tests.support.loads import (
     described,
     load,
     oid,
+    open_load,
     read,
     reject,
 )

@@ -4,12 +4,12 @@ from typing import Any
 
 import psycopg
 
-from smartdiet_assets.load.session import open_load
 from smartdiet_assets.schema.document_id import encode_document_id
 from smartdiet_assets_tests.support.loads import (
     club,
     load,
     oid,
+    open_load,
     parent,
     read,
     reject,

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets.errors import LoadConflictError
-from smartdiet_assets.load.session import SyncState, open_load
+from smartdiet_assets.load.records.sync_state import SyncState
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.support.loads import (
     EARLY,
@@ -16,6 +16,7 @@ from smartdiet_assets_tests.support.loads import (
     described,
     load,
     oid,
+    open_load,
     read,
     reject,
     rejects_of,

@@ -10,8 +10,10 @@ import sys
 import psycopg
 
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets.mirror import table_run as mirror
+from smartdiet_assets.mirror import reading
+from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.mirror.sources import MatomoSource
+from smartdiet_assets.mirror.table_run import mirror_source
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.support.matomo_mirror import CONFIG, VISIT
@@ -26,13 +28,13 @@ class Announcer(logging.Handler):
 
 
 def main() -> None:
-    mirror._SECONDS_BETWEEN_REPORTS = 0.0
-    mirror.progress_log.addHandler(Announcer())
-    mirror.progress_log.setLevel(logging.INFO)
+    reading._SECONDS_BETWEEN_REPORTS = 0.0
+    progress_log.addHandler(Announcer())
+    progress_log.setLevel(logging.INFO)
     schema = load_schema(CONFIG)
     resource = MatomoResource(**json.loads(sys.argv[1]))
     with resource.connect() as source, psycopg.connect(sys.argv[2], autocommit=True) as connection:
-        mirror.mirror_source(
+        mirror_source(
             MatomoSource(schema, schema.tables[VISIT], source, int(sys.argv[3])),
             connection,
             run_id="killed",

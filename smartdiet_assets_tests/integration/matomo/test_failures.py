@@ -17,7 +17,8 @@ from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.analytics import create_matomo_tables, write_analytics
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets.errors import TransientError
-from smartdiet_assets.mirror import table_run as mirror
+from smartdiet_assets.mirror import reading
+from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
@@ -160,10 +161,10 @@ def test_a_restart_of_mariadb_in_mid_read_is_retried_and_completes(
     for name, value in {**settings, "USER": own_server.user, "PASSWORD": own_server.password}.items():
         monkeypatch.setenv(f"MATOMO_{name}", str(value))
     monkeypatch.setenv("BATCH_SIZE", "50")
-    monkeypatch.setattr(mirror, "_SECONDS_BETWEEN_REPORTS", 0.0)
-    monkeypatch.setattr(mirror.progress_log, "level", logging.INFO)
+    monkeypatch.setattr(reading, "_SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr(progress_log, "level", logging.INFO)
     restarter = Restarter(own_server)
-    mirror.progress_log.addHandler(restarter)
+    progress_log.addHandler(restarter)
     definitions = build_definitions(load_schema(CONFIG), read_environment())
     job = definitions.resolve_job_def("mirror")
     assert job.partitions_def is not None
@@ -173,7 +174,7 @@ def test_a_restart_of_mariadb_in_mid_read_is_retried_and_completes(
                 instance=instance, partition_key=job.partitions_def.get_last_partition_key()
             )
     finally:
-        mirror.progress_log.removeHandler(restarter)
+        progress_log.removeHandler(restarter)
     assert result.success
     assert restarter.restarts == 1
     retried = {event.step_key for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"}

@@ -17,7 +17,7 @@ from psycopg import errors
 
 from smartdiet_assets.errors import LoadConflictError, TransientError
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets.load.session import open_load
+from smartdiet_assets.load.opening import open_load
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.mirror.pausing import PausingRun, open_pool

@@ -1,0 +1,135 @@
+"""Opening the load of one table: its transaction and its structure, and what every later step of it is given."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from psycopg.pq import TransactionStatus
+
+from smartdiet_assets.load.bulk import BULK_FROM
+from smartdiet_assets.load.execution import Connection, PlannedStatement
+from smartdiet_assets.load.hindrance import explain_hindrance
+from smartdiet_assets.load.limits import LOCK_TIMEOUT
+from smartdiet_assets.load.records.last_state import Standing
+from smartdiet_assets.load.records.sync_state import SyncState, read_newest_date
+from smartdiet_assets.load.stages import StageClock, StageListener
+from smartdiet_assets.load.strategies import Strategy, get_strategy
+from smartdiet_assets.load.structure.creation import TableChanges, apply_table
+from smartdiet_assets.load.structure.live import check_search_path
+from smartdiet_assets.load.structure.naming import place_in
+from smartdiet_assets.load.transaction import open_transaction
+from smartdiet_assets.schema.model import Schema, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One load of one table, for as long as its transaction is open.
+
+    Attributes:
+        table: with the name of its companion, where it has one.
+        schema_name: where the table is: the connection's schema.
+        standing: how the table stood under the lock, before anything was done.
+        changes: what was created, or added to it, since.
+        state: where the runs before it left the table, with the reason for a full read where there is one.
+        bulk_from: rows in the first batch from which on the keys of an existing empty table are built after the rows.
+        careful: whether all rows are tried before they are written (`load.conflicts.refusal`).
+        last: statements that go with the COMMIT; a load that has none was not concluded.
+    """
+
+    connection: Connection
+    schema: Schema
+    table: Table
+    run_id: str
+    clock: StageClock
+    schema_name: str
+    standing: Standing
+    changes: TableChanges
+    state: SyncState
+    strategy: Strategy
+    bulk_from: int
+    careful: bool
+    last: list[PlannedStatement]
+
+    @property
+    def created(self) -> bool:
+        """Whether the table was not there, and its keys are still to be built."""
+        return self.changes.created
+
+    @property
+    def not_null_pending(self) -> bool:
+        """Whether columns may get their NOT NULL once every document was read."""
+        return self.changes.not_null_pending or (not self.created and self.standing.has_unchecked)
+
+
+@contextmanager
+def open_load(
+    connection: Connection,
+    schema: Schema,
+    table: Table,
+    run_id: str,
+    *,
+    lock_timeout: float = LOCK_TIMEOUT,
+    bulk_from: int = BULK_FROM,
+    on_stage: StageListener | None = None,
+    careful: bool = False,
+) -> Iterator[Load]:
+    """Open the load of one table; leaving the block commits everything, an exception undoes everything.
+
+    Takes the table's lock, creates what is missing of the table and its ancestors, and compares what is there with the
+    declaration. What is missing of the mirror's own tables is created before, in a transaction of its own: the other
+    tables' runs would wait for the whole load.
+
+    Args:
+        connection: outside of a transaction.
+        lock_timeout: seconds to wait for another run, or for anybody else's lock.
+        on_stage: told the name of each stage when it is over.
+        careful: try all rows first; also done where the last run had any refused.
+
+    Raises:
+        ConfigurationError: the search path names no schema that exists.
+        SchemaMismatchError: the live table is not as declared.
+        LoadConflictError: another run had the table for longer than the lock timeout.
+        psycopg.Error: PostgreSQL refused a statement or was lost.
+        RuntimeError: the connection is in a transaction, or the block ended and nothing was concluded (`load.run`).
+    """
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        raise RuntimeError(f"{table.name}: a load needs a connection outside of a transaction")
+    with (
+        explain_hindrance(connection, schema, table),
+        open_transaction(connection, table, lock_timeout) as transaction,
+    ):
+        standing = transaction.standing
+        schema_name = check_search_path(standing.schema_name)
+        table = place_in(table, schema_name)
+        changes = TableChanges(created=False)
+        if not standing.same_structure:
+            changes = apply_table(connection, schema, table, keys_later=True)
+        load = Load(
+            connection=connection,
+            schema=schema,
+            table=table,
+            run_id=run_id,
+            clock=StageClock(on_stage),
+            schema_name=schema_name,
+            standing=standing,
+            changes=changes,
+            strategy=get_strategy(table.import_strategy),
+            state=_read_state(connection, table, standing, changes),
+            bulk_from=bulk_from,
+            careful=careful or bool((standing.last_result or {}).get("refused")),
+            last=transaction.last,
+        )
+        load.clock.tell("opened")
+        yield load
+        if not load.last:
+            raise RuntimeError(f"{table.name}: the load was not finished")
+
+
+def _read_state(connection: Connection, table: Table, standing: Standing, changes: TableChanges) -> SyncState:
+    if changes.created:
+        state = SyncState()
+    elif standing.known:
+        state = SyncState(standing.watermark, standing.reimport, standing.change_position, standing.read_from)
+    else:
+        state = SyncState(read_newest_date(connection, table))
+    return replace(state, reimport=changes.reimport or state.reimport)
