@@ -7,14 +7,11 @@ batches come from (`mirror.reading`), what becomes of the rows (`load.run`).
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
-
-from psycopg import sql
+from typing import Any, Self
 
 from smartdiet_assets.load import bulk
-from smartdiet_assets.load.conflicts.read_order import ReadOrder
 from smartdiet_assets.load.conflicts.refusal import Probe
+from smartdiet_assets.load.conflicts.rereads import Settlement
 from smartdiet_assets.load.conflicts.typed_ids import fetch_contested
 from smartdiet_assets.load.execution import execute_all, fetch_after
 from smartdiet_assets.load.fragments import relations_of, target_of
@@ -23,7 +20,6 @@ from smartdiet_assets.load.opening import Load
 from smartdiet_assets.load.records.retries import stream_retry_ids
 from smartdiet_assets.load.removal.truncate import truncate
 from smartdiet_assets.load.result import RowsLostError
-from smartdiet_assets.load.same_again import is_repetition
 from smartdiet_assets.load.staging import Batch, StagingWriter
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.ways import FillEmpty, FillNew, Merge, Way
@@ -37,12 +33,9 @@ class Taken:
     """What was taken in, once it all was: all that the conclusion has to know of it.
 
     Attributes:
-        rows: the relation that holds the rows.
-        way: how they are written.
+        way: how the rows are written.
+        settlement: the rows, not yet settled.
         rows_written, documents_read: totals.
-        order: of the ids of the understood documents.
-        has_rejects: whether the transformation rejected any.
-        has_typed: whether there are documents whose id the document column does not tell.
         refused: rows that PostgreSQL did not take for their values.
         empty: whether the table held no row before.
         emptied: whether the run emptied it.
@@ -50,13 +43,10 @@ class Taken:
         digest: of what was asked and read, None where it is not to be known again.
     """
 
-    rows: sql.Composable
     way: Way
+    settlement: Settlement
     rows_written: int
     documents_read: int
-    order: ReadOrder
-    has_rejects: bool
-    has_typed: bool
     refused: int
     empty: bool
     emptied: bool
@@ -95,10 +85,23 @@ class Intake:
         self.writer.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.writer.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self.writer.__exit__(*error)
+
+    @property
+    def digest(self) -> str | None:
+        """The digest of what was asked and read; see `Taken`."""
+        return self._digest.hexdigest() if self._digest else None
+
+    @property
+    def holds_all(self) -> bool:
+        """Whether all that was read is held back, and nothing was left out that is to be read again."""
+        return not self._begun and (self.retries_read or not self._load.standing.has_retries)
+
+    @property
+    def documents_read(self) -> int:
+        """How many documents came so far."""
+        return self.writer.documents_read + sum(batch.documents_read for batch in self._held)
 
     def note(self, read: object) -> None:
         """Note what was read, or what else was asked: that something is not there shows in nothing read."""
@@ -111,8 +114,8 @@ class Intake:
         Raises:
             ValueError: some of its documents are neither understood nor rejected.
         """
-        held = sum(one.documents_read for one in self._held)
-        if self._digest and not self._begun and held + batch.documents_read <= _HELD_DOCUMENTS:
+        few = self.documents_read + batch.documents_read <= _HELD_DOCUMENTS
+        if self._digest and not self._begun and few:
             self._held.append(batch)
         else:
             self.begin()
@@ -140,16 +143,6 @@ class Intake:
             yield chunk
             self.flush()
         self.retries_read = True
-
-    def is_same_again(self) -> bool:
-        """Tell whether all that was read is held, and is what the last run read: the load may end with that."""
-        load = self._load
-        return (
-            self._digest is not None
-            and not self._begun
-            and (self.retries_read or not load.standing.has_retries)
-            and is_repetition(load.connection, load.table, load.standing, self._digest.hexdigest())
-        )
 
     def fetch_contested(self) -> list[str]:
         """Fetch the encoded ids of documents in whose place the run read others: to be read too, at the very end.
@@ -202,22 +195,27 @@ class Intake:
         """
         self.begin()
         self.flush()
-        writer = self.writer
+        load, writer = self._load, self.writer
         if documents_read is not None and documents_read != writer.documents_read:
-            raise RowsLostError(self._load.table.name, documents_read, writer.documents_read)
+            raise RowsLostError(load.table.name, documents_read, writer.documents_read)
         return Taken(
-            rows=writer.rows,
             way=self._way or self._choose_staged(),
+            settlement=Settlement(
+                load.connection,
+                load.table,
+                writer.rows,
+                order=writer.order,
+                typed=writer.typed_written > 0,
+                known=load.standing.has_typed and not load.created,
+                has_rejects=writer.rejects_written > 0,
+            ),
             rows_written=writer.rows_written,
             documents_read=writer.documents_read,
-            order=writer.order,
-            has_rejects=writer.rejects_written > 0,
-            has_typed=writer.typed_written > 0,
             refused=self._probe.refused if self._probe else 0,
             empty=self._empty,
             emptied=self._emptied,
             retries_read=self.retries_read,
-            digest=self._digest.hexdigest() if self._digest else None,
+            digest=self.digest,
         )
 
     def _write(self, batch: Batch) -> None:

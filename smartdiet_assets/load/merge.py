@@ -5,6 +5,7 @@ every count checked. Not here: the statements (`load.diff`, `load.strategies`, `
 way (`load.bulk`).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -38,7 +39,7 @@ class Differences:
     counts: DeltaCounts
     mode: Mode
     replaced: int = 0
-    cascaded: dict[str, int] = field(default_factory=dict)
+    cascaded: Counter[str] = field(default_factory=Counter)
 
 
 def compare(connection: Connection, schema: Schema, table: Table, strategy: Strategy, staged: int) -> Differences:
@@ -129,10 +130,7 @@ def _write(
 def _make_room(connection: Connection, schema: Schema, table: Table, differences: Differences, run_id: str) -> None:
     """Do with the children of the rows to be removed what their foreign keys say."""
     doomed = sql.SQL("EXISTS (SELECT FROM {} AS d WHERE d._op = 'D' AND {})").format(DELTA, match(table.key, "d", "t"))
-    cascade = apply_cascade(connection, schema, table, doomed, run_id)
-    for touched in (cascade.removed, cascade.nulled):
-        for child, rows in touched.items():
-            differences.cascaded[child] = differences.cascaded.get(child, 0) + rows
+    differences.cascaded += apply_cascade(connection, schema, table, doomed, run_id)
 
 
 def fill_empty_table(connection: Connection, table: Table) -> int:

@@ -3,16 +3,15 @@
 Here: the order, in which each step relies on those above it. Not here: the steps (`load.ways`, `load.write`).
 """
 
-from smartdiet_assets.load.conflicts.rereads import Settlement
-from smartdiet_assets.load.intake import Intake, Taken
+from datetime import datetime
+
+from smartdiet_assets.load.intake import Taken
 from smartdiet_assets.load.merge import Differences
 from smartdiet_assets.load.opening import Load
 from smartdiet_assets.load.records import rejects
-from smartdiet_assets.load.records.retries import note_asked
-from smartdiet_assets.load.records.sync_state import SyncState, plan_state
-from smartdiet_assets.load.removal.gone import Removal
+from smartdiet_assets.load.records.sync_state import plan_state
+from smartdiet_assets.load.removal.cascade import Removal
 from smartdiet_assets.load.result import LoadResult
-from smartdiet_assets.load.same_again import repeat_result
 from smartdiet_assets.load.write import (
     Conclusion,
     build_state,
@@ -33,74 +32,39 @@ def conclude(load: Load, taken: Taken, end: Conclusion) -> LoadResult:
         LoadConflictError: somebody else changed the table meanwhile.
     """
     clock, way = load.clock, taken.way
-    settlement = Settlement(
-        load.connection,
-        load.table,
-        taken.rows,
-        order=taken.order,
-        has_rejects=taken.has_rejects,
-        typed=taken.has_typed,
-        known=load.standing.has_typed and not load.created,
-    )
     lock_children(load, end)
-    with clock.timed("settle"):
-        shown = way.settle(load, settlement, taken.rows_written)
-    clock.tell("settled")
-    with clock.timed("compare"):
+    with clock.timed("settle", "settled"):
+        shown = way.settle(load, taken.settlement, taken.rows_written)
+    with clock.timed("compare", "compared"):
         differences = way.compare(load, shown)
-    clock.tell("compared")
-    with clock.timed("state"):
+    with clock.timed("state", "rejected"):
         # Before the rows, whose cascade adds to them.
-        rejected = store_rejects(load, taken, settlement, shown, differences, end)
-    clock.tell("rejected")
-    written = way.write(load, settlement, differences)
+        rejected = store_rejects(load, taken, shown, differences, end)
+    written = way.write(load, taken.settlement, differences)
     clock.tell("merged")
     removal = remove_gone(load, taken, end)
-    with clock.timed("state"):
-        rows = finish_table(load, taken, settlement, written, end)
+    with clock.timed("state", "stored"):
+        rows = finish_table(load, taken, written, end)
         state = build_state(load, taken, end)
-        result = _build_result(load, taken, settlement, written, removal, end, state, rejected=rejected, rows=rows)
-    compared = load.not_null_pending or bool(way.keys) or not load.standing.same_structure
-    load.last.append(
-        plan_state(load.table, state, result, run_id=load.run_id, window_digest=taken.digest, compared=compared)
-    )
-    clock.tell("stored")
-    return result
-
-
-def conclude_unchanged(load: Load, intake: Intake, end: Conclusion, documents_read: int) -> LoadResult:
-    """End a load that read what the last one had read (`Intake.is_same_again`): only the state is stored."""
-    with load.clock.timed("state"):
-        if intake.retries_read:
-            note_asked(load.connection, load.schema, load.table, everything=False)
-        result, stored = repeat_result(
-            load.connection,
-            load.table,
-            load.standing,
-            run_id=load.run_id,
-            watermark=end.watermark,
-            documents_read=documents_read,
-            change_position=end.change_position,
-            seconds=load.clock.seconds,
+        result = _build_result(load, taken, written, removal, end, rejected, rows, state.watermark)
+        compared = load.not_null_pending or bool(way.keys) or not load.standing.same_structure
+        load.last.append(
+            plan_state(load.table, state, result, run_id=load.run_id, window_digest=taken.digest, compared=compared)
         )
-    load.last.append(stored)
-    load.clock.tell("stored")
     return result
 
 
 def _build_result(
     load: Load,
     taken: Taken,
-    settlement: Settlement,
     written: Differences,
     removal: Removal,
     end: Conclusion,
-    state: SyncState,
-    *,
     rejected: int,
     rows: int,
+    watermark: datetime | None,
 ) -> LoadResult:
-    gone = Removal(removed=written.counts.deleted, cascaded=dict(written.cascaded))
+    settlement, gone = taken.settlement, Removal(removed=written.counts.deleted, cascaded=written.cascaded)
     for other in (removal, end.deletions or Removal()):
         gone.add(other)
     recorded = has_records(load, end) or settlement.has_rejects or gone.cascaded
@@ -118,10 +82,10 @@ def _build_result(
         rejected_rows=settlement.rejected,
         superseded=settlement.superseded,
         missing_parents_null=settlement.missing_parents_null,
-        cascaded=gone.cascaded,
+        cascaded=dict(gone.cascaded),
         rows=rows,
         documents_read=taken.documents_read,
-        watermark=state.watermark,
+        watermark=watermark,
         seconds=load.clock.seconds,
         refused=taken.refused,
     )

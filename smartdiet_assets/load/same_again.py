@@ -8,18 +8,16 @@ parent that was missing and came can make a difference: one that went has taken 
 references, and their documents are read again then, which changes what is read.
 """
 
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any
-
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
-from smartdiet_assets.load.execution import Connection, PlannedStatement, fetch_value
+from smartdiet_assets.load.execution import Connection, fetch_value
 from smartdiet_assets.load.fragments import name
-from smartdiet_assets.load.records.last_state import Standing
+from smartdiet_assets.load.intake import Intake
+from smartdiet_assets.load.opening import Load
 from smartdiet_assets.load.records.rejects import count_rejected
+from smartdiet_assets.load.records.retries import note_asked
 from smartdiet_assets.load.result import LoadResult
+from smartdiet_assets.load.write import Conclusion
 from smartdiet_assets.schema.model import Table
 
 _STORE = """\
@@ -30,25 +28,19 @@ SET
 WHERE schema_name = current_schema()
   AND table_name = %s"""
 
-#: Counts of a result that hold again when the same is read again; rows found new or changed are unchanged by then.
-_LASTING = ("rejected", "rejected_rows", "superseded", "missing_parents_null", "rows", "refused")
 
-
-def summarise(result: LoadResult) -> Jsonb:
-    """Summarise a result as what holds when the same is read again."""
-    values: dict[str, Any] = asdict(result)
-    summary = {key: values[key] for key in _LASTING}
-    return Jsonb({**summary, "unchanged": result.inserted + result.updated + result.unchanged})
-
-
-def is_repetition(connection: Connection, table: Table, standing: Standing, window_digest: str) -> bool:
-    """Tell whether a run that read what the digest stands for ends where the last one did."""
+def is_same_again(load: Load, intake: Intake, end: Conclusion) -> bool:
+    """Tell whether a run read what the last one had read, has written nothing yet, and ends where the last one did."""
+    standing = load.standing
     return (
-        standing.last_result is not None
-        and standing.window_digest == window_digest
-        and standing.code_version == table.code_version
+        end.source_keys is None
+        and intake.digest is not None
+        and intake.holds_all
+        and standing.last_result is not None
+        and standing.window_digest == intake.digest
+        and standing.code_version == load.table.code_version
         and standing.same_structure
-        and not (standing.awaits and _has_parent_come(connection, table))
+        and not (standing.awaits and _has_parent_come(load.connection, load.table))
     )
 
 
@@ -74,32 +66,28 @@ EXISTS (
     return bool(fetch_value(connection, sql.SQL("SELECT {}").format(sql.SQL(" OR ").join(arrivals))))
 
 
-def repeat_result(
-    connection: Connection,
-    table: Table,
-    standing: Standing,
-    *,
-    run_id: str,
-    watermark: datetime | None,
-    documents_read: int,
-    change_position: str | None,
-    seconds: dict[str, float],
-) -> tuple[LoadResult, PlannedStatement]:
-    """Give the last run's result again, with nothing new, and plan to store that the run was made."""
+def conclude_unchanged(load: Load, intake: Intake, end: Conclusion) -> LoadResult:
+    """End a load that is the same again: store that the run was made, and give the last one's result once more."""
+    standing = load.standing
     assert standing.last_result is not None
-    result = LoadResult(
-        mode="none",
-        inserted=0,
-        updated=0,
-        deleted=0,
-        replaced=0,
-        change_ratio=None,
-        cascaded={},
-        documents_read=documents_read,
-        watermark=max(filter(None, (standing.watermark, watermark)), default=None),
-        # The runs of its parents may have added to them.
-        rejected_total=count_rejected(connection, table) if standing.has_rejects else 0,
-        seconds=seconds,
-        **standing.last_result,
-    )
-    return result, (_STORE, [watermark, run_id, documents_read, change_position, table.name])
+    with load.clock.timed("state", "stored"):
+        if intake.retries_read:
+            note_asked(load.connection, load.schema, load.table, everything=False)
+        load.last.append(
+            (_STORE, [end.watermark, load.run_id, intake.documents_read, end.change_position, load.table.name])
+        )
+        return LoadResult(
+            mode="none",
+            inserted=0,
+            updated=0,
+            deleted=0,
+            replaced=0,
+            change_ratio=None,
+            cascaded={},
+            documents_read=intake.documents_read,
+            watermark=max(filter(None, (standing.watermark, end.watermark)), default=None),
+            # The runs of its parents may have added to them.
+            rejected_total=count_rejected(load.connection, load.table) if standing.has_rejects else 0,
+            seconds=load.clock.seconds,
+            **standing.last_result,
+        )

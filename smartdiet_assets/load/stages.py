@@ -22,8 +22,8 @@ class StageClock:
         self._inner_seconds = 0.0
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add to the seconds of a stage, without those of stages within it."""
+    def timed(self, stage: str, over: str = "") -> Iterator[None]:
+        """Add to the seconds of a stage, without those of stages within it; tell that it is `over`, under that name."""
         started, before = time.perf_counter(), self._inner_seconds
         try:
             yield
@@ -31,3 +31,5 @@ class StageClock:
             elapsed = time.perf_counter() - started
             self.seconds[stage] = self.seconds.get(stage, 0.0) + elapsed - (self._inner_seconds - before)
             self._inner_seconds = before + elapsed
+        if over:
+            self.tell(over)

@@ -10,7 +10,6 @@ from datetime import datetime
 
 from psycopg import sql
 
-from smartdiet_assets.load.conflicts.rereads import Settlement
 from smartdiet_assets.load.counting import compose_count, count_rows
 from smartdiet_assets.load.execution import fetch_all
 from smartdiet_assets.load.fragments import WINNERS
@@ -21,8 +20,8 @@ from smartdiet_assets.load.records import rejects
 from smartdiet_assets.load.records.retries import compose_is_concerned, note_arrivals, note_asked
 from smartdiet_assets.load.records.sync_state import SyncState
 from smartdiet_assets.load.reject_limit import check_max_rejects
-from smartdiet_assets.load.removal.cascade import list_references, lock_reach
-from smartdiet_assets.load.removal.gone import Removal, remove_absent, remove_unowned
+from smartdiet_assets.load.removal.cascade import Removal, list_references, lock_reach
+from smartdiet_assets.load.removal.gone import remove_absent, remove_unowned
 from smartdiet_assets.load.structure.creation import apply_not_null
 from smartdiet_assets.schema.document_id import IdBatch
 
@@ -61,9 +60,7 @@ def has_records(load: Load, end: Conclusion) -> bool:
     return end.deletions is not None or load.standing.has_rejects or load.standing.awaits
 
 
-def store_rejects(
-    load: Load, taken: Taken, settlement: Settlement, shown: int, differences: Differences, end: Conclusion
-) -> int:
+def store_rejects(load: Load, taken: Taken, shown: int, differences: Differences, end: Conclusion) -> int:
     """Store the run's rejects; return how many documents they are.
 
     Raises:
@@ -72,7 +69,7 @@ def store_rejects(
     table, connection, counts = load.table, load.connection, differences.counts
     before = rejects.count_rejected(connection, table) if table.max_rejects else 0
     rejected = rejects.store_rejects(
-        settlement,
+        taken.settlement,
         load.schema,
         load.run_id,
         everything_read=end.full,
@@ -96,7 +93,7 @@ def remove_gone(load: Load, taken: Taken, end: Conclusion) -> Removal:
     return Removal()
 
 
-def finish_table(load: Load, taken: Taken, settlement: Settlement, written: Differences, end: Conclusion) -> int:
+def finish_table(load: Load, taken: Taken, written: Differences, end: Conclusion) -> int:
     """Check columns that waited for all documents, and tell the tables that wait; return how many rows there are."""
     if end.full and load.not_null_pending:
         apply_not_null(load.connection, load.table)
@@ -105,7 +102,7 @@ def finish_table(load: Load, taken: Taken, settlement: Settlement, written: Diff
     [(rows, concerned)] = fetch_all(load.connection, query)
     if concerned:
         # At the very end: the tables that wait are held up by it.
-        shown = WINNERS if load.table.shape.shares_keys else settlement.rows
+        shown = WINNERS if load.table.shape.shares_keys else taken.settlement.rows
         note_arrivals(load.connection, load.schema, load.table, shown)
         if end.full or taken.retries_read:
             note_asked(load.connection, load.schema, load.table, everything=end.full)

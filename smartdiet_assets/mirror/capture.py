@@ -18,7 +18,8 @@ from smartdiet_assets.extract.mongodb.documents import IDS_PER_QUERY
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.opening import Load
-from smartdiet_assets.load.removal.gone import Removal, remove_documents
+from smartdiet_assets.load.removal.cascade import Removal
+from smartdiet_assets.load.removal.gone import remove_documents
 from smartdiet_assets.mirror.sources import Source
 from smartdiet_assets.schema.document_id import IdBatch, encode_plain_value
 

@@ -3,12 +3,15 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
 from smartdiet_assets.extract.window import Window
+from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.intake import Intake
 from smartdiet_assets.mirror.progress import progress_log
+from smartdiet_assets.mirror.read_ahead import read_ahead
 from smartdiet_assets.mirror.sources import Source
 
 _SECONDS_BETWEEN_REPORTS = 1.0
@@ -34,7 +37,28 @@ class Reading:
         self._expected: int | None = None
         self._estimated = False
 
-    def take(self, batches: Iterator[Any], *, retry: bool = False) -> None:
+    def read(self, after_key: object, changed: ChangedDocuments, retry_limit: int) -> None:
+        """Read the window, the documents a change stream named, and those to be read again whatever their dates.
+
+        Args:
+            after_key: the newest mirrored key, for a window by key.
+            retry_limit: at most how many documents that were tried before are tried again.
+        """
+        with closing(read_ahead(self._source.fetch_window(self._window, after_key))) as batches:
+            self._take(batches)
+        for chunk in changed.stream_ids("changed"):
+            self._take(self._source.fetch_by_ids(chunk))
+        if not self._window.reads_everything:
+            for chunk in self._intake.retry_ids(retry_limit):
+                self._take(self._source.fetch_by_ids(chunk), retry=True)
+        self.report("%s: %d documents read; they are written now", reading=False)
+
+    def read_contested(self) -> None:
+        """Read the documents in whose place others were read."""
+        if not self._window.reads_everything:
+            self._take(self._source.fetch_by_ids(self._intake.fetch_contested()), retry=True)
+
+    def _take(self, batches: Iterator[Any], *, retry: bool = False) -> None:
         """Send every batch through; a retried document does not count for the watermark, as its date may be any."""
         while True:
             before_read = time.perf_counter()

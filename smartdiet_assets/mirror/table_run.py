@@ -6,11 +6,10 @@ Here: the order of the stages, and the watermark of a run. Not here: the stages 
 
 import time
 from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import partial
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from psycopg import Connection
 from psycopg import Error as PostgresError
@@ -22,14 +21,15 @@ from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.conflicts.refusal import is_refusal
 from smartdiet_assets.load.intake import Intake
 from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
-from smartdiet_assets.load.opening import open_load
+from smartdiet_assets.load.opening import Load, open_load
 from smartdiet_assets.load.records.sync_state import fetch_newest_key
+from smartdiet_assets.load.removal.cascade import Removal
 from smartdiet_assets.load.result import LoadResult
-from smartdiet_assets.load.run import conclude, conclude_unchanged
+from smartdiet_assets.load.run import conclude
+from smartdiet_assets.load.same_again import conclude_unchanged, is_same_again
 from smartdiet_assets.load.stages import StageListener
 from smartdiet_assets.load.write import Conclusion
 from smartdiet_assets.mirror.capture import Capture, capture_changes
-from smartdiet_assets.mirror.read_ahead import read_ahead
 from smartdiet_assets.mirror.reading import Reading
 from smartdiet_assets.mirror.sources import MongoSource, Source
 from smartdiet_assets.schema.model import Schema, Table
@@ -66,20 +66,35 @@ class MirrorResult:
     schema_name: str = ""
 
 
+class RunOptions(TypedDict, total=False):
+    """What a run is told beside its source and its connection.
+
+    Attributes:
+        run_id: stored with the state and the rejects, to find the run they came from.
+        request: which documents the operator asked for.
+        global_date_threshold: see `plan_window`.
+        lock_timeout: seconds to wait for another run, or for anybody else's lock.
+        on_stage: told the name of each stage of the load when it is over.
+        retry_limit: at most how many documents that were tried before are tried again (see `load.records.retries`).
+    """
+
+    run_id: Required[str]
+    request: Required[WindowRequest]
+    global_date_threshold: date | None
+    lock_timeout: float
+    on_stage: StageListener | None
+    retry_limit: int
+
+
 def mirror_table(
     schema: Schema,
     table: Table,
     mongo: Database[dict[str, Any]],
     connection: Connection[Any],
     *,
-    run_id: str,
-    request: WindowRequest,
-    global_date_threshold: date | None = None,
     batch_size: int = 5000,
-    lock_timeout: float = LOCK_TIMEOUT,
-    on_stage: StageListener | None = None,
-    retry_limit: int = RETRY_LIMIT,
     source_clock: datetime | None = None,
+    **options: Unpack[RunOptions],
 ) -> MirrorResult:
     """Bring one table up to date with its collection, all of it or nothing.
 
@@ -88,13 +103,7 @@ def mirror_table(
         table: the table to mirror.
         mongo: the source database.
         connection: a PostgreSQL connection outside a transaction; it is used for one transaction.
-        run_id: stored with the state and the rejects, to find the run they came from.
-        request: which documents the operator asked for.
-        global_date_threshold: see `plan_window`.
         batch_size: documents per batch.
-        lock_timeout: seconds to wait for another run, or for anybody else's lock.
-        on_stage: told the name of each stage of the load when it is over.
-        retry_limit: at most how many documents that were tried before are tried again (see `load.records.retries`).
         source_clock: a reading of MongoDB's clock from before, naive UTC, which the watermark will not pass; by default
             it is read now.
 
@@ -106,63 +115,34 @@ def mirror_table(
         PositionLostError: the table's change stream cannot be read on from where it is; nothing was written.
     """
     with mongo.client.start_session() if table.capture == "change_stream" else nullcontext() as session:
-        return mirror_source(
-            MongoSource(schema, table, mongo, batch_size, session, source_clock),
-            connection,
-            run_id=run_id,
-            request=request,
-            global_date_threshold=global_date_threshold,
-            lock_timeout=lock_timeout,
-            on_stage=on_stage,
-            retry_limit=retry_limit,
-        )
+        source = MongoSource(schema, table, mongo, batch_size, session, source_clock)
+        return mirror_source(source, connection, **options)
 
 
-def mirror_source(
-    source: Source,
-    connection: Connection[Any],
-    *,
-    run_id: str,
-    request: WindowRequest,
-    global_date_threshold: date | None = None,
-    lock_timeout: float = LOCK_TIMEOUT,
-    on_stage: StageListener | None = None,
-    retry_limit: int = RETRY_LIMIT,
-) -> MirrorResult:
+def mirror_source(source: Source, connection: Connection[Any], **options: Unpack[RunOptions]) -> MirrorResult:
     """Bring one table up to date with its source, all of it or nothing; see `mirror_table`.
 
     Where PostgreSQL refuses a row for its values, all is read once more, and each row is tried.
     """
-    run = partial(
-        _mirror_source,
-        source,
-        connection,
-        run_id=run_id,
-        request=request,
-        global_date_threshold=global_date_threshold,
-        lock_timeout=lock_timeout,
-        on_stage=on_stage,
-        retry_limit=retry_limit,
-    )
     try:
-        return run(careful=False)
+        return _mirror_source(source, connection, careful=False, **options)
     except PostgresError as error:
         if not is_refusal(error) or connection.info.transaction_status != TransactionStatus.IDLE:
             raise
-    return run(careful=True)
+    return _mirror_source(source, connection, careful=True, **options)
 
 
 def _mirror_source(
     source: Source,
     connection: Connection[Any],
     *,
+    careful: bool,
     run_id: str,
     request: WindowRequest,
-    global_date_threshold: date | None,
-    lock_timeout: float,
-    on_stage: StageListener | None,
-    retry_limit: int,
-    careful: bool,
+    global_date_threshold: date | None = None,
+    lock_timeout: float = LOCK_TIMEOUT,
+    on_stage: StageListener | None = None,
+    retry_limit: int = RETRY_LIMIT,
 ) -> MirrorResult:
     started = time.perf_counter()
     schema, table = source.schema, source.table
@@ -193,30 +173,12 @@ def _mirror_source(
             question=f"{window} {after_key}" if repeatable else None,
         ) as intake:
             reading = Reading(source, intake, window)
-            with closing(read_ahead(source.fetch_window(window, after_key))) as batches:
-                reading.take(batches)
-            for chunk in changed.stream_ids("changed"):
-                reading.take(source.fetch_by_ids(chunk))
-            if not window.reads_everything:
-                for chunk in intake.retry_ids(retry_limit):
-                    reading.take(source.fetch_by_ids(chunk), retry=True)
-            reading.report("%s: %d documents read; they are written now", reading=False)
-            # Rows without dates are mirrored up to the moment of the run.
-            newest = source_clock if table.incremental == "key" else reading.newest
-            removes = table.source == "matomo" and table.on_delete == "delete" and window.moves_watermark
-            end = Conclusion(
-                watermark=min(newest, source_clock) if window.moves_watermark and newest else None,
-                full=window.reads_everything,
-                change_position=capture.position if capture else None,
-                read_from=window.extend(load.state.read_from),
-                source_keys=source.fetch_keys() if removes else None,
-                deletions=deletions,
-            )
-            if not removes and intake.is_same_again():
-                result = conclude_unchanged(load, intake, end, reading.documents_read)
+            reading.read(after_key, changed, retry_limit)
+            end = _build_conclusion(source, load, reading, window, source_clock, capture, deletions)
+            if is_same_again(load, intake, end):
+                result = conclude_unchanged(load, intake, end)
             else:
-                if not window.reads_everything:
-                    reading.take(source.fetch_by_ids(intake.fetch_contested()), retry=True)
+                reading.read_contested()
                 result = conclude(load, intake.close(reading.documents_read), end)
     reading.report("%s: %d documents mirrored", finished=True)
     return MirrorResult(
@@ -240,4 +202,27 @@ def _mirror_source(
         read_from=end.read_from,
         database=connection.info.dbname,
         schema_name=load.schema_name,
+    )
+
+
+def _build_conclusion(
+    source: Source,
+    load: Load,
+    reading: Reading,
+    window: Window,
+    source_clock: datetime,
+    capture: Capture | None,
+    deletions: Removal | None,
+) -> Conclusion:
+    table = source.table
+    # Rows without dates are mirrored up to the moment of the run.
+    newest = source_clock if table.incremental == "key" else reading.newest
+    removes = table.source == "matomo" and table.on_delete == "delete" and window.moves_watermark
+    return Conclusion(
+        watermark=min(newest, source_clock) if window.moves_watermark and newest else None,
+        full=window.reads_everything,
+        change_position=capture.position if capture else None,
+        read_from=window.extend(load.state.read_from),
+        source_keys=source.fetch_keys() if removes else None,
+        deletions=deletions,
     )

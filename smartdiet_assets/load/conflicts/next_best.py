@@ -27,6 +27,7 @@ from smartdiet_assets.load.fragments import (
 )
 from smartdiet_assets.load.merge import apply_merge, compare
 from smartdiet_assets.load.records.rejects import store_rejects
+from smartdiet_assets.load.removal.cascade import Removal
 from smartdiet_assets.load.staging import compose_documents, compose_staging
 from smartdiet_assets.load.strategies import Strategy
 from smartdiet_assets.schema.keys import DELETED_AT
@@ -43,15 +44,12 @@ def replace_documents(
     run_id: str,
     *,
     mark: sql.Composable | None,
-) -> tuple[int, int, int, dict[str, int]]:
+) -> Removal:
     """Give the keys of documents that are gone to the next best ones, or settle anew who shows after marks changed.
 
     Args:
         gone: a relation with the documents' ids in the document column, each once or more.
         mark: their new `deleted_at`, an expression on their row `t`; None removes the rows.
-
-    Returns:
-        Rows removed, rows marked, rows that show another document now, and what the removals did to other tables.
     """
     _drop_temporary(connection)
     execute_all(connection, [compose_staging(table), compose_documents(table)])
@@ -69,12 +67,13 @@ def replace_documents(
     staged = settle_rows(settlement, written=marked, filling=False, deletes=True)
     # A declared strategy may leave rows alone that a document no longer describes; here the document is gone.
     strategy = Strategy()
-    merge = compare(connection, schema, table, strategy, staged)
+    differences = compare(connection, schema, table, strategy, staged)
     flagged = _count_marks(connection, table) if marked else 0
     store_rejects(settlement, schema, run_id, everything_read=False, retries_read=False)
-    apply_merge(connection, schema, table, strategy, merge, run_id)
+    apply_merge(connection, schema, table, strategy, differences, run_id)
     _drop_temporary(connection)
-    return merge.counts.deleted, flagged, merge.counts.updated - flagged, merge.cascaded
+    counts = differences.counts
+    return Removal(counts.deleted, flagged, counts.updated - flagged, differences.cascaded)
 
 
 def compose_marked(table: Table, source: sql.Composable, mark: sql.Composable) -> sql.Composed:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from smartdiet_assets.load.execution import Connection, PlannedStatement, execute, fetch_value
 from smartdiet_assets.load.fragments import stored, target_of
 from smartdiet_assets.load.records.last_state import STRUCTURE_DIGEST, build_parameters
 from smartdiet_assets.load.result import LoadResult
-from smartdiet_assets.load.same_again import summarise
 from smartdiet_assets.schema.model import Table
+
+#: Counts of a result that hold again when the same is read again; rows found new or changed are unchanged by then.
+_LASTING = ("rejected", "rejected_rows", "superseded", "missing_parents_null", "rows", "refused")
 
 
 def _compose_write(values: Mapping[str, str]) -> str:
@@ -105,9 +108,15 @@ def plan_state(
         "change_position": state.change_position,
         "read_from": state.read_from,
         "window_digest": window_digest,
-        "last_result": summarise(result),
+        "last_result": _summarise(result),
     }
     return (_WRITE_COMPARED, {**build_parameters(table), **values}) if compared else (_WRITE, values)
+
+
+def _summarise(result: LoadResult) -> Jsonb:
+    """Summarise a result as what holds when the same is read again."""
+    summary = {key: getattr(result, key) for key in _LASTING}
+    return Jsonb({**summary, "unchanged": result.inserted + result.updated + result.unchanged})
 
 
 def reset_states(connection: Connection, tables: Sequence[tuple[str, str]]) -> None:

@@ -5,7 +5,8 @@ deletion of the rows themselves, which the caller does afterwards.
 A child's row that goes is no loss: its document is noted as waiting for the parent, and read again.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from psycopg import sql
 
@@ -33,11 +34,27 @@ class Reference:
 
 
 @dataclass(slots=True)
-class Cascade:
-    """Children's rows that were removed and references that were set to NULL, by table."""
+class Removal:
+    """What became of rows whose document is gone.
 
-    removed: dict[str, int]
-    nulled: dict[str, int]
+    Attributes:
+        removed: rows that went.
+        flagged: rows marked in `deleted_at` now; those marked before are not counted.
+        replaced: rows that show another document of their key from now on.
+        cascaded: rows that went from other tables, or references set to NULL there, by table.
+    """
+
+    removed: int = 0
+    flagged: int = 0
+    replaced: int = 0
+    cascaded: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Removal") -> None:
+        """Add the counts of another removal."""
+        self.removed += other.removed
+        self.flagged += other.flagged
+        self.replaced += other.replaced
+        self.cascaded += other.cascaded
 
 
 def list_askable(schema: Schema, table: Table) -> list[str]:
@@ -85,18 +102,22 @@ def lock_reach(connection: Connection, schema: Schema, table_name: str) -> None:
     lock_tables(connection, [other for other in list_reach(schema, table_name) if other != table_name])
 
 
-def apply_cascade(connection: Connection, schema: Schema, table: Table, doomed: sql.Composable, run_id: str) -> Cascade:
+def apply_cascade(
+    connection: Connection, schema: Schema, table: Table, doomed: sql.Composable, run_id: str
+) -> Counter[str]:
     """Make the children ready for the deletion of rows, and note whose documents now wait for a parent.
+
+    Returns how many of their rows were removed, or lost a reference, by table.
 
     Args:
         doomed: condition on a row `t` of the table: it is about to be deleted.
         run_id: stored with what is noted.
     """
-    cascade = Cascade({}, {})
+    removed, nulled = Counter[str](), Counter[str]()
     references = [reference for other in list_reach(schema, table.name) for reference in list_references(schema, other)]
     present = [other for other in list_reach(schema, table.name) if _is_there(connection, other)]
     if present == [table.name] and not list_references(schema, table.name):
-        return cascade
+        return removed
     mend_relations(connection, [target_of(schema.tables[other]) for other in present])
     for other in present:
         execute_all(connection, compose_gone(schema, schema.tables[other]))
@@ -110,14 +131,12 @@ def apply_cascade(connection: Connection, schema: Schema, table: Table, doomed: 
     for other in present:
         for reference in references:
             if reference.child == other and reference.nulled and reference.parent in losing:
-                nulled = execute(connection, compose_null(schema, schema.tables[other], reference))
-                if nulled:
-                    cascade.nulled[other] = cascade.nulled.get(other, 0) + nulled
+                nulled[other] += execute(connection, compose_null(schema, schema.tables[other], reference))
     for other in reversed(present):
-        removed = execute(connection, compose_remove(schema, schema.tables[other])) if other in losing else 0
-        if removed:
-            cascade.removed[other] = removed
-    return cascade
+        if other in losing:
+            removed[other] = execute(connection, compose_remove(schema, schema.tables[other]))
+    # The sum leaves out what is 0.
+    return removed + nulled
 
 
 def _is_there(connection: Connection, table_name: str) -> bool:

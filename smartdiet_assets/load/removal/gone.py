@@ -6,7 +6,6 @@ and those that no document owns; always the children first. Not here: finding ou
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from psycopg import sql
@@ -17,7 +16,7 @@ from smartdiet_assets.load.execution import Connection, execute
 from smartdiet_assets.load.fragments import encode, encode_plain, name, target_of
 from smartdiet_assets.load.records.rejects import clear_documents
 from smartdiet_assets.load.records.sync_state import forget_last_read
-from smartdiet_assets.load.removal.cascade import apply_cascade, list_references, lock_reach
+from smartdiet_assets.load.removal.cascade import Removal, apply_cascade, list_references, lock_reach
 from smartdiet_assets.load.removal.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.structure.companion import place
@@ -30,31 +29,6 @@ _KEYS = sql.Identifier("pg_temp", "mirror_source_keys")
 DELETED = sql.Identifier("pg_temp", "mirror_deleted")
 #: The source's clock where the caller has none.
 _NOW: sql.Composable = sql.SQL("now() AT TIME ZONE 'UTC'")
-
-
-@dataclass(slots=True)
-class Removal:
-    """What became of rows whose document is gone.
-
-    Attributes:
-        removed: rows that went.
-        flagged: rows marked in `deleted_at` now; those marked before are not counted.
-        replaced: rows that show another document of their key from now on.
-        cascaded: rows that went from other tables, or references set to NULL there, by table.
-    """
-
-    removed: int = 0
-    flagged: int = 0
-    replaced: int = 0
-    cascaded: dict[str, int] = field(default_factory=dict)
-
-    def add(self, other: "Removal") -> None:
-        """Add the counts of another removal."""
-        self.removed += other.removed
-        self.flagged += other.flagged
-        self.replaced += other.replaced
-        for table, rows in other.cascaded.items():
-            self.cascaded[table] = self.cascaded.get(table, 0) + rows
 
 
 def remove_documents(
@@ -94,20 +68,13 @@ def apply_deletions(
     execute(connection, sql.SQL("ANALYZE {}").format(DELETED))
     clear_documents(connection, table, DELETED)
     execute(connection, compose_not_shown(table))
-    removal = Removal()
     if table.on_delete == "keep":
-        return removal
+        return Removal()
     if table.shape.shares_keys:
-        removal.removed, removal.flagged, removal.replaced, removal.cascaded = replace_documents(
-            connection,
-            schema,
-            table,
-            DELETED,
-            run_id,
-            mark=_compose_mark(table, deleted_at) if table.on_delete == "flag" else None,
-        )
+        mark = _compose_mark(table, deleted_at) if table.on_delete == "flag" else None
+        removal = replace_documents(connection, schema, table, DELETED, run_id, mark=mark)
     elif table.on_delete == "flag":
-        removal.flagged = execute(connection, compose_flag(table, deleted_at))
+        removal = Removal(flagged=execute(connection, compose_flag(table, deleted_at)))
     else:
         removal = _remove(connection, schema, table, compose_is_deleted(table, "t"), run_id)
     if table.on_delete == "delete":
@@ -125,7 +92,7 @@ def clear_marks(connection: Connection, schema: Schema, table: Table, back: sql.
     """
     if table.shape.shares_keys:
         mark = sql.SQL("NULL::{}").format(sql.SQL(table.column(DELETED_AT).type.name))
-        _, _, cleared, _ = replace_documents(connection, schema, table, back, run_id, mark=mark)
+        cleared = replace_documents(connection, schema, table, back, run_id, mark=mark).replaced
     else:
         document = name(table.document_column)
         cleared = execute(
@@ -191,10 +158,7 @@ def remove_unowned(connection: Connection, schema: Schema, table: Table, run_id:
 def _remove(connection: Connection, schema: Schema, table: Table, doomed: sql.Composable, run_id: str) -> Removal:
     removal = Removal()
     if list_references(schema, table.name):
-        cascade = apply_cascade(connection, schema, table, doomed, run_id)
-        for touched in (cascade.removed, cascade.nulled):
-            for child, rows in touched.items():
-                removal.cascaded[child] = removal.cascaded.get(child, 0) + rows
+        removal.cascaded = apply_cascade(connection, schema, table, doomed, run_id)
     removal.removed = execute(connection, sql.SQL("DELETE FROM {} AS t\nWHERE {}").format(target_of(table), doomed))
     return removal
 

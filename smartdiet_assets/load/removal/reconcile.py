@@ -136,7 +136,7 @@ def _apply(
     children = _count_children(connection, schema, table) if table.on_delete == "delete" else {}
     removal = apply_deletions(connection, schema, table, run_id, deleted_at=deleted_at)
     result.removed, result.flagged, result.replaced = removal.removed, removal.flagged, removal.replaced
-    result.cascaded = removal.cascaded
+    result.cascaded = dict(removal.cascaded)
     if not force:
         result.refused = _judge_cascade(connection, schema, children)
 

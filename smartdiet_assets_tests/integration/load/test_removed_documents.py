@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from smartdiet_assets.load.advisory import lock_tables
-from smartdiet_assets.load.removal.gone import Removal, remove_documents
+from smartdiet_assets.load.removal.cascade import Removal
+from smartdiet_assets.load.removal.gone import remove_documents
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.support.loads import (
