@@ -1,7 +1,5 @@
 """The locks that keep two runs apart, and the one order in which every run takes its locks.
 
-Here: the numbers of the locks and taking them. Not here: row and table locks, which PostgreSQL takes by itself.
-
 No two runs can wait for each other, because each takes what it needs in the same order:
 
 1. its own table's lock, at the start;

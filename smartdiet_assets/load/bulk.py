@@ -1,8 +1,4 @@
-"""The bulk way: COPY into an empty table without keys, which are built once the rows are in.
-
-Here: whether a table is empty, taking its keys away and building them. Not here: which statements that takes
-(`load.structure.rebuild`), settling the rows (`load.conflicts.rereads`).
-"""
+"""The bulk way: COPY into an empty table without keys, which are built once the rows are in."""
 
 import re
 import time

@@ -1,7 +1,6 @@
 """The documents a change stream named in this run: those that changed and those that were deleted, each once.
 
-Here: keeping their encoded ids in temporary tables, so that a long backlog takes no memory, and giving them back in
-chunks. Not here: what named them (`extract.mongodb.change_stream`), removing rows (`load.removal.gone`).
+Their encoded ids are kept in temporary tables, so that a long backlog takes no memory.
 """
 
 from collections.abc import Iterator, Sequence

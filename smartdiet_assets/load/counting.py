@@ -1,4 +1,4 @@
-"""How many rows a table holds. Here: counting small tables, estimating large ones. Not here: counts of a run's rows."""
+"""How many rows a table holds: counted where it is small, estimated where it is large."""
 
 from psycopg import sql
 

@@ -1,6 +1,5 @@
 """The differences between a run's rows and the table, as one generic statement.
 
-Here: composing and filling `mirror_delta`, and counting it. Not here: what is done about them (`load.strategies`).
 The join is a FULL JOIN, for which PostgreSQL has no nested loop: whatever it believes about row counts, it hashes or
 merges. (The anti-join it replaces was once planned as a nested loop over 60,000 parents and never ended.)
 """

@@ -1,9 +1,7 @@
-"""Executing composed statements on the load's connection.
+"""Executing composed statements on the load's connection, as they are or several in one round trip.
 
-Here: one place that switches off psycopg's prepared statements, and answers as plain tuples; several statements in one
-round trip. Not here: any statement.
 The temporary tables of a load have the same names in every transaction and other columns each time, so a statement
-prepared in an earlier one would fail.
+prepared in an earlier one would fail: psycopg's prepared statements are switched off. Answers are plain tuples.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,4 @@
-"""Pieces of SQL that the statements of a load share, and the names of its temporary tables.
-
-Here: pure functions from column names to fragments. Not here: whole statements, execution.
-"""
+"""Pieces of SQL that the statements of a load share, and the names of its temporary tables."""
 
 from collections.abc import Iterable
 from typing import LiteralString

@@ -1,7 +1,4 @@
-"""Why a load failed that nothing is wrong with: what somebody attached to the table is named.
-
-Here: looking for it after a failure that it could explain. Not here: finding it (`load.structure.interference`).
-"""
+"""Why a load failed that nothing is wrong with: what somebody attached to the table is named."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

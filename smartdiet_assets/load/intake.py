@@ -1,8 +1,4 @@
-"""Taking the batches of a run in: the only part of a load with state.
-
-Here: where rows go as they come, what is held back, and what the table has to be asked meanwhile. Not here: where
-batches come from (`mirror.reading`), what becomes of the rows (`load.run`).
-"""
+"""Taking the batches of a run in: the only part of a load with state."""
 
 import hashlib
 from collections.abc import Iterator

@@ -1,9 +1,4 @@
-"""Bringing the table from what it holds to what the run's documents describe.
-
-Here: the order of comparing, choosing a mode, making room among the children and executing the strategy's steps, with
-every count checked. Not here: the statements (`load.diff`, `load.strategies`, `load.conflicts.best_of_key`), the bulk
-way (`load.bulk`).
-"""
+"""Bringing the table from what it holds to what the run's documents describe, with every count checked."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,8 +1,4 @@
-"""Whether a run rejects more than its table allows (`max_rejects`).
-
-Here: counting, deciding, and what the error tells. Not here: the limit's type (`schema.limits`), the records
-(`load.records.rejects`).
-"""
+"""Whether a run rejects more than its table allows (`max_rejects`)."""
 
 from psycopg import sql
 

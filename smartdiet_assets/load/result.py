@@ -1,4 +1,4 @@
-"""What one load did, in numbers. Here: the record. Not here: counting (`load.merge`) or showing it (`assets`)."""
+"""What one load did, in numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
-"""The order of a load, from the batches to the COMMIT; `open_load` and `Intake` come before.
+"""The order of a load, from the batches to the COMMIT, in which each step relies on those above it.
 
-Here: the order, in which each step relies on those above it. Not here: the steps (`load.ways`, `load.write`).
+`open_load` and `Intake` come before it; `load.ways` and `load.write` are its steps.
 """
 
 from datetime import datetime

@@ -1,8 +1,5 @@
 """A run that read exactly what the run before it read: nothing is staged, compared or written but the state.
 
-Here: whether such a run ends where the last one did, and the little it stores. Not here: the digest of what was read
-(`load.intake`), the normal way (`load.run`).
-
 What a table holds follows from the documents read and the parents that are there. With the same documents, only a
 parent that was missing and came can make a difference: one that went has taken its children's rows along, or their
 references, and their documents are read again then, which changes what is read.

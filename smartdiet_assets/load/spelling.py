@@ -1,8 +1,4 @@
-"""Which encoded ids a column value may stand for: a column does not tell the type of an id that is no ObjectId.
-
-Here: reading texts back as ids of every type they may be. Not here: encoding an id (`schema.document_id`), or what is
-asked for (`load.records.retries`).
-"""
+"""Which encoded ids a column value may stand for: a column does not tell the type of an id that is no ObjectId."""
 
 import re
 from collections.abc import Iterator

@@ -1,8 +1,5 @@
 """The temporary tables a run fills: rows, understood documents and rejects, batch by batch with binary COPY.
 
-Here: creating them and writing batches, into the staging table or, the bulk way, straight into the target. Not here:
-what the rows mean for the target (`load.conflicts.rereads`, `load.merge`).
-
 A document can be read twice in a run, in two versions: by the query for each date field, or again by its id. The later
 read counts. Rows carry no number for that: each COPY is a command of its own, and PostgreSQL notes on every row the
 command that wrote it. Rejects and documents of a batch are therefore written before its rows.

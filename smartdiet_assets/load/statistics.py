@@ -1,10 +1,9 @@
-"""What PostgreSQL believes about the size of the tables a load joins. Here: noticing a belief that makes bad plans, and
-mending it. Not here: the temporary tables, which are analysed as they are filled.
+"""What PostgreSQL believes about the size of the tables a load joins.
 
 PostgreSQL multiplies the rows per page it counted once with the pages of today. Where rows were deleted, or the
 transaction that brought them failed, it may have counted hardly any: then a table of any size is taken for a row or
-two, and read in full for each row of the other side. Otherwise statistics may be missing, or old: the load's
-statements are hashed or find rows by index all the same.
+two, and read in full for each row of the other side. Otherwise statistics may be missing, or old: the load's statements
+are hashed or find rows by index all the same.
 
 The mirror's own records are different: every condition on them begins with the schema and the table, which nobody who
 has not counted knows to be the same everywhere. They may not go without being counted, once there are many.

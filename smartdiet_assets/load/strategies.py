@@ -1,8 +1,7 @@
 """The import strategies: which statements bring a table from what it holds to what the documents describe.
 
-Here: a strategy's choice of mode and the exact SQL of each, composed and not executed. Not here: finding the
-differences (`load.diff`), which are in `mirror_delta` by then, or executing the steps (`load.merge`).
-No strategy writes a row that did not change, but `replace`, and that only for documents of which some row did.
+The differences are in `mirror_delta` by then (`load.diff`). No strategy writes a row that did not change, but
+`replace`, and that only for documents of which some row did.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,5 @@
 """The transaction of a load: its first and its last round trip, each of several statements.
 
-Here: what is sent together, and what an error of it means. Not here: the statements (their own modules), or what
-follows from how the table stands (`load.opening`).
-
 Where PostgreSQL is far away, a round trip takes longer than all that an idle table asks of it. Sent together, each
 statement still sees what was committed before it began: how the table stands is read under the lock.
 """

@@ -1,7 +1,4 @@
-"""What a load sets for its own transaction: time-outs, memory, the planner's view of the disks, the server's log.
-
-Here: choosing and applying the settings. Not here: the server's own configuration, which is kept where it offers more.
-"""
+"""What a load sets for its own transaction: time-outs, memory, the planner's view of the disks, the server's log."""
 
 from psycopg import sql
 

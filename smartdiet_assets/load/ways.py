@@ -1,8 +1,4 @@
-"""The ways of a run to write its rows, one of which is chosen for the whole run (`load.intake`).
-
-Here: for each way, how its rows are settled, what differs, and writing that. Not here: the statements
-(`load.conflicts`, `load.merge`, `load.bulk`).
-"""
+"""The ways of a run to write its rows, one of which is chosen for the whole run (`load.intake`)."""
 
 from collections.abc import Sequence
 

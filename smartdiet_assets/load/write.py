@@ -1,8 +1,4 @@
-"""What a load writes beside its rows: rejects, rows that go, what others wait for, the state.
-
-Here: the steps of `load.run` that are the same for every way. Not here: their statements (`load.records`,
-`load.removal`).
-"""
+"""What a load writes beside its rows: rejects, rows that go, what others wait for, the state."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,8 +1,5 @@
 """What a run learns from a collection's change stream: the documents to read, those deleted, where to go on.
 
-Here: how a run takes the stream in, for a table declared `capture: change_stream`. Not here: the stream itself
-(`extract.mongodb.change_stream`), or the rest of the run (`mirror.table_run`).
-
 The stream is read before any document: what changes after that is after the new position, and is read again next time.
 A document named as deleted is looked for, and one named as changed is read, as they are by then: the last state counts,
 whatever came in between.

@@ -1,8 +1,4 @@
-"""Reading one batch ahead: the source prepares the next one while this one is transformed and copied.
-
-Here: a thread around any stream of batches. Not here: what a stream reads (`extract`), or what becomes of its batches
-(`mirror.table_run`).
-"""
+"""Reading one batch ahead: the source prepares the next one while this one is transformed and copied."""
 
 import contextlib
 import queue

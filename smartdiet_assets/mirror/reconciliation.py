@@ -1,8 +1,7 @@
 """The reconcile pass: for each table, the ids of its source, and what is gone removed or marked.
 
-Here: the order of the tables, reading a collection's ids once for all its tables, and going on where one table failed.
-Not here: the comparison (`load.removal.reconcile`), or anything of Dagster (`assets.reconcile`), so that the command
-line makes the same pass.
+A collection's ids are read once for all its tables. It knows nothing of Dagster, so that the command line makes the
+same pass.
 """
 
 import time

@@ -1,8 +1,4 @@
-"""One run of one table: extract, transform and load called in order, in one PostgreSQL transaction.
-
-Here: the order of the stages, and the watermark of a run. Not here: the stages themselves, or anything of Dagster
-(`assets.tables`), so that tests and tools can mirror a table without an instance.
-"""
+"""One run of one table: extract, transform and load called in order, in one PostgreSQL transaction."""
 
 import time
 from collections.abc import Mapping

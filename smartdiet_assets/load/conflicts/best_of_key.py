@@ -1,9 +1,7 @@
 """Tables where several documents may share a key (`Shape.BEST_OF_KEY`): the best document is the row, the others wait.
 
-Here: finding the winner of every key the run touches, and keeping the companion table of the others. Not here: writing
-the winners to the table, which goes the way of all rows (`load.diff`, `load.strategies`).
-The documents of touched keys that were not read again are taken from the two tables themselves, as if they had been:
-so when a winner moves to another key or goes, the next one shows in the same run.
+The documents of touched keys that were not read again are taken from the two tables themselves, as if they had been: so
+when a winner moves to another key or goes, the next one shows in the same run.
 """
 
 from psycopg import sql

@@ -1,7 +1,5 @@
 """Rows that want a unique value another row has, where that value is not what identifies a row.
 
-Here: finding and rejecting them, set-based, so that no unique constraint stops the run. Not here: rows that share the
-key itself (`load.conflicts.rereads`, `load.conflicts.best_of_key`).
 Who has the value in the table and still wants it keeps it; among newcomers the smallest document column value does.
 """
 

@@ -1,9 +1,8 @@
 """Documents that are gone from a table where several may share a key (`Shape.BEST_OF_KEY`): who shows after them.
 
-Here: running the affected keys through the same steps as a load's rows, as if the documents had been read and described
-nothing; with `on_delete: flag`, what they had, marked. Not here: those steps (`load.conflicts.settle`, `load.merge`). A
-marked document comes after all others of its key (`load.conflicts.best_of_key`), so a row is marked when no other is
-left.
+The affected keys go through the same steps as a load's rows, as if the documents had been read and described nothing;
+with `on_delete: flag`, what they had, marked. A marked document comes after all others of its key
+(`load.conflicts.best_of_key`), so a row is marked when no other is left.
 """
 
 from psycopg import sql

@@ -1,9 +1,4 @@
-"""Rows of a run whose parent is not there: rejected, or their reference set to NULL, before anything is compared.
-
-Here: finding them, set-based, in the staging table or, the bulk way, in the target. Not here: the lasting records of
-rejects and of the parents that are awaited (`load.records.rejects`), rows that lose a parent they had
-(`load.removal.cascade`).
-"""
+"""Rows of a run whose parent is not there: rejected, or their reference set to NULL, before anything is compared."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,7 @@
 """The rows of a small run looked at once: in most runs there is nothing to settle.
 
-Here: one question that stands for all those `load.conflicts.settle` asks step by step. Not here: the steps, which
-follow where the answer is no. Larger runs take them at once: what they build, such as the index of the rows, serves the
-merge.
+One question stands for all those `load.conflicts.settle` asks step by step. Larger runs take the steps at once: what
+they build, such as the index of the rows, serves the merge.
 """
 
 from psycopg import sql

@@ -1,9 +1,8 @@
 """Telling by the order of their ids that no document was read twice, which spares the search for those that were.
 
-Here: the proof, in the memory of two batches of ids. Not here: the search, where there is no proof
-(`load.conflicts.rereads`). A server hands out a collection in the order of insertion, which is nearly that of the ids:
-where several processes make them, neighbours may be exchanged. So an id that comes late is looked for in this batch and
-the one before, and has to be larger than all older ones.
+A server hands out a collection in the order of insertion, which is nearly that of the ids: where several processes make
+them, neighbours may be exchanged. So an id that comes late is looked for in this batch and the one before, and has to
+be larger than all older ones.
 """
 
 from collections.abc import Collection, Iterable, Sequence

@@ -1,12 +1,10 @@
 """Rows that PostgreSQL refuses for what they hold: tried before they are written, and rejected one by one.
 
-Here: which errors are about a row's own values, and finding the rows a batch has of that kind. Not here: when that is
-worth its time (`load.intake`, `mirror.table_run`): a run that nothing was refused in does without.
-
-The transformation knows the types, lengths and NOT NULLs that are declared. What else there is, PostgreSQL alone knows:
-how wide a row may be, or an entry of an index, and what somebody added to the table by hand: CHECKs, domains, generated
-columns, indexes of expressions. So a batch goes into an empty table of the same form first, and is halved where that
-is refused, until single rows are left.
+A run that nothing was refused in does without (`load.opening`, `mirror.table_run`). The transformation knows the types,
+lengths and NOT NULLs that are declared. What else there is, PostgreSQL alone knows: how wide a row may be, or an entry
+of an index, and what somebody added to the table by hand: CHECKs, domains, generated columns, indexes of expressions.
+So a batch goes into an empty table of the same form first, and is halved where that is refused, until single rows are
+left.
 """
 
 import re

@@ -1,9 +1,4 @@
-"""Settling a run's rows among themselves, before anything is compared with the table.
-
-Here: which of two reads of a document counts; set-based, in the staging table or, the bulk way, in the target. Not
-here: missing parents (`load.conflicts.orphans`), clashes on further unique keys (`load.conflicts.clashes`), the order
-of it all (`load.conflicts.settle`).
-"""
+"""Settling a run's rows among themselves, before anything is compared with the table: which of two reads counts."""
 
 from dataclasses import dataclass
 

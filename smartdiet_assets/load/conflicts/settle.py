@@ -1,8 +1,4 @@
-"""The order in which the rows of a run are settled: among themselves, with their parents, with other rows' values.
-
-Here: the order, and checking that no row was lost. Not here: the steps (`load.conflicts.rereads`,
-`load.conflicts.orphans`, `load.conflicts.clashes`, `load.conflicts.best_of_key`).
-"""
+"""The order in which the rows of a run are settled: among themselves, with their parents, with other rows' values."""
 
 from collections.abc import Callable
 

@@ -1,12 +1,8 @@
 """Documents whose id the document column does not tell: a number or a date in a character column, say.
 
-Here: which of several documents shows where the column holds one value for all of them, what is kept of their ids in
-`smartdiet.document_ids`, and which documents have to be read again to decide it. Not here: which ids a column tells
-(`schema.document_id.tells_id`, `load.fragments.encode_plain`), copying them (`load.staging`).
-
 A value of the document column belongs to one document. Of several that have rows, the one with the smallest encoded id
-shows (`"…"`, a string, before an ObjectId, before all other types), whatever was read first; the others are rejected.
-A document of the table that a run contests is read again by the same run: so all that is decided is decided among
+shows (`"…"`, a string, before an ObjectId, before all other types), whatever was read first; the others are rejected. A
+document of the table that a run contests is read again by the same run: so all that is decided is decided among
 documents as they are now, and one that is gone is in nobody's way.
 """
 

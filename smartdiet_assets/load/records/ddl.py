@@ -1,8 +1,5 @@
 """The mirror's own tables, in schema `smartdiet`: where each table stands and what could not be loaded.
 
-Here: their DDL and creating them when missing. Not here: reading and writing their rows, the companions
-of tables that share keys (`companion`), and records made before they told schemas apart (`bookkeeping_migration`).
-
 Every line is of one table of one schema: several mirrors may share a database. `schema_name` is the first schema of the
 connection's search path, where a run has its tables; a line that is added has it by default.
 """

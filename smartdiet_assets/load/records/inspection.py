@@ -1,8 +1,4 @@
-"""Reading the mirror's own records: how far each table is, what was rejected, which parents are awaited.
-
-Here: read-only queries on the schema `smartdiet` for people and tools. Not here: what a load writes there
-(`load.records.sync_state`, `load.records.rejects`).
-"""
+"""Reading the mirror's own records: how far each table is, what was rejected, which parents are awaited."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

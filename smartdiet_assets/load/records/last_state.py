@@ -1,8 +1,5 @@
 """How a table stands, in one short query: its stored state, and whether anything changed around it.
 
-Here: the query, and the digest of a table's declaration and live structure that spares an unchanged table the whole
-comparison. Not here: the comparison itself (`load.structure`), or what follows from the state (`load.opening`).
-
 The digest holds the identity and the transaction of every catalogue row of the table: columns, defaults, constraints,
 indexes and comments. PostgreSQL writes a new row version, by a new transaction, for every change of one.
 """

@@ -1,11 +1,8 @@
 """Records made before they told schemas apart: whose they are, and giving them a schema.
 
-Here: the statements that migrate them, once, and the new names of companions. Not here: the records as they are now
-(`bookkeeping_ddl`).
-
 A record belongs to the schema in which the migrating run's search path finds a table of its name: there the runs before
-it wrote. Two mirrors may have shared it, each in its own schema; neither knows any more how far it is, or what
-was rejected, so both read everything once.
+it wrote. Two mirrors may have shared it, each in its own schema; neither knows any more how far it is, or what was
+rejected, so both read everything once.
 """
 
 from collections.abc import Collection

@@ -1,10 +1,4 @@
-"""The lasting records of what could not be loaded, and of the parents it waits for.
-
-Here: bringing `rejected_rows`, `awaited_parents` and, for the table's own waits, `missing_parents` of the schema
-`smartdiet` up to date at the end of a run. Not here: finding rejects (`load.conflicts.rereads`,
-`load.conflicts.orphans`, `transform`), which documents are read again because of them (`load.records.retries`), showing
-them (`load.records.inspection`).
-"""
+"""The lasting records of what could not be loaded, and of the parents it waits for."""
 
 from collections.abc import Sequence
 

@@ -1,12 +1,9 @@
 """Which documents a run reads again whatever their dates, and what comes of it for those who wait.
 
-Here: choosing their ids, and noting which awaited parents were asked for and which arrived. Not here: what could not be
-loaded (`load.records.rejects`).
-
 What is new is read at once, however much: documents whose awaited parent arrived, and parents nobody asked for yet.
-What was tried before in vain is tried again in turns, by the order of the ids and at most so many in one run, so
-that the cost of a run does not grow with what has been waiting for long. How far the turns are is kept once for the
-table: what stays as it is is not written. What is edited comes with the window, out of turn.
+What was tried before in vain is tried again in turns, by the order of the ids and at most so many in one run, so that
+the cost of a run does not grow with what has been waiting for long. How far the turns are is kept once for the table:
+what stays as it is is not written. What is edited comes with the window, out of turn.
 """
 
 from collections.abc import Iterator

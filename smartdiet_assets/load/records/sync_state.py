@@ -1,8 +1,4 @@
-"""Where a table stands: the stored watermark, and why it may have to be read whole.
-
-Here: writing `smartdiet.sync_state`, and what stands in for it where it is not there. Not here: reading it
-(`load.records.last_state`), or which window follows from it (`extract.window`).
-"""
+"""Where a table stands: the stored watermark, and why it may have to be read whole."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

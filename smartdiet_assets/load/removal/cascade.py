@@ -1,7 +1,5 @@
 """Removing rows that other tables point at: the children first, by each foreign key's own rule.
 
-Here: which tables a deletion reaches, their locks, and the children's rows that go or lose a reference. Not here: the
-deletion of the rows themselves, which the caller does afterwards.
 A child's row that goes is no loss: its document is noted as waiting for the parent, and read again.
 """
 

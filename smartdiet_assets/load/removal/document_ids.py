@@ -1,8 +1,4 @@
-"""Temporary tables of document ids: the document column's value, and the encoded id where that does not tell it.
-
-Here: creating one and copying ids into it. Not here: what the ids are compared with (`load.removal.gone`,
-`load.removal.source_ids`).
-"""
+"""Temporary tables of document ids: the document column's value, and the encoded id where that does not tell it."""
 
 from collections.abc import Iterable
 

@@ -1,9 +1,4 @@
-"""Removing the rows of documents that are gone at the source: by their ids, by comparing all keys, or for want of any.
-
-Here: applying `Table.on_delete` to the rows of given documents, deleting the rows whose key is not among the source's,
-and those that no document owns; always the children first. Not here: finding out which documents are gone
-(`load.removal.source_ids`), or where the keys come from (`extract`).
-"""
+"""Removing the rows of documents that are gone at the source: by their ids, by comparing keys, or for want of any."""
 
 from collections.abc import Iterable
 from datetime import datetime

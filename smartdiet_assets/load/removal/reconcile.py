@@ -1,8 +1,4 @@
-"""A reconcile pass over one table: the rows whose documents are gone are removed or marked, in one transaction.
-
-Here: the order of the pass, and refusing what looks like an empty or wrong source. Not here: which documents are gone
-(`load.removal.source_ids`), what becomes of their rows (`load.removal.gone`).
-"""
+"""A reconcile pass over one table: the rows whose documents are gone are removed or marked, in one transaction."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,8 +1,5 @@
 """All ids of a source, kept in a temporary table, and the documents of a table that are not among them.
 
-Here: storing the ids, comparing them with a table's, and asking the source again about each id that was not seen. Not
-here: what becomes of the rows (`load.removal.reconcile`), reading the source (`extract`).
-
 The ids are read before the table is locked, so that a long read keeps no run waiting. A document that a run mirrored
 meanwhile was not seen; the question by id, asked under the lock, finds it.
 """

@@ -1,7 +1,4 @@
-"""Emptying a table before it is imported again, with all that its CASCADE empties.
-
-Here: which tables that is, and forgetting how far they were. Not here: when it is asked for (`load.intake`).
-"""
+"""Emptying a table before it is imported again, with all that its CASCADE empties."""
 
 from psycopg import sql
 
