@@ -6,7 +6,7 @@ from psycopg import sql
 
 from smartdiet_assets.load import bulk
 from smartdiet_assets.load.conflicts.rereads import Settlement, drop_duplicates
-from smartdiet_assets.load.conflicts.settle import settle_rows
+from smartdiet_assets.load.conflicts.settle import settle_compared, settle_filling
 from smartdiet_assets.load.fragments import STAGING
 from smartdiet_assets.load.merge import Differences, apply_merge, compare, fill_empty_table
 from smartdiet_assets.load.opening import Load
@@ -23,7 +23,7 @@ class Merge:
 
     def settle(self, load: Load, settlement: Settlement, written: int) -> int:
         """Settle the rows of a run, of which so many were written; return how many the table is to show."""
-        return settle_rows(settlement, written=written, filling=False, deletes=load.strategy.deletes)
+        return settle_compared(settlement, written, deletes=load.strategy.deletes)
 
     def compare(self, load: Load, shown: int) -> Differences:
         """Find what differs; nothing of the table is written yet."""
@@ -50,13 +50,8 @@ class FillNew:
 
     def settle(self, load: Load, settlement: Settlement, written: int) -> int:
         """Settle the rows of a run; see `Merge.settle`."""
-        return settle_rows(
-            settlement,
-            written=written,
-            filling=True,
-            deletes=load.strategy.deletes,
-            build_keys=None if settlement.rows is STAGING else lambda: self._try_build_keys(load, settlement),
-        )
+        build_keys = None if settlement.rows is STAGING else lambda: self._try_build_keys(load, settlement)
+        return settle_filling(settlement, written, build_keys)
 
     def compare(self, load: Load, shown: int) -> Differences:
         """Every row is new."""

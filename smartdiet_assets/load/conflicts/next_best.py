@@ -8,7 +8,7 @@ with `on_delete: flag`, what they had, marked. A marked document comes after all
 from psycopg import sql
 
 from smartdiet_assets.load.conflicts.rereads import Settlement
-from smartdiet_assets.load.conflicts.settle import settle_rows
+from smartdiet_assets.load.conflicts.settle import settle_compared
 from smartdiet_assets.load.execution import Connection, execute, execute_all, fetch_value
 from smartdiet_assets.load.fragments import (
     CLASHES,
@@ -63,7 +63,7 @@ def replace_documents(
         for source in relations_of(table):
             marked += execute(connection, compose_marked(table, source, mark))
     settlement = Settlement(connection, table, STAGING)
-    staged = settle_rows(settlement, written=marked, filling=False, deletes=True)
+    staged = settle_compared(settlement, marked, deletes=True)
     # A declared strategy may leave rows alone that a document no longer describes; here the document is gone.
     strategy = Strategy()
     differences = compare(connection, schema, table, strategy, staged)
