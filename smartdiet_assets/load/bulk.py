@@ -10,7 +10,7 @@ from smartdiet_assets.load.advisory import try_lock_tables
 from smartdiet_assets.load.execution import Connection, execute, execute_all
 from smartdiet_assets.load.removal.cascade import list_reach
 from smartdiet_assets.load.structure.rebuild import read_rebuild_plan
-from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.load.target import Target
 
 #: Rows of a first batch from which on taking the keys of an existing table away is worth its locks on the parents.
 BULK_FROM = 1_000
@@ -38,7 +38,7 @@ def compose_is_empty(relations: Sequence[sql.Composable]) -> sql.Composed:
     return sql.SQL("SELECT {}").format(sql.SQL(" AND ").join(empty))
 
 
-def drop_keys(connection: Connection, schema: Schema, table: Table) -> list[sql.Composed] | None:
+def drop_keys(target: Target) -> list[sql.Composed] | None:
     """Drop the keys, indexes and foreign keys around an empty table; return the statements that build them again.
 
     None where a unique key has to stay, at which a duplicate would end the COPY: such rows are settled first. And where
@@ -46,7 +46,8 @@ def drop_keys(connection: Connection, schema: Schema, table: Table) -> list[sql.
     parent's readers too, and a run that waited for them would keep out everybody who comes after it, and could wait for
     a run that waits for it.
     """
-    below = [name for name in list_reach(schema, table.name) if name != table.name]
+    connection, table_name = target.connection, target.table.name
+    below = [name for name in list_reach(target.schema, table_name) if name != table_name]
     for attempt in range(_ATTEMPTS):
         if attempt:
             time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
@@ -54,7 +55,7 @@ def drop_keys(connection: Connection, schema: Schema, table: Table) -> list[sql.
             with connection.transaction():
                 if not try_lock_tables(connection, below):
                     raise errors.LockNotAvailable
-                plan = read_rebuild_plan(connection, table.name)
+                plan = read_rebuild_plan(connection, table_name)
                 if not plan.frees:
                     return None
                 if plan.locked:

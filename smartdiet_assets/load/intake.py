@@ -162,7 +162,7 @@ class Intake:
         self._begun = True
         load, writer = self._load, self.writer
         if self._truncate and not load.created:
-            truncate(load.connection, load.schema, load.table)
+            truncate(load)
             self._emptied = True
         mend_statistics(load.connection, load.table)
         if load.created:
@@ -232,7 +232,7 @@ class Intake:
         load = self._load
         if not self._empty or rows < load.bulk_from or load.table.shape.shares_keys:
             return None
-        keys = bulk.drop_keys(load.connection, load.schema, load.table)
+        keys = bulk.drop_keys(load)
         if keys is None:
             return None
         self.writer.rows = target_of(load.table)

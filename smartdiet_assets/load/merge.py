@@ -24,7 +24,8 @@ from smartdiet_assets.load.fragments import (
 )
 from smartdiet_assets.load.removal.cascade import apply_cascade, list_references, lock_reach
 from smartdiet_assets.load.strategies import DeltaCounts, MergeStep, Mode, Strategy
-from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.load.target import Target
+from smartdiet_assets.schema.model import Table
 
 
 @dataclass(slots=True)
@@ -37,12 +38,13 @@ class Differences:
     cascaded: Counter[str] = field(default_factory=Counter)
 
 
-def compare(connection: Connection, schema: Schema, table: Table, strategy: Strategy, staged: int) -> Differences:
+def compare(target: Target, strategy: Strategy, staged: int) -> Differences:
     """Find the differences and choose the mode. Nothing is written yet; the children to be touched are locked.
 
     Args:
         staged: how many rows there should be of the read documents.
     """
+    table = target.table
     if table.shape.shares_keys:
         # A row that names no document was left by another tool; it goes when a document has its key.
         scope = sql.SQL("{} AND ({} IS NOT NULL OR ({}) IN (SELECT {} FROM {}))").format(
@@ -57,24 +59,23 @@ def compare(connection: Connection, schema: Schema, table: Table, strategy: Stra
         statement = compose_delta(table, scope=compose_read_scope(table), deletes=strategy.deletes)
     else:
         statement = compose_delta(table, scope=None)
-    counts = fill_delta(connection, table, statement, staged)
-    if counts.deleted and list_references(schema, table.name):
-        lock_reach(connection, schema, table.name)
+    counts = fill_delta(target.connection, table, statement, staged)
+    if counts.deleted and list_references(target.schema, table.name):
+        lock_reach(target.connection, target.schema, table.name)
     # A replacement would renumber the rows of a key that only changed hands.
     mode: Mode = "upsert" if table.shape.shares_keys else strategy.choose_mode(table, counts)
     return Differences(counts, mode)
 
 
-def apply_merge(
-    connection: Connection, schema: Schema, table: Table, strategy: Strategy, differences: Differences, run_id: str
-) -> None:
+def apply_merge(target: Target, strategy: Strategy, differences: Differences) -> None:
     """Write the differences.
 
     Raises:
         LoadConflictError: somebody else changed the table meanwhile.
     """
+    connection, table = target.connection, target.table
     if differences.counts.changed:
-        cascading = differences.counts.deleted and list_references(schema, table.name)
+        cascading = differences.counts.deleted and list_references(target.schema, table.name)
         steps = [step for step in strategy.compose(table, differences.mode) if _count_expected(step, differences)]
         removing = [step for step in steps if step.removes] if cascading else []
         kept = [step for step in steps if step not in removing]
@@ -84,7 +85,8 @@ def apply_merge(
         after = [sql.SQL("SET CONSTRAINTS ALL IMMEDIATE")] if passed_on else []
         if removing:
             _write(connection, table, differences, kept, before=before)
-            _make_room(connection, schema, table, differences, run_id)
+            doomed = sql.SQL("EXISTS (SELECT FROM {} AS d WHERE d._op = 'D' AND {})")
+            differences.cascaded += apply_cascade(target, doomed.format(DELTA, match(table.key, "d", "t")))
             _write(connection, table, differences, removing, after=after)
         else:
             _write(connection, table, differences, kept, before=before, after=after)
@@ -120,12 +122,6 @@ def _write(
             differences.replaced = rows
         elif rows != _count_expected(step, differences):
             raise TableChangedError(table.name)
-
-
-def _make_room(connection: Connection, schema: Schema, table: Table, differences: Differences, run_id: str) -> None:
-    """Do with the children of the rows to be removed what their foreign keys say."""
-    doomed = sql.SQL("EXISTS (SELECT FROM {} AS d WHERE d._op = 'D' AND {})").format(DELTA, match(table.key, "d", "t"))
-    differences.cascaded += apply_cascade(connection, schema, table, doomed, run_id)
 
 
 def fill_empty_table(connection: Connection, table: Table) -> int:

@@ -17,16 +17,16 @@ from smartdiet_assets.load.strategies import Strategy, get_strategy
 from smartdiet_assets.load.structure.creation import TableChanges, apply_table
 from smartdiet_assets.load.structure.live import check_search_path
 from smartdiet_assets.load.structure.naming import place_in
+from smartdiet_assets.load.target import Target
 from smartdiet_assets.load.transaction import open_transaction
 from smartdiet_assets.schema.model import Schema, Table
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class Load(Target):
     """One load of one table, for as long as its transaction is open.
 
     Attributes:
-        table: with the name of its companion, where it has one.
         schema_name: where the table is: the connection's schema.
         standing: how the table stood under the lock, before anything was done.
         changes: what was created, or added to it, since.
@@ -36,10 +36,6 @@ class Load:
         last: statements that go with the COMMIT; a load that has none was not concluded.
     """
 
-    connection: Connection
-    schema: Schema
-    table: Table
-    run_id: str
     clock: StageClock
     schema_name: str
     standing: Standing

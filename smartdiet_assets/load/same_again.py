@@ -69,7 +69,7 @@ def conclude_unchanged(load: Load, intake: Intake, end: Conclusion) -> LoadResul
     assert standing.last_result is not None
     with load.clock.timed("state", "stored"):
         if intake.retries_read:
-            note_asked(load.connection, load.schema, load.table, everything=False)
+            note_asked(load, everything=False)
         load.last.append(
             (_STORE, [end.watermark, load.run_id, intake.documents_read, end.change_position, load.table.name])
         )

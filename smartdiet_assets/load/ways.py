@@ -27,12 +27,12 @@ class Merge:
 
     def compare(self, load: Load, shown: int) -> Differences:
         """Find what differs; nothing of the table is written yet."""
-        return compare(load.connection, load.schema, load.table, load.strategy, shown)
+        return compare(load, load.strategy, shown)
 
     def write(self, load: Load, settlement: Settlement, differences: Differences) -> Differences:
         """Write what differs; return what it was in the end."""
         with load.clock.timed("merge"):
-            apply_merge(load.connection, load.schema, load.table, load.strategy, differences, load.run_id)
+            apply_merge(load, load.strategy, differences)
         return differences
 
 
@@ -91,7 +91,7 @@ class FillEmpty(FillNew):
     """
 
     def _make_room(self, load: Load) -> None:
-        self.keys = bulk.drop_keys(load.connection, load.schema, load.table) or []
+        self.keys = bulk.drop_keys(load) or []
 
 
 Way = FillNew | FillEmpty | Merge

@@ -82,10 +82,10 @@ def remove_gone(load: Load, taken: Taken, end: Conclusion) -> Removal:
     """Remove the rows whose document is not at the source, where that is known; with them the children's."""
     if end.source_keys is not None:
         with load.clock.timed("remove"):
-            return remove_absent(load.connection, load.schema, load.table, end.source_keys, load.run_id)
+            return remove_absent(load, end.source_keys)
     if end.full and load.table.shape.shares_keys and not taken.way.fills:
         with load.clock.timed("remove"):
-            return remove_unowned(load.connection, load.schema, load.table, load.run_id)
+            return remove_unowned(load)
     return Removal()
 
 
@@ -99,9 +99,9 @@ def finish_table(load: Load, taken: Taken, written: Differences, end: Conclusion
     if concerned:
         # At the very end: the tables that wait are held up by it.
         shown = WINNERS if load.table.shape.shares_keys else taken.settlement.rows
-        note_arrivals(load.connection, load.schema, load.table, shown)
+        note_arrivals(load, shown)
         if end.full or taken.retries_read:
-            note_asked(load.connection, load.schema, load.table, everything=end.full)
+            note_asked(load, everything=end.full)
     return int(rows)
 
 

@@ -29,27 +29,21 @@ from smartdiet_assets.load.records.rejects import store_rejects
 from smartdiet_assets.load.removal.cascade import Removal
 from smartdiet_assets.load.staging import compose_documents, compose_staging
 from smartdiet_assets.load.strategies import Strategy
+from smartdiet_assets.load.target import Target
 from smartdiet_assets.schema.keys import DELETED_AT
-from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.schema.model import Table
 
 _TEMPORARY = (STAGING, DOCUMENTS, REJECTS, ORPHANS, CLASHES, DELTA, KEYS, WINNERS)
 
 
-def replace_documents(
-    connection: Connection,
-    schema: Schema,
-    table: Table,
-    gone: sql.Identifier,
-    run_id: str,
-    *,
-    mark: sql.Composable | None,
-) -> Removal:
+def replace_documents(target: Target, gone: sql.Identifier, *, mark: sql.Composable | None) -> Removal:
     """Give the keys of documents that are gone to the next best ones, or settle anew who shows after marks changed.
 
     Args:
         gone: a relation with the documents' ids in the document column, each once or more.
         mark: their new `deleted_at`, an expression on their row `t`; None removes the rows.
     """
+    connection, table = target.connection, target.table
     _drop_temporary(connection)
     execute_all(connection, [compose_staging(table), compose_documents(table)])
     execute(
@@ -66,10 +60,10 @@ def replace_documents(
     staged = settle_compared(settlement, marked, deletes=True)
     # A declared strategy may leave rows alone that a document no longer describes; here the document is gone.
     strategy = Strategy()
-    differences = compare(connection, schema, table, strategy, staged)
+    differences = compare(target, strategy, staged)
     flagged = _count_marks(connection, table) if marked else 0
-    store_rejects(settlement, schema, run_id, everything_read=False, retries_read=False)
-    apply_merge(connection, schema, table, strategy, differences, run_id)
+    store_rejects(settlement, target.schema, target.run_id, everything_read=False, retries_read=False)
+    apply_merge(target, strategy, differences)
     _drop_temporary(connection)
     counts = differences.counts
     return Removal(counts.deleted, flagged, counts.updated - flagged, differences.cascaded)

@@ -17,7 +17,8 @@ from smartdiet_assets.load.execution import Connection, execute, fetch_value
 from smartdiet_assets.load.fragments import RETRIES, has_lines, name
 from smartdiet_assets.load.removal.cascade import list_references
 from smartdiet_assets.load.spelling import respell, spell_value
-from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.load.target import Target
+from smartdiet_assets.schema.model import Table
 
 #: Ids of one chunk to read again: one `$in` of the source.
 RETRY_CHUNK = 100
@@ -196,7 +197,7 @@ def compose_is_concerned(table: Table) -> sql.Composed:
     return _CONCERNED.format(table=sql.Literal(table.name))
 
 
-def note_arrivals(connection: Connection, schema: Schema, table: Table, rows: sql.Composable) -> None:
+def note_arrivals(target: Target, rows: sql.Composable) -> None:
     """Note for the tables that wait for rows of this one which of them are here now.
 
     A table whose own run is about to end is left alone, with all the others: its documents come in turn.
@@ -204,7 +205,8 @@ def note_arrivals(connection: Connection, schema: Schema, table: Table, rows: sq
     Args:
         rows: the run's rows that the table shows.
     """
-    references = list_references(schema, table.name)
+    connection, table = target.connection, target.table
+    references = list_references(target.schema, table.name)
     if not references or not fetch_value(connection, _WAITED_FOR, [table.name]):
         return
     if not try_lock_waits(connection, dict.fromkeys(reference.child for reference in references)):
@@ -236,12 +238,13 @@ WHERE {}""").format(
     )
 
 
-def note_asked(connection: Connection, schema: Schema, table: Table, *, everything: bool) -> None:
+def note_asked(target: Target, *, everything: bool) -> None:
     """Note that the awaited parents of a run were asked for; those that nobody waits for any more are forgotten.
 
     Args:
         everything: whether the run read all documents, and so every parent there is; else those in `mirror_retries`.
     """
+    connection, table = target.connection, target.table
     if everything:
         asked = new = sql.SQL("m.schema_name = current_schema() AND m.parent_table = {} AND m.asked_at IS NULL").format(
             sql.Literal(table.name)
@@ -256,7 +259,7 @@ def note_asked(connection: Connection, schema: Schema, table: Table, *, everythi
         connection, sql.SQL("SELECT EXISTS (SELECT FROM smartdiet.missing_parents AS m WHERE {})").format(asked)
     ):
         return
-    if not try_lock_waits(connection, dict.fromkeys(r.child for r in list_references(schema, table.name))):
+    if not try_lock_waits(connection, dict.fromkeys(r.child for r in list_references(target.schema, table.name))):
         return
     # OFFSET 0: found by index, one by one. Joined, those of all are compared with those of all before PostgreSQL 16.
     execute(

@@ -12,6 +12,7 @@ from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.execution import Connection, execute, execute_all, fetch_value
 from smartdiet_assets.load.fragments import encode, name, names, target_of
 from smartdiet_assets.load.statistics import mend_relations
+from smartdiet_assets.load.target import Target
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.reasons import Reason
 
@@ -100,17 +101,15 @@ def lock_reach(connection: Connection, schema: Schema, table_name: str) -> None:
     lock_tables(connection, [other for other in list_reach(schema, table_name) if other != table_name])
 
 
-def apply_cascade(
-    connection: Connection, schema: Schema, table: Table, doomed: sql.Composable, run_id: str
-) -> Counter[str]:
+def apply_cascade(target: Target, doomed: sql.Composable) -> Counter[str]:
     """Make the children ready for the deletion of rows, and note whose documents now wait for a parent.
 
     Returns how many of their rows were removed, or lost a reference, by table.
 
     Args:
         doomed: condition on a row `t` of the table: it is about to be deleted.
-        run_id: stored with what is noted.
     """
+    connection, schema, table = target.connection, target.schema, target.table
     removed, nulled = Counter[str](), Counter[str]()
     references = [reference for other in list_reach(schema, table.name) for reference in list_references(schema, other)]
     present = [other for other in list_reach(schema, table.name) if _is_there(connection, other)]
@@ -123,7 +122,7 @@ def apply_cascade(
     execute(connection, sql.SQL("ANALYZE {}").format(_gone(schema, table.name)))
     for other in present:
         pointing = [r for r in references if r.child == other and r.parent in {*losing, other}]
-        if pointing and _collect(connection, schema, schema.tables[other], pointing, run_id):
+        if pointing and _collect(target, schema.tables[other], pointing):
             losing.add(other)
     # Table by table in the order of the schema, as a first load locks the parents of its foreign keys.
     for other in present:
@@ -143,8 +142,9 @@ def _is_there(connection: Connection, table_name: str) -> bool:
     return bool(fetch_value(connection, question, [table_name]))
 
 
-def _collect(connection: Connection, schema: Schema, child: Table, references: list[Reference], run_id: str) -> int:
+def _collect(target: Target, child: Table, references: list[Reference]) -> int:
     """Collect the rows of one table that go with their parents, and note what they and its orphans wait for."""
+    connection, schema = target.connection, target.schema
     taking = [reference for reference in references if not reference.nulled]
     collected = 0
     found = -1
@@ -154,11 +154,11 @@ def _collect(connection: Connection, schema: Schema, child: Table, references: l
         collected += found
     execute(connection, sql.SQL("ANALYZE {}").format(_gone(schema, child.name)))
     for reference in references:
-        execute(connection, compose_await(schema, child, reference), {"run": run_id})
+        execute(connection, compose_await(schema, child, reference), {"run": target.run_id})
         if reference.column in list_askable(schema, child):
             execute(connection, compose_miss(schema, child, reference))
     if collected:
-        execute(connection, compose_reject(schema, child, taking), {"run": run_id})
+        execute(connection, compose_reject(schema, child, taking), {"run": target.run_id})
         # Its next run has something to find out even if it reads what its last one did.
         execute(connection, _FORGET_DIGEST, [child.name])
     return collected

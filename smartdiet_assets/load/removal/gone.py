@@ -1,5 +1,6 @@
 """Removing the rows of documents that are gone at the source: by their ids, by comparing keys, or for want of any."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from smartdiet_assets.load.removal.cascade import Removal, apply_cascade, list_r
 from smartdiet_assets.load.removal.document_ids import copy_document_ids, create_document_ids
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.structure.companion import place
+from smartdiet_assets.load.target import Target
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Schema, Table
@@ -46,19 +48,18 @@ def remove_documents(
         deleted_at: what `flag` stores, naive UTC; the moment of the transaction by default. A row marked before keeps
             its mark.
     """
-    table = place(connection, table)
-    create_document_ids(connection, table, DELETED)
-    copy_document_ids(connection, table, DELETED, document_ids)
-    return apply_deletions(connection, schema, table, run_id, deleted_at=deleted_at)
+    target = Target(connection, schema, place(connection, table), run_id)
+    create_document_ids(connection, target.table, DELETED)
+    copy_document_ids(connection, target.table, DELETED, document_ids)
+    return apply_deletions(target, deleted_at)
 
 
-def apply_deletions(
-    connection: Connection, schema: Schema, table: Table, run_id: str, *, deleted_at: datetime | None = None
-) -> Removal:
+def apply_deletions(target: Target, deleted_at: datetime | None) -> Removal:
     """Apply the table's `on_delete` to the documents in `DELETED`; see `remove_documents`."""
-    if table.on_delete != "keep" and list_references(schema, table.name):
+    connection, table = target.connection, target.table
+    if table.on_delete != "keep" and list_references(target.schema, table.name):
         # Also where rows are only marked: the run may delete others later, and has written to the table by then.
-        lock_reach(connection, schema, table.name)
+        lock_reach(connection, target.schema, table.name)
     mend_statistics(connection, table)
     execute(connection, sql.SQL("ANALYZE {}").format(DELETED))
     clear_documents(connection, table, DELETED)
@@ -67,11 +68,11 @@ def apply_deletions(
         return Removal()
     if table.shape.shares_keys:
         mark = _compose_mark(table, deleted_at) if table.on_delete == "flag" else None
-        removal = replace_documents(connection, schema, table, DELETED, run_id, mark=mark)
+        removal = replace_documents(target, DELETED, mark=mark)
     elif table.on_delete == "flag":
         removal = Removal(flagged=execute(connection, compose_flag(table, deleted_at)))
     else:
-        removal = _remove(connection, schema, table, compose_is_deleted(table, "t"), run_id)
+        removal = _remove(target, compose_is_deleted(table, "t"))
     if table.on_delete == "delete":
         forget_ids(connection, table, DELETED)
     # The rows are no longer those the last run left behind.
@@ -79,15 +80,16 @@ def apply_deletions(
     return removal
 
 
-def clear_marks(connection: Connection, schema: Schema, table: Table, back: sql.Identifier, run_id: str) -> int:
+def clear_marks(target: Target, back: sql.Identifier) -> int:
     """Clear the marks of documents that are back at the source; return how many rows changed.
 
     Args:
         back: a relation with their ids in the document column.
     """
+    connection, table = target.connection, target.table
     if table.shape.shares_keys:
         mark = sql.SQL("NULL::{}").format(sql.SQL(table.column(DELETED_AT).type.name))
-        cleared = replace_documents(connection, schema, table, back, run_id, mark=mark).replaced
+        cleared = replace_documents(target, back, mark=mark).replaced
     else:
         document = name(table.document_column)
         cleared = execute(
@@ -125,37 +127,35 @@ def compose_flag(table: Table, deleted_at: datetime | None) -> sql.Composed:
     )
 
 
-def remove_absent(
-    connection: Connection, schema: Schema, table: Table, keys: Iterable[IdBatch], run_id: str
-) -> Removal:
+def remove_absent(target: Target, keys: Iterable[IdBatch]) -> Removal:
     """Delete the rows whose key is not among the source's.
 
     Args:
         keys: all keys of the source, in chunks; only one chunk is held at a time.
     """
+    connection, table = target.connection, target.table
     key = table.document_column
     create_document_ids(connection, table, _KEYS)
     copy_document_ids(connection, table, _KEYS, keys)
     execute(connection, sql.SQL("CREATE INDEX ON {} ({})").format(_KEYS, name(key)))
     execute(connection, sql.SQL("ANALYZE {}").format(_KEYS))
     doomed = sql.SQL("NOT EXISTS (SELECT FROM {} AS k WHERE k.{key} = t.{key})").format(_KEYS, key=name(key))
-    return _remove(connection, schema, table, doomed, run_id)
+    return _remove(target, doomed)
 
 
-def remove_unowned(connection: Connection, schema: Schema, table: Table, run_id: str) -> Removal:
+def remove_unowned(target: Target) -> Removal:
     """Delete the rows of no document: what a tool that stored no document ids left behind.
 
     Only after every document was read: each row that one of them describes has its id by then.
     """
-    return _remove(connection, schema, table, sql.SQL("{} IS NULL").format(name(table.document_column, "t")), run_id)
+    return _remove(target, sql.SQL("{} IS NULL").format(name(target.table.document_column, "t")))
 
 
-def _remove(connection: Connection, schema: Schema, table: Table, doomed: sql.Composable, run_id: str) -> Removal:
-    removal = Removal()
-    if list_references(schema, table.name):
-        removal.cascaded = apply_cascade(connection, schema, table, doomed, run_id)
-    removal.removed = execute(connection, sql.SQL("DELETE FROM {} AS t\nWHERE {}").format(target_of(table), doomed))
-    return removal
+def _remove(target: Target, doomed: sql.Composable) -> Removal:
+    referenced = list_references(target.schema, target.table.name)
+    cascaded = apply_cascade(target, doomed) if referenced else Counter[str]()
+    statement = sql.SQL("DELETE FROM {} AS t\nWHERE {}").format(target_of(target.table), doomed)
+    return Removal(removed=execute(target.connection, statement), cascaded=cascaded)
 
 
 def _compose_mark(table: Table, deleted_at: datetime | None) -> sql.Composed:

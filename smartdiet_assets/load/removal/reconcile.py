@@ -25,6 +25,7 @@ from smartdiet_assets.load.removal.source_ids import (
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
+from smartdiet_assets.load.target import Target
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.schema.model import Schema, Table
 
@@ -107,41 +108,39 @@ def reconcile_rows(
                     f" more than max_deletions ({table.max_deletions}) allows"
                 )
         if not result.refused and table.on_delete != "keep":
-            _apply(connection, schema, table, source_ids, ask_again, result, run_id, deleted_at, force)
+            _apply(Target(connection, schema, table, run_id), source_ids, ask_again, result, deleted_at, force)
         if dry_run or result.refused:
             raise psycopg.Rollback
     return result
 
 
 def _apply(
-    connection: Connection,
-    schema: Schema,
-    table: Table,
+    target: Target,
     source_ids: SourceIds,
     ask_again: AskAgain,
     result: Reconciliation,
-    run_id: str,
     deleted_at: datetime,
     force: bool,
 ) -> None:
     result.applied = True
-    if table.on_delete == "flag" and collect_back(connection, table, source_ids, ask_again):
-        result.restored = clear_marks(connection, schema, table, BACK, run_id)
+    on_delete = target.table.on_delete
+    if on_delete == "flag" and collect_back(target.connection, target.table, source_ids, ask_again):
+        result.restored = clear_marks(target, BACK)
     if not result.gone:
         return
-    children = _count_children(connection, schema, table) if table.on_delete == "delete" else {}
-    removal = apply_deletions(connection, schema, table, run_id, deleted_at=deleted_at)
+    children = _count_children(target) if on_delete == "delete" else {}
+    removal = apply_deletions(target, deleted_at)
     result.removed, result.flagged, result.replaced = removal.removed, removal.flagged, removal.replaced
     result.cascaded = dict(removal.cascaded)
     if not force:
-        result.refused = _judge_cascade(connection, schema, children)
+        result.refused = _judge_cascade(target, children)
 
 
-def _judge_cascade(connection: Connection, schema: Schema, before: dict[str, int]) -> str:
+def _judge_cascade(target: Target, before: dict[str, int]) -> str:
     """Say which child lost more rows with their parents than it may lose by itself; empty where none did."""
     for child, rows in before.items():
-        table = schema.tables[child]
-        lost = rows - count_rows(connection, target_of(table))
+        table = target.schema.tables[child]
+        lost = rows - count_rows(target.connection, target_of(table))
         if not table.max_deletions.allows(lost, rows):
             return (
                 f"with its rows {lost:,} of {rows:,} rows of {child} ({lost / rows:.1%}) would go, more than"
@@ -150,7 +149,8 @@ def _judge_cascade(connection: Connection, schema: Schema, before: dict[str, int
     return ""
 
 
-def _count_children(connection: Connection, schema: Schema, table: Table) -> dict[str, int]:
+def _count_children(target: Target) -> dict[str, int]:
+    connection, schema, table = target.connection, target.schema, target.table
     reached = [schema.tables[child] for child in list_reach(schema, table.name) if child != table.name]
     return {
         child.name: count_rows(connection, target_of(child)) for child in reached if table_exists(connection, child)

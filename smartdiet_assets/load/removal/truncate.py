@@ -3,13 +3,13 @@
 from psycopg import sql
 
 from smartdiet_assets.load.advisory import lock_tables
-from smartdiet_assets.load.execution import Connection, execute, fetch_all
+from smartdiet_assets.load.execution import execute, fetch_all
 from smartdiet_assets.load.fragments import target_of
 from smartdiet_assets.load.records.rejects import clear_rejects
 from smartdiet_assets.load.records.sync_state import reset_states
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.load.structure.naming import candidates_name_in
-from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.load.target import Target
 
 #: What TRUNCATE … CASCADE follows: every foreign key, also of tables nobody declared.
 _EMPTIED = sql.SQL("""\
@@ -26,12 +26,13 @@ JOIN pg_catalog.pg_class AS c ON c.oid = e.oid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace""")
 
 
-def truncate(connection: Connection, schema: Schema, table: Table) -> list[str]:
-    """Empty a table and every table that points at it; their next runs read everything. Return their names."""
+def truncate(target: Target) -> None:
+    """Empty a table and every table that points at it; their next runs read everything."""
+    connection, table = target.connection, target.table
     rows = fetch_all(connection, _EMPTIED, [table.name])
     # Another schema's may be another mirror's, which has to know; nobody here declares them.
     here = {name for _, name, is_here in rows if is_here}
-    declared = [name for name in schema.tables if name in here]
+    declared = [name for name in target.schema.tables if name in here]
     lock_tables(connection, [name for name in declared if name != table.name])
     execute(connection, sql.SQL("TRUNCATE TABLE {} CASCADE").format(target_of(table)))
     emptied = [(schema_name, name) for schema_name, name, _ in rows]
@@ -41,4 +42,3 @@ def truncate(connection: Connection, schema: Schema, table: Table) -> list[str]:
         execute(connection, sql.SQL("TRUNCATE TABLE {}").format(sql.SQL(companion)))
     reset_states(connection, emptied)
     clear_rejects(connection, emptied)
-    return declared
