@@ -92,7 +92,7 @@ class Intake:
     @property
     def holds_all(self) -> bool:
         """Whether all that was read is held back, and nothing was left out that is to be read again."""
-        return not self._begun and (self.retries_read or not self._load.standing.has_retries)
+        return not self._begun and (self.retries_read or not self._load.last_state.has_retries)
 
     @property
     def documents_read(self) -> int:
@@ -130,7 +130,7 @@ class Intake:
         Args:
             limit: at most how many of those that were tried before (see `load.records.retries`).
         """
-        if not self._load.standing.has_retries:
+        if not self._load.last_state.has_retries:
             return
         self.flush()
         read = self.writer.rows if self.writer.rows_written else None
@@ -146,7 +146,7 @@ class Intake:
         Unless the run reads every document: what is there was read then.
         """
         self.begin()
-        typed, known = self.writer.typed_written > 0, self._load.standing.has_typed
+        typed, known = self.writer.typed_written > 0, self._load.last_state.has_typed
         if self._empty or not (typed or known):
             return []
         self.flush()
@@ -202,7 +202,7 @@ class Intake:
                 writer.rows,
                 order=writer.order,
                 typed=writer.typed_written > 0,
-                known=load.standing.has_typed and not load.created,
+                known=load.last_state.has_typed and not load.created,
                 has_rejects=writer.rejects_written > 0,
             ),
             rows_written=writer.rows_written,

@@ -10,8 +10,8 @@ from smartdiet_assets.load.bulk import BULK_FROM
 from smartdiet_assets.load.execution import Connection, PlannedStatement
 from smartdiet_assets.load.hindrance import explain_hindrance
 from smartdiet_assets.load.limits import LOCK_TIMEOUT
-from smartdiet_assets.load.records.last_state import Standing
-from smartdiet_assets.load.records.sync_state import SyncState, read_newest_date
+from smartdiet_assets.load.records.last_state import LastState, SyncState
+from smartdiet_assets.load.records.sync_state import read_newest_date
 from smartdiet_assets.load.stages import StageClock, StageListener
 from smartdiet_assets.load.strategies import Strategy, get_strategy
 from smartdiet_assets.load.structure.creation import TableChanges, apply_table
@@ -28,23 +28,23 @@ class Load(Target):
 
     Attributes:
         schema_name: where the table is: the connection's schema.
-        standing: how the table stood under the lock, before anything was done.
+        last_state: how the table stood under the lock, before anything was done.
         changes: what was created, or added to it, since.
         state: where the runs before it left the table, with the reason for a full read where there is one.
         bulk_from: rows in the first batch from which on the keys of an existing empty table are built after the rows.
         careful: whether all rows are tried before they are written (`load.conflicts.refusal`).
-        last: statements that go with the COMMIT; a load that has none was not concluded.
+        at_commit: statements that go with the COMMIT; a load that has none was not concluded.
     """
 
     clock: StageClock
     schema_name: str
-    standing: Standing
+    last_state: LastState
     changes: TableChanges
     state: SyncState
     strategy: Strategy
     bulk_from: int
     careful: bool
-    last: list[PlannedStatement]
+    at_commit: list[PlannedStatement]
 
     @property
     def created(self) -> bool:
@@ -54,7 +54,7 @@ class Load(Target):
     @property
     def not_null_pending(self) -> bool:
         """Whether columns may get their NOT NULL once every document was read."""
-        return self.changes.not_null_pending or (not self.created and self.standing.has_unchecked)
+        return self.changes.not_null_pending or (not self.created and self.last_state.has_unchecked)
 
 
 @contextmanager
@@ -94,11 +94,11 @@ def open_load(
         explain_hindrance(connection, schema, table),
         open_transaction(connection, table, lock_timeout) as transaction,
     ):
-        standing = transaction.standing
-        schema_name = check_search_path(standing.schema_name)
+        last_state = transaction.last_state
+        schema_name = check_search_path(last_state.schema_name)
         table = place_in(table, schema_name)
         changes = TableChanges(created=False)
-        if not standing.same_structure:
+        if not last_state.same_structure:
             changes = apply_table(connection, schema, table, keys_later=True)
         load = Load(
             connection=connection,
@@ -107,25 +107,23 @@ def open_load(
             run_id=run_id,
             clock=StageClock(on_stage),
             schema_name=schema_name,
-            standing=standing,
+            last_state=last_state,
             changes=changes,
             strategy=get_strategy(table.import_strategy),
-            state=_read_state(connection, table, standing, changes),
+            state=_read_state(connection, table, last_state, changes),
             bulk_from=bulk_from,
-            careful=careful or bool((standing.last_result or {}).get("refused")),
-            last=transaction.last,
+            careful=careful or bool((last_state.last_result or {}).get("refused")),
+            at_commit=transaction.at_commit,
         )
         load.clock.tell("opened")
         yield load
-        if not load.last:
+        if not load.at_commit:
             raise RuntimeError(f"{table.name}: the load was not finished")
 
 
-def _read_state(connection: Connection, table: Table, standing: Standing, changes: TableChanges) -> SyncState:
+def _read_state(connection: Connection, table: Table, last_state: LastState, changes: TableChanges) -> SyncState:
     if changes.created:
         state = SyncState()
-    elif standing.known:
-        state = SyncState(standing.watermark, standing.reimport, standing.change_position, standing.read_from)
     else:
-        state = SyncState(read_newest_date(connection, table))
+        state = last_state.sync or SyncState(read_newest_date(connection, table))
     return replace(state, reimport=changes.reimport or state.reimport)

@@ -47,8 +47,8 @@ def conclude(load: Load, taken: Taken, end: Conclusion) -> LoadResult:
         rows = finish_table(load, taken, written, end)
         state = build_state(load, taken, end)
         result = _build_result(load, taken, written, removal, end, rejected, rows, state.watermark)
-        compared = load.not_null_pending or bool(way.keys) or not load.standing.same_structure
-        load.last.append(
+        compared = load.not_null_pending or bool(way.keys) or not load.last_state.same_structure
+        load.at_commit.append(
             plan_state(load.table, state, result, run_id=load.run_id, window_digest=taken.digest, compared=compared)
         )
     return result

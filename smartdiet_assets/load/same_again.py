@@ -28,16 +28,16 @@ WHERE schema_name = current_schema()
 
 def is_same_again(load: Load, intake: Intake, end: Conclusion) -> bool:
     """Tell whether a run read what the last one had read, has written nothing yet, and ends where the last one did."""
-    standing = load.standing
+    last_state = load.last_state
     return (
         end.source_keys is None
         and intake.digest is not None
         and intake.holds_all
-        and standing.last_result is not None
-        and standing.window_digest == intake.digest
-        and standing.code_version == load.table.code_version
-        and standing.same_structure
-        and not (standing.awaits and _has_parent_come(load.connection, load.table))
+        and last_state.last_result is not None
+        and last_state.window_digest == intake.digest
+        and last_state.code_version == load.table.code_version
+        and last_state.same_structure
+        and not (last_state.awaits and _has_parent_come(load.connection, load.table))
     )
 
 
@@ -65,12 +65,12 @@ EXISTS (
 
 def conclude_unchanged(load: Load, intake: Intake, end: Conclusion) -> LoadResult:
     """End a load that is the same again: store that the run was made, and give the last one's result once more."""
-    standing = load.standing
-    assert standing.last_result is not None
+    last_state = load.last_state
+    assert last_state.last_result is not None
     with load.clock.timed("state", "stored"):
         if intake.retries_read:
             note_asked(load, everything=False)
-        load.last.append(
+        load.at_commit.append(
             (_STORE, [end.watermark, load.run_id, intake.documents_read, end.change_position, load.table.name])
         )
         return LoadResult(
@@ -82,9 +82,9 @@ def conclude_unchanged(load: Load, intake: Intake, end: Conclusion) -> LoadResul
             change_ratio=None,
             cascaded={},
             documents_read=intake.documents_read,
-            watermark=max(filter(None, (standing.watermark, end.watermark)), default=None),
+            watermark=max(filter(None, (load.state.watermark, end.watermark)), default=None),
             # The runs of its parents may have added to them.
-            rejected_total=count_rejected(load.connection, load.table) if standing.has_rejects else 0,
+            rejected_total=count_rejected(load.connection, load.table) if last_state.has_rejects else 0,
             seconds=load.clock.seconds,
-            **standing.last_result,
+            **last_state.last_result,
         )

@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 from smartdiet_assets.load.advisory import build_conflict, send_lock
 from smartdiet_assets.load.execution import Connection, PlannedStatement
 from smartdiet_assets.load.records.ddl import IS_COMPLETE, apply_bookkeeping
-from smartdiet_assets.load.records.last_state import Standing, send_standing, take_standing
+from smartdiet_assets.load.records.last_state import LastState, send_last_state, take_last_state
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.schema.model import Table
 
@@ -24,12 +24,12 @@ class LoadTransaction:
     """A transaction that has its settings and the table's lock.
 
     Attributes:
-        standing: how the table stands.
-        last: statements that go with the COMMIT; nobody asks for their answers.
+        last_state: how the table stands.
+        at_commit: statements that go with the COMMIT; nobody asks for their answers.
     """
 
-    standing: Standing
-    last: list[PlannedStatement] = field(default_factory=list)
+    last_state: LastState
+    at_commit: list[PlannedStatement] = field(default_factory=list)
 
 
 @contextmanager
@@ -53,13 +53,13 @@ def open_transaction(connection: Connection, table: Table, lock_timeout: float) 
             apply_bookkeeping(connection)
         begun = _begin(connection, table, lock_timeout)
         assert begun is not None, "what was just created is there"
-    standing, stack = begun
+    last_state, stack = begun
     with stack:
-        transaction = LoadTransaction(standing)
+        transaction = LoadTransaction(last_state)
         yield transaction
         try:
             with connection.pipeline() if Pipeline.is_supported() else nullcontext():
-                for statement, parameters in transaction.last:
+                for statement, parameters in transaction.at_commit:
                     connection.execute(statement, parameters, prepare=True)
                 stack.close()
         except BaseException:
@@ -69,7 +69,7 @@ def open_transaction(connection: Connection, table: Table, lock_timeout: float) 
             raise
 
 
-def _begin(connection: Connection, table: Table, lock_timeout: float) -> tuple[Standing, ExitStack] | None:
+def _begin(connection: Connection, table: Table, lock_timeout: float) -> tuple[LastState, ExitStack] | None:
     """Begin with one round trip; None, and nothing is begun, where something is missing of the mirror's own tables."""
     lock = None
     with ExitStack() as stack:
@@ -79,7 +79,7 @@ def _begin(connection: Connection, table: Table, lock_timeout: float) -> tuple[S
                 apply_settings(connection, lock_timeout)
                 complete = connection.execute(IS_COMPLETE, prepare=True)
                 lock = send_lock(connection, table.name)
-                standing = send_standing(connection, table)
+                last_state = send_last_state(connection, table)
         except errors.LockNotAvailable:
             if lock is None or lock.pgresult is None:
                 raise build_conflict(table.name) from None
@@ -88,7 +88,7 @@ def _begin(connection: Connection, table: Table, lock_timeout: float) -> tuple[S
             raise Rollback from None
         if complete.fetchone() != (True,):
             raise Rollback
-        return take_standing(standing), stack.pop_all()
+        return take_last_state(last_state), stack.pop_all()
     return None
 
 

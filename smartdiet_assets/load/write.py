@@ -13,8 +13,8 @@ from smartdiet_assets.load.intake import Taken
 from smartdiet_assets.load.merge import Differences
 from smartdiet_assets.load.opening import Load
 from smartdiet_assets.load.records import rejects
+from smartdiet_assets.load.records.last_state import SyncState
 from smartdiet_assets.load.records.retries import compose_is_concerned, note_arrivals, note_asked
-from smartdiet_assets.load.records.sync_state import SyncState
 from smartdiet_assets.load.reject_limit import check_max_rejects
 from smartdiet_assets.load.removal.cascade import Removal, list_references, lock_reach
 from smartdiet_assets.load.removal.gone import remove_absent, remove_unowned
@@ -53,7 +53,7 @@ def lock_children(load: Load, end: Conclusion) -> None:
 
 def has_records(load: Load, end: Conclusion) -> bool:
     """Tell whether there can be rejects or waits from before: the table's lock keeps others from adding any."""
-    return end.deletions is not None or load.standing.has_rejects or load.standing.awaits
+    return end.deletions is not None or load.last_state.has_rejects or load.last_state.awaits
 
 
 def store_rejects(load: Load, taken: Taken, shown: int, differences: Differences, end: Conclusion) -> int:

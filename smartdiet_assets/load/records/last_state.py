@@ -83,11 +83,30 @@ LEFT JOIN smartdiet.sync_state AS s ON s.schema_name = current_schema() AND s.ta
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A table at the start of a run.
+class SyncState:
+    """Where a table stood when the run began.
 
     Attributes:
-        known: whether it has a stored state at all; what follows is that state.
+        watermark: the largest source date mirrored so far (naive UTC), None where everything has to be read.
+        reimport: why every document has to be read again, None when they need not.
+        change_position: where to go on in the collection's change stream, as the source spells it; None where none of
+            the table's runs was captured from it. A run by dates leaves it as it is.
+        read_from: the date from which on every document was read by some run (naive UTC), the earliest there is where
+            all were; None where that is not known.
+    """
+
+    watermark: datetime | None = None
+    reimport: str | None = None
+    change_position: str | None = None
+    read_from: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LastState:
+    """A table at the start of a run, under its lock.
+
+    Attributes:
+        sync: its stored state, None where it has none at all.
         same_structure: whether declaration and live structure are those of the last comparison.
         code_version: the declaration the last run read by.
         window_digest: of what the last run read.
@@ -98,21 +117,17 @@ class Standing:
         schema_name: the connection's schema, None where the search path names none that exists.
     """
 
-    known: bool = False
-    watermark: datetime | None = None
-    reimport: str | None = None
-    change_position: str | None = None
-    read_from: datetime | None = None
-    same_structure: bool = False
-    code_version: str | None = None
-    window_digest: str | None = None
-    last_result: dict[str, Any] | None = None
-    has_rejects: bool = True
-    awaits: bool = True
-    awaited: bool = True
-    has_typed: bool = True
-    has_unchecked: bool = True
-    schema_name: str | None = None
+    sync: SyncState | None
+    same_structure: bool
+    code_version: str | None
+    window_digest: str | None
+    last_result: dict[str, Any] | None
+    has_rejects: bool
+    awaits: bool
+    awaited: bool
+    has_typed: bool
+    has_unchecked: bool
+    schema_name: str | None
 
     @property
     def has_retries(self) -> bool:
@@ -120,16 +135,17 @@ class Standing:
         return self.has_rejects or self.awaits or self.awaited
 
 
-def send_standing(connection: Connection, table: Table) -> Cursor[tuple[Any, ...]]:
+def send_last_state(connection: Connection, table: Table) -> Cursor[tuple[Any, ...]]:
     """Send the query for how a table stands, with other statements; the mirror's own tables must be there."""
     return connection.cursor(row_factory=tuple_row).execute(_FETCH, build_parameters(table), prepare=True)
 
 
-def take_standing(answer: Cursor[tuple[Any, ...]]) -> Standing:
+def take_last_state(answer: Cursor[tuple[Any, ...]]) -> LastState:
     """Take how a table stands from the answer."""
     row = answer.fetchone()
     assert row is not None
-    return Standing(*row)
+    known, watermark, reimport, change_position, read_from, *others = row
+    return LastState(SyncState(watermark, reimport, change_position, read_from) if known else None, *others)
 
 
 def build_parameters(table: Table) -> dict[str, str | bool]:

@@ -1,7 +1,6 @@
 """Where a table stands: the stored watermark, and why it may have to be read whole."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import sql
@@ -9,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from smartdiet_assets.load.execution import Connection, PlannedStatement, execute, fetch_value
 from smartdiet_assets.load.fragments import stored, target_of
-from smartdiet_assets.load.records.last_state import STRUCTURE_DIGEST, build_parameters
+from smartdiet_assets.load.records.last_state import STRUCTURE_DIGEST, SyncState, build_parameters
 from smartdiet_assets.load.result import LoadResult
 from smartdiet_assets.schema.model import Table
 
@@ -58,25 +57,6 @@ SET window_digest = NULL, last_result = NULL
 WHERE schema_name = current_schema()
   AND table_name = ANY(%s)
   AND (window_digest IS NOT NULL OR last_result IS NOT NULL)""")
-
-
-@dataclass(frozen=True, slots=True)
-class SyncState:
-    """Where a table stood when the run began.
-
-    Attributes:
-        watermark: the largest source date mirrored so far (naive UTC), None where everything has to be read.
-        reimport: why every document has to be read again, None when they need not.
-        change_position: where to go on in the collection's change stream, as the source spells it; None where none of
-            the table's runs was captured from it. A run by dates leaves it as it is.
-        read_from: the date from which on every document was read by some run (naive UTC), the earliest there is where
-            all were; None where that is not known.
-    """
-
-    watermark: datetime | None = None
-    reimport: str | None = None
-    change_position: str | None = None
-    read_from: datetime | None = None
 
 
 def plan_state(

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets.errors import LoadConflictError
-from smartdiet_assets.load.records.sync_state import SyncState
+from smartdiet_assets.load.records.last_state import SyncState
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.support.loads import (
     EARLY,
