@@ -37,7 +37,8 @@ def build_definitions(
 ) -> dg.Definitions:
     """Build everything Dagster shows: one asset per table, the jobs and what starts them, the resources.
 
-    The resources read the process environment themselves: Dagit then shows a variable's name and never its value.
+    The resources take their values from variables when a run starts: Dagit then shows a variable's name and never its
+    value.
     """
     partitions = build_partitions(schema.partitions)
     assets = [
@@ -67,7 +68,7 @@ def build_definitions(
             check_job,
             build_doctor_job(schema, environment),
             prune_job,
-            *(build_refresh_jobs(schema) if environment.refresh_jobs else []),
+            *(build_refresh_jobs(schema, environment) if environment.refresh_jobs else []),
         ],
         schedules=[
             build_mirror_schedule(schema, environment, mirror_job, partitions),
@@ -78,9 +79,9 @@ def build_definitions(
         sensors=[build_change_sensor(schema, mirror_job, partitions)],
         resources={
             "all_tables": AllTables(),
-            "mongo": build_mongo_resource(),
-            "matomo": build_matomo_resource(),
-            "postgres": build_postgres_resource(),
+            "mongo": build_mongo_resource(environment),
+            "matomo": build_matomo_resource(environment),
+            "postgres": build_postgres_resource(environment),
             "settings": MirrorSettings(
                 global_date_threshold=environment.global_date_threshold.isoformat()
                 if environment.global_date_threshold

@@ -18,7 +18,7 @@ from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.jobs import KIND_TAG
 from smartdiet_assets.errors import ConfigurationError, SmartdietError, TransientError, UnknownNamesError
 from smartdiet_assets.resources.configured import find_references
-from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.variables import Place
 from smartdiet_assets.schema.model import Schema
 
@@ -83,28 +83,28 @@ class RefreshPostgresConfig(RefreshConfig):
 ConfigT = TypeVar("ConfigT", bound=RefreshConfig)
 
 
-def build_refresh_jobs(schema: Schema) -> list[dg.JobDefinition]:
+def build_refresh_jobs(schema: Schema, environment: Environment) -> list[dg.JobDefinition]:
     """Build both jobs: one step each, which is tried again after what may pass by itself."""
 
     def open_mongo(config: RefreshMongoConfig) -> "AbstractContextManager[Refresh]":
         from smartdiet_assets.refresh.mongo.refresh import open_mongo_refresh
 
         return open_mongo_refresh(
-            schema, to=config.to, includes=config.include, excludes=config.exclude, sample=config.sample
+            schema, environment, to=config.to, includes=config.include, excludes=config.exclude, sample=config.sample
         )
 
     def open_postgres(config: RefreshPostgresConfig) -> "AbstractContextManager[Refresh]":
         from smartdiet_assets.refresh.postgres.refresh import open_postgres_refresh
 
-        return open_postgres_refresh(**config.model_dump(exclude={"target_name", "dry_run"}))
+        return open_postgres_refresh(environment, **config.model_dump(exclude={"target_name", "dry_run"}))
 
     @dg.op(name="copy_mongo", out=dg.Out(dg.Nothing), retry_policy=_RETRY_POLICY)
     def copy_mongo(context: dg.OpExecutionContext, config: RefreshMongoConfig) -> Iterator[dg.Output[None]]:
-        yield from _refresh(context, config, open_mongo, "MONGODB_DATABASE", config.to)
+        yield from _refresh(context, config, open_mongo, environment, _name_variable("MONGODB_DATABASE", config.to))
 
     @dg.op(name="copy_postgres", out=dg.Out(dg.Nothing), retry_policy=_RETRY_POLICY)
     def copy_postgres(context: dg.OpExecutionContext, config: RefreshPostgresConfig) -> Iterator[dg.Output[None]]:
-        yield from _refresh(context, config, open_postgres, "POSTGRES_DATABASE", config.to)
+        yield from _refresh(context, config, open_postgres, environment, _name_variable("POSTGRES_DATABASE", config.to))
 
     @dg.job(
         name=REFRESH_MONGO_JOB,
@@ -129,16 +129,16 @@ def _refresh(
     context: dg.OpExecutionContext,
     config: ConfigT,
     open_refresh: "Callable[[ConfigT], AbstractContextManager[Refresh]]",
+    environment: Environment,
     variable: str,
-    to: Place,
 ) -> Iterator[dg.Output[None]]:
-    """Run a refresh; `variable` names the local database."""
+    """Run a refresh; `variable` holds the name of the database that is written over."""
     from smartdiet_assets.refresh.description import describe_plan
     from smartdiet_assets.refresh.progress import LineProgress
     from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 
     try:
-        _check_target(context, config, variable if to == "local" else f"REMOTE_{variable}")
+        _check_target(context, config, environment, variable)
         with open_refresh(config) as refresh:
             plan = prepare_refresh(
                 refresh,
@@ -161,7 +161,13 @@ def _refresh(
     yield dg.Output(None, metadata=build_refresh_metadata(outcome))
 
 
-def _check_target(context: dg.OpExecutionContext, config: RefreshConfig, variable: str) -> None:
+def _name_variable(local: str, to: Place) -> str:
+    return local if to == "local" else f"REMOTE_{local}"
+
+
+def _check_target(
+    context: dg.OpExecutionContext, config: RefreshConfig, environment: Environment, variable: str
+) -> None:
     """Refuse a run that does not name its target, before a server is asked, and without saying what its name is.
 
     Raises:
@@ -172,7 +178,7 @@ def _check_target(context: dg.OpExecutionContext, config: RefreshConfig, variabl
             "the run configuration of a refresh takes nothing from variables of the environment; write it out; nothing "
             "was written"
         )
-    if config.target_name != getattr(read_environment(), variable.lower()):
+    if config.target_name != environment.get(variable):
         raise ConfigurationError(
             f"target_name is not the name of the database that would be written over ({variable} says it, where Dagster"
             " runs); nothing was written"

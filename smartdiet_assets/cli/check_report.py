@@ -71,9 +71,9 @@ def run_checks(schema: Schema, environment: Environment, tables: Collection[str]
     """
     started = time.perf_counter()
     with ExitStack() as stack:
-        postgres = stack.enter_context(build_postgres_resource().open())
-        mongo = stack.enter_context(build_mongo_resource().open())
-        matomo = stack.enter_context(build_matomo_resource().open())
+        postgres = stack.enter_context(build_postgres_resource(environment).open())
+        mongo = stack.enter_context(build_mongo_resource(environment).open())
+        matomo = stack.enter_context(build_matomo_resource(environment).open())
         outcomes = evaluate_checks(
             schema,
             {name: list(KINDS) for name in schema.tables if name in tables},

@@ -1,6 +1,7 @@
 """`smartdiet compare`."""
 
 import json
+import os
 import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
@@ -61,7 +62,7 @@ def compare(
     from smartdiet_assets.compare.running import compare_structure_sides
     from smartdiet_assets.compare.sides import parse_pair
 
-    sides = parse_pair(left, right)
+    sides = parse_pair(left, right, session.environment, os.environ)
     kinds = {side.kind for side in sides}
     _check_options(kinds, sides[1].kind == "schema", data=data, as_sql=as_sql, as_json=as_json, drop=drop)
     keys = limit or None

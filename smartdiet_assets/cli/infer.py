@@ -36,9 +36,9 @@ def infer(session: Session, collection: str, sample: int | None, everything: boo
         require_own_file(files[0])
     errors = open_console(errors=True)
     with ExitStack() as stack:
-        mongo = stack.enter_context(build_mongo_resource().open())
+        mongo = stack.enter_context(build_mongo_resource(session.environment).open())
         try:
-            target = stack.enter_context(connect_postgres())
+            target = stack.enter_context(connect_postgres(session.environment))
         except SmartdietError:
             errors.print("PostgreSQL cannot be asked which documents are rows; their collections tell instead.")
             target = None

@@ -21,7 +21,7 @@ def status(session: Session, as_json: bool) -> None:
     from smartdiet_assets.cli.reports import build_status_grid, open_console, print_grid
     from smartdiet_assets.load.records.inspection import fetch_status
 
-    with connect_postgres() as connection:
+    with connect_postgres(session.environment) as connection:
         statuses = fetch_status(connection, list(session.schema.tables))
     if as_json:
         _print_json({"tables": statuses})
@@ -43,7 +43,7 @@ def rejects(session: Session, tables: tuple[str, ...], limit: int, as_json: bool
     from smartdiet_assets.load.records.inspection import fetch_rejects
 
     selection = session.pick(tables)
-    with connect_postgres() as connection:
+    with connect_postgres(session.environment) as connection:
         found = list(fetch_rejects(connection, selection, limit + 1 if limit else None))
     shown = found[:limit] if limit else found
     more = len(found) > len(shown)

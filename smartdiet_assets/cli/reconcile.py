@@ -36,11 +36,15 @@ def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: b
     errors = open_console(errors=True)
     if not tables:
         selection = leave_out_matomo(session.schema, session.environment, selection, errors)
-    unreadable = find_unreadable(session.schema, selection)
+    unreadable = find_unreadable(session, selection)
     try:
         with show_progress(errors):
             outcome = run_reconcile(
-                session.schema, [name for name in selection if name not in unreadable], dry_run=dry_run, force=force
+                session.schema,
+                session.environment,
+                [name for name in selection if name not in unreadable],
+                dry_run=dry_run,
+                force=force,
             )
     except KeyboardInterrupt:
         errors.print("Interrupted; the tables that were finished stay as they are.")

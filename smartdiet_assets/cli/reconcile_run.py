@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smartdiet_assets.mirror.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
-from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.matomo import build_matomo_resource
 from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
@@ -42,23 +42,23 @@ class ReconcileOutcome:
 
 
 def run_reconcile(
-    schema: Schema, tables: Sequence[str], *, dry_run: bool = False, force: bool = False
+    schema: Schema, environment: Environment, tables: Sequence[str], *, dry_run: bool = False, force: bool = False
 ) -> ReconcileOutcome:
     """Reconcile tables of the configured servers; a table that fails is part of the outcome.
 
     Raises:
-        SmartdietError: a variable of a needed server cannot be used.
+        ConfigurationError: the SSH server is not named.
     """
     started = time.perf_counter()
     outcome = ReconcileOutcome(dry_run)
     sources = {schema.tables[name].source for name in tables}
     with ExitStack() as servers:
-        postgres = servers.enter_context(build_postgres_resource().open())
+        postgres = servers.enter_context(build_postgres_resource(environment).open())
         mongo = matomo = None
         if "mongodb" in sources:
-            mongo = servers.enter_context(build_mongo_resource().open())
+            mongo = servers.enter_context(build_mongo_resource(environment).open())
         if "matomo" in sources:
-            matomo = servers.enter_context(build_matomo_resource().open())
+            matomo = servers.enter_context(build_matomo_resource(environment).open())
         passing = reconcile_tables(
             schema,
             tables,
@@ -67,7 +67,7 @@ def run_reconcile(
             run_id=str(uuid.uuid4()),
             dry_run=dry_run,
             force=force,
-            retry_delay=read_environment().retry_delay,
+            retry_delay=environment.retry_delay,
         )
         outcome.tables.update(passing)
     outcome.seconds = time.perf_counter() - started

@@ -91,6 +91,7 @@ def mongo(
 
     opened = open_mongo_refresh(
         session.schema,
+        session.environment,
         to=request.to,
         includes=split_names(include),
         excludes=split_names(exclude),
@@ -113,7 +114,10 @@ def mongo(
     help="Copy this share of each table, and every row that a copied one refers to.",
 )
 @click.option("--remove-extra", is_flag=True, help="Remove from the target what the source does not have.")
-def postgres(request: Request, sample: float | None, remove_extra: bool, **names: tuple[str, ...]) -> None:
+@click.pass_obj
+def postgres(
+    session: Session, /, request: Request, sample: float | None, remove_extra: bool, **names: tuple[str, ...]
+) -> None:
     """Copy every table of the local PostgreSQL database into the remote one, with all that belongs to them.
 
     Lists are names or patterns with commas, of tables with or without their schema; without an option, the variables
@@ -124,6 +128,7 @@ def postgres(request: Request, sample: float | None, remove_extra: bool, **names
     from smartdiet_assets.refresh.postgres.refresh import open_postgres_refresh
 
     opened = open_postgres_refresh(
+        session.environment,
         to=request.to,
         include_tables=split_names(names["include"]),
         exclude_tables=split_names(names["exclude"]),

@@ -38,14 +38,15 @@ class Session:
         return [name for name in self.schema.tables if not tables or name in tables]
 
 
-def find_unreadable(schema: Schema, tables: Sequence[str]) -> dict[str, str]:
+def find_unreadable(session: Session, tables: Sequence[str]) -> dict[str, str]:
     """Find the tables whose source cannot be read, each with the reason; raise it where none is left to run."""
     from smartdiet_assets.cli.connections import find_source_faults, find_target_fault
 
-    if fault := find_target_fault():
+    if fault := find_target_fault(session.environment):
         raise ConfigurationError(fault)
-    faults = find_source_faults(schema.tables[name] for name in tables)
-    unreadable = {name: faults[source] for name in tables if (source := schema.tables[name].source) in faults}
+    declared = session.schema.tables
+    faults = find_source_faults(session.environment, (declared[name] for name in tables))
+    unreadable = {name: faults[source] for name in tables if (source := declared[name].source) in faults}
     if faults and len(unreadable) == len(tables):
         raise ConfigurationError("\n".join(faults.values()))
     return unreadable

@@ -3,6 +3,7 @@
 import json
 import sys
 from datetime import datetime
+from functools import partial
 
 import click
 
@@ -41,14 +42,20 @@ def sync(session: Session, tables: tuple[str, ...], since: str | None, full: boo
     errors = open_console(errors=True)
     if not tables:
         selection = leave_out_matomo(session.schema, session.environment, selection, errors)
-    unreadable = find_unreadable(session.schema, selection)
+    unreadable = find_unreadable(session, selection)
     selection = [name for name in selection if name not in unreadable]
     definitions = build_definitions(session.schema, session.environment)
     with open_instance(session.config_folder) as instance:
         try:
             with show_progress(errors):
                 outcome = run_sync(
-                    definitions, session.schema, instance, connect_postgres, tables=selection, since=since, full=full
+                    definitions,
+                    session.schema,
+                    instance,
+                    partial(connect_postgres, session.environment),
+                    tables=selection,
+                    since=since,
+                    full=full,
                 )
         except KeyboardInterrupt:
             errors.print("Interrupted; the tables that were finished stay as they are.")

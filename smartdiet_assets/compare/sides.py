@@ -4,9 +4,8 @@ Here: reading the name, and a connection whose values look the same on every ser
 the server, never what a URL holds beside that. Not here: what is read through it.
 """
 
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +19,7 @@ from smartdiet_assets.checks.target import open_snapshot
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.load.execution import Connection, execute
 from smartdiet_assets.resources.access import choose_prefix
-from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.mongo_reading import Read
 from smartdiet_assets.resources.postgres import build_postgres_resource
@@ -51,6 +50,7 @@ class Side:
 
     kind: Literal["schema", "postgres", "mongo"]
     label: str
+    environment: Environment
     place: Place | None = None
     conninfo: str = ""
 
@@ -58,41 +58,43 @@ class Side:
         return f"Side({self.label})"
 
 
-def parse_side(text: str) -> Side:
+def parse_side(text: str, environment: Environment, variables: Mapping[str, str]) -> Side:
     """Read a side as it is written on the command line.
+
+    Args:
+        variables: those that a side may name, `.env` included.
 
     Raises:
         ConfigurationError: it is none of the forms, or its variable is not set.
     """
     match text:
         case "schema":
-            return Side("schema", text)
+            return Side("schema", text, environment)
         case "local" | "remote":
-            return Side("postgres", text, place=text)
+            return Side("postgres", text, environment, place=text)
         case "mongo":
-            return Side("mongo", text)
+            return Side("mongo", text, environment)
         case "mongo:local" | "mongo:remote":
-            return Side("mongo", text, place="local" if text == "mongo:local" else "remote")
+            return Side("mongo", text, environment, place="local" if text == "mongo:local" else "remote")
     if text.startswith("env:"):
         variable = text.removeprefix("env:")
-        # A .env counts too.
-        read_environment()
-        if not os.environ.get(variable):
+        if not variables.get(variable):
             raise ConfigurationError(f"the variable {variable} is not set; it should hold postgresql://…")
-        return Side("postgres", text, conninfo=_check_conninfo(os.environ[variable], f"the variable {variable}"))
+        conninfo = _check_conninfo(variables[variable], f"the variable {variable}")
+        return Side("postgres", text, environment, conninfo=conninfo)
     if text.startswith(_URL_SCHEMES):
         conninfo = _check_conninfo(text, "the URL")
-        return Side("postgres", _describe(conninfo), conninfo=conninfo)
+        return Side("postgres", _describe(conninfo), environment, conninfo=conninfo)
     raise ConfigurationError(f"a side of a comparison is one of {EXPECTED}")
 
 
-def parse_pair(left: str, right: str) -> tuple[Side, Side]:
-    """Read both sides.
+def parse_pair(left: str, right: str, environment: Environment, variables: Mapping[str, str]) -> tuple[Side, Side]:
+    """Read both sides, as `parse_side` does.
 
     Raises:
         ConfigurationError: one cannot be read, or they are the same.
     """
-    sides = parse_side(left), parse_side(right)
+    sides = parse_side(left, environment, variables), parse_side(right, environment, variables)
     if sides[0] == sides[1]:
         raise ConfigurationError(f"{sides[0].label} is compared with itself; name another side")
     if all(side.kind == "mongo" for side in sides):
@@ -152,7 +154,7 @@ def open_mirror(side: Side) -> Iterator[Connection]:
                 side.conninfo,
                 application_name="smartdiet",
                 client_encoding="UTF8",
-                connect_timeout=round(read_environment().connect_timeout),
+                connect_timeout=round(side.environment.connect_timeout),
                 autocommit=True,
             )
             connection.settle()
@@ -161,7 +163,7 @@ def open_mirror(side: Side) -> Iterator[Connection]:
             yield connection
         return
     with (
-        build_postgres_resource(side.place).open() as postgres,
+        build_postgres_resource(side.environment, side.place).open() as postgres,
         _translating(side, "reading", choose_prefix(postgres.access)),
         postgres.connect() as connection,
     ):
@@ -175,7 +177,7 @@ def open_mongo(side: Side) -> Iterator[Read]:
     Raises:
         SmartdietError: it cannot be reached, refuses or is lost, now or in the block.
     """
-    with build_mongo_resource(side.place).open() as mongo:
+    with build_mongo_resource(side.environment, side.place).open() as mongo:
         try:
             yield mongo.read
         except PyMongoError as error:

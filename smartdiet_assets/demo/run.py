@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -120,7 +121,7 @@ def _mirror(console: Console, title: str) -> SyncOutcome:
     ]
     built = definitions.build_definitions(schema, environment)
     with open_instance(Path(environment.schemas_path).parent) as instance, show_progress(console):
-        outcome = run_sync(built, schema, instance, connect_postgres, tables=tables)
+        outcome = run_sync(built, schema, instance, partial(connect_postgres, environment), tables=tables)
     print_grid(console, build_sync_grid(outcome, title))
     print_failures(console, outcome.errors)
     return outcome

@@ -32,7 +32,7 @@ from smartdiet_assets.resources.dagster_home import (
     rename_moved,
     tags_picked_runs,
 )
-from smartdiet_assets.resources.environment import read_dagster_postgres_url
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres_errors import explain_sqlstate, translate_postgres_error
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
 
@@ -46,14 +46,9 @@ SELECT current_schema(), has_schema_privilege(current_schema(), 'CREATE'), to_re
 """
 
 
-def examine_instance(config_folder: Path, connect_timeout: float) -> Iterator[Finding]:
-    """Examine the folder of the Dagster instance and its storage.
-
-    Args:
-        config_folder: where the project's own settings of an instance are.
-        connect_timeout: seconds to connect to a PostgreSQL storage, and to wait for its answer.
-    """
-    home, template = find_dagster_home(), find_template(config_folder)
+def examine_instance(environment: Environment) -> Iterator[Finding]:
+    """Examine the folder of the Dagster instance and its storage."""
+    home, template = find_dagster_home(), find_template(environment.schemas_path.resolve().parent)
     settings = home / INSTANCE_FILE
     if fault := _find_fault(home):
         yield DAGSTER.failed("home", fault)
@@ -83,13 +78,13 @@ def examine_instance(config_folder: Path, connect_timeout: float) -> Iterator[Fi
     else:
         yield DAGSTER.passed("home", f"{home} is not there yet: the first run prepares it as {template} says.")
     try:
-        url = read_dagster_postgres_url()
+        url = environment.dagster_postgres_url
         if settings.exists():
-            check_storage(settings, template)
+            check_storage(url, settings, template)
     except ConfigurationError as error:
         yield DAGSTER.failed("storage", f"{error}.")
         return
-    yield from _examine_postgres(url, connect_timeout) if url else _examine_files(home)
+    yield from _examine_postgres(url, environment.connect_timeout) if url else _examine_files(home)
 
 
 def _find_fault(home: Path) -> str:

@@ -17,12 +17,12 @@ from smartdiet_assets.doctor.dagster_instance import examine_instance
 from smartdiet_assets.doctor.matomo import MATOMO
 from smartdiet_assets.doctor.mongo import MONGODB
 from smartdiet_assets.doctor.servers import examine_matomo, examine_mongodb, examine_postgres, skip_behind
-from smartdiet_assets.doctor.settings import SETTINGS, SettingsExamination, without_variables
+from smartdiet_assets.doctor.settings import SETTINGS, SettingsExamination
 from smartdiet_assets.doctor.ssh import examine_ssh
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.access import RemoteAccess
 from smartdiet_assets.resources.checking import Finding, Part
-from smartdiet_assets.resources.environment import Environment, read_environment
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.matomo import build_matomo_resource
 from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
@@ -71,17 +71,15 @@ def examine_all() -> Iterator[Finding]:
     """Examine settings, schema files, Dagster and every configured server; a finding as soon as it is known."""
     settings = SettingsExamination()
     yield from settings.examine_settings()
-    if not settings.readable:
+    environment = settings.environment
+    if environment is None:
         yield SETTINGS.skipped("the rest", "Not examined: what the .env says is not known.")
         return
-    with without_variables(settings.unusable):
-        environment = read_environment()
-        yield from settings.examine_schema(environment.schema_files)
-        config_folder = environment.schema_files[0].resolve().parent
-        yield from examine_instance(config_folder, environment.connect_timeout)
-        # One login serves all of them.
-        with keep_connections():
-            yield from _Servers(environment, settings).examine()
+    yield from settings.examine_schema(environment.schema_files)
+    yield from examine_instance(environment)
+    # One login serves all of them.
+    with keep_connections():
+        yield from _Servers(environment, settings).examine()
 
 
 def print_finding(console: Console, finding: Finding) -> None:
@@ -107,6 +105,7 @@ class _Servers:
     """The configured servers, examined one after the other; the SSH server in front of several of them once."""
 
     def __init__(self, environment: Environment, settings: SettingsExamination) -> None:
+        self._environment = environment
         self._settings = settings
         self._schema = settings.schema
         #: Whether the SSH server can be used; None where nothing needed it so far.
@@ -128,7 +127,7 @@ class _Servers:
             # It says which columns the tables have that mirror all of Matomo's.
             matomo = None
             if matomo_answers:
-                matomo = stack.enter_context(build_matomo_resource().open())
+                matomo = stack.enter_context(build_matomo_resource(self._environment).open())
             yield from self._examine(
                 POSTGRES,
                 "POSTGRES",
@@ -148,14 +147,14 @@ class _Servers:
             yield MATOMO.skipped("connection", "Left out: neither MATOMO_HOST nor MATOMO_DATABASE is set.")
 
     def _examine(
-        self, part: Part, server: str, build: Callable[[], Any], examine: Callable[[Any], Iterator[Finding]]
+        self, part: Part, server: str, build: Callable[[Environment], Any], examine: Callable[[Any], Iterator[Finding]]
     ) -> Iterator[Finding]:
         """Open a resource as a run would, and examine the way to its server, and the server."""
         if unusable := self._settings.list_unusable(server):
             yield part.skipped("connection", f"Not examined: {', '.join(unusable)} cannot be used.")
             return
         try:
-            with build().open() as resource:
+            with build(self._environment).open() as resource:
                 yield from self._examine_way(resource)
                 if self._ssh_usable is False and isinstance(resource.access, RemoteAccess):
                     yield skip_behind(part)

@@ -5,8 +5,7 @@ Here: reading each as the other commands do, but going on where they would end. 
 """
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from dotenv import dotenv_values
 from smartdiet_assets.errors import ConfigurationError, SchemaFileError
 from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.resources.env_file import apply_env_file
-from smartdiet_assets.resources.environment import find_unusable_variables
+from smartdiet_assets.resources.environment import Environment, find_unusable_variables, read_environment
 from smartdiet_assets.resources.variables import VARIABLES
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
@@ -33,13 +32,13 @@ class SettingsExamination:
 
     Attributes:
         unusable: the variables that cannot be used, each with a sentence; known when `examine_settings` has ended.
-        readable: whether all that may hold a variable could be read.
+        environment: what the others say, likewise; None where the `.env` cannot be read.
         schema: None until `examine_schema` has ended, and after it where the files cannot be used.
     """
 
     def __init__(self) -> None:
         self.unusable: dict[str, str] = {}
-        self.readable = True
+        self.environment: Environment | None = None
         self.schema: Schema | None = None
 
     def examine_settings(self) -> Iterator[Finding]:
@@ -47,11 +46,13 @@ class SettingsExamination:
         try:
             found = apply_env_file()
         except ConfigurationError as error:
-            self.readable = False
             yield SETTINGS.failed(".env", f"{error}.")
             return
         yield from _judge_env_file(found)
         self.unusable = find_unusable_variables(os.environ)
+        self.environment = read_environment(
+            {name: text for name, text in os.environ.items() if name not in self.unusable}
+        )
         for sentence in self.unusable.values():
             yield SETTINGS.failed("variables", f"{sentence}.")
         if not self.unusable:
@@ -62,7 +63,7 @@ class SettingsExamination:
         """List the unusable variables that say where and how a server is reached (`MONGODB`, `POSTGRES`, `MATOMO`)."""
         place = _PLACES[server]
         prefixes = [f"{server}_"]
-        if os.environ.get(place) == "remote" or place in self.unusable:
+        if place in self.unusable or (self.environment and self.environment.get(place) == "remote"):
             prefixes = [f"{server}_" if server == "MATOMO" else f"REMOTE_{server}_", "REMOTE_SERVER_"]
         return [name for name in self.unusable if name == place or name.startswith(tuple(prefixes))]
 
@@ -83,21 +84,6 @@ class SettingsExamination:
             yield SCHEMA.warned(
                 "files", "They load, but some of it deserves a look.", details=list(self.schema.warnings)
             )
-
-
-@contextmanager
-def without_variables(names: Mapping[str, str]) -> Iterator[None]:
-    """Let variables count as not set for a while, so that what does not need them can be read.
-
-    Raises nothing; the process environment is as before at the end.
-    """
-    kept = {name: os.environ[name] for name in names if name in os.environ}
-    # Empty rather than gone: the `.env` would put it back.
-    os.environ.update(dict.fromkeys(names, ""))
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
 
 
 def _judge_env_file(path: Path | None) -> Iterator[Finding]:

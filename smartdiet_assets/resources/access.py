@@ -4,7 +4,6 @@ Here: the two forms, and the one that the environment describes. Not here: the S
 is forwarded over it (`tunnel`).
 """
 
-import os
 from collections.abc import Iterable
 from copy import copy
 from typing import Any, Literal
@@ -136,7 +135,7 @@ def _build_remote_form(settings: Environment) -> Any:
         if field == "agent":
             # Dagster's flags of variables know fewer spellings.
             info.default = settings.remote_server_agent
-        elif os.environ.get(variable):
+        elif settings.gives(variable):
             info.default = {"env": variable}
         fields[field] = (info.annotation, info)
     return create_model(

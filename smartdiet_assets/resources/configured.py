@@ -23,6 +23,7 @@ from smartdiet_assets.resources.access import GIVEN, SSH_VARIABLES, Access, Remo
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.variables import Place
 
+ModelT = TypeVar("ModelT", bound=BaseModel)
 #: Where a field stands in the configuration of a resource, such as ("access", "remote", "port").
 Path = tuple[str, ...]
 _SSH: Path = ("access", "remote")
@@ -52,11 +53,11 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def open(self) -> Iterator[Self]:
-        """Use the resource outside of a run, with what its variables hold now; closed at the end of the block.
+        """Use the resource outside of a run, with what the settings say; closed at the end of the block.
 
         Dagster's own way makes an instance in memory for it, which takes longer than most of what is then asked.
         """
-        opened = _read_variables(self)
+        opened = self._read_variables(self)
         try:
             yield opened
         finally:
@@ -166,11 +167,24 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
         if self._takes(path) == variable:
             return True
         value = getattr(self._get_access() if path[:-1] == _SSH else self, path[-1])
-        return str(value) == (os.environ.get(variable) or str(getattr(self.settings, variable.lower(), None)))
+        return self.settings is not None and self.settings.holds(variable, value)
+
+    def _read_variables(self, model: ModelT) -> ModelT:
+        """Build a model anew, the values of variables in the place of their names."""
+        return type(model)(**{field: self._read_variable(value) for field, value in model})
+
+    def _read_variable(self, value: object) -> object:
+        match value:
+            case EnvVar() | IntEnvVar():
+                return value.get_value()
+            case {"env": str(name)} if self.settings is not None:
+                return self.settings.get(name)
+            case Config():
+                return self._read_variables(value)
+        return value
 
 
 ResourceT = TypeVar("ResourceT", bound=ServerResource)
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def build_configured(
@@ -196,7 +210,7 @@ def build_configured(
     place = next(iter(variables))
     fields: dict[str, Any] = {}
     defaults: dict[str, object] = {
-        field: {"env": variable} if os.environ.get(variable) else getattr(settings, variable.lower())
+        field: {"env": variable} if settings.gives(variable) else settings.get(variable)
         for field, variable in variables[place].items()
     }
     for field, default in {**defaults, **(converted or {})}.items():
@@ -213,22 +227,6 @@ def build_configured(
     configured.variables = variables
     configured.settings = settings
     return configured()
-
-
-def _read_variables(model: ModelT) -> ModelT:
-    """Build a model anew, the values of variables in the place of their names."""
-    return type(model)(**{field: _read_variable(value) for field, value in model})
-
-
-def _read_variable(value: object) -> object:
-    match value:
-        case EnvVar() | IntEnvVar():
-            return value.get_value()
-        case {"env": str(name)}:
-            return os.environ[name]
-        case Config():
-            return _read_variables(value)
-    return value
 
 
 def find_references(config: object) -> Iterator[Path]:

@@ -51,7 +51,7 @@ def choose_dagster_home(config_folder: Path) -> Path:
             f"the folder of Dagster's runs and events, {home}, cannot be used: {error.strerror}; set DAGSTER_HOME to a "
             "folder that can be written to"
         ) from None
-    check_storage(home / INSTANCE_FILE, template)
+    check_storage(read_dagster_postgres_url(), home / INSTANCE_FILE, template)
     os.environ["DAGSTER_HOME"] = str(home.resolve())
     return home.resolve()
 
@@ -67,13 +67,13 @@ def has_instance() -> bool:
     return bool(os.environ.get("DAGSTER_HOME")) or (find_dagster_home() / INSTANCE_FILE).is_file()
 
 
-def check_storage(settings: Path, template: Path) -> None:
-    """Check that an instance's file reads SMARTDIET_DAGSTER_POSTGRES_URL where that is set.
+def check_storage(url: str, settings: Path, template: Path) -> None:
+    """Check that an instance's file reads SMARTDIET_DAGSTER_POSTGRES_URL where that is set, as `url` has it.
 
     Raises:
-        ConfigurationError: it does not, or the variable cannot be used.
+        ConfigurationError: it does not.
     """
-    if read_dagster_postgres_url() and not _reads_variable(settings):
+    if url and not _reads_variable(settings):
         raise ConfigurationError(
             f"{_VARIABLE} is set, but {settings} does not name the storage that reads it; copy the "
             f"block `storage:` of {template} there, or unset the variable"

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -155,7 +156,25 @@ class Environment(BaseModel):
     @property
     def matomo_configured(self) -> bool:
         """Whether the environment says where Matomo's database is."""
-        return not self.model_fields_set.isdisjoint({"matomo_host", "matomo_database"})
+        return self.gives("MATOMO_HOST") or self.gives("MATOMO_DATABASE")
+
+    def gives(self, variable: str) -> bool:
+        """Whether a variable of a server is set."""
+        return variable.lower() in self.model_fields_set
+
+    def get(self, variable: str) -> Any:
+        """The value of a variable of a server, its default where it is not set."""
+        return getattr(self, variable.lower())
+
+    def holds(self, variable: str, value: object) -> bool:
+        """Whether a value says what a variable of a server says, though perhaps spelled otherwise."""
+        text, held = str(value), self.get(variable)
+        if not text or text == str(held):
+            return text == str(held)
+        try:
+            return bool(read_environment({variable: text}).get(variable) == held)
+        except ConfigurationError:
+            return False
 
 
 def read_environment(env: Mapping[str, str] | None = None) -> Environment:

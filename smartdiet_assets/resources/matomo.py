@@ -17,7 +17,7 @@ from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess, describe_way
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.configured import ServerResource, build_configured
-from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.tunnel import Tunnel, Way
 from smartdiet_assets.resources.variables import Place
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TABLES, compose_source_name
@@ -30,7 +30,7 @@ class MatomoResource(ServerResource):
     """The database of the Matomo that is mirrored. Reads only.
 
     Outside of a Dagster run use it as
-    `with build_matomo_resource().open() as matomo:`, which reads the variables too.
+    `with build_matomo_resource(environment).open() as matomo:`, which reads the variables too.
     """
 
     server_fields = ("host", "port", "user", "ssl_ca", "ssl_verify")
@@ -193,18 +193,17 @@ class MatomoResource(ServerResource):
                     raise translate_matomo_error(error, f"reading {name} of {self.describe()}") from None
 
 
-def build_matomo_resource(place: Place | None = None) -> MatomoResource:
-    """Build the resource that the environment describes; what a variable gives shows in Dagit as its name.
+def build_matomo_resource(settings: Environment, place: Place | None = None) -> MatomoResource:
+    """Build the resource that the settings describe; what a variable gives shows in Dagit as its name.
 
     Args:
         place: whether the server is reached through the SSH server; None is what MATOMO_SOURCE says. The variables are
             the same.
 
     Raises:
-        ConfigurationError: a variable cannot be used.
+        ConfigurationError: the SSH server is not named.
     """
     fields = ("host", "port", "database", "user", "password", "ssl_ca", "ssl_cert", "ssl_key")
-    settings = read_environment()
     return build_configured(
         MatomoResource,
         {place or settings.matomo_source: {field: f"MATOMO_{field.upper()}" for field in fields}},

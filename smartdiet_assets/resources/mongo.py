@@ -23,7 +23,7 @@ from smartdiet_assets.errors import ConfigurationError, SmartdietError, StartAga
 from smartdiet_assets.resources.access import GIVEN, Access, LocalAccess, RemoteAccess, choose_prefix, describe_way
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.configured import ServerResource, build_configured
-from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.patience import RETRY_DELAY, Patience
 from smartdiet_assets.resources.tunnel import Tunnel, Way
 from smartdiet_assets.resources.variables import Place
@@ -47,7 +47,7 @@ class MongoResource(ServerResource):
     """The MongoDB server and database that are mirrored. Reads only.
 
     One client serves a process. Outside of a Dagster run use it as
-    `with build_mongo_resource().open() as mongo:`, which reads the variables too.
+    `with build_mongo_resource(environment).open() as mongo:`, which reads the variables.
     """
 
     # The URL says where the server is and holds the password.
@@ -301,17 +301,16 @@ class MongoResource(ServerResource):
             raise self.translate(error, action) from None
 
 
-def build_mongo_resource(place: Place | None = None) -> MongoResource:
-    """Build the resource that the environment describes; what a variable gives shows in Dagit as its name.
+def build_mongo_resource(settings: Environment, place: Place | None = None) -> MongoResource:
+    """Build the resource that the settings describe; what a variable gives shows in Dagit as its name.
 
     Args:
         place: `local` reads the MONGODB variables, `remote` the REMOTE_MONGODB ones and those of the SSH server; None
             is what TRANSFER_SOURCE says.
 
     Raises:
-        ConfigurationError: a variable cannot be used, or the SSH server is not named.
+        ConfigurationError: the SSH server is not named.
     """
-    settings = read_environment()
     place = place or settings.transfer_source
     prefixes: dict[Place, str] = {"local": "MONGODB", "remote": "REMOTE_MONGODB"}
     variables: dict[Place, dict[str, str]] = {

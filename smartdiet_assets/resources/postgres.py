@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess
 from smartdiet_assets.resources.configured import ServerResource, build_configured
-from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres_server import FIELDS, KEEPALIVE_IDLE, PostgresConnections
 from smartdiet_assets.resources.tunnel import Tunnel
 from smartdiet_assets.resources.variables import Place
@@ -27,7 +27,7 @@ class PostgresResource(PostgresConnections, ServerResource):
     """The PostgreSQL database that holds the mirrored tables.
 
     Outside of a Dagster run use it as
-    `with build_postgres_resource().open() as postgres:`, which also resolves the
+    `with build_postgres_resource(environment).open() as postgres:`, which also resolves the
     variables.
     """
 
@@ -95,17 +95,16 @@ class PostgresResource(PostgresConnections, ServerResource):
         return self.access if isinstance(self.access, RemoteAccess) else None
 
 
-def build_postgres_resource(place: Place | None = None) -> PostgresResource:
-    """Build the resource that the environment describes; what a variable gives shows in Dagit as its name.
+def build_postgres_resource(settings: Environment, place: Place | None = None) -> PostgresResource:
+    """Build the resource that the settings describe; what a variable gives shows in Dagit as its name.
 
     Args:
         place: `local` reads the POSTGRES variables, `remote` the REMOTE_POSTGRES ones and those of the SSH server; None
             is what TRANSFER_DESTINATION says.
 
     Raises:
-        ConfigurationError: a variable cannot be used, or the SSH server is not named.
+        ConfigurationError: the SSH server is not named.
     """
-    settings = read_environment()
     place = place or settings.transfer_destination
     prefixes: dict[Place, str] = {"local": "", "remote": "REMOTE_"}
     variables: dict[Place, dict[str, str]] = {

@@ -14,7 +14,6 @@ import dagster as dg
 from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.assets.jobs import MIRROR_JOB
 from smartdiet_assets.assets.sync import run_sync
-from smartdiet_assets.cli.connections import connect_postgres
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.resources.environment import read_environment
@@ -25,6 +24,7 @@ from smartdiet_assets_tests.benchmarks.measuring import Contestant, divide, meas
 from smartdiet_assets_tests.benchmarks.results import Listing, Result
 from smartdiet_assets_tests.benchmarks.servers import Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
+from smartdiet_assets_tests.support.configured import connect_postgres
 
 ONE_AFTER_ANOTHER = "one table after another, without Dagster"
 #: A process for each table takes seconds to start: below this there is nothing to learn from it.

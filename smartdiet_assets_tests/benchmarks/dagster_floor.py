@@ -17,7 +17,6 @@ from pymongo.database import Database
 from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.assets.partitions import build_partitions
 from smartdiet_assets.assets.sync import SyncOutcome, run_sync
-from smartdiet_assets.cli.connections import connect_postgres
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.resources.environment import read_environment
@@ -28,6 +27,7 @@ from smartdiet_assets_tests.benchmarks.results import Result
 from smartdiet_assets_tests.benchmarks.sampling import compose_shares, sample
 from smartdiet_assets_tests.benchmarks.servers import Connection, Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
+from smartdiet_assets_tests.support.configured import connect_postgres
 
 CONFIG = Path(__file__).parents[2] / "config"
 EMPTY_RUN = "a run of as many empty assets"

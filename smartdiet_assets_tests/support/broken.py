@@ -17,10 +17,10 @@ from pymongo.database import Database
 from smartdiet_assets.assets import tables
 from smartdiet_assets.assets.outages import find_given_up
 from smartdiet_assets.assets.sync import SyncOutcome, run_sync
-from smartdiet_assets.cli.connections import connect_postgres
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets_tests.support.configured import connect_postgres
 from smartdiet_assets_tests.support.fault_proxy import FaultProxy
 
 SCHEMA = """

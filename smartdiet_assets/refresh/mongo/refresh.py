@@ -44,7 +44,7 @@ from smartdiet_assets.refresh.plan import CopiedItem, RefreshOutcome, RefreshPla
 from smartdiet_assets.refresh.progress import Progress
 from smartdiet_assets.refresh.running import Refresh
 from smartdiet_assets.refresh.target import other_place
-from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.mongo import MongoResource, build_mongo_resource
 from smartdiet_assets.resources.mongo_hello import fetch_hello
 from smartdiet_assets.resources.mongo_reading import MongoDatabase
@@ -205,6 +205,7 @@ class MongoRefresh:
 @contextmanager
 def open_mongo_refresh(
     schema: Schema,
+    environment: Environment,
     *,
     to: Place,
     includes: Sequence[str] = (),
@@ -214,11 +215,11 @@ def open_mongo_refresh(
     """Open both sides of a refresh that writes to the MongoDB database of a place.
 
     Raises:
-        SmartdietError: a variable of either cannot be used.
+        ConfigurationError: the SSH server is not named.
     """
     with (
-        build_mongo_resource(other_place(to)).open() as source,
-        build_mongo_resource(to).open() as target,
+        build_mongo_resource(environment, other_place(to)).open() as source,
+        build_mongo_resource(environment, to).open() as target,
     ):
         yield MongoRefresh(
             schema,
@@ -226,7 +227,7 @@ def open_mongo_refresh(
             target,
             to=to,
             options=MongoOptions(includes, excludes, sample),
-            mirrored=read_environment().transfer_source == to,
+            mirrored=environment.transfer_source == to,
         )
 
 

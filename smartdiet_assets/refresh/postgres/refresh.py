@@ -54,7 +54,7 @@ from smartdiet_assets.refresh.postgres.standing import read_standing
 from smartdiet_assets.refresh.postgres.swap import swap
 from smartdiet_assets.refresh.progress import Progress
 from smartdiet_assets.refresh.target import other_place
-from smartdiet_assets.resources.environment import Environment, read_environment
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres import PostgresResource, build_postgres_resource
 from smartdiet_assets.resources.variables import Place
 
@@ -81,24 +81,21 @@ def build_filters(settings: Environment, **asked: Any) -> RefreshFilters:
 
 
 @contextmanager
-def open_postgres_refresh(*, to: Place, **asked: Any) -> Iterator["PostgresRefresh"]:
+def open_postgres_refresh(environment: Environment, *, to: Place, **asked: Any) -> Iterator["PostgresRefresh"]:
     """Open both sides of a refresh that writes to the PostgreSQL database of a place.
 
     Args:
         asked: fields of `RefreshFilters` that come before the variables of the environment.
 
     Raises:
-        SmartdietError: a variable of either cannot be used.
+        ConfigurationError: the SSH server is not named.
     """
-    settings = read_environment()
     with ExitStack() as servers:
         source, target = (
-            servers.enter_context(build_postgres_resource(place).open()) for place in (other_place(to), to)
+            servers.enter_context(build_postgres_resource(environment, place).open()) for place in (other_place(to), to)
         )
-        refresh = PostgresRefresh(source, target, to, build_filters(settings, **asked))
-        refresh.ignored = [
-            name for name in ("MAX_DUMP_SIZE_MB", "REMOTE_POSTGRES_PATH") if getattr(settings, name.lower())
-        ]
+        refresh = PostgresRefresh(source, target, to, build_filters(environment, **asked))
+        refresh.ignored = [name for name in ("MAX_DUMP_SIZE_MB", "REMOTE_POSTGRES_PATH") if environment.gives(name)]
         yield refresh
 
 

@@ -25,7 +25,6 @@ from pymongo.database import Database
 from smartdiet_assets.assets import tables
 from smartdiet_assets.assets.sync import SyncOutcome, run_sync
 from smartdiet_assets.assets.threads import execute_in_threads, threads_executor
-from smartdiet_assets.cli.connections import connect_postgres
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.errors import ServerUnreachableError
@@ -35,6 +34,7 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.oracle import compare, read_collections
 from smartdiet_assets_tests.support.application import Application
 from smartdiet_assets_tests.support.compact import FIELDS, MEMBERS, SCHEMA, birth
+from smartdiet_assets_tests.support.configured import connect_postgres
 from smartdiet_assets_tests.support.fault_proxy import Fault, FaultProxy
 from smartdiet_assets_tests.support.mirrored import Mirrored
 from smartdiet_assets_tests.support.ssh_servers import wait_until

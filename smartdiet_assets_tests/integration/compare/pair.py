@@ -8,10 +8,10 @@ from psycopg import sql
 
 from smartdiet_assets.compare.reconciling import compose_script
 from smartdiet_assets.compare.running import Outcome, compare_structure_sides
-from smartdiet_assets.compare.sides import parse_pair
 from smartdiet_assets.load.structure.constraints import build_collations
 from smartdiet_assets.load.structure.table_ddl import compose_comments, compose_create_table, compose_keys
 from smartdiet_assets.schema.model import Schema
+from smartdiet_assets_tests.support.configured import parse_pair
 
 Found = set[tuple[str, str, str]]
 

@@ -10,11 +10,11 @@ from smartdiet_assets.compare.documents import compare_documents
 from smartdiet_assets.compare.printing import build_json, print_outcome
 from smartdiet_assets.compare.reconciling import compose_script
 from smartdiet_assets.compare.running import Outcome
-from smartdiet_assets.compare.sides import parse_side
 from smartdiet_assets_tests.integration.checks.conftest import unlimited  # noqa: F401
 from smartdiet_assets_tests.integration.compare.pair import Pair
 from smartdiet_assets_tests.support.application import reference
 from smartdiet_assets_tests.support.checked import Checked, now
+from smartdiet_assets_tests.support.configured import parse_side
 from smartdiet_assets_tests.support.reading import read_once
 
 MARK = "MARK"

@@ -12,8 +12,9 @@ from dagster._serdes import serialize_value
 from pymongo.database import Database
 
 from smartdiet_assets.errors import ServerUnreachableError
-from smartdiet_assets.resources.mongo import MongoResource, build_mongo_resource
-from smartdiet_assets.resources.postgres import PostgresResource, build_postgres_resource
+from smartdiet_assets.resources.mongo import MongoResource
+from smartdiet_assets.resources.postgres import PostgresResource
+from smartdiet_assets_tests.support.configured import build_mongo_resource, build_postgres_resource
 
 
 @dg.asset

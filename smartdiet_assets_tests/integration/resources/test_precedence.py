@@ -38,7 +38,7 @@ write("loaded.json", settings.postgres_database, settings.postgres_user, setting
 def seen(postgres: PostgresResource) -> None:
     write("seen.json", postgres.database, postgres.user, postgres.password)
 
-defs = dg.Definitions(assets=[seen], resources={"postgres": build_postgres_resource()})
+defs = dg.Definitions(assets=[seen], resources={"postgres": build_postgres_resource(settings)})
 """
 FILE = """\
 POSTGRES_DATABASE=shop

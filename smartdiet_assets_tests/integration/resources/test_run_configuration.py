@@ -17,10 +17,15 @@ from dagster._serdes import serialize_value
 from smartdiet_assets.assets.doctor import build_doctor_job
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.resources.environment import read_environment
-from smartdiet_assets.resources.matomo import MatomoResource, build_matomo_resource
-from smartdiet_assets.resources.mongo import MongoResource, build_mongo_resource
-from smartdiet_assets.resources.postgres import PostgresResource, build_postgres_resource
+from smartdiet_assets.resources.matomo import MatomoResource
+from smartdiet_assets.resources.mongo import MongoResource
+from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets_tests.support.configured import (
+    build_matomo_resource,
+    build_mongo_resource,
+    build_postgres_resource,
+)
 
 CONFIG = Path(__file__).parents[3] / "config" / "schemas.yaml"
 

@@ -11,9 +11,8 @@ import pytest
 from pymongo.database import Database
 
 from smartdiet_assets.errors import SmartdietError
-from smartdiet_assets.resources.mongo import build_mongo_resource
-from smartdiet_assets.resources.postgres import build_postgres_resource
 from smartdiet_assets_tests.support.broken import SCHEMA
+from smartdiet_assets_tests.support.configured import build_mongo_resource, build_postgres_resource
 from smartdiet_assets_tests.support.remote import build_access, move_behind_ssh, set_ssh_variables
 from smartdiet_assets_tests.support.ssh_servers import PASSPHRASE, PASSWORD, InProcessSshServer
 

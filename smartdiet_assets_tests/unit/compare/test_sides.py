@@ -2,8 +2,8 @@
 
 import pytest
 
-from smartdiet_assets.compare.sides import parse_pair, parse_side
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets_tests.support.configured import parse_pair, parse_side
 
 SECRET = "s3cret"
 URL = f"postgresql://someone:{SECRET}@db.example.org:5433/reports"
