@@ -25,10 +25,10 @@ from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.environment import VARIABLES
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets.resources.variables import VARIABLES
 from smartdiet_assets_tests.support.ssh_servers import (
     InProcessSshServer,
     OpenSshServer,

@@ -37,8 +37,9 @@ from smartdiet_assets.errors import (
     TransientError,
 )
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
+from smartdiet_assets.load.limits import LOCK_TIMEOUT
 from smartdiet_assets.mirror.failures import describe_error, translate_error
+from smartdiet_assets.resources.environment import build_field
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.patience import RETRIES, RETRY_DELAY
@@ -80,17 +81,13 @@ class MirrorSettings(dg.ConfigurableResource[Any]):
         default=None,
         description="ISO date (GLOBAL_DATE_THRESHOLD): moves the start of every window back, limits a first load.",
     )
-    batch_size: int = Field(default=5000, gt=0, description="Documents read at a time (BATCH_SIZE).")
+    batch_size: int = build_field("BATCH_SIZE", gt=0)
     lock_timeout: float = Field(
         default=LOCK_TIMEOUT,
         gt=0,
         description="Seconds to wait for another run of a table, or for a reader's lock, before the table is retried.",
     )
-    retry_limit: int = Field(
-        default=RETRY_LIMIT,
-        gt=0,
-        description="Documents that could not be loaded and are tried again, by one run of a table (RETRY_LIMIT).",
-    )
+    retry_limit: int = build_field("RETRY_LIMIT", gt=0)
 
 
 class AllTables(dg.ConfigurableResource[Any]):

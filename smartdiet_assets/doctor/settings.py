@@ -14,8 +14,7 @@ from dotenv import dotenv_values
 from smartdiet_assets.errors import ConfigurationError, SchemaFileError
 from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.resources.env_file import apply_env_file
-from smartdiet_assets.resources.environment import Environment, find_unusable_variables, read_environment
-from smartdiet_assets.resources.variables import VARIABLES
+from smartdiet_assets.resources.environment import VARIABLES, Environment, read_usable
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 
@@ -49,14 +48,11 @@ class SettingsExamination:
             yield SETTINGS.failed(".env", f"{error}.")
             return
         yield from _judge_env_file(found)
-        self.unusable = find_unusable_variables(os.environ)
-        self.environment = read_environment(
-            {name: text for name, text in os.environ.items() if name not in self.unusable}
-        )
+        self.environment, self.unusable = read_usable(os.environ)
         for sentence in self.unusable.values():
             yield SETTINGS.failed("variables", f"{sentence}.")
         if not self.unusable:
-            number = sum(bool(os.environ.get(name)) for name in VARIABLES)
+            number = len(self.environment.model_fields_set)
             yield SETTINGS.passed("variables", f"All {number} variables that are set can be used.")
 
     def list_unusable(self, server: str) -> list[str]:

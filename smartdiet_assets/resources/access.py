@@ -9,10 +9,10 @@ from copy import copy
 from typing import Any, Literal
 
 from dagster import Config
-from pydantic import Field, PrivateAttr, create_model
+from pydantic import PrivateAttr, create_model
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.environment import Environment, build_field
 from smartdiet_assets.resources.variables import Place
 
 #: What a message says in place of a value that came by run configuration: whoever may start a run could otherwise have
@@ -30,28 +30,15 @@ class RemoteAccess(Config):
     """The server is reached through an SSH server; its host and port are as that one sees them."""
 
     place: Literal["remote"] = "remote"
-    server: str = Field(description="Host name or address of the SSH server (REMOTE_SERVER_URL).")
-    port: int = Field(default=22, description="Its TCP port (REMOTE_SERVER_PORT).")
-    user: str = Field(description="Who logs in there (REMOTE_SERVER_USER).")
-    password: str = Field(default="", repr=False, description="Their password (REMOTE_SERVER_PASSWORD).")
-    key_file: str = Field(default="", description="File of their private key (REMOTE_SERVER_KEY_FILE).")
-    key_passphrase: str = Field(
-        default="", repr=False, description="What the key is encrypted with (REMOTE_SERVER_KEY_PASSPHRASE)."
-    )
-    agent: bool = Field(
-        default=False,
-        description="Try the keys of the SSH agent first (REMOTE_SERVER_AGENT); without a password and a key file they "
-        "are tried anyway.",
-    )
-    host_key: str = Field(
-        default="",
-        description="The server's public key as one line, instead of a file of known hosts (REMOTE_SERVER_HOST_KEY).",
-    )
-    known_hosts: str = Field(
-        default="",
-        description="File of known hosts (REMOTE_SERVER_KNOWN_HOSTS); by default ~/.ssh/known_hosts, then "
-        "/etc/ssh/ssh_known_hosts.",
-    )
+    server: str = build_field("REMOTE_SERVER_URL", default=...)
+    port: int = build_field("REMOTE_SERVER_PORT")
+    user: str = build_field("REMOTE_SERVER_USER", default=...)
+    password: str = build_field("REMOTE_SERVER_PASSWORD")
+    key_file: str = build_field("REMOTE_SERVER_KEY_FILE")
+    key_passphrase: str = build_field("REMOTE_SERVER_KEY_PASSPHRASE")
+    agent: bool = build_field("REMOTE_SERVER_AGENT")
+    host_key: str = build_field("REMOTE_SERVER_HOST_KEY")
+    known_hosts: str = build_field("REMOTE_SERVER_KNOWN_HOSTS")
 
     _given: frozenset[str] = PrivateAttr(default=frozenset())
 

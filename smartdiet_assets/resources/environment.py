@@ -1,22 +1,22 @@
-"""The settings of the environment and their defaults.
+"""The settings: every variable of the environment with its kind, its default and what it is, declared once.
 
-Here: the only reading of the process environment. Not here: `.env` (`env_file`), what each variable may hold
-(`variables`), connecting (`mongo`, `postgres`), and DAGSTER_HOME, which is Dagster's own. A message names the variable
-and never repeats what it holds.
+Here: the only reading of the process environment; what Dagit says of a setting follows from its declaration. Not here:
+`.env` (`env_file`), the kinds of values (`variables`), connecting (`mongo`, `postgres`), and DAGSTER_HOME, which is
+Dagster's own. A message names the variable and never repeats what it holds.
 """
 
 import os
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources import variables as kinds
 from smartdiet_assets.resources.env_file import apply_env_file
 from smartdiet_assets.resources.patience import RETRY_DELAY
-from smartdiet_assets.resources.variables import DAGSTER_POSTGRES, VARIABLES, Executor, Place, read_postgres_url
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX
 
 _SCHEMAS = Path("config", "schemas.yaml")
@@ -27,119 +27,130 @@ _PLACES = ("TRANSFER_SOURCE", "TRANSFER_DESTINATION", "MATOMO_SOURCE")
 _NEEDED_BY_REMOTE = ("REMOTE_SERVER_URL", "REMOTE_SERVER_USER")
 
 
+def _find_schemas() -> Path:
+    """The file under the current folder, or else the one of the checkout this package is in."""
+    beside = Path(__file__).parents[2] / _SCHEMAS
+    return _SCHEMAS if _SCHEMAS.exists() or not beside.exists() else beside
+
+
 class Environment(BaseModel):
     """Every setting, read once; the defaults are those of the replaced tool.
 
-    Attributes:
-        global_date_threshold: documents from this date on (UTC) are read again by incremental runs.
-        batch_size: documents in a batch.
-        retry_limit: documents that could not be loaded before, and are tried again by one run of a table.
-        transfer_source: where the MongoDB is that is mirrored: reached directly, or through the SSH server.
-        transfer_destination: where the PostgreSQL is that holds the mirror, likewise.
-        postgres_ssl_mode: libpq's `sslmode`; "" leaves it to libpq.
-        postgres_ssl_ca: file of the certificate authority.
-        postgres_data_sample_percent: share of each table that `refresh postgres` copies.
-        postgres_include_tables: names or patterns of the tables that `refresh postgres` copies; none stands for all.
-        postgres_exclude_data_tables: tables that `refresh postgres` makes, and leaves empty.
-        max_dump_size_mb: of the replaced tool; without effect, for nothing is dumped.
-        remote_postgres_path, remote_mongodb_path: of the replaced tool; without effect, for no file is sent.
-        remote_server_url: host name or address of the SSH server.
-        remote_server_key_file: file of the private key to log in with, "" for none.
-        remote_server_agent: whether keys of the SSH agent are tried; without a password and a key file they are anyway.
-        remote_server_host_key: the server's public key, as one line; "" looks for it in the known hosts.
-        remote_server_known_hosts: file of known hosts; "" is the user's own and the machine's.
-        remote_mongodb_url: as the SSH server sees it.
-        remote_postgres_host: as the SSH server sees it.
-        matomo_source: where Matomo's database is: reached directly, or through the SSH server.
-        matomo_host: with the source `remote`, as the SSH server sees it.
-        matomo_table_prefix: what the names of Matomo's tables begin with.
-        matomo_ssl_ca: file of the certificate authority; with it the connection is encrypted.
-        matomo_ssl_verify: whether the server's certificate must be the authority's, for its host.
-        schemas_path: the file that declares the tables.
-        matomo_schemas_path: the file that declares the tables of Matomo; by default the one beside `schemas_path`.
-        connect_timeout: seconds to open a connection to any server.
-        read_timeout: seconds to wait for one answer of MongoDB or Matomo.
-        stall_timeout: seconds without a byte from PostgreSQL before it is asked whether it still works for us.
-        retry_delay: seconds before a table, or a read of MongoDB, that failed for a passing reason is tried again.
-        executor: `in_process` runs the tables of a run one after another, `threads` side by side in one process, and
-            `multiprocess` each in a process of its own.
-        refresh_jobs: whether the jobs that write over whole databases are in Dagster's code location.
-        schedule: when the schedule of the mirror runs, as a cron expression, UTC.
-        prune_after_days: how many days Dagster's runs are kept whole; 0 keeps them for ever.
-        prune_failed_after_days: likewise of failed runs.
-        dagster_postgres_url: the database that keeps Dagster's own runs and events; "" keeps them in files.
+    A variable has the name of its field in upper case, where the field does not say another. The descriptions are what
+    Dagit shows of those that a resource takes (`build_field`).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=str.upper)
 
-    transfer_source: Place = "local"
-    transfer_destination: Place = "local"
-    mongodb_url: str = Field(default="mongodb://localhost:27017", repr=False)
-    mongodb_database: str = "default"
-    postgres_host: str = "localhost"
-    postgres_port: int = 5432
-    postgres_database: str = "database"
-    postgres_user: str = "user"
-    postgres_password: str = Field(default="", repr=False)
-    postgres_ssl_mode: str = ""
-    postgres_ssl_ca: str = ""
-    postgres_ssl_cert: str = ""
-    postgres_ssl_key: str = ""
-    postgres_data_sample_percent: float = 100.0
-    postgres_include_tables: tuple[str, ...] = ()
-    postgres_exclude_tables: tuple[str, ...] = ()
-    postgres_include_schemas: tuple[str, ...] = ()
-    postgres_exclude_schemas: tuple[str, ...] = ()
-    postgres_exclude_data_tables: tuple[str, ...] = ()
+    # Where the MongoDB is that is mirrored, and the PostgreSQL that holds the mirror.
+    transfer_source: kinds.Place = "local"
+    transfer_destination: kinds.Place = "local"
+    mongodb_url: kinds.MongoUrl = Field(
+        "mongodb://localhost:27017", description="URL of the server, with user and password where it needs them"
+    )
+    mongodb_database: str = Field("default", description="Name of the database")
+    postgres_host: str = Field("localhost", description="Host name or address")
+    postgres_port: kinds.Port = Field(5432, description="TCP port")
+    postgres_database: str = Field("database", description="Name of the database")
+    postgres_user: str = Field("user", description="Name of the user")
+    postgres_password: kinds.Secret = Field("", description="Its password")
+    postgres_ssl_mode: kinds.SslMode = Field(
+        "", description="Whether the connection is encrypted and the certificate checked, as libpq's sslmode"
+    )
+    postgres_ssl_ca: str = Field("", description="File of the certificate authority")
+    postgres_ssl_cert: str = Field("", description="File of our certificate")
+    postgres_ssl_key: str = Field("", description="File of its key")
+    # What `refresh postgres` copies: a share of each table; names or patterns, none stands for all; what stays empty.
+    postgres_data_sample_percent: kinds.Percent = 100.0
+    postgres_include_tables: kinds.Names = ()
+    postgres_exclude_tables: kinds.Names = ()
+    postgres_include_schemas: kinds.Names = ()
+    postgres_exclude_schemas: kinds.Names = ()
+    postgres_exclude_data_tables: kinds.Names = ()
+    # Of the replaced tool, without effect: nothing is dumped, and no file is sent.
     max_dump_size_mb: str = ""
     remote_postgres_path: str = ""
     remote_mongodb_path: str = ""
-    remote_server_url: str = ""
-    remote_server_port: int = 22
-    remote_server_user: str = ""
-    remote_server_password: str = Field(default="", repr=False)
-    remote_server_key_file: str = ""
-    remote_server_key_passphrase: str = Field(default="", repr=False)
-    remote_server_agent: bool = False
-    remote_server_host_key: str = ""
-    remote_server_known_hosts: str = ""
-    remote_mongodb_url: str = Field(default="mongodb://localhost:27017", repr=False)
+    remote_server_url: kinds.ServerName = Field("", description="Host name or address of the SSH server")
+    remote_server_port: kinds.Port = Field(22, description="Its TCP port")
+    remote_server_user: str = Field("", description="Who logs in there")
+    remote_server_password: kinds.Secret = Field("", description="Their password")
+    remote_server_key_file: str = Field("", description="File of their private key")
+    remote_server_key_passphrase: kinds.Secret = Field("", description="What the key is encrypted with")
+    remote_server_agent: kinds.Flag = Field(
+        False,
+        description="Try the keys of the SSH agent first (REMOTE_SERVER_AGENT); without a password and a key file they "
+        "are tried anyway",
+    )
+    remote_server_host_key: kinds.HostKey = Field(
+        "", description="The server's public key as one line, instead of a file of known hosts"
+    )
+    remote_server_known_hosts: str = Field(
+        "",
+        description="File of known hosts (REMOTE_SERVER_KNOWN_HOSTS); by default ~/.ssh/known_hosts, then "
+        "/etc/ssh/ssh_known_hosts",
+    )
+    # As those without REMOTE_, and as the SSH server sees them.
+    remote_mongodb_url: kinds.TunnelledMongoUrl = "mongodb://localhost:27017"
     remote_mongodb_database: str = "default"
     remote_postgres_host: str = "localhost"
-    remote_postgres_port: int = 5432
+    remote_postgres_port: kinds.Port = 5432
     remote_postgres_database: str = "database"
     remote_postgres_user: str = "postgres"
-    remote_postgres_password: str = Field(default="", repr=False)
-    remote_postgres_ssl_mode: str = ""
+    remote_postgres_password: kinds.Secret = ""
+    remote_postgres_ssl_mode: kinds.SslMode = ""
     remote_postgres_ssl_ca: str = ""
     remote_postgres_ssl_cert: str = ""
     remote_postgres_ssl_key: str = ""
-    matomo_source: Place = "local"
-    matomo_host: str = "localhost"
-    matomo_port: int = 3306
-    matomo_database: str = "matomo"
-    matomo_user: str = "root"
-    matomo_password: str = Field(default="", repr=False)
-    matomo_table_prefix: str = DEFAULT_PREFIX
-    matomo_ssl_ca: str = ""
-    matomo_ssl_cert: str = ""
-    matomo_ssl_key: str = ""
-    matomo_ssl_verify: bool = True
-    global_date_threshold: date | None = None
-    batch_size: int = 5000
-    retry_limit: int = 2000
-    schemas_path: Path = _SCHEMAS
-    matomo_schemas_path: Path | None = None
-    connect_timeout: float = 10.0
-    read_timeout: float = 600.0
-    stall_timeout: float = 30.0
-    retry_delay: float = RETRY_DELAY
-    executor: Executor = "in_process"
-    refresh_jobs: bool = False
-    schedule: str = "*/10 * * * *"
-    prune_after_days: int = 7
-    prune_failed_after_days: int = 30
-    dagster_postgres_url: str = Field(default="", repr=False)
+    # Where Matomo's database is.
+    matomo_source: kinds.Place = "local"
+    matomo_host: str = Field("localhost", description="Host name or address")
+    matomo_port: kinds.Port = Field(3306, description="TCP port")
+    matomo_database: str = Field("matomo", description="Name of the database")
+    matomo_user: str = Field("root", description="Name of the user")
+    matomo_password: kinds.Secret = Field("", description="Its password")
+    matomo_table_prefix: kinds.TablePrefix = Field(
+        DEFAULT_PREFIX, description="What the names of its tables begin with"
+    )
+    matomo_ssl_ca: str = Field("", description="File of the certificate authority")
+    matomo_ssl_cert: str = Field("", description="File of our certificate")
+    matomo_ssl_key: str = Field("", description="File of its key")
+    matomo_ssl_verify: kinds.Flag = Field(
+        True, description="Whether the authority must vouch for the server's certificate"
+    )
+    # Documents from this date on (UTC) are read again by incremental runs.
+    global_date_threshold: kinds.Day = None
+    batch_size: kinds.Positive = Field(5000, description="Documents read at a time")
+    retry_limit: kinds.Positive = Field(
+        2000, description="Documents that could not be loaded and are tried again, by one run of a table"
+    )
+    # The file that declares the tables.
+    schemas_path: Path = Field(default_factory=_find_schemas, alias="SMARTDIET_SCHEMAS")
+    # That of the tables of Matomo; by default the one beside it.
+    matomo_schemas_path: Path | None = Field(None, alias="SMARTDIET_MATOMO_SCHEMAS")
+    connect_timeout: kinds.ConnectSeconds = Field(10.0, description="Seconds to open a connection")
+    read_timeout: kinds.Seconds = Field(
+        600.0, description="Seconds to wait for one answer; a scan without an index needs long"
+    )
+    stall_timeout: kinds.Seconds = Field(
+        30.0,
+        description="Seconds without a byte after which the server is asked, over a second connection, whether it "
+        "still works for the first; where it twice does not, the connection counts as lost",
+    )
+    retry_delay: kinds.Delay = Field(
+        RETRY_DELAY, description="Seconds before a read that failed is tried again, doubled each time"
+    )
+    # The tables of a run one after another, `threads` side by side in one process, `multiprocess` in a process each.
+    executor: kinds.Executor = Field("in_process", alias="SMARTDIET_EXECUTOR")
+    # Whether the jobs that write over whole databases are in Dagster's code location.
+    refresh_jobs: kinds.Flag = Field(False, alias="SMARTDIET_REFRESH_JOBS")
+    # When the schedule of the mirror runs, UTC.
+    schedule: kinds.Schedule = Field("*/10 * * * *", alias="SMARTDIET_SCHEDULE")
+    # How long Dagster's runs are kept whole; 0 keeps them for ever. Likewise failed ones.
+    prune_after_days: kinds.Days = Field(7, alias="SMARTDIET_PRUNE_AFTER_DAYS")
+    prune_failed_after_days: kinds.Days = Field(30, alias="SMARTDIET_PRUNE_FAILED_AFTER_DAYS")
+    # The database that keeps Dagster's own runs and events; "" keeps them in files.
+    dagster_postgres_url: kinds.PostgresUrl = Field("", alias="SMARTDIET_DAGSTER_POSTGRES_URL")
 
     @property
     def target_database(self) -> str:
@@ -149,7 +160,7 @@ class Environment(BaseModel):
     @property
     def schema_files(self) -> tuple[Path, ...]:
         """The files that declare the tables, the one of Matomo's last where there is one."""
-        beside = Path(self.schemas_path).with_name(_MATOMO_SCHEMAS)
+        beside = self.schemas_path.with_name(_MATOMO_SCHEMAS)
         matomo = self.matomo_schemas_path or (beside if beside.exists() else None)
         return (self.schemas_path,) if matomo is None else (self.schemas_path, matomo)
 
@@ -159,22 +170,24 @@ class Environment(BaseModel):
         return self.gives("MATOMO_HOST") or self.gives("MATOMO_DATABASE")
 
     def gives(self, variable: str) -> bool:
-        """Whether a variable of a server is set."""
-        return variable.lower() in self.model_fields_set
+        """Whether a variable is set."""
+        return VARIABLES[variable] in self.model_fields_set
 
     def get(self, variable: str) -> Any:
-        """The value of a variable of a server, its default where it is not set."""
-        return getattr(self, variable.lower())
+        """The value of a variable, its default where it is not set."""
+        return getattr(self, VARIABLES[variable])
 
     def holds(self, variable: str, value: object) -> bool:
-        """Whether a value says what a variable of a server says, though perhaps spelled otherwise."""
+        """Whether a value says what a variable says, though perhaps spelled otherwise."""
         text, held = str(value), self.get(variable)
         if not text or text == str(held):
             return text == str(held)
-        try:
-            return bool(read_environment({variable: text}).get(variable) == held)
-        except ConfigurationError:
-            return False
+        other, problems = read_usable({variable: text})
+        return not problems and bool(other.get(variable) == held)
+
+
+#: The field of each variable.
+VARIABLES = {str(info.validation_alias): field for field, info in Environment.model_fields.items()}
 
 
 def read_environment(env: Mapping[str, str] | None = None) -> Environment:
@@ -189,27 +202,31 @@ def read_environment(env: Mapping[str, str] | None = None) -> Environment:
     if env is None:
         apply_env_file()
         env = os.environ
-    if problems := find_unusable_variables(env):
+    environment, problems = read_usable(env)
+    if problems:
         raise ConfigurationError("\n".join(problems.values()))
-    values = {field: convert(text) for name, (field, convert, _) in VARIABLES.items() if (text := env.get(name))}
-    values.setdefault("schemas_path", _find_schemas())
-    return Environment.model_validate(values)
+    return environment
 
 
-def find_unusable_variables(env: Mapping[str, str]) -> dict[str, str]:
-    """Find the variables that cannot be used as they are set, each with a sentence that does not repeat its value."""
+def read_usable(env: Mapping[str, str]) -> tuple[Environment, dict[str, str]]:
+    """Read the settings that can be used; the others count as not set.
+
+    Returns:
+        The settings, and by the variables that cannot be used a sentence each, which does not repeat the value.
+    """
+    given = {name: text for name in VARIABLES if (text := env.get(name))}
     problems: dict[str, str] = {}
-    for name, (_, convert, expected) in VARIABLES.items():
-        if text := env.get(name):
-            try:
-                convert(text)
-            except ValueError:
-                problems[name] = f"{name} must be {expected}"
-    missing = [name for name in _NEEDED_BY_REMOTE if not env.get(name)]
+    try:
+        Environment.model_validate(given)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_context=False, include_input=False):
+            name = str(fault["loc"][0])
+            problems[name] = f"{name} must be {_spell_expected(Environment.model_fields[VARIABLES[name]])}"
+    missing = [name for name in _NEEDED_BY_REMOTE if name not in given]
     for name in _PLACES:
-        if env.get(name) == "remote" and missing:
+        if given.get(name) == "remote" and missing:
             problems[name] = f"{name}=remote needs {' and '.join(missing)}"
-    return problems
+    return Environment.model_validate({name: given[name] for name in given.keys() - problems.keys()}), problems
 
 
 def read_dagster_postgres_url() -> str:
@@ -221,14 +238,23 @@ def read_dagster_postgres_url() -> str:
         ConfigurationError: it cannot be used.
     """
     apply_env_file()
-    text = os.environ.get(DAGSTER_POSTGRES, "")
-    try:
-        return read_postgres_url(text) if text else ""
-    except ValueError:
-        raise ConfigurationError(f"{DAGSTER_POSTGRES} must be {VARIABLES[DAGSTER_POSTGRES][2]}") from None
+    name = "SMARTDIET_DAGSTER_POSTGRES_URL"
+    return read_environment({name: os.environ.get(name, "")}).dagster_postgres_url
 
 
-def _find_schemas() -> Path:
-    """The file under the current folder, or else the one of the checkout this package is in."""
-    beside = Path(__file__).parents[2] / _SCHEMAS
-    return _SCHEMAS if _SCHEMAS.exists() or not beside.exists() else beside
+def build_field(variable: str, description: str = "", **own: Any) -> Any:
+    """Build the field of a resource that a variable gives: its default, and for Dagit what it is and which variable.
+
+    Args:
+        description: what it is for this resource, where that differs.
+        own: what else the resource says of it, as of any field.
+    """
+    info = Environment.model_fields[VARIABLES[variable]]
+    text = description or str(info.description)
+    named = text if f"({variable})" in text else f"{text} ({variable})"
+    return Field(**{"default": info.default, "repr": info.repr, "description": f"{named}.", **own})
+
+
+def _spell_expected(info: FieldInfo) -> str:
+    expected = [note.text for note in info.metadata if isinstance(note, kinds.Expected)]
+    return expected[0] if expected else " or ".join(get_args(info.annotation))

@@ -17,10 +17,10 @@ from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess, describe_way
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.configured import ServerResource, build_configured
-from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.environment import Environment, build_field
 from smartdiet_assets.resources.tunnel import Tunnel, Way
 from smartdiet_assets.resources.variables import Place
-from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TABLES, compose_source_name
+from smartdiet_assets.schema.matomo import KNOWN_TABLES, compose_source_name
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -36,32 +36,24 @@ class MatomoResource(ServerResource):
     server_fields = ("host", "port", "user", "ssl_ca", "ssl_verify")
     secret_fields = ("password", "ssl_key")
 
-    host: str = Field(default="localhost", description="Host name or address (MATOMO_HOST).")
-    port: int = Field(default=3306, description="TCP port (MATOMO_PORT).")
-    database: str = Field(default="matomo", description="Name of the database (MATOMO_DATABASE).")
-    user: str = Field(default="root", description="Name of the user (MATOMO_USER).")
-    password: str = Field(default="", repr=False, description="Its password (MATOMO_PASSWORD).")
-    table_prefix: str = Field(
-        default=DEFAULT_PREFIX, description="What the names of its tables begin with (MATOMO_TABLE_PREFIX)."
-    )
-    ssl_ca: str = Field(default="", description="File of the certificate authority (MATOMO_SSL_CA).")
-    ssl_cert: str = Field(default="", description="File of our certificate (MATOMO_SSL_CERT).")
-    ssl_key: str = Field(default="", description="File of its key (MATOMO_SSL_KEY).")
-    ssl_verify: bool = Field(
-        default=True, description="Whether the authority must vouch for the server's certificate (MATOMO_SSL_VERIFY)."
-    )
+    host: str = build_field("MATOMO_HOST")
+    port: int = build_field("MATOMO_PORT")
+    database: str = build_field("MATOMO_DATABASE")
+    user: str = build_field("MATOMO_USER")
+    password: str = build_field("MATOMO_PASSWORD")
+    table_prefix: str = build_field("MATOMO_TABLE_PREFIX")
+    ssl_ca: str = build_field("MATOMO_SSL_CA")
+    ssl_cert: str = build_field("MATOMO_SSL_CERT")
+    ssl_key: str = build_field("MATOMO_SSL_KEY")
+    ssl_verify: bool = build_field("MATOMO_SSL_VERIFY")
     access: Access = Field(
         default=LocalAccess(),
         discriminator="place",
         description="local: the server is reached directly; remote: through an SSH server, which host and port are "
         "then seen from (MATOMO_SOURCE).",
     )
-    connect_timeout: float = Field(default=10.0, ge=1, description="Seconds to open a connection (CONNECT_TIMEOUT).")
-    read_timeout: float = Field(
-        default=600.0,
-        ge=1,
-        description="Seconds to wait for one answer; a scan without an index needs long (READ_TIMEOUT).",
-    )
+    connect_timeout: float = build_field("CONNECT_TIMEOUT", ge=1)
+    read_timeout: float = build_field("READ_TIMEOUT", ge=1)
 
     _tunnel: Tunnel | None = PrivateAttr(default=None)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)

@@ -23,8 +23,8 @@ from smartdiet_assets.errors import ConfigurationError, SmartdietError, StartAga
 from smartdiet_assets.resources.access import GIVEN, Access, LocalAccess, RemoteAccess, choose_prefix, describe_way
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.configured import ServerResource, build_configured
-from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.resources.patience import RETRY_DELAY, Patience
+from smartdiet_assets.resources.environment import Environment, build_field
+from smartdiet_assets.resources.patience import Patience
 from smartdiet_assets.resources.tunnel import Tunnel, Way
 from smartdiet_assets.resources.variables import Place
 
@@ -53,32 +53,18 @@ class MongoResource(ServerResource):
     # The URL says where the server is and holds the password.
     secret_fields = ("url",)
 
-    url: str = Field(
-        default="mongodb://localhost:27017",
-        repr=False,
-        description="URL of the server, with user and password where it needs them (MONGODB_URL).",
-    )
-    database: str = Field(default="default", description="Name of the database (MONGODB_DATABASE).")
+    url: str = build_field("MONGODB_URL")
+    database: str = build_field("MONGODB_DATABASE")
     access: Access = Field(
         default=LocalAccess(),
         discriminator="place",
         description="local: the server is reached directly; remote: through an SSH server, which host and port are "
         "then seen from (TRANSFER_SOURCE).",
     )
-    server_selection_timeout: float = Field(
-        default=10.0, gt=0, description="Seconds to look for a server that answers (CONNECT_TIMEOUT)."
-    )
-    connect_timeout: float = Field(default=10.0, gt=0, description="Seconds to open a connection (CONNECT_TIMEOUT).")
-    socket_timeout: float = Field(
-        default=600.0,
-        gt=0,
-        description="Seconds to wait for one answer; a scan without an index needs long (READ_TIMEOUT).",
-    )
-    retry_delay: float = Field(
-        default=RETRY_DELAY,
-        ge=0,
-        description="Seconds before a read that failed is tried again, doubled each time (RETRY_DELAY).",
-    )
+    server_selection_timeout: float = build_field("CONNECT_TIMEOUT", "Seconds to look for a server that answers", gt=0)
+    connect_timeout: float = build_field("CONNECT_TIMEOUT", gt=0)
+    socket_timeout: float = build_field("READ_TIMEOUT", gt=0)
+    retry_delay: float = build_field("RETRY_DELAY", ge=0)
 
     _client: "Client | None" = PrivateAttr(default=None)
     _tunnel: Tunnel | None = PrivateAttr(default=None)

@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess
 from smartdiet_assets.resources.configured import ServerResource, build_configured
-from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.environment import Environment, build_field
 from smartdiet_assets.resources.postgres_server import FIELDS, KEEPALIVE_IDLE, PostgresConnections
 from smartdiet_assets.resources.tunnel import Tunnel
 from smartdiet_assets.resources.variables import Place
@@ -35,34 +35,23 @@ class PostgresResource(PostgresConnections, ServerResource):
     secret_fields = ("password", "ssl_key")
     ambient_secrets: ClassVar = {"password": "PGPASSWORD"}
 
-    host: str = Field(default="localhost", description="Host name or address (POSTGRES_HOST).")
-    port: int = Field(default=5432, description="TCP port (POSTGRES_PORT).")
-    database: str = Field(default="database", description="Name of the database (POSTGRES_DATABASE).")
-    user: str = Field(default="user", description="Name of the user (POSTGRES_USER).")
-    password: str = Field(default="", repr=False, description="Its password (POSTGRES_PASSWORD).")
-    ssl_mode: str = Field(
-        default="",
-        description="Whether the connection is encrypted and the certificate checked, as libpq's sslmode "
-        "(POSTGRES_SSL_MODE).",
-    )
-    ssl_ca: str = Field(default="", description="File of the certificate authority (POSTGRES_SSL_CA).")
-    ssl_cert: str = Field(default="", description="File of our certificate (POSTGRES_SSL_CERT).")
-    ssl_key: str = Field(default="", description="File of its key (POSTGRES_SSL_KEY).")
+    host: str = build_field("POSTGRES_HOST")
+    port: int = build_field("POSTGRES_PORT")
+    database: str = build_field("POSTGRES_DATABASE")
+    user: str = build_field("POSTGRES_USER")
+    password: str = build_field("POSTGRES_PASSWORD")
+    ssl_mode: str = build_field("POSTGRES_SSL_MODE")
+    ssl_ca: str = build_field("POSTGRES_SSL_CA")
+    ssl_cert: str = build_field("POSTGRES_SSL_CERT")
+    ssl_key: str = build_field("POSTGRES_SSL_KEY")
     access: Access = Field(
         default=LocalAccess(),
         discriminator="place",
         description="local: the server is reached directly; remote: through an SSH server, which host and port are "
         "then seen from (TRANSFER_DESTINATION).",
     )
-    connect_timeout: float = Field(
-        default=10.0, ge=2, description="Seconds to open a connection, 2 at least (CONNECT_TIMEOUT)."
-    )
-    stall_timeout: float = Field(
-        default=30.0,
-        ge=1,
-        description="Seconds without a byte after which the server is asked, over a second connection, whether it "
-        "still works for the first; where it twice does not, the connection counts as lost (STALL_TIMEOUT).",
-    )
+    connect_timeout: float = build_field("CONNECT_TIMEOUT", "Seconds to open a connection, 2 at least", ge=2)
+    stall_timeout: float = build_field("STALL_TIMEOUT", ge=1)
     keepalive_idle: float = Field(
         default=KEEPALIVE_IDLE,
         ge=1,

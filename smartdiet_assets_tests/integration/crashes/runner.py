@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from smartdiet_assets import cli
 from smartdiet_assets.load.opening import open_load
 from smartdiet_assets.mirror import table_run as mirror
-from smartdiet_assets.resources.variables import VARIABLES
+from smartdiet_assets.resources.environment import VARIABLES
 
 #: What a child does between the loads of its tables: opening the servers and Dagster, and recording.
 BETWEEN = "between loads"

@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 
 from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.errors import SchemaMismatchError
-from smartdiet_assets.resources.variables import VARIABLES
+from smartdiet_assets.resources.environment import VARIABLES
 from smartdiet_assets_tests.integration.conftest import Smartdiet
 from smartdiet_assets_tests.integration.replaced_tool.old_mirror import FULL, OldMirror
 from smartdiet_assets_tests.integration.replaced_tool.test_old_file import leave_database, write_menus

@@ -13,8 +13,7 @@ from pymongo.database import Database
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
-from smartdiet_assets.resources.environment import read_environment
-from smartdiet_assets.resources.variables import VARIABLES
+from smartdiet_assets.resources.environment import VARIABLES, read_environment
 from smartdiet_assets_tests.integration.conftest import Smartdiet
 from smartdiet_assets_tests.integration.replaced_tool.leaky_strategies import MARK
 from smartdiet_assets_tests.integration.replaced_tool.planted import DamagingProxy, Plant, write_damaged_documents

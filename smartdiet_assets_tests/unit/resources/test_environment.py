@@ -1,14 +1,14 @@
 """What each variable means, what is said of a bad one, and that `.env` never wins over the environment."""
 
 import os
+import re
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.environment import read_dagster_postgres_url, read_environment
-from smartdiet_assets.resources.variables import VARIABLES
+from smartdiet_assets.resources.environment import VARIABLES, read_dagster_postgres_url, read_environment
 
 SECRET = "hunter2-s3cret"
 ROOT = Path(__file__).parents[3]
@@ -154,3 +154,26 @@ def test_the_example_file_lists_every_variable_with_its_default(own_environment:
     example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     assert set(example) == set(VARIABLES)
     assert read_environment(example) == read_environment({})
+
+
+def test_the_documentation_names_every_variable_and_the_default_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n".join(path.read_text() for path in (ROOT / "README.md", ROOT / "config" / "README.md") if path.exists())
+    # `A_B_CA`, `_CERT` is short for `A_B_CA`, `A_B_CERT`.
+    shortened = re.compile(r"`([A-Z_]+)(_[A-Z]+)`((?:, `_[A-Z]+`)+)")
+    text = shortened.sub(lambda found: f"`{found[1]}{found[2]}`" + found[3].replace("`_", f"`{found[1]}_"), text)
+    assert set(re.findall(r"[A-Z][A-Z_]+", text)) >= set(VARIABLES)
+    table = "".join(re.findall(r"^\| variable \| default \|.*\n((?:\|.*\n)+)", text, re.MULTILINE))
+    # Where the default of the schema file is as the table has it.
+    monkeypatch.chdir(ROOT)
+    checked = []
+    for names, defaults in re.findall(r"^\| ((?:`[A-Z_]+`(?:, )?)+) \| ([^|]+) \|", table, re.MULTILINE):
+        variables, shown = re.findall(r"[A-Z_]+", names), defaults.split(", ")
+        if len(shown) == 1:
+            shown *= len(variables)
+        for name, value in zip(variables, shown, strict=False):
+            # Others are told in words.
+            if name in VARIABLES and len(shown) == len(variables) and re.fullmatch("`[^`]+`|none", value):
+                value = value.strip("`").removeprefix("none")
+                assert read_environment({name: value}) == read_environment({}), name
+                checked.append(name)
+    assert len(checked) > 40
