@@ -12,7 +12,7 @@ from dagster import Config
 from pydantic import PrivateAttr, create_model
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.environment import Environment, build_field
+from smartdiet_assets.resources.environment import Environment, build_field, find_variables
 from smartdiet_assets.resources.variables import Place
 
 #: What a message says in place of a value that came by run configuration: whoever may start a run could otherwise have
@@ -84,17 +84,7 @@ def choose_prefix(access: Access) -> str:
 
 
 #: The variable of each field of the remote form.
-SSH_VARIABLES = {
-    "server": "REMOTE_SERVER_URL",
-    "port": "REMOTE_SERVER_PORT",
-    "user": "REMOTE_SERVER_USER",
-    "password": "REMOTE_SERVER_PASSWORD",
-    "key_file": "REMOTE_SERVER_KEY_FILE",
-    "key_passphrase": "REMOTE_SERVER_KEY_PASSPHRASE",
-    "agent": "REMOTE_SERVER_AGENT",
-    "host_key": "REMOTE_SERVER_HOST_KEY",
-    "known_hosts": "REMOTE_SERVER_KNOWN_HOSTS",
-}
+SSH_VARIABLES = find_variables(RemoteAccess)
 
 
 def build_access(place: Place, settings: Environment) -> tuple[Any, Access]:

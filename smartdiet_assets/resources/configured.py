@@ -9,7 +9,7 @@ configuration.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from typing import Any, ClassVar, Self, TypeVar
@@ -20,7 +20,7 @@ from pydantic import BaseModel, PrivateAttr, create_model
 
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.access import GIVEN, SSH_VARIABLES, Access, RemoteAccess, build_access
-from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.environment import Environment, find_variables
 from smartdiet_assets.resources.variables import Place
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -189,9 +189,10 @@ ResourceT = TypeVar("ResourceT", bound=ServerResource)
 
 def build_configured(
     resource_type: type[ResourceT],
-    variables: Mapping[Place, Mapping[str, str]],
     settings: Environment,
-    converted: Mapping[str, object] | None = None,
+    place: Place,
+    prefixes: Mapping[Place, str],
+    converted: Collection[str] = (),
 ) -> ResourceT:
     """Build a resource whose fields default to the environment: Dagit shows a variable's name, not what it holds.
 
@@ -200,22 +201,25 @@ def build_configured(
     setting's default: a reference to it would fail the run instead.
 
     Args:
-        variables: by place (`access`), the variable of each field; the setting of that name has its lower-case name.
-            The first place is how the server is reached by default; a run configuration may name the variables of both.
-        converted: values of further fields, whose variables are not spelled as the field's type is.
+        place: how the server is reached by default.
+        prefixes: by place, what the names of its variables begin with besides; a run configuration may name them all.
+        converted: fields that are spelled otherwise in their variables, as all but texts and whole numbers are: they
+            have the value itself.
 
     Raises:
         ConfigurationError: the place is remote, and nothing says which SSH server or who logs in.
     """
-    place = next(iter(variables))
     fields: dict[str, Any] = {}
-    defaults: dict[str, object] = {
-        field: {"env": variable} if settings.gives(variable) else settings.get(variable)
-        for field, variable in variables[place].items()
-    }
-    for field, default in {**defaults, **(converted or {})}.items():
+    # The place that holds by default comes first.
+    variables: dict[Place, dict[str, str]] = {side: {} for side in sorted(prefixes, key=lambda side: side != place)}
+    for field, variable in find_variables(resource_type).items():
         info = copy(resource_type.model_fields[field])
-        info.default = default
+        info.default = settings.get(variable)
+        if info.annotation in (str, int) and field not in converted:
+            for side, named in variables.items():
+                named[field] = prefixes[side] + variable
+            variable = variables[place][field]
+            info.default = {"env": variable} if settings.gives(variable) else settings.get(variable)
         fields[field] = (info.annotation, info)
     access = copy(resource_type.model_fields["access"])
     forms, access.default = build_access(place, settings)

@@ -186,6 +186,8 @@ class Environment(BaseModel):
         return not problems and bool(other.get(variable) == held)
 
 
+#: Where a resource's field keeps the name of its variable.
+_VARIABLE = "variable"
 #: The field of each variable.
 VARIABLES = {str(info.validation_alias): field for field, info in Environment.model_fields.items()}
 
@@ -252,7 +254,14 @@ def build_field(variable: str, description: str = "", **own: Any) -> Any:
     info = Environment.model_fields[VARIABLES[variable]]
     text = description or str(info.description)
     named = text if f"({variable})" in text else f"{text} ({variable})"
-    return Field(**{"default": info.default, "repr": info.repr, "description": f"{named}.", **own})
+    options = {"default": info.default, "repr": info.repr, "description": f"{named}.", **own}
+    return Field(**options, json_schema_extra={_VARIABLE: variable})
+
+
+def find_variables(model: type[BaseModel]) -> dict[str, str]:
+    """Find the variable of each field that `build_field` built."""
+    extras = {field: info.json_schema_extra for field, info in model.model_fields.items()}
+    return {field: str(extra[_VARIABLE]) for field, extra in extras.items() if isinstance(extra, dict)}
 
 
 def _spell_expected(info: FieldInfo) -> str:

@@ -195,15 +195,5 @@ def build_matomo_resource(settings: Environment, place: Place | None = None) -> 
     Raises:
         ConfigurationError: the SSH server is not named.
     """
-    fields = ("host", "port", "database", "user", "password", "ssl_ca", "ssl_cert", "ssl_key")
-    return build_configured(
-        MatomoResource,
-        {place or settings.matomo_source: {field: f"MATOMO_{field.upper()}" for field in fields}},
-        settings,
-        {
-            "table_prefix": settings.matomo_table_prefix,
-            "ssl_verify": settings.matomo_ssl_verify,
-            "connect_timeout": settings.connect_timeout,
-            "read_timeout": settings.read_timeout,
-        },
-    )
+    place = place or settings.matomo_source
+    return build_configured(MatomoResource, settings, place, {place: ""}, converted=("table_prefix",))

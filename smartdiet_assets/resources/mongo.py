@@ -297,19 +297,8 @@ def build_mongo_resource(settings: Environment, place: Place | None = None) -> M
     Raises:
         ConfigurationError: the SSH server is not named.
     """
-    place = place or settings.transfer_source
-    prefixes: dict[Place, str] = {"local": "MONGODB", "remote": "REMOTE_MONGODB"}
-    variables: dict[Place, dict[str, str]] = {
-        side: {field: f"{prefixes[side]}_{field.upper()}" for field in ("url", "database")}
-        for side in sorted(prefixes, key=lambda side: side != place)
-    }
-    timeouts = {
-        "server_selection_timeout": settings.connect_timeout,
-        "connect_timeout": settings.connect_timeout,
-        "socket_timeout": settings.read_timeout,
-        "retry_delay": settings.retry_delay,
-    }
-    return build_configured(MongoResource, variables, settings, timeouts)
+    prefixes: dict[Place, str] = {"local": "", "remote": "REMOTE_"}
+    return build_configured(MongoResource, settings, place or settings.transfer_source, prefixes)
 
 
 def _milliseconds(seconds: float) -> int:

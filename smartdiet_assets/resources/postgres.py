@@ -15,7 +15,7 @@ from pydantic import Field, PrivateAttr
 from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess
 from smartdiet_assets.resources.configured import ServerResource, build_configured
 from smartdiet_assets.resources.environment import Environment, build_field
-from smartdiet_assets.resources.postgres_server import FIELDS, KEEPALIVE_IDLE, PostgresConnections
+from smartdiet_assets.resources.postgres_server import KEEPALIVE_IDLE, PostgresConnections
 from smartdiet_assets.resources.tunnel import Tunnel
 from smartdiet_assets.resources.variables import Place
 
@@ -94,11 +94,5 @@ def build_postgres_resource(settings: Environment, place: Place | None = None) -
     Raises:
         ConfigurationError: the SSH server is not named.
     """
-    place = place or settings.transfer_destination
     prefixes: dict[Place, str] = {"local": "", "remote": "REMOTE_"}
-    variables: dict[Place, dict[str, str]] = {
-        side: {field: f"{prefixes[side]}POSTGRES_{field.upper()}" for field in FIELDS}
-        for side in sorted(prefixes, key=lambda side: side != place)
-    }
-    timeouts = {"connect_timeout": settings.connect_timeout, "stall_timeout": settings.stall_timeout}
-    return build_configured(PostgresResource, variables, settings, timeouts)
+    return build_configured(PostgresResource, settings, place or settings.transfer_destination, prefixes)
