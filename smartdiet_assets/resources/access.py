@@ -4,17 +4,18 @@ Here: the two forms, and the one that the environment describes. Not here: the S
 is forwarded over it (`tunnel`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import copy
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from dagster import Config
-from pydantic import PrivateAttr, create_model
+from pydantic import BaseModel, PrivateAttr, create_model
 
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.environment import Environment, build_field, find_variables
 from smartdiet_assets.resources.variables import Place
 
+ModelT = TypeVar("ModelT", bound=BaseModel)
 #: What a message says in place of a value that came by run configuration: whoever may start a run could otherwise have
 #: one print what is not theirs to see.
 GIVEN = "(given by the run configuration)"
@@ -101,21 +102,20 @@ def build_access(place: Place, settings: Environment) -> tuple[Any, Access]:
     """
     if place == "remote" and not (settings.remote_server_url and settings.remote_server_user):
         raise ConfigurationError("a remote server is reached through SSH: set REMOTE_SERVER_URL and REMOTE_SERVER_USER")
-    configured = _build_remote_form(settings)
+    given = {field: {"env": variable} for field, variable in SSH_VARIABLES.items() if settings.gives(variable)}
+    # Dagster's flags of variables know fewer spellings.
+    configured = derive_model(RemoteAccess, {**given, "agent": settings.remote_server_agent})
     return LocalAccess | configured, configured() if place == "remote" else LocalAccess()
 
 
-def _build_remote_form(settings: Environment) -> Any:
+def derive_model(model: type[ModelT], defaults: Mapping[str, object], **types: Any) -> type[ModelT]:
+    """Derive a model of the same name whose fields have other defaults, and some of them other types."""
     fields: dict[str, Any] = {}
-    for field, variable in SSH_VARIABLES.items():
-        info = copy(RemoteAccess.model_fields[field])
-        if field == "agent":
-            # Dagster's flags of variables know fewer spellings.
-            info.default = settings.remote_server_agent
-        elif settings.gives(variable):
-            info.default = {"env": variable}
-        fields[field] = (info.annotation, info)
-    return create_model(
-        RemoteAccess.__name__, __base__=RemoteAccess, __module__=RemoteAccess.__module__,
-        __doc__=RemoteAccess.__doc__, **fields,
-    )  # fmt: skip
+    for field, default in defaults.items():
+        info = copy(model.model_fields[field])
+        info.default = default
+        fields[field] = (types.get(field, info.annotation), info)
+    derived: type[ModelT] = create_model(
+        model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **fields
+    )
+    return derived

@@ -11,19 +11,25 @@ configuration.
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from copy import copy
 from typing import Any, ClassVar, Self, TypeVar
 
 from dagster import Config, ConfigurableResource, EnvVar, InitResourceContext
 from dagster._config.field_utils import IntEnvVar
-from pydantic import BaseModel, PrivateAttr, create_model
+from pydantic import PrivateAttr
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.access import GIVEN, SSH_VARIABLES, Access, RemoteAccess, build_access
+from smartdiet_assets.resources.access import (
+    GIVEN,
+    SSH_VARIABLES,
+    Access,
+    ModelT,
+    RemoteAccess,
+    build_access,
+    derive_model,
+)
 from smartdiet_assets.resources.environment import Environment, find_variables
 from smartdiet_assets.resources.variables import Place
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
 #: Where a field stands in the configuration of a resource, such as ("access", "remote", "port").
 Path = tuple[str, ...]
 _SSH: Path = ("access", "remote")
@@ -209,25 +215,18 @@ def build_configured(
     Raises:
         ConfigurationError: the place is remote, and nothing says which SSH server or who logs in.
     """
-    fields: dict[str, Any] = {}
+    defaults: dict[str, object] = {}
     # The place that holds by default comes first.
     variables: dict[Place, dict[str, str]] = {side: {} for side in sorted(prefixes, key=lambda side: side != place)}
     for field, variable in find_variables(resource_type).items():
-        info = copy(resource_type.model_fields[field])
-        info.default = settings.get(variable)
-        if info.annotation in (str, int) and field not in converted:
+        defaults[field] = settings.get(variable)
+        if resource_type.model_fields[field].annotation in (str, int) and field not in converted:
             for side, named in variables.items():
                 named[field] = prefixes[side] + variable
             variable = variables[place][field]
-            info.default = {"env": variable} if settings.gives(variable) else settings.get(variable)
-        fields[field] = (info.annotation, info)
-    access = copy(resource_type.model_fields["access"])
-    forms, access.default = build_access(place, settings)
-    fields["access"] = (forms, access)
-    configured = create_model(
-        resource_type.__name__, __base__=resource_type, __module__=resource_type.__module__,
-        __doc__=resource_type.__doc__, **fields,
-    )  # fmt: skip
+            defaults[field] = {"env": variable} if settings.gives(variable) else settings.get(variable)
+    forms, defaults["access"] = build_access(place, settings)
+    configured = derive_model(resource_type, defaults, access=forms)
     configured.variables = variables
     configured.settings = settings
     return configured()
