@@ -1,4 +1,4 @@
-"""The matrix of the README: every BSON type against every column type, down to the bytes.
+"""The matrix of the README of transform: every BSON type against every column type, down to the bytes.
 
 Here: one BSON element per type, as bytes, also of the types no driver writes any more; what it becomes in each column
 type; and the matrix's Markdown (`python -m smartdiet_assets_tests.support.bson_matrix`).

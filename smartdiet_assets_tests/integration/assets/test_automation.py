@@ -1,4 +1,4 @@
-"""Dagster's declarative automation on these assets, by its own daemon: what the README says of it works."""
+"""Dagster's declarative automation on these assets, by its own daemon: what the README of assets says of it works."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from smartdiet_assets_tests.integration.assets.test_instances import SELECTOR, START, home  # noqa: F401
 from smartdiet_assets_tests.support.dagit import ROOT, Dagit
 
+README = ROOT / "smartdiet_assets" / "assets" / "README.md"
 AUTOMATION_SENSOR = "default_automation_condition_sensor"
 RUNS = """
 query { runsOrError { ... on Runs { results { status assetSelection { path } } } } }
@@ -24,7 +25,7 @@ def test_tables_run_by_their_conditions_and_what_is_below_them_follows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The README's own example: the tables at fixed times, an unpartitioned asset below a monthly one after it."""
-    (code,) = re.findall("```python\n(.*?AutomationCondition.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (code,) = re.findall("```python\n(.*?AutomationCondition.*?)```", README.read_text(), re.DOTALL)
     (tmp_path / "automated.py").write_text(code.replace("*/10 * * * *", "* * * * *"))
     (tmp_path / "workspace.yaml").write_text(WORKSPACE)
     # Starting a run's process is given 60 seconds, which a busy machine may need.

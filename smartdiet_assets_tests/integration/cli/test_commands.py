@@ -97,14 +97,3 @@ def test_home_prepares_the_folder_that_dagsters_own_commands_share_and_prints_it
     assert refused.returncode == 2
     assert "does not name the storage that reads it" in " ".join(refused.stderr.split())
     assert "s3cret" not in refused.stdout + refused.stderr
-
-
-def test_every_command_is_in_the_readme() -> None:
-    from smartdiet_assets.cli.group import cli
-
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    for name, command in cli.commands.items():
-        assert f"smartdiet {name}" in readme, name
-        for parameter in command.params:
-            for option in parameter.opts:
-                assert not option.startswith("--") or option in readme, f"{name} {option}"

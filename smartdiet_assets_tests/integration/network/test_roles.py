@@ -1,4 +1,4 @@
-"""The rights that the README says are enough, on a server that asks for them; and what is said where one is missing.
+"""The rights that the README of doctor says are enough, on a server that asks; and what is said where one is missing.
 
 Not here: rights on single collections, and the one to open a change stream, which the embedded server does not tell
 apart from `find` on the database.

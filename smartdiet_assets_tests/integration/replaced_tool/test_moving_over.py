@@ -1,4 +1,4 @@
-"""Moving over from the replaced tool with its database in place, step by step as the README says.
+"""Moving over from the replaced tool with its database in place, step by step as config/README.md says.
 
 The database is laid out by that tool's statements and filled with what it would have loaded, its faults included:
 links of arrays that were emptied, rows of deleted documents, documents it dropped without a word.
@@ -94,7 +94,7 @@ def count_written(before: dict[str, set[tuple[Any, ...]]], after: dict[str, set[
 
 
 def test_the_checklist(mirror: OldMirror, left: Left, smartdiet: Smartdiet) -> None:
-    """Every step of the README in order, on all 31 tables."""
+    """Every step of config/README.md in order, on all 31 tables."""
     before = fetch_versions(mirror)
     newest = {name: max(max(dates) for dates in mirror.rows(name, "created_at", "updated_at")) for name in TABLES}
 
@@ -249,7 +249,7 @@ def ours(mirror: OldMirror, configured_servers: None, tmp_path: Path, monkeypatc
 
 
 def prepare_days(mirror: OldMirror) -> None:
-    """What the README has before the statements of `days`."""
+    """What config/README.md has before the statements of `days`."""
     mirror.target.execute("ALTER TABLE days ALTER COLUMN completed DROP NOT NULL")
     mirror.target.execute("UPDATE days SET completed = NULL WHERE completed NOT IN ('true', 'false')")
 

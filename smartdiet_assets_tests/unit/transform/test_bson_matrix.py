@@ -1,4 +1,4 @@
-"""The matrix is complete, the README shows it, and the rows of bytes become what it says."""
+"""The matrix is complete, the README of transform shows it, and the rows of bytes become what it says."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +18,7 @@ from smartdiet_assets_tests.support.bson_matrix import (
 )
 from smartdiet_assets_tests.support.tables import single
 
-README = Path(__file__).parents[3] / "README.md"
+README = Path(__file__).parents[3] / "smartdiet_assets" / "transform" / "README.md"
 BEGIN, END = "<!-- BSON matrix: begin -->\n", "<!-- BSON matrix: end -->\n"
 #: Every type of the specification of BSON, deprecated ones included.
 BSON_TYPES = {*range(0x01, 0x14), 0x7F, 0xFF}
