@@ -8,17 +8,20 @@ import functools
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any, LiteralString, NoReturn, TypeVar
 
 import psycopg
 import pytest
+import sqlalchemy
 from alembic.script import ScriptDirectory
+from dagster._core.execution import compute_logs
 from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
+from sqlalchemy import Engine
 
 from smartdiet_assets.demo.embedded_server import EmbeddedServer
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
@@ -54,6 +57,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Dagster reads all of its migrations anew for each file of each new instance, half a second; the tests make a thousand.
 ScriptDirectory.from_config = functools.cache(ScriptDirectory.from_config)  # type: ignore[method-assign]
+# For each run it starts four processes that follow what the run prints, to print it again; here nobody looks.
+compute_logs.tail_to_stream = lambda path, stream: nullcontext((None, None))
+
+
+@sqlalchemy.event.listens_for(Engine, "engine_connect")
+def _wait_for_no_disk(connection: sqlalchemy.Connection) -> None:
+    """Dagster's files of a test do not outlive the run either; each statement that makes one waits for the disk."""
+    if connection.dialect.name == "sqlite":
+        connection.connection.execute("PRAGMA synchronous = OFF")  # type: ignore[attr-defined]
+
 
 #: The property of a test whose text is printed after all tests, also when they pass.
 FIGURES = "figures"
