@@ -1,12 +1,15 @@
-"""The command line as the tests call it: as a user does, or without the cost of a process."""
+"""The command line as the tests call it: as a user does, or without what its entry point does around a command."""
 
 import os
-import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
+from unittest.mock import patch
 
 from click.testing import CliRunner
 
+from smartdiet_assets.cli import main
 from smartdiet_assets.cli.group import cli
 from smartdiet_assets.errors import SmartdietError
 
@@ -20,16 +23,23 @@ class Result:
     stderr: str
 
 
-def smartdiet(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user does, in a process of its own; `variables` are added to the environment."""
-    return subprocess.run(
-        [sys.executable, "-m", "smartdiet_assets.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **variables},
-        check=False,
-    )
+def smartdiet(*arguments: str, **variables: str) -> Result:
+    """Run a command from its entry point, as a user does, but in this process: starting one takes longer than most.
+
+    `variables` are added to the environment, which is the same afterwards.
+    """
+    code: object = 0
+    with (
+        patch.dict(os.environ, variables),
+        patch.object(sys, "argv", ["smartdiet", *arguments]),
+        redirect_stdout(StringIO()) as out,
+        redirect_stderr(StringIO()) as err,
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+    return Result(code if isinstance(code, int) else int(code is not None), out.getvalue(), err.getvalue())
 
 
 def smartdiet_here(*arguments: str, **variables: str) -> Result:

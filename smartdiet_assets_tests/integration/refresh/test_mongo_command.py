@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +13,17 @@ from smartdiet_assets.assets.refresh import REFRESH_MONGO_JOB, REFRESH_POSTGRES_
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.refresh.mongo.lock import hold_lock
 from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets_tests.support import running
 from smartdiet_assets_tests.support.refreshed import Pair, read_bytes
 
 
-def smartdiet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "smartdiet_assets.cli", "refresh", "mongo", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ, check=False)
+def refresh(*arguments: str) -> running.Result:
+    return running.smartdiet("refresh", "mongo", *arguments)
 
 
 def test_the_remote_database_is_copied_into_the_local_one(configured: Pair) -> None:
     configured.source["users"].insert_one({})
-    result = smartdiet()
+    result = refresh()
     assert result.returncode == 0, result.stderr
     assert read_bytes(configured.target) == read_bytes(configured.source)
     first, second = result.stdout.splitlines()[:2]
@@ -40,7 +38,7 @@ def test_the_remote_database_is_copied_into_the_local_one(configured: Pair) -> N
 
 
 def test_json_is_one_object_and_the_plan_goes_to_stderr(configured: Pair) -> None:
-    result = smartdiet("--json", "--include", "first,second")
+    result = refresh("--json", "--include", "first,second")
     assert result.returncode == 0, result.stderr
     printed = json.loads(result.stdout)
     assert set(printed) == {"dry_run", "source", "target", "consistent", "collections", "notes", "seconds"}
@@ -54,36 +52,36 @@ def test_json_is_one_object_and_the_plan_goes_to_stderr(configured: Pair) -> Non
 
 def test_writing_to_the_remote_one_asks_for_its_name(configured: Pair) -> None:
     before = read_bytes(configured.source)
-    refused = smartdiet("--to", "remote")
+    refused = refresh("--to", "remote")
     assert refused.returncode == 2
     assert f"type --target-name {configured.source.name}" in refused.stderr
     assert refused.stdout.startswith(f"Target: database {configured.source.name}"), "it is shown all the same"
-    assert smartdiet("--to", "remote", "--target-name", configured.target.name).returncode == 2
+    assert refresh("--to", "remote", "--target-name", configured.target.name).returncode == 2
     assert read_bytes(configured.source) == before
-    dry = smartdiet("--to", "remote", "--dry-run")
+    dry = refresh("--to", "remote", "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "Dry run: nothing was written." in dry.stdout
     assert read_bytes(configured.source) == before
-    done = smartdiet("--to", "remote", "--target-name", configured.source.name)
+    done = refresh("--to", "remote", "--target-name", configured.source.name)
     assert done.returncode == 0, done.stderr
     assert read_bytes(configured.source) == read_bytes(configured.target)
 
 
 def test_a_wrong_variable_and_a_wrong_name_exit_with_2(configured: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    misspelled = smartdiet("--include", "frist")
+    misspelled = refresh("--include", "frist")
     assert (misspelled.returncode, misspelled.stderr.strip()) == (2, "there is no collection frist")
     monkeypatch.setenv("REMOTE_MONGODB_DATABASE", "nothing")
-    empty = smartdiet()
+    empty = refresh()
     assert empty.returncode == 2
     assert "without collections" in " ".join(empty.stderr.split())
     monkeypatch.setenv("REMOTE_SERVER_PASSWORD", "wrong")
-    assert smartdiet().returncode == 2
+    assert refresh().returncode == 2
     assert configured.target["own"].count_documents({}) == 1
 
 
 def test_a_refresh_that_fails_exits_with_1(configured: Pair) -> None:
     with hold_lock(configured.target, lambda attempt: attempt()):
-        result = smartdiet("--json")
+        result = refresh("--json")
     assert result.returncode == 1
     error = json.loads(result.stdout)["error"]
     assert "another refresh of this database is running" in error

@@ -1,9 +1,6 @@
 """`smartdiet refresh postgres` as an operator meets it, and the job in Dagster: through a real SSH server."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair, assert_same
+from smartdiet_assets_tests.support import running
 from smartdiet_assets_tests.support.remote import build_access, set_ssh_variables
 from smartdiet_assets_tests.support.ssh_servers import InProcessSshServer
 
@@ -47,29 +45,28 @@ def served(
     return postgres_pair
 
 
-def smartdiet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "smartdiet_assets.cli", "refresh", "postgres", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ, check=False)
+def refresh(*arguments: str) -> running.Result:
+    return running.smartdiet("refresh", "postgres", *arguments)
 
 
 def test_the_local_database_is_copied_into_the_remote_one_whose_name_must_be_typed(served: PostgresPair) -> None:
-    refused = smartdiet()
+    refused = refresh()
     assert refused.returncode == 2
     assert f"type --target-name {served.target_name}" in " ".join(refused.stderr.split())
     assert refused.stdout.startswith(f"Target: database {served.target_name} of PostgreSQL at ")
     assert served.target(ROWS) == OLD
-    done = smartdiet("--target-name", served.target_name)
+    done = refresh("--target-name", served.target_name)
     assert done.returncode == 0, done.stderr
     assert "public.children: 400 copied" in done.stderr
     assert_same(served)
 
 
 def test_the_other_direction_and_json(served: PostgresPair) -> None:
-    dry = smartdiet("--to", "local", "--dry-run")
+    dry = refresh("--to", "local", "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "Dry run: nothing was written." in dry.stdout
     assert served.source(ROWS) == NEW
-    result = smartdiet("--to", "local", "--json")
+    result = refresh("--to", "local", "--json")
     assert result.returncode == 0, result.stderr
     printed = json.loads(result.stdout)
     assert printed["tables"]["public.children"]["rows"] == 20
@@ -92,11 +89,11 @@ def test_the_variables_of_the_replaced_tool_hold_and_options_come_before_them(
         "REMOTE_POSTGRES_PATH": "/home/old",
     }.items():
         monkeypatch.setenv(name, value)
-    misspelled = smartdiet("--dry-run")
+    misspelled = refresh("--dry-run")
     assert misspelled.returncode == 2
     assert "neither database has a schema nothing*" in " ".join(misspelled.stderr.split())
     monkeypatch.setenv("POSTGRES_EXCLUDE_SCHEMAS", "ap*")
-    done = smartdiet("--target-name", served.target_name)
+    done = refresh("--target-name", served.target_name)
     assert done.returncode == 0, done.stderr
     shown = " ".join(done.stdout.split())
     assert "MAX_DUMP_SIZE_MB and REMOTE_POSTGRES_PATH of the replaced tool: no effect" in shown
@@ -106,8 +103,8 @@ def test_the_variables_of_the_replaced_tool_hold_and_options_come_before_them(
     assert children == 0
     assert served.target("SELECT to_regclass('app.logs')") == [(None,)]
     options = ("--sample", "100", "--exclude-data", "logs", "--exclude-schema", "pg_toast", "--exclude", "xyz")
-    assert smartdiet("--dry-run", *options).returncode == 2
-    done = smartdiet("--target-name", served.target_name, "--sample", "100", "--exclude-data", "app.logs")
+    assert refresh("--dry-run", *options).returncode == 2
+    done = refresh("--target-name", served.target_name, "--sample", "100", "--exclude-data", "app.logs")
     assert done.returncode == 0, done.stderr
     assert served.target(ROWS) == NEW
 

@@ -6,8 +6,6 @@ Here: marked documents of every fault, what damages them, and a Dagster instance
 
 import os
 import re
-import subprocess
-import sys
 import traceback
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,6 +24,7 @@ from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.replaced_tool.leaky_strategies import MARK
 from smartdiet_assets_tests.support.fault_proxy import FaultProxy
+from smartdiet_assets_tests.support.running import smartdiet
 
 TABLES = """
 tables:
@@ -136,10 +135,7 @@ class Plant:
 
     def command(self, *arguments: str) -> tuple[int, str]:
         """Run `smartdiet`; its exit code, and all it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "smartdiet_assets.cli", *arguments],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        done = smartdiet(*arguments)
         return done.returncode, done.stdout + done.stderr
 
     def find(self, text: str) -> list[str]:

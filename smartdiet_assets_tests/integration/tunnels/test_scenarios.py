@@ -20,6 +20,7 @@ from smartdiet_assets.demo.analytics import create_matomo_tables, write_analytic
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets_tests.integration.conftest import Smartdiet
 from smartdiet_assets_tests.oracle import compare, read_collections
 from smartdiet_assets_tests.support.application import Application
 from smartdiet_assets_tests.support.compact import FIELDS, MEMBERS, SCHEMA, birth
@@ -30,21 +31,18 @@ from smartdiet_assets_tests.support.ssh_servers import InProcessSshServer, OpenS
 CONFIG = Path(__file__).parents[3] / "config"
 
 
-def smartdiet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "smartdiet_assets.cli", *arguments], capture_output=True, text=True, check=False
-    )
-
-
 class Scenario:
     """A compact application, its mirror by the command line, and what the oracle expects of it."""
 
-    def __init__(self, folder: Path, mongo: Database[dict[str, Any]], postgres: psycopg.Connection) -> None:
+    def __init__(
+        self, folder: Path, mongo: Database[dict[str, Any]], postgres: psycopg.Connection, smartdiet: Smartdiet
+    ) -> None:
         path = folder / "tables.yaml"
         path.write_text(SCHEMA)
         self.mirrored = Mirrored(load_schema(path), mongo, postgres)
         self.application = Application(mongo)
         self.folder = folder
+        self.smartdiet = smartdiet
 
     def save(self, **changes: Any) -> None:
         """Save every document of every collection."""
@@ -55,9 +53,9 @@ class Scenario:
 
     def sync(self) -> list[str]:
         """Run `smartdiet sync`; the differences from what the oracle expects."""
-        result = smartdiet("sync", "--json")
-        assert result.returncode == 0, result.stderr
-        assert json.loads(result.stdout)["tables"]
+        result = self.smartdiet("sync", "--json")
+        assert result.code == 0, result.err
+        assert json.loads(result.out)["tables"]
         mirrored = self.mirrored
         mirrored.oracle.observe(read_collections(mirrored.mongo, mirrored.schema), mirrored._holder)
         return compare(mirrored.connection, mirrored.oracle)
@@ -68,13 +66,14 @@ def scenario(
     configured_servers: None,
     mongo_database: Database[dict[str, Any]],
     postgres: psycopg.Connection,
+    smartdiet: Smartdiet,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Scenario:
     """The compact application, whose servers are local."""
     monkeypatch.setenv("SMARTDIET_SCHEMAS", str(tmp_path / "tables.yaml"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    return Scenario(tmp_path, mongo_database, postgres)
+    return Scenario(tmp_path, mongo_database, postgres, smartdiet)
 
 
 @pytest.mark.parametrize(("source", "destination"), [(False, False), (False, True), (True, False), (True, True)])
@@ -104,8 +103,8 @@ def test_the_commands_that_look_at_servers_do_so_over_one_connection(
     scenario.save()
     for command in (("sync",), ("check", "--all"), ("reconcile", "--dry-run"), ("status",), ("rejects",)):
         before = sshd.logins
-        result = smartdiet(*command)
-        assert result.returncode == 0, (command, result.stdout, result.stderr)
+        result = scenario.smartdiet(*command)
+        assert result.code == 0, (command, result.out, result.err)
         assert sshd.logins - before == 1, command
         sshd.wait_until_left()
 
@@ -129,14 +128,14 @@ def test_matomo_is_read_through_ssh(
     monkeypatch.setenv("SMARTDIET_MATOMO_SCHEMAS", str(CONFIG / "matomo_schemas.yaml"))
     set_ssh_variables(monkeypatch, build_access(ssh_server))
     tables = ["matomo_log_action", "matomo_log_visit", "matomo_log_link_visit_action"]
-    result = smartdiet("sync", *tables)
-    assert result.returncode == 0, result.stderr
+    result = scenario.smartdiet("sync", *tables)
+    assert result.code == 0, result.err
     row = postgres.execute("SELECT count(*) FROM matomo_log_visit").fetchone()
     assert row is not None
     assert row[0] > 0
     # Every row is compared with the one it comes from.
-    result = smartdiet("check", "--all", *tables)
-    assert result.returncode == 0, result.stdout
+    result = scenario.smartdiet("check", "--all", *tables)
+    assert result.code == 0, result.out
     assert ssh_server.log.logins == 2
     assert set(ssh_server.log.forwarded) == {(matomo_resource.host, matomo_resource.port)}
 
@@ -148,10 +147,10 @@ def test_a_wrong_password_is_one_sentence_and_nobody_stays(
     scenario.save()
     set_ssh_variables(monkeypatch, build_access(ssh_server, password="wrong-s3cret"))
     move_behind_ssh(monkeypatch, **{place: True})
-    result = smartdiet("sync")
-    assert result.returncode == 2
-    assert "refuses the user tunnel; tried: the password" in " ".join(result.stderr.split())
-    assert "wrong-s3cret" not in result.stdout + result.stderr
+    result = scenario.smartdiet("sync")
+    assert result.code == 2
+    assert "refuses the user tunnel; tried: the password" in result.err
+    assert "wrong-s3cret" not in result.out + result.err
     # A server that bans who fails too often is not asked again and again.
     assert ssh_server.log.refused == 1
 
@@ -164,8 +163,8 @@ def test_a_failed_table_leaves_nobody_connected(
     scenario.mirrored.connection.execute("CREATE TABLE teams (id integer PRIMARY KEY)")
     set_ssh_variables(monkeypatch, build_access(ssh_server))
     move_behind_ssh(monkeypatch, source=True, destination=True)
-    result = smartdiet("sync")
-    assert result.returncode == 1, result.stderr
+    result = scenario.smartdiet("sync")
+    assert result.code == 1, result.err
     assert ssh_server.log.logins == 1
     ssh_server.wait_until_left()
 

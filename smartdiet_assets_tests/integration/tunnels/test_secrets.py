@@ -2,8 +2,6 @@
 
 import logging
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets_tests.support.broken import SCHEMA
 from smartdiet_assets_tests.support.configured import build_mongo_resource, build_postgres_resource
 from smartdiet_assets_tests.support.remote import build_access, move_behind_ssh, set_ssh_variables
+from smartdiet_assets_tests.support.running import smartdiet
 from smartdiet_assets_tests.support.ssh_servers import PASSPHRASE, PASSWORD, InProcessSshServer
 
 MARK = "Marked-S3cret"
@@ -58,9 +57,7 @@ def planted(
 def test_no_secret_is_printed_kept_or_logged(
     planted: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "smartdiet_assets.cli", "sync", "companies"], capture_output=True, text=True, check=False
-    )
+    done = smartdiet("sync", "companies")
     said = done.stdout + done.stderr
     assert "Traceback" not in said
     with caplog.at_level(logging.DEBUG):
