@@ -150,7 +150,7 @@ def _collated(column: Column, expression: sql.Composable) -> sql.Composable:
 
 def _input_type(column: Column) -> sql.SQL:
     """The type an array of values is sent as. Lengths were checked, and a cast would cut what is too long."""
-    return sql.SQL("text" if column.type.is_text and column.type.name != "char" else column.type.sql)
+    return sql.SQL("text" if column.type.is_text and column.type.base.tells_apart else column.type.sql)
 
 
 def _plain(value: object) -> object:

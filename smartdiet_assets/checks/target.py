@@ -259,7 +259,7 @@ def _same_document(table: Table, relation: str, spelled: sql.Composable) -> sql.
 
 
 def _compose_newest(table: Table) -> sql.Composable:
-    numbered = table.column(table.document_column).type.name in ("smallint", "integer", "bigint")
+    numbered = table.column(table.document_column).type.base.is_integer
     if table.incremental != "key" or not numbered:
         return sql.SQL("NULL::bigint")
     return sql.SQL("max({})::bigint").format(name(table.document_column, "t"))

@@ -13,6 +13,7 @@ from psycopg import sql
 from smartdiet_assets.compare.identities import TECHNICAL, RowIdentity, is_integer
 from smartdiet_assets.load.fragments import name
 from smartdiet_assets.load.structure.live import LiveTable
+from smartdiet_assets.schema.types import find_type
 
 #: Rows that share a bucket, where the table's size was guessed well; and buckets, for they are held in memory.
 _ROWS_PER_BUCKET = 128
@@ -92,10 +93,8 @@ def _compose_record(table: LiveTable, columns: Sequence[str]) -> sql.Composed:
 
 
 def _spell(table: LiveTable, column: str) -> sql.Composable:
-    # How many digits a server prints of a float depends on its version.
-    sends = {"real": "float4send", "double precision": "float8send"}
-    send = sends.get(table.columns[column].type)
-    return sql.SQL(f"{send}({{}})").format(name(column, "t")) if send else name(column, "t")
+    base, value = find_type(table.columns[column].type), name(column, "t")
+    return sql.SQL(f"{base.hashed_by}({{}})").format(value) if base and base.hashed_by else value
 
 
 def _hash(value: sql.Composable, length: int = 32) -> sql.Composed:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smartdiet_assets.load.structure.live import LiveColumn, LiveIndex, LiveTable
+from smartdiet_assets.schema.types import find_type
 
-_TEXTS = ("text", "character varying")
-_INTEGERS = ("smallint", "integer", "bigint")
 #: An ObjectId or a UUID.
 TECHNICAL = "^([0-9a-f]{24}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
 
@@ -60,7 +59,8 @@ def identify_rows(left: LiveTable, right: LiveTable, referenced: frozenset[str] 
 
 def is_integer(column: LiveColumn) -> bool:
     """Tell whether any value of the column is a number that identifies and says nothing else."""
-    return column.type in _INTEGERS
+    base = find_type(column.type)
+    return base is not None and base.is_integer
 
 
 def _list_keys(table: LiveTable) -> list[tuple[str, ...]]:
@@ -76,5 +76,7 @@ def _is_identifier(table: LiveTable, name: str) -> bool:
 
 def _look_alike(one: str, other: str) -> bool:
     """Tell whether a value of both types is the same text."""
-    base, other_base = one.partition("(")[0], other.partition("(")[0]
-    return base == other_base or any(base in kinds and other_base in kinds for kinds in (_TEXTS, _INTEGERS))
+    names = {one.partition("(")[0], other.partition("(")[0]}
+    # Of types that are compared with one another, one may print a value in its own way.
+    forms = {base.compared_as if base and base.tells_apart else name for name in names for base in (find_type(name),)}
+    return len(forms) == 1

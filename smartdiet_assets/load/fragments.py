@@ -162,7 +162,7 @@ def encode_plain(table: Table, value: sql.Composable) -> sql.Composed:
 
 def stands_for_numbers(table: Table) -> bool:
     """Tell whether the document column's values alone tell ids that are numbers, rather than ObjectIds and strings."""
-    integer = table.column(table.document_column).type.name in ("smallint", "integer", "bigint")
+    integer = table.column(table.document_column).type.base.is_integer
     return integer and table.source == "mongodb"
 
 

@@ -51,7 +51,7 @@ EXISTS (
 )""").format(
             parent=sql.Identifier(column.foreign_key.table),
             parent_column=name(column.foreign_key.column),
-            type=sql.SQL(column.type.name),
+            type=sql.SQL(column.type.base.sent_as),
             table=sql.Literal(table.name),
             column=sql.Literal(column.name),
         )

@@ -32,9 +32,6 @@ from smartdiet_assets.schema.document_id import TypedDocument, read_plain_value
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.reasons import Reject
 
-#: psycopg's names. It has no dumper of `bpchar`, whose binary form is that of `text`.
-_COPY_TYPES = {"char": "text", "double precision": "float8"}
-
 
 class Batch(Protocol):
     """What the load needs of a transformed batch.
@@ -62,7 +59,7 @@ class Batch(Protocol):
 
 def copy_type(column: Column) -> str:
     """Name a column's type as binary COPY is told it."""
-    return _COPY_TYPES.get(column.type.name, column.type.name)
+    return column.type.base.sent_as
 
 
 def compose_staging(table: Table) -> sql.Composed:

@@ -11,9 +11,6 @@ from smartdiet_assets.schema.findings import Findings, suggest
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.reading import quote
 
-#: Types PostgreSQL compares with one another, and so takes for the two ends of a foreign key.
-_FAMILIES = {"varchar": "text", "smallint": "integer", "bigint": "integer", "real": "double precision"}
-
 
 def check_foreign_keys(
     declared: Collection[TableDeclaration],
@@ -67,13 +64,9 @@ def _check_reference(
             f"the foreign key points at {parent.name}({name}), which is not unique: make it the primary key, "
             f"or give {parent.name} the unique constraint [{name}]",
         )
-    if not skip_type and _family(column) != _family(known[name]):
+    if not skip_type and column.type.base.compared_as != known[name].type.base.compared_as:
         findings.problem(
             place,
             f"the column is {column.type.sql}, but {parent.name}({name}) is {known[name].type.sql}: "
             "both ends of a foreign key need one type",
         )
-
-
-def _family(column: Column) -> str:
-    return _FAMILIES.get(column.type.name, column.type.name)

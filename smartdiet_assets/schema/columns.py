@@ -10,7 +10,6 @@ import zoneinfo
 from dataclasses import replace
 from typing import Literal
 
-from smartdiet_assets.schema.constants import fault_of_constant
 from smartdiet_assets.schema.declaration import ColumnDeclaration, TableDeclaration
 from smartdiet_assets.schema.findings import Findings, Place, suggest
 from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_POSITION, Column, ForeignKey, Scalar
@@ -23,11 +22,6 @@ MAX_IDENTIFIER = 63
 _REFERENCE = re.compile(r"\s*(\w+)\s*\(\s*(\w+)\s*\)\s*")
 _OUR_COLUMNS = frozenset({"_asked", "_here", "_mirror_room", "_op", "_place"})
 _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
-_DATED = frozenset({"date", "timestamp", "timestamptz"})
-_INTEGERS = ("smallint", "integer", "bigint")
-_ZONED = ("date", "timestamp")
-#: Types whose values can be made to fit: text cut or cleaned, dates moved to the nearest that PostgreSQL has.
-_CLAMPED = ("varchar", "char", "text", "date", "timestamp", "timestamptz")
 #: Stands for a type that could not be read.
 _UNKNOWN = ColumnType(name="text")
 
@@ -61,7 +55,7 @@ def _resolve_column(
     generated = type is not None and type.generated
     nullable = declared.nullable and not declared.primary_key and not generated
     mongo_field, item_field = _sources(declared, table, type, findings)
-    if type and not generated and (expected := fault_of_constant(declared.default, type)):
+    if type and not generated and (expected := type.fault_of_constant(declared.default)):
         findings.problem(declared.at("default"), f"the default of {type.sql} must be {expected}")
     _check_timezone(declared, type, findings)
     return Column(
@@ -151,7 +145,7 @@ def _fault_of_set(value: Scalar, declared: ColumnDeclaration) -> str:
     if value is None:
         return "" if declared.nullable else "the column is NOT NULL, but 'set' gives it nothing"
     try:
-        expected = fault_of_constant(value, parse_sql_type(declared.sql_type or ""))
+        expected = parse_sql_type(declared.sql_type or "").fault_of_constant(value)
     except ValueError:
         return ""  # the type is a problem of its own
     return f"the constant must be {expected}" if expected else ""
@@ -199,7 +193,7 @@ def _check_position(declared: ColumnDeclaration, type: ColumnType | None, findin
     place = declared.at("item_field")
     if len(declared.item_field) > 1:
         findings.problem(place, f"{ITEM_POSITION!r} is every item's: give no other path beside it")
-    if type and type.name not in _INTEGERS:
+    if type and not type.base.is_integer:
         findings.problem(place, f"{ITEM_POSITION!r} is a number: the column must be an INTEGER, not {type.sql}")
 
 
@@ -224,14 +218,14 @@ def _date_paths(name: str, table: TableDeclaration, type: ColumnType | None) -> 
         "created_at": (table.created_field,),
         "updated_at": (table.updated_field, table.created_field),
     }.get(name, ())
-    dated = type is None or type.name in _DATED
+    dated = type is None or type.base.is_instant
     return tuple(dict.fromkeys((*paths, DOCUMENT_ID) if dated and paths else paths))
 
 
 def _check_timezone(declared: ColumnDeclaration, type: ColumnType | None, findings: Findings) -> None:
     if declared.timezone is None:
         return
-    if type and type.name not in _ZONED:
+    if type and (type.base.has_zone or not type.base.is_instant):
         findings.problem(declared.at("timezone"), f"'timezone' is for DATE and TIMESTAMP columns, not for {type.sql}")
     try:
         zoneinfo.ZoneInfo(declared.timezone)
@@ -254,7 +248,8 @@ def _read_on_invalid(
             return "reject"
         return "null"
     if declared.on_invalid == "clamp":
-        if type and type.name not in _CLAMPED:
+        # Text is cut or cleaned, dates are moved to the nearest that PostgreSQL has.
+        if type and not (type.base.is_text or type.base.is_instant):
             findings.problem(place, f"'on_invalid: clamp' is for text and dates, not for {type.sql}; use 'null'")
             return "reject"
         if declared.foreign_key or (type and type.is_text and DOCUMENT_ID in mongo_field):

@@ -33,7 +33,6 @@ DIGEST = "sha256:"
 #: How an ObjectId is spelled.
 HEX = "^[0-9a-f]{24}$"
 _HEX = re.compile(HEX.removesuffix("$"))
-_INTEGERS = ("smallint", "integer", "bigint")
 
 _OPTIONS = json_util.CANONICAL_JSON_OPTIONS.with_options(
     tz_aware=False,
@@ -123,7 +122,7 @@ def tells_id(column_type: ColumnType, value: object, document_id: object) -> boo
         if type(document_id) is ObjectId:
             return value == str(document_id)
         return type(document_id) is str and value == document_id and not _HEX.fullmatch(document_id)
-    if column_type.name in _INTEGERS:
+    if column_type.base.is_integer:
         number = document_id.to_decimal() if isinstance(document_id, Decimal128) else document_id
         return isinstance(number, int | float | Decimal) and not isinstance(number, bool) and value == number
     return False

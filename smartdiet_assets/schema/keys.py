@@ -18,11 +18,6 @@ IMPLICIT_COLUMN = "document_id"
 #: The column that says since when a row's document is gone at the source, where `on_delete` is `flag`.
 DELETED_AT = "deleted_at"
 
-#: Types that can hold a document's id, and find it again.
-_ID_TYPES = frozenset({"varchar", "char", "text", "smallint", "integer", "bigint", "uuid"})
-#: Types of a key of Matomo's that is read back as it was sent.
-_ROW_KEY_TYPES = frozenset({"varchar", "text", "smallint", "integer", "bigint"})
-
 Names = tuple[str, ...]
 
 
@@ -49,7 +44,7 @@ def find_document_column(
     columns: Sequence[Column], primary_key: Names, unique: Sequence[Names], items: bool
 ) -> str | None:
     """Find the column fed by `_id`; of several, the one that is a key by itself, or is in the items' key."""
-    fed = [c.name for c in columns if c.mongo_field == (DOCUMENT_ID,) and c.type.name in _ID_TYPES]
+    fed = [c.name for c in columns if c.mongo_field == (DOCUMENT_ID,) and c.type.base.holds_ids]
     keys = [*unique, primary_key] if items else [primary_key, *unique]
     preferred = [name for key in keys[:1] for name in key] if items else [key[0] for key in keys if len(key) == 1]
     return next((name for name in preferred if name in fed), fed[0] if fed else None)
@@ -59,10 +54,10 @@ def find_row_column(
     declared: TableDeclaration, columns: Sequence[Column], primary_key: Names, findings: Findings
 ) -> str:
     """Find the column that identifies a row of Matomo: the primary key."""
-    types = {column.name: column.type.name for column in columns}
+    types = {column.name: column.type.base for column in columns}
     if len(primary_key) != 1:
         findings.problem(declared.place, "a table of Matomo needs 'primary_key: true' at exactly one column")
-    elif types[primary_key[0]] not in _ROW_KEY_TYPES:
+    elif not types[primary_key[0]].tells_apart:
         findings.problem(declared.place, f"the primary key {primary_key[0]} must be a whole number, VARCHAR or TEXT")
     if primary_key:
         return primary_key[0]

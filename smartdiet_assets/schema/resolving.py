@@ -115,7 +115,7 @@ def _add_deleted_at(declared: TableDeclaration, columns: tuple[Column, ...], fin
     for index, column in enumerate(columns):
         if column.name != DELETED_AT:
             continue
-        if column.type.name not in ("timestamp", "timestamptz") or not column.nullable:
+        if not column.type.base.has_clock or not column.nullable:
             findings.problem(declared.at("on_delete"), f"'on_delete: flag' needs {DELETED_AT} as a nullable TIMESTAMP")
         return (
             *columns[:index],
@@ -138,7 +138,7 @@ def _resolve_time_column(declared: TableDeclaration, columns: Sequence[Column], 
     if column is None:
         hint = suggest(name, [column.name for column in columns])
         findings.problem(place, f"'time_column' names {quote(name)}, which is no column{hint}")
-    elif column.type.name != "timestamp":
+    elif column.type.base.has_zone or not column.type.base.has_clock:
         findings.problem(place, f"'time_column' must be a TIMESTAMP; {name} is {column.type.sql}")
     elif column.nullable:
         findings.problem(place, f"'time_column' needs 'nullable: false': a row without {name} would not be found again")

@@ -14,11 +14,6 @@ from smartdiet_assets.schema.model import Column
 MAX_COLUMNS = 1_599
 #: Bytes of a page that a row can have, without those that stand before every row.
 _MAX_BYTES = 8_160 - 24
-#: Types whose values stay in the row, in bytes. Longer values of other types move out of it.
-_BYTES = {
-    "boolean": 1, "smallint": 2, "integer": 4, "real": 4, "date": 4, "bigint": 8, "double precision": 8, "time": 8,
-    "timestamp": 8, "timestamptz": 8, "uuid": 16,
-}  # fmt: skip
 
 
 def check_width(declared: TableDeclaration, columns: Sequence[Column], findings: Findings) -> None:
@@ -50,7 +45,7 @@ def _find_excess(columns: Sequence[Column]) -> Column | None:
     # One bit a column tells which are NULL.
     room = _MAX_BYTES - (len(columns) + 7) // 8
     for column in columns:
-        size = _BYTES.get(column.type.name, 0)
+        size = column.type.base.size
         if size:
             # Each begins at a multiple of its size, of eight at most.
             step = min(size, 8)

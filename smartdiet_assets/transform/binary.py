@@ -6,22 +6,23 @@ Not here: bytes as text (`text`) or in JSON (`json_documents`).
 
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from bson.binary import UUID_SUBTYPE, Binary
 
+from smartdiet_assets.schema.model import Column
 from smartdiet_assets.schema.reasons import Reason
-from smartdiet_assets.schema.types import ColumnType
-from smartdiet_assets.transform.conversion import Conversion, FastPath
+from smartdiet_assets.transform.conversion import Build, Conversion, FastPath
 from smartdiet_assets.transform.rejection import Rejection
 
 _UUID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE)
 _UUID_BYTES = 16
 
 
-def build_uuid(column_type: ColumnType) -> Conversion:
+def build_uuid(column: Column) -> Conversion:
     """Build the conversion to UUID: binary of subtype 3 or 4, byte by byte, or the canonical string."""
-    expected = column_type.sql
+    expected = column.type.sql
 
     def convert(value: Any) -> uuid.UUID:
         if type(value) is Binary and value.subtype in (3, UUID_SUBTYPE) and len(value) == _UUID_BYTES:
@@ -33,9 +34,9 @@ def build_uuid(column_type: ColumnType) -> Conversion:
     return Conversion(convert)
 
 
-def build_bytea(column_type: ColumnType) -> Conversion:
+def build_bytea(column: Column) -> Conversion:
     """Build the conversion to BYTEA: binary of any subtype."""
-    expected = column_type.sql
+    expected = column.type.sql
 
     def convert(value: Any) -> bytes:
         if isinstance(value, bytes):
@@ -43,4 +44,9 @@ def build_bytea(column_type: ColumnType) -> Conversion:
         raise Rejection(Reason.INVALID_TYPE, expected, value)
 
     # Subtype 0 decodes to plain bytes.
-    return Conversion(convert, fast=(FastPath("type(value) is bytes"),))
+    return Conversion(
+        convert, fast=(FastPath("type(value) is bytes"),), parse=None, page=lambda data_type: lambda values: values
+    )
+
+
+CONVERSIONS: Mapping[str, Build] = {"uuid": build_uuid, "bytea": build_bytea}

@@ -1,12 +1,18 @@
-"""What a conversion is: the interface between the families of types and the generated row functions.
+"""What a conversion is: the interface between the families of types and what reads documents and rows.
 
 Here: the one record that `text`, `numbers`, `dates`, `json_documents` and `binary` build.
 Not here: the conversions, or their registry (`convert`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from smartdiet_assets.schema.model import Column
+
+#: Converts a column's values of a page of rows as MariaDB sends them, None among them, or raises anything at the first
+#: that is unusual.
+PageConversion = Callable[[Sequence[bytes | None]], Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +37,21 @@ class Conversion:
         remembered: how many results to keep; 0 where no fast path asks for it.
         clamp: takes a value that `convert` refused; returns the nearest one that fits, or raises `Rejection` where
             none is near (see `Column.on_invalid`). None for types whose values are never made to fit.
+        constant: takes a text of the schema file, where that is read otherwise than a document's; raises ValueError.
+        parse: makes of MariaDB's text of a value what `convert` takes, or raises ValueError; None where the bytes
+            themselves are the value.
+        page: takes MariaDB's name of the type of a column; gives the conversion of its usual values in one go, None
+            where there is none.
     """
 
     convert: Callable[[Any], Any]
     fast: tuple[FastPath, ...] = ()
     remembered: int = 0
     clamp: Callable[[Any], Any] | None = None
+    constant: Callable[[str], Any] | None = None
+    parse: Callable[[str], Any] | None = str
+    page: Callable[[str], PageConversion | None] = lambda data_type: None
+
+
+#: Builds the conversion of a column of a type.
+Build = Callable[[Column], Conversion]

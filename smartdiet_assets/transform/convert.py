@@ -1,7 +1,7 @@
 """The registry: which conversion fills which column type.
 
-Here: one line per type, and what every column adds to it (NULL, NOT NULL, its name, what becomes of a value it cannot
-hold).
+Here: the families together, and what every column adds to its type's conversion (NULL, NOT NULL, its name, what
+becomes of a value it cannot hold).
 Not here: the conversions themselves, one module per family: `text`, `numbers`, `dates`, `json_documents`,
 `binary`. The documented table of all of them is their test, `support/conversion_table.py`.
 """
@@ -10,43 +10,28 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal
 
-from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF, Column
+from smartdiet_assets.schema.model import Column
 from smartdiet_assets.schema.reasons import Reason
-from smartdiet_assets.schema.types import TypeName
 from smartdiet_assets.transform import binary, dates, json_documents, numbers, text
-from smartdiet_assets.transform.conversion import Conversion
+from smartdiet_assets.transform.conversion import Build, Conversion
 from smartdiet_assets.transform.paths import IN_ARRAY, refuse_array
 from smartdiet_assets.transform.rejection import Rejection
 
-_FAMILIES: dict[TypeName, Callable[[Column], Conversion]] = {
-    "varchar": lambda column: _build_text(column),
-    "char": lambda column: _build_text(column),
-    "text": lambda column: _build_text(column),
-    "smallint": lambda column: numbers.build_integer(column.type),
-    "integer": lambda column: numbers.build_integer(column.type),
-    "bigint": lambda column: numbers.build_integer(column.type),
-    "real": lambda column: numbers.build_float(column.type),
-    "double precision": lambda column: numbers.build_float(column.type),
-    "numeric": lambda column: numbers.build_numeric(column.type),
-    "boolean": lambda column: numbers.build_boolean(column.type),
-    "date": lambda column: dates.build_date(column.type, column.timezone),
-    "timestamp": lambda column: dates.build_timestamp(column.type, column.timezone),
-    "timestamptz": lambda column: dates.build_timestamptz(column.type),
-    "time": lambda column: dates.build_time(column.type, column.timezone),
-    "jsonb": lambda column: json_documents.build_jsonb(column.type),
-    "uuid": lambda column: binary.build_uuid(column.type),
-    "bytea": lambda column: binary.build_bytea(column.type),
+CONVERSIONS: dict[str, Build] = {
+    **text.CONVERSIONS,
+    **numbers.CONVERSIONS,
+    **dates.CONVERSIONS,
+    **json_documents.CONVERSIONS,
+    **binary.CONVERSIONS,
 }
 
 #: A value that the column could not hold as it was: the column, and what became of it.
 Adjustment = tuple[str, Literal["nulled", "clamped"]]
-#: The types for which the path `_id` means the time in the ObjectId.
-OBJECT_ID_TIME_TYPES: tuple[TypeName, ...] = ("date", "timestamp", "timestamptz")
 
 
 def build_conversion(column: Column) -> Conversion:
     """Build the conversion of a column's values, NULL not included."""
-    return _FAMILIES[column.type.name](column)
+    return CONVERSIONS[column.type.name](column)
 
 
 def build_column_converter(
@@ -110,24 +95,3 @@ def build_remembering(column: Column, conversion: Conversion, convert: Callable[
             return convert(value)
 
     return convert_remembered
-
-
-def _expects_object_id(column: Column) -> bool:
-    """Guess whether ObjectIds are the usual value, to test for them first; a wrong guess costs time only."""
-    return _is_id(column) or ITEM_ITSELF in column.item_field
-
-
-def _build_text(column: Column) -> Conversion:
-    key, own = column.foreign_key, DOCUMENT_ID in column.mongo_field
-    return text.build_text(
-        column.type,
-        _expects_object_id(column),
-        is_id=_is_id(column),
-        documents=own or (key is not None and key.documents),
-        is_reference=not own,
-    )
-
-
-def _is_id(column: Column) -> bool:
-    """Tell whether the values are ids of documents, which may be documents themselves."""
-    return bool(column.foreign_key) or DOCUMENT_ID in column.mongo_field

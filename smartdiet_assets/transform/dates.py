@@ -6,7 +6,7 @@ Not here: dates as text (`text`) or in JSON (`json_documents`).
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -15,9 +15,10 @@ from bson.datetime_ms import DatetimeMS
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
+from smartdiet_assets.schema.model import Column
 from smartdiet_assets.schema.reasons import Reason
-from smartdiet_assets.schema.types import ColumnType
-from smartdiet_assets.transform.conversion import Conversion, FastPath
+from smartdiet_assets.transform.conversion import Build, Conversion, FastPath, PageConversion
+from smartdiet_assets.transform.pages import build_spelled
 from smartdiet_assets.transform.rejection import Rejection
 
 _T = TypeVar("_T")
@@ -41,17 +42,17 @@ def build_object_id_time(value: Any) -> datetime | None:
     return None
 
 
-def build_date(column_type: ColumnType, timezone: str | None) -> Conversion:
+def build_date(column: Column) -> Conversion:
     """Build the conversion to DATE: the day of the instant, in UTC or in the zone given."""
-    read = _build_reader(column_type.sql, timezone)
+    read = _build_reader(column.type.sql, column.timezone)
 
     def convert(value: Any) -> date:
         return read(value).date()
 
     def clamp(value: Any) -> date:
-        return _clamp_moment(value, column_type.sql).date()
+        return _clamp_moment(value, column.type.sql).date()
 
-    if timezone is None:
+    if column.timezone is None:
         return Conversion(convert, fast=(FastPath("type(value) is datetime", "value.date()"),), clamp=clamp)
     return Conversion(
         convert,
@@ -61,21 +62,23 @@ def build_date(column_type: ColumnType, timezone: str | None) -> Conversion:
     )
 
 
-def build_timestamp(column_type: ColumnType, timezone: str | None) -> Conversion:
+def build_timestamp(column: Column) -> Conversion:
     """Build the conversion to TIMESTAMP: naive UTC, or naive in the zone given."""
-    read = _build_reader(column_type.sql, timezone)
+    read = _build_reader(column.type.sql, column.timezone)
 
     def clamp(value: Any) -> datetime:
-        return _clamp_moment(value, column_type.sql)
+        return _clamp_moment(value, column.type.sql)
 
-    if timezone is None:
-        return Conversion(read, fast=(FastPath("type(value) is datetime"),), clamp=clamp)
-    return Conversion(read, clamp=clamp)
+    def page(data_type: str) -> PageConversion | None:
+        return build_spelled(datetime.fromisoformat) if data_type in ("datetime", "timestamp") else None
+
+    fast = (FastPath("type(value) is datetime"),) if column.timezone is None else ()
+    return Conversion(read, fast=fast, clamp=clamp, page=page)
 
 
-def build_timestamptz(column_type: ColumnType) -> Conversion:
+def build_timestamptz(column: Column) -> Conversion:
     """Build the conversion to TIMESTAMPTZ: aware UTC; a string without a zone is read as UTC."""
-    expected = column_type.sql
+    expected = column.type.sql
 
     def convert(value: Any) -> datetime:
         moment = _read_moment(value, expected)
@@ -89,10 +92,10 @@ def build_timestamptz(column_type: ColumnType) -> Conversion:
     return Conversion(convert, fast=(FastPath("type(value) is datetime", "value.replace(tzinfo=UTC)"),), clamp=clamp)
 
 
-def build_time(column_type: ColumnType, timezone: str | None) -> Conversion:
+def build_time(column: Column) -> Conversion:
     """Build the conversion to TIME: a clock string, or the clock time of an instant."""
-    expected = column_type.sql
-    read = _build_reader(expected, timezone)
+    expected = column.type.sql
+    read = _build_reader(expected, column.timezone)
 
     def convert(value: Any) -> time:
         if type(value) is datetime:
@@ -103,7 +106,9 @@ def build_time(column_type: ColumnType, timezone: str | None) -> Conversion:
             raise Rejection(Reason.OUT_OF_RANGE, expected, value)
         raise Rejection(Reason.INVALID_TYPE, expected, value)
 
-    return Conversion(convert)
+    return Conversion(
+        convert, page=lambda data_type: build_spelled(time.fromisoformat) if data_type == "time" else None
+    )
 
 
 def _build_reader(expected: str, timezone: str | None) -> Callable[[Any], datetime]:
@@ -169,3 +174,11 @@ def _shift(compute: Callable[[], _T], value: Any, expected: str) -> _T:
         return compute()
     except (OverflowError, ValueError):
         raise Rejection(Reason.OUT_OF_RANGE, expected, value) from None
+
+
+CONVERSIONS: Mapping[str, Build] = {
+    "date": build_date,
+    "timestamp": build_timestamp,
+    "timestamptz": build_timestamptz,
+    "time": build_time,
+}

@@ -6,7 +6,7 @@ rule is PostgreSQL's limit without compression, so that it depends on nothing bu
 Not here: single values and their columns' types (`convert` and its families).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
@@ -23,8 +23,6 @@ _HEADER, _PER_COLUMN = 16, 24
 _ID = 1_000
 #: Bytes of one character: in UTF-8, and in JSON as an escape.
 _UTF_8, _ESCAPED = 4, 6
-
-_VARYING = ("varchar", "char", "text", "bytea", "numeric", "jsonb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +48,22 @@ def plan_entry_checks(table: Table) -> list[EntryCheck]:
     for column in table.stored_columns:
         is_id = column.name == table.document_column or column.foreign_key is not None
         if is_id and column.type.is_text and (column.type.length or _ID) * _ESCAPED > _ID:
-            checks.append(_build_check((places[column.name],), (column.name,), _ID, _ESCAPED, _measure_json))
+            checks.append(_build_check((places[column.name],), (column.name,), _ID, _ESCAPED, [_measure_json]))
     indexes = dict.fromkeys((table.key, table.primary_key, *table.unique_constraints, *table.indexes))
     bounded = {table.stored_columns[check.columns[0]].name for check in checks}
     seen = set()
     for columns in indexes:
-        varying = tuple(name for name in columns if name in places and table.column(name).type.name in _VARYING)
+        varying = tuple(name for name in columns if name in places and table.column(name).type.base.measure)
         longest = 0
         for name in varying:
             longest += _ID if name in bounded else _longest(table, name)
         limit = _ENTRY - _HEADER - _PER_COLUMN * len(columns)
         if longest > limit and (frozenset(varying), limit) not in seen:
             seen.add((frozenset(varying), limit))
-            tells = all(table.column(name).type.name not in ("numeric", "jsonb") for name in varying)
-            check = _build_check(tuple(places[name] for name in varying), varying, limit, _UTF_8, _measure)
+            types = [table.column(name).type.base for name in varying]
+            tells = all(base.bounded for base in types)
+            measures = [base.measure for base in types if base.measure]
+            check = _build_check(tuple(places[name] for name in varying), varying, limit, _UTF_8, measures)
             checks.append(check if tells else EntryCheck(check.columns, None, check.check))
     return checks
 
@@ -71,21 +71,22 @@ def plan_entry_checks(table: Table) -> list[EntryCheck]:
 def _longest(table: Table, name: str) -> int:
     """The most bytes a column's values have; beyond any limit where its type sets none."""
     column_type = table.column(name).type
-    if column_type.name in ("varchar", "char"):
-        length = column_type.length or (1 if column_type.name == "char" else _ENTRY)
-        return length * _UTF_8
-    if column_type.name == "numeric" and column_type.precision is not None:
+    if column_type.precision is not None:
         return column_type.precision // 2
-    return _ENTRY
+    return column_type.limit * _UTF_8 if column_type.limit else _ENTRY
 
 
 def _build_check(
-    places: tuple[int, ...], names: tuple[str, ...], limit: int, widest: int, measure: Callable[[Any], int]
+    places: tuple[int, ...],
+    names: tuple[str, ...],
+    limit: int,
+    widest: int,
+    measures: Sequence[Callable[[Any], int]],
 ) -> EntryCheck:
     expected = f"at most {limit} bytes in an index"
 
     def check(values: tuple[Any, ...]) -> None:
-        sizes = [measure(value) for value in values]
+        sizes = [0 if value is None else measure(value) for measure, value in zip(measures, values, strict=True)]
         if sum(sizes) > limit:
             at_fault = sizes.index(max(sizes))
             rejection = Rejection(Reason.TOO_LONG, expected, values[at_fault])
@@ -95,20 +96,5 @@ def _build_check(
     return EntryCheck(places, limit // widest, check)
 
 
-def _measure(value: Any) -> int:
-    """Measure a value in an index: exactly for text and bytes, from above for numbers and JSON."""
-    match value:
-        case None:
-            return 0
-        case str():
-            return len(value.encode())
-        case bytes():
-            return len(value)
-    if hasattr(value, "obj"):
-        # The shortest items, `1,`, take twelve bytes.
-        return 6 * len(value.obj.encode())
-    return len(value.as_tuple().digits) // 2 + 2
-
-
 def _measure_json(value: Any) -> int:
-    return 0 if value is None else len(encode_basestring(value).encode())
+    return len(encode_basestring(value).encode())

@@ -5,8 +5,9 @@ Not here: extended JSON for document ids (`schema.document_id`).
 """
 
 import base64
+import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from json.encoder import encode_basestring
@@ -21,9 +22,9 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 from psycopg.types.json import Jsonb
 
+from smartdiet_assets.schema.model import Column
 from smartdiet_assets.schema.reasons import Reason
-from smartdiet_assets.schema.types import ColumnType
-from smartdiet_assets.transform.conversion import Conversion
+from smartdiet_assets.transform.conversion import Build, Conversion
 from smartdiet_assets.transform.rejection import Rejection
 from smartdiet_assets.transform.text import is_valid_unicode
 
@@ -49,11 +50,11 @@ class _NulCharacterError(Exception):
     """A string or a field name holds a NUL, which jsonb cannot."""
 
 
-def build_jsonb(column_type: ColumnType) -> Conversion:
+def build_jsonb(column: Column) -> Conversion:
     """Build the conversion to JSONB. Refused are only a NUL character, text that is not Unicode, and more levels than
     Python's stack has room for: some 300, where MongoDB allows 100.
     """
-    expected = column_type.sql
+    expected = column.type.sql
 
     def convert(value: Any) -> JsonText:
         try:
@@ -66,7 +67,12 @@ def build_jsonb(column_type: ColumnType) -> Conversion:
             raise Rejection(Reason.INVALID_TEXT, expected, value)
         return JsonText(text)
 
-    return Conversion(convert)
+    return Conversion(convert, constant=_check_text, parse=json.loads)
+
+
+def _check_text(text: str) -> JsonText:
+    json.loads(text)
+    return JsonText(text)
 
 
 def _write(value: Any) -> str:
@@ -134,3 +140,5 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     bytes: _write_binary,
     Binary: _write_binary_subtype,
 }
+
+CONVERSIONS: Mapping[str, Build] = {"jsonb": build_jsonb}

@@ -8,32 +8,23 @@ Values arrive as the bytes the server sends: text as UTF-8, numbers and times sp
 """
 
 import gc
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, time
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 from smartdiet_assets.schema.document_id import UNREADABLE, encode_document_id
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.reasons import Reason, Reject
 from smartdiet_assets.transform.batch import TransformedBatch
+from smartdiet_assets.transform.conversion import Conversion
 from smartdiet_assets.transform.convert import build_conversion
 from smartdiet_assets.transform.rejection import Rejection
 
 Row = tuple[bytes | None, ...]
-#: Converts all values of a column, None among them, or raises anything at the first that is unusual.
-Together = Callable[[Sequence[bytes | None]], Sequence[Any]]
 #: Converts one value, or raises `Rejection`.
 Alone = Callable[[bytes], Any]
 
-_BITS = {"smallint": 15, "integer": 31, "bigint": 63}
-_LARGEST_REAL = 3.4028235e38
 _ZERO_DATES = ("0000-00-00", "0000-00-00 00:00:00")
-_WHOLE = ("tinyint", "smallint", "mediumint", "int", "bigint", "year")
-_NUMBERS = (*_WHOLE, "float", "double", "decimal")
-_DATED = ("date", "timestamp", "timestamptz")
 _TIMES = ("date", "datetime", "timestamp", "time")
 
 
@@ -78,12 +69,13 @@ class _ColumnConverter:
     def __init__(self, column: Column, data_type: str) -> None:
         self._column = column
         self._data_type = data_type
-        self._together = _build_together(column, data_type)
-        self._alone = _build_alone(column, data_type)
+        conversion = build_conversion(column)
+        self._convert_page = conversion.page(data_type) or _refuse
+        self._convert_one = _build_alone(column, conversion, data_type)
         reference = column.foreign_key
         # Matomo numbers its rows from 1, and writes 0 for "none".
         self._zero_is_none = (
-            reference is not None and reference.on_missing_parent == "null" and column.type.name in _BITS
+            reference is not None and reference.on_missing_parent == "null" and column.type.base.is_integer
         )
 
     def convert(self, values: Sequence[bytes | None], rejections: dict[int, Rejection]) -> Sequence[Any]:
@@ -92,7 +84,7 @@ class _ColumnConverter:
         if self._column.nullable and values.count(None) == len(values):
             return values
         try:
-            found = self._together(values)
+            found = self._convert_page(values)
         except Exception:  # noqa: BLE001 - whatever is unusual is looked at value by value
             found = self._convert_each(values, rejections)
         if self._zero_is_none and 0 in found:
@@ -107,7 +99,7 @@ class _ColumnConverter:
             converted = None
             if value is not None:
                 try:
-                    converted = self._alone(value)
+                    converted = self._convert_one(value)
                 except Rejection as rejection:
                     self._note(index, rejection, rejections)
             found.append(converted)
@@ -117,7 +109,7 @@ class _ColumnConverter:
         """Give a NOT NULL column its default in the place of NULL, or reject the row."""
         if value is None and index not in rejections:
             if self._column.default is not None:
-                return self._alone(str(self._column.default).encode())
+                return self._convert_one(str(self._column.default).encode())
             self._note(index, Rejection(Reason.MISSING_VALUE, "NOT NULL"), rejections)
         return value
 
@@ -144,17 +136,13 @@ def _find_newest(times: Sequence[bytes | None]) -> datetime | None:
         return None
 
 
-# --- one value
-
-
-def _build_alone(column: Column, data_type: str) -> Alone:
-    convert = build_conversion(column).convert
-    expected, dated = column.type.sql, column.type.name in _DATED
-    if data_type == "bit" and column.type.name != "bytea":
-        return lambda value: convert(int.from_bytes(value, "big"))
-    if column.type.name == "bytea":
-        return convert
-    is_json = column.type.name == "jsonb"
+def _build_alone(column: Column, conversion: Conversion, data_type: str) -> Alone:
+    """Build the conversion of one value."""
+    expected, dated, parse = column.type.sql, column.type.base.is_instant, conversion.parse
+    if parse is None:
+        return conversion.convert
+    if data_type == "bit":
+        return lambda value: conversion.convert(int.from_bytes(value, "big"))
 
     def convert_text(value: bytes) -> Any:
         try:
@@ -164,9 +152,11 @@ def _build_alone(column: Column, data_type: str) -> Alone:
         if dated and text.partition(".")[0] in _ZERO_DATES:
             return None
         try:
-            return convert(json.loads(text) if is_json else text)
-        except json.JSONDecodeError:
+            found = parse(text)
+        except ValueError:
             raise Rejection(Reason.INVALID_TYPE, expected) from None
+        try:
+            return conversion.convert(found)
         except Rejection:
             if data_type in _TIMES:
                 # A date such as 2024-00-31, or a duration of more than a day: right in MariaDB, and too much for us.
@@ -176,110 +166,6 @@ def _build_alone(column: Column, data_type: str) -> Alone:
     return convert_text
 
 
-# --- all values of a page
-
-
-def _build_together(column: Column, data_type: str) -> Together:
-    kind = column.type.name
-    if data_type == "bit" and kind != "bytea":
-        return _refuse
-    if kind in _BITS and data_type in _WHOLE:
-        return _build_integers(_BITS[kind])
-    if column.type.is_text:
-        return _build_texts(column.type.length if kind != "char" else column.type.length or 1)
-    match kind:
-        case "bytea":
-            return lambda values: values
-        case "timestamp" if data_type in ("datetime", "timestamp"):
-            return _build_spelled(datetime.fromisoformat)
-        case "time" if data_type == "time":
-            return _build_spelled(time.fromisoformat)
-        case "double precision" | "real" if data_type in _NUMBERS:
-            return _build_floats(_LARGEST_REAL if kind == "real" else math.inf)
-        case "numeric" if data_type == "decimal":
-            return _build_decimals(column)
-    return _refuse
-
-
 def _refuse(values: Sequence[bytes | None]) -> Sequence[Any]:
     """Leave every value to be converted alone."""
     raise ValueError
-
-
-def _build_integers(bits: int) -> Together:
-    high = (1 << bits) - 1
-
-    def convert(values: Sequence[bytes | None]) -> Sequence[Any]:
-        found: Sequence[Any]
-        if None in values:
-            found = [None if value is None else int(value) for value in values]
-            known = [value for value in found if value is not None]
-        else:
-            found = known = list(map(int, values))  # type: ignore[arg-type]
-        if known and (max(known) > high or min(known) < ~high):
-            raise ValueError
-        return found
-
-    return convert
-
-
-def _split(values: Sequence[bytes | None]) -> list[str]:
-    """Decode all values at once, NULL as "".
-
-    Raises:
-        ValueError: one of them is not UTF-8, or holds a NUL.
-    """
-    filled = [value or b"" for value in values] if None in values else values
-    texts = b"\0".join(filled).decode().split("\0")  # type: ignore[arg-type]
-    if len(texts) != len(values):
-        raise ValueError
-    return texts
-
-
-def _build_texts(limit: int | None) -> Together:
-    def convert(values: Sequence[bytes | None]) -> Sequence[Any]:
-        texts = _split(values)
-        if limit is not None and max(map(len, texts)) > limit:
-            raise ValueError
-        if None not in values:
-            return texts
-        return [None if value is None else text for value, text in zip(values, texts, strict=True)]
-
-    return convert
-
-
-def _build_spelled(read: Callable[[str], Any]) -> Together:
-    def convert(values: Sequence[bytes | None]) -> Sequence[Any]:
-        texts = _split(values)
-        if None not in values:
-            return list(map(read, texts))
-        return [None if value is None else read(text) for value, text in zip(values, texts, strict=True)]
-
-    return convert
-
-
-def _build_floats(limit: float) -> Together:
-    def convert(values: Sequence[bytes | None]) -> Sequence[Any]:
-        found = [None if value is None else float(value) for value in values]
-        if limit < math.inf and any(value is not None and not -limit <= value <= limit for value in found):
-            raise ValueError
-        return found
-
-    return convert
-
-
-def _build_decimals(column: Column) -> Together:
-    precision, scale = column.type.precision, column.type.scale or 0
-    high = None if precision is None else Decimal(10) ** (precision - scale)
-
-    def convert(values: Sequence[bytes | None]) -> Sequence[Any]:
-        texts = _split(values)
-        found = [None if value is None else Decimal(text) for value, text in zip(values, texts, strict=True)]
-        if high is not None and any(
-            value is not None and (abs(value) >= high or value.as_tuple().exponent < -scale)  # type: ignore[operator]
-            for value in found
-        ):
-            raise ValueError
-        return found
-
-    return convert

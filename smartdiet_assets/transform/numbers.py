@@ -4,19 +4,21 @@ Here: which numbers and numeric strings fit, and PostgreSQL's rounding.
 Not here: numbers as text (`text`).
 """
 
+import math
 import re
 import struct
+from collections.abc import Mapping, Sequence
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
 from bson.decimal128 import Decimal128
 
+from smartdiet_assets.schema.model import Column
 from smartdiet_assets.schema.reasons import Reason
-from smartdiet_assets.schema.types import ColumnType
-from smartdiet_assets.transform.conversion import Conversion, FastPath
+from smartdiet_assets.transform.conversion import Build, Conversion, FastPath, PageConversion
+from smartdiet_assets.transform.pages import NUMBERS, WHOLE, split
 from smartdiet_assets.transform.rejection import Rejection
 
-_INTEGER_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
 _INTEGER = re.compile(r"\s*([+-]?)0*([0-9]+)\s*", re.ASCII)
 _DECIMAL = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*", re.ASCII)
 _SPECIAL = re.compile(r"\s*(?:(nan)|([+-]?)inf(?:inity)?)\s*", re.ASCII | re.IGNORECASE)
@@ -34,10 +36,10 @@ _BOOLEANS = {
 }
 
 
-def build_integer(column_type: ColumnType) -> Conversion:
+def build_integer(column: Column) -> Conversion:
     """Build the conversion to an integer type; fractions round half away from zero, as PostgreSQL's do."""
-    expected = column_type.sql
-    high = 2 ** (_INTEGER_BITS[column_type.name] - 1) - 1
+    expected = column.type.sql
+    high = 2 ** (column.type.base.bits - 1) - 1
     low = -high - 1
 
     def convert(value: Any) -> int:
@@ -62,13 +64,27 @@ def build_integer(column_type: ColumnType) -> Conversion:
 
     # A BSON int has 32 bits; a longer one arrives as Int64, which is not exactly `int`.
     check = f"type(value) is int and {low} <= value <= {high}" if high < 2**31 - 1 else "type(value) is int"
-    return Conversion(convert, fast=(FastPath(check),))
+
+    def convert_page(values: Sequence[bytes | None]) -> Sequence[Any]:
+        found: Sequence[Any]
+        if None in values:
+            found = [None if value is None else int(value) for value in values]
+            known = [value for value in found if value is not None]
+        else:
+            found = known = list(map(int, values))  # type: ignore[arg-type]
+        if known and (max(known) > high or min(known) < low):
+            raise ValueError
+        return found
+
+    return Conversion(
+        convert, fast=(FastPath(check),), page=lambda data_type: convert_page if data_type in WHOLE else None
+    )
 
 
-def build_float(column_type: ColumnType) -> Conversion:
+def build_float(column: Column) -> Conversion:
     """Build the conversion to REAL or DOUBLE PRECISION; what overflows or underflows is out of range."""
-    expected = column_type.sql
-    single = column_type.name == "real"
+    expected = column.type.sql
+    single = column.type.base.is_single
 
     def convert(value: Any) -> float:
         if type(value) is float:
@@ -88,10 +104,21 @@ def build_float(column_type: ColumnType) -> Conversion:
     if single:
         # The range in which no value needs the exact test.
         check += " and (1e-37 <= value <= 3.4e+38 or value == 0.0)"
-    return Conversion(convert, fast=(FastPath(check),))
+    limit = _LARGEST_SINGLE if single else math.inf
+
+    def convert_page(values: Sequence[bytes | None]) -> Sequence[Any]:
+        found = [None if value is None else float(value) for value in values]
+        if limit < math.inf and any(value is not None and not -limit <= value <= limit for value in found):
+            raise ValueError
+        return found
+
+    return Conversion(
+        convert, fast=(FastPath(check),), page=lambda data_type: convert_page if data_type in NUMBERS else None
+    )
 
 
 _INFINITIES = (float("inf"), float("-inf"))
+_LARGEST_SINGLE = 3.4028235e38
 
 
 def _fits_single(number: float) -> bool:
@@ -102,10 +129,10 @@ def _fits_single(number: float) -> bool:
     return bool(packed) == bool(number)
 
 
-def build_numeric(column_type: ColumnType) -> Conversion:
+def build_numeric(column: Column) -> Conversion:
     """Build the conversion to NUMERIC: exact, rounded to the declared scale half away from zero."""
-    expected = column_type.sql
-    precision, scale = column_type.precision, column_type.scale or 0
+    expected = column.type.sql
+    precision, scale = column.type.precision, column.type.scale or 0
     step = Decimal(1).scaleb(-scale)
 
     def convert(value: Any) -> Decimal:
@@ -134,7 +161,25 @@ def build_numeric(column_type: ColumnType) -> Conversion:
             raise Rejection(Reason.OUT_OF_RANGE, expected, value)
         return rounded if rounded else rounded.copy_abs()
 
-    return Conversion(convert)
+    return Conversion(
+        convert,
+        page=lambda data_type: _build_decimal_page(precision, scale) if data_type == "decimal" else None,
+    )
+
+
+def _build_decimal_page(precision: int | None, scale: int) -> PageConversion:
+    high = None if precision is None else Decimal(10) ** (precision - scale)
+
+    def convert_page(values: Sequence[bytes | None]) -> Sequence[Any]:
+        texts = split(values)
+        found = [None if value is None else Decimal(text) for value, text in zip(values, texts, strict=True)]
+        if high is not None and any(
+            value is not None and (abs(value) >= high or _exponent(value) < -scale) for value in found
+        ):
+            raise ValueError
+        return found
+
+    return convert_page
 
 
 def _exponent(value: Decimal) -> int:
@@ -161,9 +206,9 @@ def _read_decimal(value: Any, expected: str) -> Decimal:
     raise Rejection(Reason.INVALID_TYPE, expected, value)
 
 
-def build_boolean(column_type: ColumnType) -> Conversion:
+def build_boolean(column: Column) -> Conversion:
     """Build the conversion to BOOLEAN: booleans, and the strings PostgreSQL reads as such; never numbers."""
-    expected = column_type.sql
+    expected = column.type.sql
 
     def convert(value: Any) -> bool:
         if type(value) is bool:
@@ -175,3 +220,14 @@ def build_boolean(column_type: ColumnType) -> Conversion:
         raise Rejection(Reason.INVALID_TYPE, expected, value)
 
     return Conversion(convert, fast=(FastPath("type(value) is bool"),))
+
+
+CONVERSIONS: Mapping[str, Build] = {
+    "smallint": build_integer,
+    "integer": build_integer,
+    "bigint": build_integer,
+    "real": build_float,
+    "double precision": build_float,
+    "numeric": build_numeric,
+    "boolean": build_boolean,
+}

@@ -8,7 +8,6 @@ Not here: what values become (`convert` and its families), decoding, or the resu
 """
 
 import hashlib
-import json
 import linecache
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -32,7 +31,6 @@ from smartdiet_assets.schema.model import (
 )
 from smartdiet_assets.schema.reasons import Reason, Reject
 from smartdiet_assets.transform.convert import (
-    OBJECT_ID_TIME_TYPES,
     Adjustment,
     build_column_converter,
     build_conversion,
@@ -41,7 +39,6 @@ from smartdiet_assets.transform.convert import (
 from smartdiet_assets.transform.dates import build_object_id_time
 from smartdiet_assets.transform.filters import build_condition
 from smartdiet_assets.transform.index_entries import plan_entry_checks
-from smartdiet_assets.transform.json_documents import JsonText
 from smartdiet_assets.transform.paths import follow_first, list_single, take_step
 from smartdiet_assets.transform.rejection import MISSING, Rejection
 
@@ -359,7 +356,7 @@ class _Composer:
         if not paths:
             yield f"value = {absent}"
             return
-        in_object_id = column.type.name in OBJECT_ID_TIME_TYPES
+        in_object_id = column.type.base.is_instant
         yield from self._compose_path("value", paths[0], getter, absent, in_object_id)
         for path in paths[1:]:
             if absent == "None":
@@ -402,12 +399,11 @@ class _Composer:
 
     def _convert_declared(self, index: int, value: Scalar) -> Any:
         """Convert a default or a constant of the schema file, by the rules of a document's values."""
-        column = self.columns[index]
+        column, conversion = self.columns[index], self.conversions[index]
         try:
-            if column.type.name == "jsonb" and isinstance(value, str):
-                json.loads(value)
-                return JsonText(value)
-            return self.conversions[index].convert(value)
+            if conversion.constant and isinstance(value, str):
+                return conversion.constant(value)
+            return conversion.convert(value)
         except (Rejection, ValueError):
             raise ValueError(
                 f"{self.table.name}.{column.name}: a declared value does not fit {column.type.sql}"

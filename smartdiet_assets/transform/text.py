@@ -6,6 +6,7 @@ Not here: text that other types read (each family reads its own).
 
 import re
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -17,10 +18,10 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 
 from smartdiet_assets.schema.document_id import UNREADABLE, encode_document_id, normalise_id
-from smartdiet_assets.schema.model import DOCUMENT_ID
+from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF, Column
 from smartdiet_assets.schema.reasons import Reason
-from smartdiet_assets.schema.types import ColumnType
-from smartdiet_assets.transform.conversion import Conversion, FastPath
+from smartdiet_assets.transform.conversion import Build, Conversion, FastPath, PageConversion
+from smartdiet_assets.transform.pages import split
 from smartdiet_assets.transform.rejection import Rejection
 
 #: An ObjectId's bytes, without the call of `str`: 41 ns instead of 90, on the most frequent value there is.
@@ -43,28 +44,21 @@ def is_valid_unicode(text: str) -> bool:
     return True
 
 
-def build_text(
-    column_type: ColumnType,
-    expect_object_id: bool,
-    *,
-    is_id: bool = False,
-    documents: bool = False,
-    is_reference: bool = False,
-) -> Conversion:
+def build_text(column: Column) -> Conversion:
     """Build the conversion to a character type; lengths count code points, as PostgreSQL does.
 
-    Args:
-        expect_object_id: most values are ObjectIds.
-        is_id: values are ids of documents, equal where MongoDB takes them for one: numbers of one value are one text.
-        documents: an id may be a document itself, which is its canonical extended JSON, in the document's own order.
-        is_reference: it is another document's id; a copy of that one, with its `_id`, is none.
+    Ids of documents are equal where MongoDB takes them for one: numbers of one value are one text. An id may be a
+    document itself, which is its canonical extended JSON, in the document's own order; where it is another document's
+    id, a copy of that one, with its `_id`, is none.
     """
-    expected = column_type.sql
-    limit = (column_type.length or 1) if column_type.name == "char" else column_type.length
+    expected, limit = column.type.sql, column.type.limit
+    key, is_own = column.foreign_key, DOCUMENT_ID in column.mongo_field
+    is_id = key is not None or is_own
+    documents = is_own or (key is not None and key.documents)
 
     def spell(value: Any) -> str | None:
         if type(value) is dict:
-            is_one = documents and not (is_reference and DOCUMENT_ID in value)
+            is_one = documents and (is_own or DOCUMENT_ID not in value)
             return _spell_document_id(value, expected) if is_one else None
         return _spell(normalise_id(value) if is_id and type(value) is not list else value)
 
@@ -93,8 +87,27 @@ def build_text(
     length = "" if limit is None else f" and len(value) <= {limit}"
     fast = [FastPath(f"type(value) is str{length} and '\\0' not in value")]
     if limit is None or limit >= _HEX_LENGTH:
-        fast.insert(0 if expect_object_id else 1, FastPath("type(value) is ObjectId", _HEX))
-    return Conversion(convert, fast=tuple(fast), clamp=clamp)
+        # Which is usual is a guess; a wrong one costs time only.
+        usual = is_id or ITEM_ITSELF in column.item_field
+        fast.insert(0 if usual else 1, FastPath("type(value) is ObjectId", _HEX))
+    return Conversion(
+        convert,
+        fast=tuple(fast),
+        clamp=clamp,
+        page=lambda data_type: None if data_type == "bit" else _build_page(limit),
+    )
+
+
+def _build_page(limit: int | None) -> PageConversion:
+    def convert_page(values: Sequence[bytes | None]) -> Sequence[Any]:
+        texts = split(values)
+        if limit is not None and max(map(len, texts)) > limit:
+            raise ValueError
+        if None not in values:
+            return texts
+        return [None if value is None else text for value, text in zip(values, texts, strict=True)]
+
+    return convert_page
 
 
 def _spell_document_id(value: dict[str, Any], expected: str) -> str:
@@ -147,3 +160,6 @@ def _quote_element(text: str) -> str:
     if _NEEDS_QUOTES.search(text):
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return text
+
+
+CONVERSIONS: Mapping[str, Build] = dict.fromkeys(("varchar", "char", "text"), build_text)

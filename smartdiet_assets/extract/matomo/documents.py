@@ -28,7 +28,6 @@ Row = tuple[bytes | None, ...]
 KEYS_PER_PAGE = 50_000
 #: How far below the newest mirrored key a run by key begins: keys are given out before they are committed.
 KEY_MARGIN = 10_000
-_INTEGERS = ("smallint", "integer", "bigint")
 #: Before any time there is: what MariaDB sorts zero dates below.
 _FIRST_TIME = "1000-01-01"
 
@@ -97,7 +96,7 @@ def fetch_server_clock(connection: Connection[Any]) -> datetime:
 
 def has_integer_key(table: Table) -> bool:
     """Tell whether the key is a number, so that a later row has a larger one."""
-    return table.column(table.document_column).type.name in _INTEGERS
+    return table.column(table.document_column).type.base.is_integer
 
 
 def _pages_by_key(
@@ -204,7 +203,7 @@ def _expression(table: Table, source: SourceTable, index: int) -> str:
     column = table.stored_columns[index]
     name = quote_name(column.source_column)
     # A FLOAT is sent with six digits; as a DOUBLE it comes whole.
-    whole = source.columns[column.source_column].data_type == "float" and column.type.name == "real"
+    whole = source.columns[column.source_column].data_type == "float" and column.type.base.is_single
     return f"{name} + 0e0" if whole else name
 
 

@@ -12,13 +12,10 @@ from typing import Any
 
 from smartdiet_assets.schema.model import Table
 
-#: Types of which PostgreSQL tells two values apart wherever Python does (text, unless its collation says otherwise).
-_ALIKE = frozenset({"varchar", "text", "smallint", "integer", "bigint"})
-
 
 def tells_apart(table: Table, columns: Iterable[str]) -> bool:
-    """Say whether PostgreSQL tells values of all the columns apart where Python does."""
-    return all(table.column(column).type.name in _ALIKE for column in columns)
+    """Say whether PostgreSQL tells values of all the columns apart where Python does: text, if its collation does."""
+    return all(table.column(column).type.base.tells_apart for column in columns)
 
 
 class ReadOrder:

@@ -127,12 +127,12 @@ def read_newest_date(connection: Connection, table: Table) -> datetime | None:
     """
     candidates = (table.time_column,) if table.time_column else ("created_at", "updated_at")
     dates = [column for column in candidates if column in stored(table)]
-    if not dates or any(not table.column(column).type.name.startswith("timestamp") for column in dates):
+    if not dates or any(not table.column(column).type.base.has_clock for column in dates):
         return None
     # A date of the future would stop the mirror until then; the next best one makes it read a little more.
     query = sql.SQL("SELECT max(newest) FROM (SELECT greatest({}) FROM {}) AS row (newest) WHERE newest <= {}").format(
         sql.SQL(", ").join(
-            sql.SQL("{} AT TIME ZONE 'UTC'" if table.column(column).type.name == "timestamptz" else "{}").format(
+            sql.SQL("{} AT TIME ZONE 'UTC'" if table.column(column).type.base.has_zone else "{}").format(
                 sql.Identifier(column)
             )
             for column in dates

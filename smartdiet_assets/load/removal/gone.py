@@ -88,7 +88,7 @@ def clear_marks(target: Target, back: sql.Identifier) -> int:
     """
     connection, table = target.connection, target.table
     if table.shape.shares_keys:
-        mark = sql.SQL("NULL::{}").format(sql.SQL(table.column(DELETED_AT).type.name))
+        mark = sql.SQL("NULL::{}").format(sql.SQL(table.column(DELETED_AT).type.base.sent_as))
         cleared = replace_documents(target, back, mark=mark).replaced
     else:
         document = name(table.document_column)
@@ -161,6 +161,6 @@ def _remove(target: Target, doomed: sql.Composable) -> Removal:
 def _compose_mark(table: Table, deleted_at: datetime | None) -> sql.Composed:
     """Compose the mark of a row `t`: the one it has, or else the given moment."""
     instant = _NOW if deleted_at is None else sql.Literal(deleted_at)
-    if table.column(DELETED_AT).type.name == "timestamptz":
+    if table.column(DELETED_AT).type.base.has_zone:
         instant = sql.SQL("({})::timestamp AT TIME ZONE 'UTC'").format(instant)
     return sql.SQL("coalesce({}, {})").format(name(DELETED_AT, "t"), instant)

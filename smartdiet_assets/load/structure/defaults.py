@@ -3,12 +3,7 @@
 Here: both directions for every type. Not here: defaults the row function gives (`transform`).
 """
 
-import json
 import re
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from typing import Any
-from uuid import UUID
 
 from psycopg import sql
 
@@ -23,12 +18,9 @@ _CONSTANT = re.compile(
 
 def compose_default(type: ColumnType, value: Scalar) -> sql.Composable:
     """Compose a DEFAULT literal: a bare word for booleans and numbers, quoted text for everything else."""
-    if isinstance(value, bool):
-        word = "true" if value else "false"
-        return sql.SQL(word) if type.name == "boolean" else sql.Literal(word)
-    if isinstance(value, int) and type.name in ("smallint", "integer", "bigint", "numeric"):
-        return sql.SQL(str(value))
-    return sql.Literal(str(value))
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    is_bare = value.__class__ in type.base.bare
+    return sql.SQL(text) if is_bare else sql.Literal(text)
 
 
 def is_same_default(type: ColumnType, declared: Scalar, live: str | None) -> bool:
@@ -51,8 +43,8 @@ def is_same_expression(type: str, first: str | None, second: str | None) -> bool
     if one == other:
         return True
     try:
-        parsed = parse_sql_type(type)
-        return bool(_parse_constant(parsed, one) == _parse_constant(parsed, other))
+        read = parse_sql_type(type).base.read_constant
+        return bool(read(one) == read(other))
     except (ValueError, ArithmeticError, TypeError):
         return False
 
@@ -72,28 +64,3 @@ def _read_constant(expression: str) -> str | None:
         if match["escaped"]:
             text = text.replace("\\\\", "\\")
     return str(text)
-
-
-def _parse_constant(type: ColumnType, text: str) -> Any:
-    match type.name:
-        case "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision":
-            return Decimal(text)
-        case "boolean":
-            return text.lower() in ("true", "t", "yes", "y", "on", "1")
-        case "date":
-            return date.fromisoformat(text)
-        case "timestamp":
-            return datetime.fromisoformat(text)
-        case "timestamptz":
-            moment = datetime.fromisoformat(text)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        case "time":
-            return time.fromisoformat(text)
-        case "jsonb":
-            return json.loads(text)
-        case "uuid":
-            return UUID(text)
-        case "char":
-            return text.rstrip(" ")
-        case _:
-            return text

@@ -14,14 +14,6 @@ from smartdiet_assets.load.structure.live import LiveColumn, LiveForeignKey, Liv
 from smartdiet_assets.schema.model import Column, Schema, Table
 from smartdiet_assets.schema.types import parse_sql_type
 
-_SHORT_SPELLINGS = {
-    "character varying": "VARCHAR",
-    "character": "CHAR",
-    "timestamp without time zone": "TIMESTAMP",
-    "timestamp with time zone": "TIMESTAMPTZ",
-    "time without time zone": "TIME",
-}
-
 
 def find_missing_columns(table: Table, live: LiveTable) -> tuple[Column, ...]:
     """List the declared columns the live table lacks, in declared order."""
@@ -109,8 +101,6 @@ def _declare_column(table: Table, difference: Difference, found: LiveColumn) -> 
 def _declare_type(type: str) -> str:
     """Spell a live type as a schema file would; empty where no supported type is it."""
     try:
-        parse_sql_type(type)
+        return f"sql_type: {parse_sql_type(type).declared}"
     except ValueError:
         return ""
-    base, parenthesis, rest = type.partition("(")
-    return f"sql_type: {_SHORT_SPELLINGS.get(base, base.upper())}{parenthesis}{rest}"

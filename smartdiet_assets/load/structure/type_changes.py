@@ -1,56 +1,57 @@
 """What becomes of values when a column's type changes, by the types' names as `format_type` spells them.
 
-Pure. In doubt values are lost. Not here: the statement of a change (`alteration`).
+Pure. In doubt values are lost. Not here: the statement of a change (`alteration`), what is known of a type
+(`schema.types`).
 """
 
 import re
 
-_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
-_INTEGERS = _NUMBERS[:3]
-_TEXTS = ("text", "character varying", "character")
-_TIMES = ("timestamp without time zone", "timestamp with time zone")
+from smartdiet_assets.schema.types import SqlType, find_type
+
 _TYPE = re.compile(r"(?P<base>[^(]+?)(?:\((?P<first>\d+)(?:,(?P<second>-?\d+))?\))?(?P<rest> with.*)?")
-#: Beside text, and numbers of the same or a wider kind: every value stays what it is, or the statement fails.
-_KEPT = frozenset(
-    {
-        ("smallint", "real"), ("smallint", "double precision"), ("integer", "double precision"),
-        ("real", "double precision"), ("date", _TIMES[0]), ("date", _TIMES[1]), _TIMES, _TIMES[::-1],
-        ("text", "boolean"), ("text", "uuid"), ("character varying", "boolean"), ("character varying", "uuid"),
-        *((text, number) for text in _TEXTS[:2] for number in _INTEGERS),
-    }
-)  # fmt: skip
+#: The decimals of a numeric of any scale.
+_MOST_DECIMALS = 16_383
 
 
 def keeps_values(old: str, new: str) -> bool:
     """Tell whether values of one type survive the change to another, where it succeeds. In doubt they do not."""
-    if new.startswith(_TEXTS[:2]):
+    (old_name, *old_parameters), (new_name, *new_parameters) = _parse(old), _parse(new)
+    before, after = find_type(old_name), find_type(new_name)
+    if after is not None and after.is_text and after.tells_apart:
         return True
-    (old_base, _, old_scale), (new_base, new_precision, new_scale) = _parse(old), _parse(new)
-    if old_base == new_base and old_base != "numeric":
-        return _parse(old)[1:] == _parse(new)[1:] or old_base == "character"
-    if new_base in _INTEGERS:
-        return old_base in _INTEGERS or (old_base, new_base) in _KEPT
-    if new_base == "numeric":
-        if new_precision is None:
-            return old_base in ("numeric", *_INTEGERS, "text", "character varying")
-        return old_base in _INTEGERS or (old_base == "numeric" and old_scale is not None and old_scale <= new_scale)
-    return (old_base, new_base) in _KEPT
+    if old_name == new_name and (after is None or after.parameters != "precision"):
+        # Without the blanks that fill it up, a value is what it was.
+        return old_parameters == new_parameters or (after is not None and after.is_text)
+    if before is None or after is None:
+        return False
+    if after.parameters == "precision":
+        return _fits_decimals(before, after, old_parameters, new_parameters)
+    return before.name in after.keeps
+
+
+def _fits_decimals(before: SqlType, after: SqlType, old: list[int | None], new: list[int | None]) -> bool:
+    (_, old_scale), (precision, new_scale) = old, new
+    if before.name in after.keeps:
+        return True
+    if before is after:
+        return precision is None or (old_scale or 0) <= (new_scale or 0)
+    return precision is None and before.is_text and before.tells_apart
 
 
 def is_assignable(old: str, new: str) -> bool:
     """Tell whether PostgreSQL turns one type into the other by itself."""
-    old_base, new_base = _parse(old)[0], _parse(new)[0]
-    if new_base in _TEXTS or old_base == new_base:
+    old_name, new_name = _parse(old)[0], _parse(new)[0]
+    before, after = find_type(old_name), find_type(new_name)
+    if old_name == new_name or (after is not None and after.is_text):
         return True
-    moments = ("date", *_TIMES)
-    return any(old_base in kinds and new_base in kinds for kinds in (_NUMBERS, moments))
+    return before is not None and after is not None and before.family == after.family != ""
 
 
-def _parse(type: str) -> tuple[str, int | None, int]:
-    """Take a type apart: name, precision or length, scale; a numeric of any scale has the largest."""
+def _parse(type: str) -> tuple[str, int | None, int | None]:
+    """Take a type apart: name, precision or length, scale."""
     match = _TYPE.fullmatch(type)
     if match is None:
-        return type, None, 0
+        return type, None, None
     first = int(match["first"]) if match["first"] else None
     unlimited = match["base"] == "numeric" and first is None
-    return f"{match['base']}{match['rest'] or ''}", first, 16_383 if unlimited else int(match["second"] or 0)
+    return f"{match['base']}{match['rest'] or ''}", first, _MOST_DECIMALS if unlimited else int(match["second"] or 0)
