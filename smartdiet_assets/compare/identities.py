@@ -4,10 +4,9 @@ Pure. A key may be made of personal values (an address, a day of birth): only wh
 by its column and by its form.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smartdiet_assets.load.structure.live import LiveColumn, LiveIndex, LiveTable
+from smartdiet_assets.load.structure.live import LiveColumn, LiveTable
 from smartdiet_assets.schema.types import find_type
 
 #: An ObjectId or a UUID.
@@ -64,8 +63,7 @@ def is_integer(column: LiveColumn) -> bool:
 
 
 def _list_keys(table: LiveTable) -> list[tuple[str, ...]]:
-    indexes: Sequence[LiveIndex] = [*([table.primary_key] if table.primary_key else []), *table.uniques]
-    return [index.columns for index in indexes if index.plain]
+    return [index.columns for index in table.keys if index.plain]
 
 
 def _is_identifier(table: LiveTable, name: str) -> bool:

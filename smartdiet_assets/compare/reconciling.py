@@ -106,5 +106,4 @@ def _has_key(parent: LiveTable | None, key: LiveForeignKey) -> bool:
     """Tell whether the parent still has what the foreign key points at; of a table that is not compared, yes."""
     if parent is None:
         return True
-    indexes = [*parent.uniques, *([parent.primary_key] if parent.primary_key else [])]
-    return any(set(index.columns) == set(key.parent_columns) for index in indexes)
+    return any(set(index.columns) == set(key.parent_columns) for index in parent.keys)

@@ -56,9 +56,8 @@ def read_side(connection: Connection) -> SideStructure:
 
 def declare_side(schema: Schema, other: SideStructure) -> SideStructure:
     """Describe the declared tables as they would be in the schema of the other side."""
-    tables = {
-        name: build_expected_table(schema, table, other.schema, other.tables) for name, table in schema.tables.items()
-    }
+    live = {(name, column.name): column.collation for name, t in other.tables.items() for column in t.columns.values()}
+    tables = {name: build_expected_table(schema, table, other.schema, live) for name, table in schema.tables.items()}
     return SideStructure(other.schema, tables, schema)
 
 

@@ -134,7 +134,7 @@ def _judge_indexes(schema: Schema, live: Mapping[str, LiveTable]) -> Iterator[Fi
             continue
         lacking.append(name)
         keys += sum(_leads_to_parent(table, columns) for columns in missing)
-        statements += map(_spell, compose_indexes(present.schema, table, missing, taken=_list_indexes(present)))
+        statements += map(_spell, compose_indexes(present, missing, taken=_list_indexes(present)))
     if statements:
         yield POSTGRES.warned(
             "indexes",

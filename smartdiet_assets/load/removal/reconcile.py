@@ -10,6 +10,7 @@ from smartdiet_assets.load.advisory import lock_tables
 from smartdiet_assets.load.execution import Connection, fetch_value
 from smartdiet_assets.load.fragments import target_of
 from smartdiet_assets.load.hindrance import explain_hindrance
+from smartdiet_assets.load.records.ddl import apply_bookkeeping
 from smartdiet_assets.load.records.sync_state import note_reimport
 from smartdiet_assets.load.removal.cascade import list_reach
 from smartdiet_assets.load.removal.gone import apply_deletions, clear_marks
@@ -24,7 +25,7 @@ from smartdiet_assets.load.removal.source_ids import (
 )
 from smartdiet_assets.load.statistics import mend_statistics
 from smartdiet_assets.load.structure.companion import place
-from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
+from smartdiet_assets.load.structure.creation import apply_table
 from smartdiet_assets.load.target import Target
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.schema.model import Schema, Table

@@ -1,7 +1,7 @@
-"""The statements that bring one table to the structure of another, composed and not executed.
+"""The statements that create a table and bring it to the structure of another, composed and not executed.
 
 Here: a function for each kind of change, and the order in which changes of any tables can be made. Not here: which
-changes there are to make (`comparison`), the statements of a run (`table_ddl`).
+changes there are to make (`comparison`), and what a run makes of them (`table_ddl`).
 """
 
 from collections.abc import Collection, Sequence
@@ -10,10 +10,12 @@ from enum import IntEnum
 
 from psycopg import sql
 
-from smartdiet_assets.load.structure.constraints import DEFAULT_COLLATION
 from smartdiet_assets.load.structure.live import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
 from smartdiet_assets.load.structure.naming import build_name
 from smartdiet_assets.load.structure.type_changes import is_assignable, keeps_values
+
+#: What a live column without a COLLATE has.
+_DEFAULT_COLLATION = ("pg_catalog", "default")
 
 
 class Phase(IntEnum):
@@ -49,7 +51,7 @@ class Statement:
         return self.composed.as_string(None)
 
 
-def compose_definition(column: LiveColumn, *, nullable: bool) -> sql.Composed:
+def _compose_definition(column: LiveColumn, *, nullable: bool) -> sql.Composed:
     """Compose a column as CREATE TABLE and ADD COLUMN take it, without its comment."""
     parts: list[sql.Composable] = [sql.Identifier(column.name), sql.SQL(column.type), *_collate(column)]
     if column.expression is not None:
@@ -67,7 +69,7 @@ def compose_definition(column: LiveColumn, *, nullable: bool) -> sql.Composed:
 def create_table(wanted: LiveTable, schema_name: str) -> Statement:
     """Compose a table with its columns; what else it has are changes of it."""
     columns = sql.SQL(",\n  ").join(
-        compose_definition(column, nullable=column.nullable) for column in wanted.columns.values()
+        _compose_definition(column, nullable=column.nullable) for column in wanted.columns.values()
     )
     target = sql.Identifier(schema_name, wanted.name)
     return Statement(Phase.CREATE_TABLE, sql.SQL("CREATE TABLE {} (\n  {}\n)").format(target, columns))
@@ -79,13 +81,19 @@ def drop_tables(*tables: LiveTable) -> Statement:
     return Statement(Phase.DROP_TABLE, sql.SQL("DROP TABLE {}").format(targets), loses=True)
 
 
-def add_column(table: LiveTable, column: LiveColumn) -> list[Statement]:
-    """Compose a column that is to be added; where rows have no value for it, a NOT NULL comes last, and may fail."""
-    fills = column.expression is not None or column.generated or column.default is not None
-    later = not column.nullable and not fills
-    definition = compose_definition(column, nullable=column.nullable or later)
+def add_column(table: LiveTable, column: LiveColumn, *, empty: bool = False, waits: bool = False) -> list[Statement]:
+    """Compose a column that is to be added; where rows have no value for it, a NOT NULL comes last, and may fail.
+
+    Args:
+        empty: the table has no rows.
+        waits: the NOT NULL holds for what is written from now on, until `end_wait` says that older rows are filled.
+    """
+    later = not (empty or column.nullable or column.is_filled)
+    definition = _compose_definition(column, nullable=column.nullable or later)
     added = Statement(Phase.ADD_COLUMN, _alter(table, "ADD COLUMN {}", definition))
-    return [added, set_nullable(table, column)] if later else [added]
+    if not later:
+        return [added]
+    return [added, _begin_wait(table, column.name) if waits else set_nullable(table, column)]
 
 
 def drop_column(table: LiveTable, column: LiveColumn) -> Statement:
@@ -119,6 +127,26 @@ def set_nullable(table: LiveTable, wanted: LiveColumn) -> Statement:
     return Statement(
         Phase.SET_NULLABLE, _alter(table, f"ALTER COLUMN {{}} {action} NOT NULL", sql.Identifier(wanted.name))
     )
+
+
+def _begin_wait(table: LiveTable, column: str) -> Statement:
+    check = "ADD CONSTRAINT {} CHECK ({} IS NOT NULL) NOT VALID"
+    return Statement(Phase.SET_NULLABLE, _alter(table, check, _name_wait(table, column), sql.Identifier(column)))
+
+
+def end_wait(table: LiveTable, column: str, *, nullable: bool) -> list[Statement]:
+    """Compose the end of the wait for NOT NULL: no row holds NULL any more, or the column is to be `nullable`."""
+    name = _name_wait(table, column)
+    actions = [_alter(table, "DROP CONSTRAINT {}", name)]
+    if not nullable:
+        # The validated check spares SET NOT NULL its own scan.
+        filled = _alter(table, "ALTER COLUMN {} SET NOT NULL", sql.Identifier(column))
+        actions = [_alter(table, "VALIDATE CONSTRAINT {}", name), filled, *actions]
+    return [Statement(Phase.SET_NULLABLE, action) for action in actions]
+
+
+def _name_wait(table: LiveTable, column: str) -> sql.Identifier:
+    return sql.Identifier(build_name([table.name, column], "not_null"))
 
 
 def set_default(table: LiveTable, wanted: LiveColumn) -> Statement:
@@ -155,19 +183,23 @@ def set_numbering(table: LiveTable, wanted: LiveColumn) -> Statement:
     return Statement(Phase.SET_DEFAULT, _alter(table, action, sql.Identifier(wanted.name), _number(wanted)))
 
 
-def add_index(table: LiveTable, wanted: LiveIndex) -> Statement:
-    """Compose a key or an index; PostgreSQL names it, so that no name is taken."""
+def add_index(table: LiveTable, wanted: LiveIndex, name: str = "") -> Statement:
+    """Compose a key or an index; without a `name` PostgreSQL gives it one, so that none is taken."""
     columns = sql.SQL(", ").join(map(sql.Identifier, wanted.columns))
     covering = " INCLUDE " in wanted.form
     if wanted.primary or (wanted.constraint and wanted.plain and wanted.nulls_distinct and not covering):
-        deferrable = " DEFERRABLE" if wanted.deferrable else ""
+        named = sql.SQL("CONSTRAINT {} " if name else "").format(sql.Identifier(name))
+        deferrable = f" DEFERRABLE{' INITIALLY IMMEDIATE' if name else ''}" if wanted.deferrable else ""
         kind = "PRIMARY KEY" if wanted.primary else "UNIQUE"
-        return Statement(Phase.ADD_KEY, _alter(table, f"ADD {kind} ({{}}){deferrable}", columns))
-    form = sql.SQL(wanted.form) if wanted.name else sql.SQL("btree ({})").format(columns)
+        return Statement(Phase.ADD_KEY, _alter(table, f"ADD {{}}{kind} ({{}}){deferrable}", named, columns))
+    form = sql.SQL("({})" if name else "USING btree ({})").format(columns)
     return Statement(
         Phase.ADD_KEY,
-        sql.SQL("CREATE {}INDEX ON {} USING {}").format(
-            sql.SQL("UNIQUE " if wanted.unique else ""), sql.Identifier(table.schema, table.name), form
+        sql.SQL("CREATE {}INDEX {}ON {} {}").format(
+            sql.SQL("UNIQUE " if wanted.unique else ""),
+            sql.SQL("{} " if name else "").format(sql.Identifier(name)),
+            sql.Identifier(table.schema, table.name),
+            sql.SQL("USING {}").format(sql.SQL(wanted.form)) if wanted.name else form,
         ),
     )
 
@@ -227,7 +259,7 @@ def _number(column: LiveColumn) -> sql.SQL:
 
 
 def _collate(column: LiveColumn) -> list[sql.Composable]:
-    if not column.collation or column.collation == DEFAULT_COLLATION:
+    if not column.collation or column.collation == _DEFAULT_COLLATION:
         return []
     short = column.collation[1:] if column.collation[0] == "pg_catalog" else column.collation
     return [sql.SQL("COLLATE {}").format(sql.Identifier(*short))]

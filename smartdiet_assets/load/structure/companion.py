@@ -4,16 +4,16 @@ Here: its name in a database, its DDL, and telling whether the live one still fi
 It is derived from the documents, so one of another form is dropped and filled again by a re-import.
 """
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 from psycopg import sql
 
 from smartdiet_assets.load.execution import Connection, fetch_all
-from smartdiet_assets.load.structure.constraints import Collation
+from smartdiet_assets.load.structure import alteration
+from smartdiet_assets.load.structure.expectation import build_index
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA, LiveTable, check_search_path
 from smartdiet_assets.load.structure.naming import CANDIDATES_NAME, build_name, candidates_name, place_in
-from smartdiet_assets.load.structure.table_ddl import compose_column, compose_names
-from smartdiet_assets.schema.keys import DELETED_AT
+from smartdiet_assets.load.structure.table_ddl import compose_comments, name_indexes
 from smartdiet_assets.schema.model import Table
 
 _NAME = sql.SQL(f"""\
@@ -42,57 +42,48 @@ def place(connection: Connection, table: Table) -> Table:
     return place_in(table, check_search_path(schema))
 
 
-def compose_drop_candidates(table: Table) -> list[sql.Composed]:
-    """Compose the removal of a companion, which is built again from the documents."""
-    return [sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(*candidates_name(table)))]
+def build_companion(table: Table, shown: LiveTable) -> LiveTable:
+    """Describe the companion of a table whose documents share keys: the documents that share a key with a row shown.
 
-
-def compose_create_candidates(table: Table, collations: Mapping[str, Collation]) -> list[sql.Composed]:
-    """Compose the companion of a table: the documents that share a key with a row shown.
-
-    The same stored columns, without foreign keys and defaults; see `compose_candidates_keys`.
+    The same stored columns, without foreign keys and defaults; one row per document, found by key.
     """
-    target = sql.Identifier(*candidates_name(table))
-    columns = [
-        compose_column(
-            column,
-            nullable=column.name != table.document_column,
-            collation=collations.get(column.name, ()),
-            default=False,
-        )
-        for column in table.stored_columns
-    ]
-    return [
-        sql.SQL("CREATE TABLE {} (\n  {}\n)").format(target, sql.SQL(",\n  ").join(columns)),
-        sql.SQL("COMMENT ON TABLE {} IS {}").format(
-            target, sql.Literal(f"Documents of {table.name} that wait behind another one of their key")
-        ),
-    ]
-
-
-def compose_candidates_keys(table: Table) -> list[sql.Composed]:
-    """Compose the keys of the companion: one row per document, found by key."""
     schema_name, name = candidates_name(table)
-    target = sql.Identifier(schema_name, name)
-    return [
-        sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY ({})").format(
-            target, sql.Identifier(build_name([name], "pkey")), sql.Identifier(table.document_column)
-        ),
-        sql.SQL("CREATE INDEX {} ON {} ({})").format(
-            sql.Identifier(build_name([name, *table.key], "idx")), target, compose_names(table.key)
-        ),
-    ]
+    return LiveTable(
+        schema=schema_name,
+        name=name,
+        kind="table",
+        owned=True,
+        comment=f"Documents of {table.name} that wait behind another one of their key",
+        columns={
+            column.name: replace(
+                shown.columns[column.name], nullable=column.name != table.document_column, default=None, comment=""
+            )
+            for column in table.stored_columns
+        },
+        primary_key=build_index((table.document_column,), unique=True, primary=True),
+        uniques=(),
+        foreign_keys=(),
+        indexes=(build_index(table.key),),
+    )
 
 
-def compose_add_mark(table: Table) -> sql.Composed:
-    """Compose adding the column of `on_delete: flag` to a companion made before: none of its documents is marked."""
-    mark = compose_column(table.column(DELETED_AT), nullable=True, collation=(), default=False)
-    return sql.SQL("ALTER TABLE {} ADD COLUMN {}").format(sql.Identifier(*candidates_name(table)), mark)
+def compose_create_candidates(companion: LiveTable) -> list[sql.Composed]:
+    """Compose a companion, in the place of the one that may be there; see `compose_candidates_keys`."""
+    dropped = sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(companion.schema, companion.name))
+    return [dropped, alteration.create_table(companion, companion.schema).composed, *compose_comments(companion)]
 
 
-def is_same_companion(table: Table, live: LiveTable, companion: LiveTable) -> bool:
+def compose_candidates_keys(companion: LiveTable) -> list[sql.Composed]:
+    """Compose the keys of a companion."""
+    indexes = [*companion.keys, *companion.indexes]
+    names = name_indexes(companion.name, indexes)
+    return [alteration.add_index(companion, *named).composed for named in zip(indexes, names, strict=True)]
+
+
+def is_same_companion(wanted: LiveTable, present: LiveTable) -> bool:
     """Tell whether a live companion can hold the live table's rows: same columns, types, collations."""
-    expected = {name: live.columns[name] for name in (column.name for column in table.stored_columns)}
-    return {name: (column.type, column.collation) for name, column in expected.items()} == {
-        name: (column.type, column.collation) for name, column in companion.columns.items()
-    }
+    forms = [
+        {name: (column.type, column.collation) for name, column in companion.columns.items()}
+        for companion in (wanted, present)
+    ]
+    return forms[0] == forms[1]

@@ -39,25 +39,30 @@ def compare_tables(left: LiveTable, right: LiveTable, *, declared: bool = False)
         *compare_uniques(left, right, declared),
         *compare_foreign_keys(left, right, declared),
         *compare_indexes(left, right, declared),
-        *_compare_comments(left, right, declared),
+        *compare_comments(left, right, declared),
     ]
 
 
 def find_missing_table(left: LiveTable, schema_name: str) -> Difference:
     """Describe a table that is not on the right, with all statements that create it there."""
-    bare = replace(
-        left,
+    bare = strip_table(left, schema_name)
+    rest = [statement for found in compare_tables(left, bare) for statement in found.statements]
+    created = alteration.create_table(left, schema_name)
+    return Difference(left.name, "table", "", f"{len(left.columns)} columns", NONE, (created, *rest))
+
+
+def strip_table(table: LiveTable, schema_name: str) -> LiveTable:
+    """Describe a table just created in a schema: its columns, and no more."""
+    return replace(
+        table,
         schema=schema_name,
         comment="",
-        columns={name: replace(column, comment="") for name, column in left.columns.items()},
+        columns={name: replace(column, comment="") for name, column in table.columns.items()},
         primary_key=None,
         uniques=(),
         foreign_keys=(),
         indexes=(),
     )
-    rest = [statement for found in compare_tables(left, bare) for statement in found.statements]
-    created = alteration.create_table(left, schema_name)
-    return Difference(left.name, "table", "", f"{len(left.columns)} columns", NONE, (created, *rest))
 
 
 def find_extra_table(right: LiveTable) -> Difference:
@@ -66,7 +71,8 @@ def find_extra_table(right: LiveTable) -> Difference:
     return Difference(right.name, "table", "", NONE, f"{len(right.columns)} columns", dropped, undeclared=True)
 
 
-def _compare_comments(left: LiveTable, right: LiveTable, declared: bool) -> Iterator[Difference]:
+def compare_comments(left: LiveTable, right: LiveTable, declared: bool) -> Iterator[Difference]:
+    """List how the comments of the table and of its columns differ."""
     pairs = [("", left.comment, right.comment)]
     pairs += [
         (name, column.comment, right.columns[name].comment if name in right.columns else "")

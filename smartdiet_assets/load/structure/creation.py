@@ -1,7 +1,7 @@
 """Bringing the database to the declared structure: what is missing is created, what differs stops the run.
 
-Here: the functions that execute DDL, within the caller's transaction. Not here: the statements
-(`table_ddl`, `bookkeeping_ddl`), the comparison (`mismatch`), moving rows.
+Here: the functions that execute DDL, within the caller's transaction. Not here: the statements (`alteration`), their
+order (`table_ddl`), the comparison (`mismatch`), moving rows.
 """
 
 from dataclasses import dataclass
@@ -13,43 +13,23 @@ from psycopg.rows import tuple_row
 
 from smartdiet_assets.errors import SchemaMismatchError
 from smartdiet_assets.load.execution import execute_all, fetch_all, within_transaction
-from smartdiet_assets.load.records.ddl import apply_bookkeeping
 from smartdiet_assets.load.removal.cascade import lock_reach
+from smartdiet_assets.load.structure import alteration
 from smartdiet_assets.load.structure.companion import (
-    compose_add_mark,
+    build_companion,
     compose_candidates_keys,
     compose_create_candidates,
-    compose_drop_candidates,
     is_same_companion,
     place,
 )
-from smartdiet_assets.load.structure.constraints import build_collations, is_nullable
+from smartdiet_assets.load.structure.expectation import build_expected_table
 from smartdiet_assets.load.structure.live import LiveTable, Structure, read_live_table, read_structure
 from smartdiet_assets.load.structure.mismatch import find_differences, find_missing_columns, find_missing_indexes
-from smartdiet_assets.load.structure.naming import candidates_name, list_companions, place_in
-from smartdiet_assets.load.structure.rebuild import RebuildPlan, read_rebuild_plan
+from smartdiet_assets.load.structure.naming import list_companions, place_in
 from smartdiet_assets.load.structure.surroundings import Surroundings, check_parents, read_surroundings
-from smartdiet_assets.load.structure.table_ddl import (
-    compose_add_column,
-    compose_comments,
-    compose_create_table,
-    compose_indexes,
-    compose_keys,
-    compose_not_null,
-    compose_pending_drops,
-)
+from smartdiet_assets.load.structure.table_ddl import compose_comments, compose_indexes, compose_keys
 from smartdiet_assets.schema.keys import DELETED_AT
 from smartdiet_assets.schema.model import Column, Schema, Table
-
-__all__ = [
-    "RebuildPlan",
-    "TableChanges",
-    "apply_bookkeeping",
-    "apply_not_null",
-    "apply_table",
-    "candidates_name",
-    "read_rebuild_plan",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +93,7 @@ def apply_table(
             keys = _create(connection, schema, missing, around, keys_later and name == table.name)
             if name == table.name:
                 return TableChanges(created=True, keys=keys)
-        return _settle(connection, schema, table, _read(connection, table))
+        return _complete(connection, schema, table, _read(connection, table))
 
 
 def apply_not_null(connection: psycopg.Connection[Any], table: Table) -> tuple[str, ...]:
@@ -135,7 +115,7 @@ def apply_not_null(connection: psycopg.Connection[Any], table: Table) -> tuple[s
     with connection.cursor(row_factory=tuple_row) as cursor:
         answers = cursor.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(questions))).fetchone() or ()
     filled = tuple(name for name, answer in zip(pending, answers, strict=True) if answer)
-    execute_all(connection, compose_not_null(live.schema, table, filled))
+    execute_all(connection, [s.composed for name in filled for s in alteration.end_wait(live, name, nullable=False)])
     return filled
 
 
@@ -143,27 +123,24 @@ def _create(
     connection: psycopg.Connection[Any], schema: Schema, table: Table, around: Surroundings, keys_later: bool
 ) -> tuple[sql.Composed, ...]:
     check_parents(table, table.columns, around)
-    keys = compose_keys(around.schema, schema, table, taken=around.relations, published=around.published)
-    collations = build_collations(schema, table, around.collations)
-    statements = [
-        compose_create_table(around.schema, table, collations),
-        *compose_comments(around.schema, table),
-    ]
+    wanted = build_expected_table(schema, table, around.schema, around.collations)
+    keys = compose_keys(schema, table, wanted, taken=around.relations, published=around.published)
+    statements = [alteration.create_table(wanted, wanted.schema).composed, *compose_comments(wanted)]
     if around.published:
         # Until the keys are built.
         full = sql.SQL("ALTER TABLE {} REPLICA IDENTITY FULL")
         statements.append(full.format(sql.Identifier(around.schema, table.name)))
     if table.shape.shares_keys:
-        statements += compose_drop_candidates(table)
-        statements += compose_create_candidates(table, collations)
-        keys = [*compose_candidates_keys(table), *keys]
+        companion = build_companion(table, wanted)
+        statements += compose_create_candidates(companion)
+        keys = [*compose_candidates_keys(companion), *keys]
     if not keys_later:
         statements += keys
     execute_all(connection, statements)
     return tuple(keys) if keys_later else ()
 
 
-def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, structure: Structure) -> TableChanges:
+def _complete(connection: psycopg.Connection[Any], schema: Schema, table: Table, structure: Structure) -> TableChanges:
     """Compare a live table with its declaration, and add what it lacks."""
     live = structure.tables[table.name]
     differences = find_differences(schema, table, live)
@@ -179,13 +156,17 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
         if filled:
             several = len(filled) > 1
             reasons.append(f"column{'s' * several} {', '.join(filled)} {'were' if several else 'was'} added")
-    statements += compose_pending_drops(live.schema, table, live)
+    wanted = build_expected_table(schema, table, live.schema)
+    for column in live.columns.values():
+        # It is declared nullable now.
+        if column.not_null_pending and column.name in wanted.columns and wanted.columns[column.name].nullable:
+            statements += [statement.composed for statement in alteration.end_wait(live, column.name, nullable=True)]
     if live.owned:
         missing_indexes = find_missing_indexes(table, live)
         if missing_indexes:
             taken = read_surroundings(connection, table).relations
-            statements += compose_indexes(structure.schema, table, missing_indexes, taken=taken)
-        statements += compose_comments(structure.schema, table, live)
+            statements += compose_indexes(live, missing_indexes, taken=taken)
+        statements += compose_comments(wanted, live)
     if statements:
         # The children's runs read this table, and wait for it once it changes: they must not be half done then.
         lock_reach(connection, schema, table.name)
@@ -193,7 +174,7 @@ def _settle(connection: psycopg.Connection[Any], schema: Schema, table: Table, s
     if table.shape.shares_keys:
         if added:
             structure = _read(connection, table)
-        reasons += _settle_candidates(connection, schema, table, structure)
+        reasons += _renew_companion(connection, schema, table, structure)
     return TableChanges(
         created=False,
         added_columns=tuple(column.name for column in added),
@@ -206,26 +187,21 @@ def _is_mark(table: Table, column: Column) -> bool:
     return table.on_delete == "flag" and column.name == DELETED_AT
 
 
-def _settle_candidates(
+def _renew_companion(
     connection: psycopg.Connection[Any], schema: Schema, table: Table, structure: Structure
 ) -> list[str]:
     """Build a companion that is missing or of another form anew; say why documents have to be read again."""
     live = structure.tables[table.name]
-    companion = structure.bookkeeping.get(candidates_name(table)[1])
+    wanted = build_companion(table, live)
+    companion = structure.bookkeeping.get(wanted.name)
     if companion is not None and table.on_delete == "flag" and DELETED_AT not in companion.columns:
-        execute_all(connection, [compose_add_mark(table)])
-        companion = _read(connection, table).bookkeeping[candidates_name(table)[1]]
-    if companion is not None and is_same_companion(table, live, companion):
+        # It was made before there were marks: none of its documents has one.
+        added = alteration.add_column(companion, wanted.columns[DELETED_AT])
+        execute_all(connection, [statement.composed for statement in added])
+        companion = _read(connection, table).bookkeeping[wanted.name]
+    if companion is not None and is_same_companion(wanted, companion):
         return []
-    collations = {column.name: column.collation for column in live.columns.values() if column.collation}
-    execute_all(
-        connection,
-        [
-            *compose_drop_candidates(table),
-            *compose_create_candidates(table, collations),
-            *compose_candidates_keys(table),
-        ],
-    )
+    execute_all(connection, [*compose_create_candidates(wanted), *compose_candidates_keys(wanted)])
     return ["the documents behind its rows have to be collected"] if _has_rows(connection, live) else []
 
 
@@ -239,23 +215,17 @@ def _compose_additions(
     around = read_surroundings(connection, table)
     check_parents(table, added, around)
     empty = not _has_rows(connection, live)
-    collations = build_collations(schema, table, around.collations)
+    wanted = build_expected_table(schema, table, live.schema, around.collations)
     statements: list[sql.Composed] = []
     for column in added:
-        unfilled = not empty and column.default is None and not column.generated
-        if unfilled and column.name in table.primary_key:
+        new = wanted.columns[column.name]
+        if not empty and not new.is_filled and column.name in table.primary_key:
             line = f"column {column.name} of the primary key is new and the rows have no value for it"
             truncate = sql.SQL("TRUNCATE {} CASCADE").format(sql.Identifier(live.schema, live.name))
             raise SchemaMismatchError(table.name, [f"{line}; run {truncate.as_string(None)} to fill the table anew"])
-        statements += compose_add_column(
-            live.schema,
-            table,
-            column,
-            nullable=unfilled or is_nullable(table, column),
-            collation=collations.get(column.name, ()),
-        )
+        statements += [s.composed for s in alteration.add_column(live, new, empty=empty, waits=True)]
     return statements + compose_keys(
-        live.schema, schema, table, taken=around.relations, only_with={column.name for column in added}
+        schema, table, wanted, taken=around.relations, only_with={column.name for column in added}
     )
 
 

@@ -1,4 +1,4 @@
-"""Column defaults: composing the declared constant, and recognising it in the live expression.
+"""Column defaults: spelling the declared constant, and recognising it in the live expression.
 
 Here: both directions for every type. Not here: defaults the row function gives (`transform`).
 """
@@ -16,17 +16,12 @@ _CONSTANT = re.compile(
 )
 
 
-def compose_default(type: ColumnType, value: Scalar) -> sql.Composable:
-    """Compose a DEFAULT literal: a bare word for booleans and numbers, quoted text for everything else."""
+def spell_default(type: ColumnType, value: Scalar) -> str | None:
+    """Spell a constant as a DEFAULT: a bare word for booleans and numbers, quoted text for everything else."""
+    if value is None:
+        return None
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    is_bare = value.__class__ in type.base.bare
-    return sql.SQL(text) if is_bare else sql.Literal(text)
-
-
-def is_same_default(type: ColumnType, declared: Scalar, live: str | None) -> bool:
-    """Tell whether a live default expression is the declared constant."""
-    expected = None if declared is None else compose_default(type, declared).as_string(None).strip()
-    return is_same_expression(type.sql, expected, live)
+    return text if value.__class__ in type.base.bare else sql.Literal(text).as_string(None).strip()
 
 
 def is_same_expression(type: str, first: str | None, second: str | None) -> bool:

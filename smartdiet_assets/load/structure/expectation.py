@@ -1,43 +1,42 @@
-"""A declared table as PostgreSQL's catalogue would describe it, to be compared with a live one in the same words.
+"""A declared table as PostgreSQL's catalogue would describe it: creating, comparing and altering follow from that.
 
-Here: one pure function. Not here: how it would be created (`table_ddl`), or comparing (`comparison`).
+Here: pure functions, and what a table needs beyond its columns: keys, indexes, nullability, collations. Not here: SQL
+(`alteration`), comparing (`comparison`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from smartdiet_assets.load.structure.constraints import (
-    Collation,
-    build_collations,
-    build_indexes,
-    build_uniques,
-    is_deferrable,
-    is_nullable,
-)
-from smartdiet_assets.load.structure.defaults import compose_default
-from smartdiet_assets.load.structure.live import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
+from smartdiet_assets.load.structure.defaults import spell_default
+from smartdiet_assets.load.structure.live import Collation, LiveColumn, LiveForeignKey, LiveIndex, LiveTable
 from smartdiet_assets.schema.model import Column, Schema, Table
+
+#: Byte order: index work on ids is cheaper, and nobody reads ids in alphabetical order.
+_ID_COLLATION: Collation = ("C",)
 
 
 def build_expected_table(
-    schema: Schema, table: Table, schema_name: str, live: Mapping[str, LiveTable] | None = None
+    schema: Schema, table: Table, schema_name: str, parents: Mapping[tuple[str, str], Collation] | None = None
 ) -> LiveTable:
-    """Describe a declared table, its ids in byte order, or in the collation of the `live` parents they point at.
+    """Describe a declared table.
 
     Constraints and indexes have no names: whatever theirs are, they are recognised by what they do.
+
+    Args:
+        parents: the collations of live columns, by table and column. A foreign key takes that of the column it points
+            at, since columns of two collations cannot be joined without naming one; other ids are in byte order.
     """
-    collations = build_collations(schema, table, _collect_collations(table, live or {}))
+    referenced = _list_referenced(schema, table)
+    ids = {*table.primary_key, table.document_column, *referenced}
     return LiveTable(
         schema=schema_name,
         name=table.name,
         kind="table",
         owned=True,
         comment=table.description.strip(),
-        columns={
-            column.name: _build_column(table, column, collations.get(column.name, ())) for column in table.columns
-        },
-        primary_key=_build_index(table.primary_key, unique=True, primary=True) if table.primary_key else None,
+        columns={column.name: _build_column(table, column, ids, parents or {}) for column in table.columns},
+        primary_key=build_index(table.primary_key, unique=True, primary=True) if table.primary_key else None,
         uniques=tuple(
-            _build_index(columns, unique=True, deferrable=is_deferrable(schema, table, columns))
+            build_index(columns, unique=True, deferrable=_is_deferrable(table, columns, referenced))
             for columns in build_uniques(table)
         ),
         foreign_keys=tuple(
@@ -53,41 +52,38 @@ def build_expected_table(
             for column in table.columns
             if (key := column.foreign_key) is not None
         ),
-        indexes=tuple(_build_index(columns) for columns in build_indexes(table)),
+        indexes=tuple(map(build_index, build_indexes(table))),
     )
 
 
-def _collect_collations(table: Table, live: Mapping[str, LiveTable]) -> dict[tuple[str, str], Collation]:
-    """Collect the collations of the live columns that a table's foreign keys reference."""
-    keys = [column.foreign_key for column in table.columns if column.foreign_key is not None]
-    return {
-        (key.table, key.column): live[key.table].columns[key.column].collation
-        for key in keys
-        if key.table in live and key.column in live[key.table].columns
-    }
+def build_uniques(table: Table) -> tuple[tuple[str, ...], ...]:
+    """List what must be unique beside the primary key: the declared lists, and the key where they lack it."""
+    uniques = dict.fromkeys((*table.unique_constraints, table.key))
+    known = {frozenset(table.primary_key)}
+    kept = []
+    for columns in uniques:
+        if columns and frozenset(columns) not in known:
+            known.add(frozenset(columns))
+            kept.append(columns)
+    return tuple(kept)
 
 
-def _build_column(table: Table, column: Column, collation: tuple[str, ...]) -> LiveColumn:
-    default = None
-    if not column.generated and column.default is not None:
-        default = compose_default(column.type, column.default).as_string(None).strip()
-    return LiveColumn(
-        name=column.name,
-        type=column.type.sql,
-        nullable=is_nullable(table, column),
-        default=default,
-        identity="d" if column.generated else "",
-        expression=None,
-        virtual=False,
-        collation=collation,
-        not_null_pending=False,
-        comment=column.description.strip(),
+def build_indexes(table: Table) -> tuple[tuple[str, ...], ...]:
+    """List the declared indexes that no key or longer index of the table serves already."""
+    keys = [table.primary_key, *build_uniques(table)]
+    declared = tuple(dict.fromkeys(table.indexes))
+    return tuple(
+        columns
+        for columns in declared
+        if not any(other != columns and other[: len(columns)] == columns for other in declared)
+        and not any(key[: len(columns)] == columns for key in keys)
     )
 
 
-def _build_index(
+def build_index(
     columns: tuple[str, ...], *, unique: bool = False, primary: bool = False, deferrable: bool = False
 ) -> LiveIndex:
+    """Describe a key or an index without a name."""
     kind = "UNIQUE INDEX" if unique else "INDEX"
     return LiveIndex(
         name="",
@@ -100,4 +96,39 @@ def _build_index(
         valid=True,
         plain=True,
         definition=f"CREATE {kind} ON {', '.join(columns)}",
+    )
+
+
+def _list_referenced(schema: Schema, table: Table) -> set[str]:
+    keys = [column.foreign_key for other in schema.tables.values() for column in other.columns]
+    return {key.column for key in keys if key is not None and key.table == table.name}
+
+
+def _is_deferrable(table: Table, columns: tuple[str, ...], referenced: Collection[str]) -> bool:
+    """Tell whether a unique constraint is checked at the end of a statement.
+
+    A secondary one is, so that one UPDATE may swap values. `ON CONFLICT` and foreign keys need the others at once.
+    """
+    return set(columns) != set(table.key) and not (len(columns) == 1 and columns[0] in referenced)
+
+
+def _build_column(
+    table: Table, column: Column, ids: Collection[str], parents: Mapping[tuple[str, str], Collation]
+) -> LiveColumn:
+    collation: Collation = ()
+    if column.type.is_text and (key := column.foreign_key):
+        collation = parents.get((key.table, key.column)) or _ID_COLLATION
+    elif column.type.is_text and column.name in ids:
+        collation = _ID_COLLATION
+    return LiveColumn(
+        name=column.name,
+        type=column.type.sql,
+        nullable=column.nullable and not column.generated and column.name not in table.primary_key,
+        default=None if column.generated else spell_default(column.type, column.default),
+        identity="d" if column.generated else "",
+        expression=None,
+        virtual=False,
+        collation=collation,
+        not_null_pending=False,
+        comment=column.description.strip(),
     )

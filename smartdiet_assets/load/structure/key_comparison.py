@@ -9,8 +9,7 @@ from smartdiet_assets.load.structure.live import LiveForeignKey, LiveIndex, Live
 
 def is_served(columns: Sequence[str], live: LiveTable) -> bool:
     """Tell whether a live key or index begins with the columns."""
-    indexes = [*live.indexes, *live.uniques, *([live.primary_key] if live.primary_key else [])]
-    return any(_serves(index, columns) for index in indexes)
+    return any(_serves(index, columns) for index in (*live.indexes, *live.keys))
 
 
 def _serves(index: LiveIndex, columns: Sequence[str]) -> bool:
@@ -162,8 +161,7 @@ def compare_indexes(left: LiveTable, right: LiveTable, declared: bool) -> Iterat
 
 def _list_kept_keys(left: LiveTable, right: LiveTable) -> list[LiveIndex]:
     """List the keys of a live table that a declaration has too."""
-    keys = [*left.uniques, *([left.primary_key] if left.primary_key else [])]
-    kept = [index for index in right.uniques if any(_is_same_unique(key, index, True) for key in keys)]
+    kept = [index for index in right.uniques if any(_is_same_unique(key, index, True) for key in left.keys)]
     same = right.primary_key and _is_same_key(left.primary_key, right.primary_key, True)
     return [*kept, right.primary_key] if right.primary_key and same else kept
 

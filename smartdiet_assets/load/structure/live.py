@@ -15,6 +15,9 @@ from psycopg.rows import tuple_row
 
 from smartdiet_assets.errors import ConfigurationError
 
+#: A live column's: (schema, name), the name alone for PostgreSQL's own, or empty.
+Collation = tuple[str, ...]
+
 #: The schema of the mirror's own tables.
 BOOKKEEPING_SCHEMA = "smartdiet"
 _NAME = r'(?:"(?:[^"]|"")*"|[^\s".]+)'
@@ -38,7 +41,7 @@ class LiveColumn:
     identity: str
     expression: str | None
     virtual: bool
-    collation: tuple[str, ...]
+    collation: Collation
     not_null_pending: bool
     comment: str
 
@@ -46,6 +49,11 @@ class LiveColumn:
     def generated(self) -> bool:
         """Whether PostgreSQL numbers the rows: an identity column, or the default of an old SERIAL."""
         return bool(self.identity) or (self.default is not None and self.default.startswith("nextval("))
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether rows have a value from the start where the column is added."""
+        return self.expression is not None or self.generated or self.default is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,11 @@ class LiveTable:
     uniques: tuple[LiveIndex, ...]
     foreign_keys: tuple[LiveForeignKey, ...]
     indexes: tuple[LiveIndex, ...]
+
+    @property
+    def keys(self) -> tuple[LiveIndex, ...]:
+        """The primary key and what is unique beside it."""
+        return (*([self.primary_key] if self.primary_key else []), *self.uniques)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,14 +274,8 @@ def _build_table(
     indexes: list[dict[str, Any]] | None,
     foreign_keys: list[dict[str, Any]] | None,
 ) -> LiveTable:
-    live_columns = [LiveColumn(**{**entry, "collation": tuple(entry["collation"])}) for entry in columns or ()]
-    live_indexes = [LiveIndex(**{**entry, "columns": tuple(entry["columns"])}) for entry in indexes or ()]
-    live_keys = [
-        LiveForeignKey(
-            **{**entry, "columns": tuple(entry["columns"]), "parent_columns": tuple(entry["parent_columns"])}
-        )
-        for entry in foreign_keys or ()
-    ]
+    live_columns = [LiveColumn(**_freeze(entry)) for entry in columns or ()]
+    live_indexes = [LiveIndex(**_freeze(entry)) for entry in indexes or ()]
     return LiveTable(
         schema=schema,
         name=name,
@@ -278,6 +285,10 @@ def _build_table(
         columns={column.name: column for column in live_columns},
         primary_key=next((index for index in live_indexes if index.primary), None),
         uniques=tuple(index for index in live_indexes if index.unique and not index.primary),
-        foreign_keys=tuple(live_keys),
+        foreign_keys=tuple(LiveForeignKey(**_freeze(entry)) for entry in foreign_keys or ()),
         indexes=tuple(index for index in live_indexes if not index.unique),
     )
+
+
+def _freeze(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}

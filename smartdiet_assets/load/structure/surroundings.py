@@ -13,8 +13,7 @@ from psycopg import sql
 
 from smartdiet_assets.errors import SchemaMismatchError
 from smartdiet_assets.load.execution import fetch_all
-from smartdiet_assets.load.structure.constraints import Collation
-from smartdiet_assets.load.structure.live import check_search_path
+from smartdiet_assets.load.structure.live import Collation, check_search_path
 from smartdiet_assets.schema.model import Column, Table
 
 

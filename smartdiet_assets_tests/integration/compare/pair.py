@@ -8,8 +8,9 @@ from psycopg import sql
 
 from smartdiet_assets.compare.reconciling import compose_script
 from smartdiet_assets.compare.running import Outcome, compare_structure_sides
-from smartdiet_assets.load.structure.constraints import build_collations
-from smartdiet_assets.load.structure.table_ddl import compose_comments, compose_create_table, compose_keys
+from smartdiet_assets.load.structure.alteration import create_table
+from smartdiet_assets.load.structure.expectation import build_expected_table
+from smartdiet_assets.load.structure.table_ddl import compose_comments, compose_keys
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.support.configured import parse_pair
 
@@ -37,10 +38,9 @@ class Database:
         """Create all declared tables with the statements of the mirror's runs."""
         statements: list[sql.Composed] = []
         for table in schema.tables.values():
-            statements.append(compose_create_table("public", table, build_collations(schema, table, {})))
-            statements += compose_comments("public", table)
-        for table in schema.tables.values():
-            statements += compose_keys("public", schema, table)
+            wanted = build_expected_table(schema, table, "public")
+            statements += [create_table(wanted, "public").composed, *compose_comments(wanted)]
+            statements += compose_keys(schema, table, wanted)
         self.connection.execute(sql.SQL(";\n").join(sorted(statements, key=_is_foreign_key)))
 
     def forget(self) -> None:

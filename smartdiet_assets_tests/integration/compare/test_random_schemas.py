@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from smartdiet_assets.compare.reconciling import compose_script
 from smartdiet_assets.compare.running import compare_structure_sides
-from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
+from smartdiet_assets.load.records.ddl import apply_bookkeeping
+from smartdiet_assets.load.structure.creation import apply_table
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.compare.pair import Pair, list_differences
 from smartdiet_assets_tests.support.configured import parse_side

@@ -8,7 +8,8 @@ import pytest
 from psycopg import errors, sql
 
 from smartdiet_assets.errors import ConfigurationError, SchemaMismatchError
-from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_not_null, apply_table
+from smartdiet_assets.load.records.ddl import apply_bookkeeping
+from smartdiet_assets.load.structure.creation import apply_not_null, apply_table
 from smartdiet_assets.load.structure.live import LiveTable, read_live_table, read_structure
 from smartdiet_assets_tests.support.declared import CLINIC, declare
 

@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from smartdiet_assets.errors import SchemaMismatchError
-from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table
+from smartdiet_assets.load.records.ddl import apply_bookkeeping
+from smartdiet_assets.load.structure.creation import apply_table
 from smartdiet_assets_tests.support.declared import declare
 
 Connection = psycopg.Connection[Any]

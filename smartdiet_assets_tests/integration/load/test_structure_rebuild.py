@@ -5,8 +5,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from smartdiet_assets.load.structure.creation import apply_bookkeeping, apply_table, read_rebuild_plan
+from smartdiet_assets.load.records.ddl import apply_bookkeeping
+from smartdiet_assets.load.structure.creation import apply_table
 from smartdiet_assets.load.structure.live import read_structure
+from smartdiet_assets.load.structure.rebuild import read_rebuild_plan
 from smartdiet_assets_tests.support.declared import declare
 from smartdiet_assets_tests.support.loads import EARLY, LATE, club, described, load, oid, read
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from smartdiet_assets.cli.reports import show_progress
-from smartdiet_assets.load.structure.creation import apply_bookkeeping
+from smartdiet_assets.load.records.ddl import apply_bookkeeping
 from smartdiet_assets_tests.support.broken import (
     DOCUMENTS,
     MONGO_TABLES,

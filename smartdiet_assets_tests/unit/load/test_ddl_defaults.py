@@ -2,9 +2,13 @@
 
 import pytest
 
-from smartdiet_assets.load.structure.defaults import is_same_default
+from smartdiet_assets.load.structure.defaults import is_same_expression, spell_default
 from smartdiet_assets.schema.model import Scalar
-from smartdiet_assets.schema.types import parse_sql_type
+from smartdiet_assets.schema.types import ColumnType, parse_sql_type
+
+
+def is_same_default(type: ColumnType, declared: Scalar, live: str | None) -> bool:
+    return is_same_expression(type.sql, spell_default(type, declared), live)
 
 
 @pytest.mark.parametrize(

@@ -5,30 +5,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartdiet_assets.load.records.ddl import compose_bookkeeping
-from smartdiet_assets.load.structure.companion import compose_candidates_keys, compose_create_candidates
-from smartdiet_assets.load.structure.constraints import build_collations
-from smartdiet_assets.load.structure.naming import MAX_BYTES, build_name, candidates_name, candidates_name_in, place_in
-from smartdiet_assets.load.structure.table_ddl import (
-    compose_add_column,
-    compose_comments,
-    compose_create_table,
-    compose_keys,
-    compose_not_null,
+from smartdiet_assets.load.structure import alteration
+from smartdiet_assets.load.structure.companion import (
+    build_companion,
+    compose_candidates_keys,
+    compose_create_candidates,
 )
+from smartdiet_assets.load.structure.expectation import build_expected_table
+from smartdiet_assets.load.structure.live import LiveTable
+from smartdiet_assets.load.structure.naming import MAX_BYTES, build_name, candidates_name, candidates_name_in, place_in
+from smartdiet_assets.load.structure.table_ddl import compose_comments, compose_keys
 from smartdiet_assets_tests.support.declared import CLINIC, declare
 
 SCHEMA = declare()
 
 
+def describe(name: str) -> LiveTable:
+    return build_expected_table(SCHEMA, SCHEMA.tables[name], "public")
+
+
 def create(name: str) -> str:
-    table = SCHEMA.tables[name]
-    return compose_create_table("public", table, build_collations(SCHEMA, table, {})).as_string(None)
+    return alteration.create_table(describe(name), "public").text
 
 
 def keys(name: str, **options: object) -> list[str]:
     return [
         statement.as_string(None)
-        for statement in compose_keys("public", SCHEMA, SCHEMA.tables[name], **options)  # type: ignore[arg-type]
+        for statement in compose_keys(SCHEMA, SCHEMA.tables[name], describe(name), **options)  # type: ignore[arg-type]
     ]
 
 
@@ -106,14 +109,14 @@ def test_long_names_fit_and_stay_apart(letter: str) -> None:
 
 
 def test_a_not_null_column_on_a_table_with_rows_is_checked_for_new_rows_first() -> None:
-    table = SCHEMA.tables["users"]
-    added = compose_add_column("public", table, table.column("email"), nullable=True)
-    assert [statement.as_string(None) for statement in added] == [
+    table = describe("users")
+    added = alteration.add_column(table, table.columns["email"], waits=True)
+    assert [statement.text for statement in added] == [
         'ALTER TABLE "public"."users" ADD COLUMN "email" character varying(255)',
         'ALTER TABLE "public"."users" ADD CONSTRAINT "users_email_not_null" CHECK ("email" IS NOT NULL) NOT VALID',
     ]
-    settled = compose_not_null("public", table, ["email"])
-    assert [statement.as_string(None) for statement in settled] == [
+    settled = alteration.end_wait(table, "email", nullable=False)
+    assert [statement.text for statement in settled] == [
         'ALTER TABLE "public"."users" VALIDATE CONSTRAINT "users_email_not_null"',
         'ALTER TABLE "public"."users" ALTER COLUMN "email" SET NOT NULL',
         'ALTER TABLE "public"."users" DROP CONSTRAINT "users_email_not_null"',
@@ -121,7 +124,7 @@ def test_a_not_null_column_on_a_table_with_rows_is_checked_for_new_rows_first() 
 
 
 def test_descriptions_become_comments() -> None:
-    assert [statement.as_string(None) for statement in compose_comments("public", SCHEMA.tables["users"])] == [
+    assert [statement.as_string(None) for statement in compose_comments(describe("users"))] == [
         'COMMENT ON TABLE "public"."users" IS \'One row per user.\'',
         'COMMENT ON COLUMN "public"."users"."id" IS \'Identity of the document.\'',
         'COMMENT ON COLUMN "public"."users"."created_at" IS \'When the document was created, UTC.\'',
@@ -131,13 +134,10 @@ def test_descriptions_become_comments() -> None:
 
 
 def test_the_companion_has_the_stored_columns_and_is_found_by_document_and_by_key() -> None:
-    table = place_in(SCHEMA.tables["diary"], "public")
+    companion = build_companion(place_in(SCHEMA.tables["diary"], "public"), describe("diary"))
     statements = [
         statement.as_string(None)
-        for statement in [
-            *compose_create_candidates(table, build_collations(SCHEMA, table, {}))[:1],
-            *compose_candidates_keys(table),
-        ]
+        for statement in [*compose_create_candidates(companion)[1:2], *compose_candidates_keys(companion)]
     ]
     assert statements == [
         'CREATE TABLE "smartdiet"."public.diary_candidates" (\n'
