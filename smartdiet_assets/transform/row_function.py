@@ -4,7 +4,8 @@ Here: composing the source from a `Table` and compiling it. A written-out functi
 each column in place and calls nothing for it; measured, that is what makes checking every value affordable.
 No text from outside stands in the source, not even quoted: names and values are objects that it refers to by number,
 so the code has the same shape whatever they are. A test holds that.
-Not here: what values become (`convert` and its families), decoding, or the result (`batch`).
+Not here: reading one value (`value_source`), what it becomes (`convert` and its families), decoding, or the result
+(`batch`).
 """
 
 import hashlib
@@ -13,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from textwrap import indent
 from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
@@ -21,26 +21,18 @@ from bson.objectid import ObjectId
 from smartdiet_assets.schema.document_id import tells_id
 from smartdiet_assets.schema.model import (
     DOCUMENT_ID,
-    ITEM_ITSELF,
     ITEM_POSITION,
     ArraySource,
-    Column,
     Condition,
-    Scalar,
     Table,
 )
 from smartdiet_assets.schema.reasons import Reason, Reject
-from smartdiet_assets.transform.convert import (
-    Adjustment,
-    build_column_converter,
-    build_conversion,
-    build_remembering,
-)
-from smartdiet_assets.transform.dates import build_object_id_time
+from smartdiet_assets.transform.convert import Adjustment
 from smartdiet_assets.transform.filters import build_condition
 from smartdiet_assets.transform.index_entries import plan_entry_checks
-from smartdiet_assets.transform.paths import follow_first, list_single, take_step
-from smartdiet_assets.transform.rejection import MISSING, Rejection
+from smartdiet_assets.transform.paths import list_single
+from smartdiet_assets.transform.rejection import Rejection
+from smartdiet_assets.transform.value_source import ValueComposer, indented, tells_missing
 
 #: What a row function notes of a document whose id its document column does not tell: the `_id`, the column's value,
 #: where its rows begin and end, and how many understood documents came before it.
@@ -101,10 +93,7 @@ def build_row_function(
 
 
 class _Composer:
-    """Collects the source and the objects it refers to by name.
-
-    Text from outside is bound by `_bind`, and a value by a name of its own; neither is ever written into the source.
-    """
+    """Collects the source and the objects it refers to by name."""
 
     def __init__(
         self,
@@ -116,35 +105,24 @@ class _Composer:
         self.table = table
         self.fast = fast
         adjustments = [] if adjustments is None else adjustments
-        self.names: dict[str, Any] = {
-            "MISSING": MISSING,
-            "ObjectId": ObjectId,
-            "Rejection": Rejection,
-            "UTC": UTC,
-            "adjustments": adjustments,
-            "datetime": datetime,
-            "follow_first": follow_first,
-            "list_single": list_single,
-            "object_id_time": build_object_id_time,
-            "tells_id": partial(tells_id, table.column(table.document_column).type),
-            "typed": [] if typed is None else typed,
-            "repeated_item": Rejection(Reason.DUPLICATE_KEY, "one item of each key"),
-            "take_step": take_step,
-        }
-        self.columns = dict(enumerate(table.stored_columns))
-        self.conversions = {index: build_conversion(column) for index, column in self.columns.items()}
-        for index, column in self.columns.items():
-            conversion = self.conversions[index]
-            convert = build_column_converter(column, conversion, adjustments)
-            self.names[f"convert_{index}"] = convert
-            if conversion.remembered:
-                self.names[f"remembered_{index}"] = build_remembering(column, conversion, convert)
+        self.values = ValueComposer(table, fast, adjustments)
+        self.columns, self.names, self.shared = self.values.columns, self.values.names, self.values.shared
         self.entry_checks = plan_entry_checks(table)
         self.names.update((f"check_entry_{n}", check.check) for n, check in enumerate(self.entry_checks))
+        self.names.update(
+            {
+                "ObjectId": ObjectId,
+                "Rejection": Rejection,
+                "UTC": UTC,
+                "adjustments": adjustments,
+                "datetime": datetime,
+                "list_single": list_single,
+                "tells_id": partial(tells_id, table.column(table.document_column).type),
+                "typed": [] if typed is None else typed,
+                "repeated_item": Rejection(Reason.DUPLICATE_KEY, "one item of each key"),
+            }
+        )
         self.adjusts = any(column.on_invalid != "reject" for column in self.columns.values())
-        self.bound: dict[str, str] = {}
-        #: Variables that hold a field which is read once, by the field's name.
-        self.shared: dict[str, str] = {}
         self.source = "\n".join(self._compose()) + "\n"
 
     def _compose(self) -> Iterator[str]:
@@ -156,28 +134,28 @@ class _Composer:
         yield "        get = document.get"
         if table.arrays:
             yield "        first = len(rows)"
-        yield from _indented(2, self._compose_dates())
-        yield from _indented(2, self._compose_shared())
+        yield from indented(2, self._compose_dates())
+        yield from indented(2, self._compose_shared())
         if self.adjusts:
             yield "        adjusted = len(adjustments)"
         yield "        try:"
-        yield from _indented(3, self._compose_column(identity, "document"))
+        yield from indented(3, self.values.compose_column(identity, "document"))
         if table.filter:
             conditions = " and ".join(self._compose_condition(i, c) for i, c in enumerate(table.filter))
             yield f"            if not ({conditions}):"
-            yield from _indented(4, self._compose_id_note(identity, "len(rows)"))
+            yield from indented(4, self._compose_id_note(identity, "len(rows)"))
             yield f"                understood.append(c{identity})"
             yield "                filtered += 1"
             yield "                continue"
         body = self._compose_items(identity) if table.arrays else self._compose_row(identity)
-        yield from _indented(3, body)
+        yield from indented(3, body)
         yield "        except Rejection as rejection:"
         yield "            rejects.append(rejection.build_reject(identity))"
         yield "            rejected += 1"
         if self.adjusts:
             yield "            del adjustments[adjusted:]"
         yield "            continue"
-        yield from _indented(2, self._compose_id_note(identity, "first" if table.arrays else "len(rows) - 1"))
+        yield from indented(2, self._compose_id_note(identity, "first" if table.arrays else "len(rows) - 1"))
         if table.tracks_documents:
             yield f"        understood.append(c{identity})"
         yield "    return newest, rejected, filtered, items, collapsed"
@@ -197,9 +175,9 @@ class _Composer:
         """Read the id and the dates, and keep the newest date; a document without dates has its id's."""
         table = self.table
         fields = {table.updated_field: "updated", table.created_field: "created"}
-        yield f"identity = {self._get(DOCUMENT_ID)}"
+        yield f"identity = {self.values.get(DOCUMENT_ID)}"
         for path, name in fields.items():
-            yield from self._compose_path(name, path, "get", absent="None")
+            yield from self.values.compose_path(name, path, "get", absent="None")
             yield f"if type({name}) is datetime and {name} > newest:"
             yield f"    newest = {name}"
         undated = " and ".join(f"type({name}) is not datetime" for name in fields.values())
@@ -210,12 +188,12 @@ class _Composer:
 
     def _compose_shared(self) -> Iterator[str]:
         """Read what several columns need once."""
-        paths = [p for c in self.columns.values() if not _tells_missing(c) for p in c.mongo_field]
+        paths = [p for c in self.columns.values() if not tells_missing(c) for p in c.mongo_field]
         paths += [array.field for array in self.table.arrays]
         roots = Counter(path.partition(".")[0] for path in paths)
         wanted = [root for root, count in roots.items() if count > 1 and root not in self.shared]
         for number, root in enumerate(wanted):
-            yield f"field_{number} = {self._get(root)}"
+            yield f"field_{number} = {self.values.get(root)}"
             self.shared[root] = f"field_{number}"
 
     def _compose_condition(self, number: int, condition: Condition) -> str:
@@ -225,8 +203,8 @@ class _Composer:
         if not self.fast or "." in condition.path:
             return call
         if condition.operator == "$exists":
-            return f"{self._bind(condition.path)} {'in' if condition.value else 'not in'} document"
-        read = self._get(condition.path)
+            return f"{self.values.bind(condition.path)} {'in' if condition.value else 'not in'} document"
+        read = self.values.get(condition.path)
         if condition.operator == "$ne" and condition.value is None:
             return f"(type({read}) is ObjectId or {call})"
         if condition.operator in ("$eq", "$ne") and isinstance(condition.value, str):
@@ -238,7 +216,7 @@ class _Composer:
     def _compose_row(self, identity: int) -> Iterator[str]:
         for index in self.columns:
             if index != identity:
-                yield from self._compose_column(index, "document")
+                yield from self.values.compose_column(index, "document")
         yield from self._compose_entry_checks()
         yield f"rows.append({self._compose_tuple(self.columns)})"
 
@@ -257,20 +235,20 @@ class _Composer:
         """Compose a loop per array. The document's own columns are read only where there is an item."""
         arrays = [f"items_{number}" for number in range(len(self.table.arrays))]
         for name, array in zip(arrays, self.table.arrays, strict=True):
-            yield from self._compose_path(name, array.field, "get", absent="None")
+            yield from self.values.compose_path(name, array.field, "get", absent="None")
             yield f"if type({name}) is not list:"
             yield f"    {name} = () if {name} is None else list_single({name})"
         yield f"if {' or '.join(arrays)}:"
         for index, column in self.columns.items():
             if index != identity and column.mongo_field:
-                yield from _indented(1, self._compose_column(index, "document"))
+                yield from indented(1, self.values.compose_column(index, "document"))
         yield "    seen = set()"
         yield f"    items += {' + '.join(f'len({name})' for name in arrays)}"
         # Of items that share a key the first is shown: read from the end, it is the last.
         backwards = self.table.on_duplicate_item == "last"
         for number, array in sorted(enumerate(self.table.arrays), reverse=backwards):
             yield f"    {self._compose_loop(f'items_{number}', backwards)}"
-            yield from _indented(2, self._compose_item(number, array))
+            yield from indented(2, self._compose_item(number, array))
 
     def _compose_loop(self, items: str, backwards: bool) -> str:
         if not any(column.item_field == (ITEM_POSITION,) for column in self.columns.values()):
@@ -289,10 +267,10 @@ class _Composer:
         yield "try:"
         for index, column in self.columns.items():
             if column.item_field:
-                yield from _indented(1, self._compose_column(index, "item"))
+                yield from indented(1, self.values.compose_column(index, "item"))
             elif not column.mongo_field:
-                yield from _indented(1, self._compose_constant(index, number, constants))
-        yield from _indented(1, self._compose_entry_checks())
+                yield from indented(1, self.values.compose_constant(index, number, constants))
+        yield from indented(1, self._compose_entry_checks())
         yield "except Rejection as rejection:"
         yield "    rejects.append(rejection.build_reject(identity))"
         if self.adjusts:
@@ -312,112 +290,5 @@ class _Composer:
             yield "seen.add(key)"
         yield f"rows.append({self._compose_tuple(self.columns)})"
 
-    def _compose_constant(self, index: int, number: int, constants: dict[str, Scalar]) -> Iterator[str]:
-        column = self.columns[index]
-        value = constants.get(column.name, column.default)
-        if value is None:
-            yield f"c{index} = convert_{index}(None)"
-            return
-        self.names[f"constant_{index}_{number}"] = self._convert_declared(index, value)
-        yield f"c{index} = constant_{index}_{number}"
-
-    def _compose_column(self, index: int, source: str) -> Iterator[str]:
-        """Compose what leaves a column's value in `c<index>`; `source` is `document` or `item`."""
-        column = self.columns[index]
-        absent = "MISSING" if _tells_missing(column) else "None"
-        yield f"# {column.type.sql}{'' if column.nullable else ' NOT NULL'}"
-        if column.item_field == (ITEM_POSITION,):
-            yield "value = position"
-        elif source == "item":
-            inner = [path for path in column.item_field if path != ITEM_ITSELF]
-            yield "if type(item) is dict:"
-            yield from _indented(1, self._compose_paths(column, inner, "item.get", absent))
-            yield "else:"
-            if ITEM_ITSELF in column.item_field:
-                yield "    value = item"
-            else:
-                self.names[f"paths_{index}"] = [path.split(".") for path in inner]
-                yield f"    value = follow_first(item, paths_{index}, {absent})"
-        else:
-            yield from self._compose_paths(column, list(column.mongo_field), "get", absent)
-        expression = f"convert_{index}(value)"
-        if column.nullable:
-            expression = f"None if value is None else {expression}"
-        for path in reversed(self.conversions[index].fast if self.fast else ()):
-            result = path.result.format(remembered=f"remembered_{index}")
-            expression = f"{result} if {path.check} else {expression}"
-        if column.default is not None:
-            self.names[f"default_{index}"] = self._convert_declared(index, column.default)
-            expression = f"default_{index} if value is {absent} else {expression}"
-        yield f"c{index} = {expression}"
-
-    def _compose_paths(self, column: Column, paths: list[str], getter: str, absent: str) -> Iterator[str]:
-        """Compose `value = …` for the first path that leads to a value; null counts only as a last resort."""
-        if not paths:
-            yield f"value = {absent}"
-            return
-        in_object_id = column.type.base.is_instant
-        yield from self._compose_path("value", paths[0], getter, absent, in_object_id)
-        for path in paths[1:]:
-            if absent == "None":
-                yield "if value is None:"
-                yield from _indented(1, self._compose_path("value", path, getter, absent, in_object_id))
-            else:
-                yield "if value is None or value is MISSING:"
-                yield from _indented(1, self._compose_path("other", path, getter, absent, in_object_id))
-                yield "    if other is not MISSING:"
-                yield "        value = other"
-
-    def _compose_path(
-        self, target: str, path: str, getter: str, absent: str, in_object_id: bool = False
-    ) -> Iterator[str]:
-        """Compose reading one dotted path into a variable: in place while it passes through documents."""
-        root, *segments = path.split(".")
-        suffix = "" if absent == "None" else f", {absent}"
-        read = f"{getter}({self._bind(root)}{suffix})"
-        if getter == "get" and not suffix:
-            read = self.shared.get(root, read)
-        if in_object_id and path == DOCUMENT_ID:
-            read = f"object_id_time({read})"
-            if absent != "None":
-                read += f" or {absent}"
-        yield f"{target} = {read}"
-        nothing = f"{target} is None" if absent == "None" else f"{target} is None or {target} is {absent}"
-        for segment in segments:
-            name = self._bind(segment)
-            step = f"{absent} if {nothing} else take_step({target}, {name}, {absent})"
-            yield f"{target} = {target}.get({name}{suffix}) if type({target}) is dict else {step}"
-
-    def _bind(self, text: str) -> str:
-        """Give the variable that holds a text from outside."""
-        name = self.bound.setdefault(text, f"name_{len(self.bound)}")
-        self.names[name] = text
-        return name
-
-    def _get(self, field: str) -> str:
-        return f"get({self._bind(field)})"
-
-    def _convert_declared(self, index: int, value: Scalar) -> Any:
-        """Convert a default or a constant of the schema file, by the rules of a document's values."""
-        column, conversion = self.columns[index], self.conversions[index]
-        try:
-            if conversion.constant and isinstance(value, str):
-                return conversion.constant(value)
-            return conversion.convert(value)
-        except (Rejection, ValueError):
-            raise ValueError(
-                f"{self.table.name}.{column.name}: a declared value does not fit {column.type.sql}"
-            ) from None
-
     def _compose_tuple(self, indexes: Any) -> str:
         return f"({', '.join(f'c{index}' for index in indexes)}{',' if len(indexes) == 1 else ''})"
-
-
-def _tells_missing(column: Column) -> bool:
-    """Tell whether a missing field, which takes the default, differs from a null, which stays NULL."""
-    return column.default is not None and column.nullable
-
-
-def _indented(levels: int, lines: Iterator[str]) -> Iterator[str]:
-    for line in lines:
-        yield indent(line, "    " * levels)
