@@ -105,8 +105,10 @@ class SqlType:
 
 
 def _text(name: str, **settings: Any) -> SqlType:
-    shared: dict[str, Any] = {"family": "text", "holds_ids": True, "fault": constants.fault_of_text}
-    return SqlType(name=name, measure=lambda value: len(value.encode()), bounded=True, **shared, **settings)
+    return SqlType(
+        name=name, family="text", holds_ids=True, measure=lambda value: len(value.encode()), bounded=True,
+        fault=constants.fault_of_text, **settings,
+    )  # fmt: skip
 
 
 def _integer(name: str, size: int, spellings: tuple[str, ...], serials: tuple[str, ...]) -> SqlType:

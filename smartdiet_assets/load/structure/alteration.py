@@ -90,31 +90,26 @@ def add_column(table: LiveTable, column: LiveColumn, *, empty: bool = False, wai
     """
     later = not (empty or column.nullable or column.is_filled)
     definition = _compose_definition(column, nullable=column.nullable or later)
-    added = Statement(Phase.ADD_COLUMN, _alter(table, "ADD COLUMN {}", definition))
+    added = _alter(Phase.ADD_COLUMN, table, "ADD COLUMN {}", definition)
     if not later:
         return [added]
     return [added, _begin_wait(table, column.name) if waits else set_nullable(table, column)]
 
 
 def drop_column(table: LiveTable, column: LiveColumn) -> Statement:
-    dropped = _alter(table, "DROP COLUMN {}", sql.Identifier(column.name))
-    return Statement(Phase.DROP_COLUMN, dropped, loses=column.expression is None)
+    name = sql.Identifier(column.name)
+    return _alter(Phase.DROP_COLUMN, table, "DROP COLUMN {}", name, loses=column.expression is None)
 
 
 def set_type(table: LiveTable, wanted: LiveColumn, present: LiveColumn) -> list[Statement]:
     """Compose the change of a column's type and collation, its default taken away meanwhile."""
-    name = sql.Identifier(wanted.name)
     target: sql.Composable = sql.SQL(" ").join([sql.SQL(wanted.type), *_collate(wanted)])
     if not is_assignable(present.type, wanted.type):
         # By way of text there is always a cast; it fails where a value means nothing in the new type.
+        name = sql.Identifier(wanted.name)
         target = sql.SQL("{} USING {}::text::{}").format(target, name, sql.SQL(wanted.type))
-    statements = [
-        Statement(
-            Phase.SET_TYPE,
-            _alter(table, "ALTER COLUMN {} TYPE {}", name, target),
-            loses=not keeps_values(present.type, wanted.type),
-        )
-    ]
+    loses = not keeps_values(present.type, wanted.type)
+    statements = [_alter_column(Phase.SET_TYPE, table, wanted.name, "TYPE {}", target, loses=loses)]
     if present.default is not None and not present.generated:
         statements = [*drop_default(table, present), *statements]
         if wanted.default is not None and not wanted.generated:
@@ -124,25 +119,23 @@ def set_type(table: LiveTable, wanted: LiveColumn, present: LiveColumn) -> list[
 
 def set_nullable(table: LiveTable, wanted: LiveColumn) -> Statement:
     action = "DROP" if wanted.nullable else "SET"
-    return Statement(
-        Phase.SET_NULLABLE, _alter(table, f"ALTER COLUMN {{}} {action} NOT NULL", sql.Identifier(wanted.name))
-    )
+    return _alter_column(Phase.SET_NULLABLE, table, wanted.name, f"{action} NOT NULL")
 
 
 def _begin_wait(table: LiveTable, column: str) -> Statement:
     check = "ADD CONSTRAINT {} CHECK ({} IS NOT NULL) NOT VALID"
-    return Statement(Phase.SET_NULLABLE, _alter(table, check, _name_wait(table, column), sql.Identifier(column)))
+    return _alter(Phase.SET_NULLABLE, table, check, _name_wait(table, column), sql.Identifier(column))
 
 
 def end_wait(table: LiveTable, column: str, *, nullable: bool) -> list[Statement]:
     """Compose the end of the wait for NOT NULL: no row holds NULL any more, or the column is to be `nullable`."""
-    name = _name_wait(table, column)
-    actions = [_alter(table, "DROP CONSTRAINT {}", name)]
-    if not nullable:
-        # The validated check spares SET NOT NULL its own scan.
-        filled = _alter(table, "ALTER COLUMN {} SET NOT NULL", sql.Identifier(column))
-        actions = [_alter(table, "VALIDATE CONSTRAINT {}", name), filled, *actions]
-    return [Statement(Phase.SET_NULLABLE, action) for action in actions]
+    phase, name = Phase.SET_NULLABLE, _name_wait(table, column)
+    dropped = _alter(phase, table, "DROP CONSTRAINT {}", name)
+    if nullable:
+        return [dropped]
+    # The validated check spares SET NOT NULL its own scan.
+    validated = _alter(phase, table, "VALIDATE CONSTRAINT {}", name)
+    return [validated, _alter_column(phase, table, column, "SET NOT NULL"), dropped]
 
 
 def _name_wait(table: LiveTable, column: str) -> sql.Identifier:
@@ -151,36 +144,31 @@ def _name_wait(table: LiveTable, column: str) -> sql.Identifier:
 
 def set_default(table: LiveTable, wanted: LiveColumn) -> Statement:
     expression = sql.SQL(wanted.default or "NULL")
-    return Statement(
-        Phase.SET_DEFAULT,
-        _alter(table, "ALTER COLUMN {} SET DEFAULT {}", sql.Identifier(wanted.name), expression),
-    )
+    return _alter_column(Phase.SET_DEFAULT, table, wanted.name, "SET DEFAULT {}", expression)
 
 
 def drop_default(table: LiveTable, present: LiveColumn) -> list[Statement]:
     """Compose the end of a default, a sequence of either kind included."""
     action = "DROP IDENTITY" if present.identity else "DROP DEFAULT"
-    return [Statement(Phase.DROP_DEFAULT, _alter(table, f"ALTER COLUMN {{}} {action}", sql.Identifier(present.name)))]
+    return [_alter_column(Phase.DROP_DEFAULT, table, present.name, action)]
 
 
 def drop_expression(table: LiveTable, present: LiveColumn) -> Statement:
-    name = sql.Identifier(present.name)
-    return Statement(Phase.DROP_DEFAULT, _alter(table, "ALTER COLUMN {} DROP EXPRESSION", name))
+    return _alter_column(Phase.DROP_DEFAULT, table, present.name, "DROP EXPRESSION")
 
 
 def add_numbering(table: LiveTable, wanted: LiveColumn) -> list[Statement]:
     """Compose an identity column in the place of a plain one; it goes on after the largest number."""
     name, target = sql.Identifier(wanted.name), sql.Identifier(table.schema, table.name)
-    added = _alter(table, "ALTER COLUMN {} ADD GENERATED {} AS IDENTITY", name, _number(wanted))
+    added = _alter_column(Phase.SET_DEFAULT, table, wanted.name, "ADD GENERATED {} AS IDENTITY", _number(wanted))
     moved = sql.SQL("SELECT setval(pg_get_serial_sequence({}, {}), coalesce(max({}), 0) + 1, false) FROM {}").format(
         sql.Literal(target.as_string(None)), sql.Literal(wanted.name), name, target
     )
-    return [Statement(Phase.SET_DEFAULT, added), Statement(Phase.SET_DEFAULT, moved)]
+    return [added, Statement(Phase.SET_DEFAULT, moved)]
 
 
 def set_numbering(table: LiveTable, wanted: LiveColumn) -> Statement:
-    action = "ALTER COLUMN {} SET GENERATED {}"
-    return Statement(Phase.SET_DEFAULT, _alter(table, action, sql.Identifier(wanted.name), _number(wanted)))
+    return _alter_column(Phase.SET_DEFAULT, table, wanted.name, "SET GENERATED {}", _number(wanted))
 
 
 def add_index(table: LiveTable, wanted: LiveIndex, name: str = "") -> Statement:
@@ -191,7 +179,7 @@ def add_index(table: LiveTable, wanted: LiveIndex, name: str = "") -> Statement:
         named = sql.SQL("CONSTRAINT {} " if name else "").format(sql.Identifier(name))
         deferrable = f" DEFERRABLE{' INITIALLY IMMEDIATE' if name else ''}" if wanted.deferrable else ""
         kind = "PRIMARY KEY" if wanted.primary else "UNIQUE"
-        return Statement(Phase.ADD_KEY, _alter(table, f"ADD {{}}{kind} ({{}}){deferrable}", named, columns))
+        return _alter(Phase.ADD_KEY, table, f"ADD {{}}{kind} ({{}}){deferrable}", named, columns)
     form = sql.SQL("({})" if name else "USING btree ({})").format(columns)
     return Statement(
         Phase.ADD_KEY,
@@ -206,7 +194,7 @@ def add_index(table: LiveTable, wanted: LiveIndex, name: str = "") -> Statement:
 
 def drop_index(table: LiveTable, index: LiveIndex) -> Statement:
     if index.constraint:
-        return Statement(Phase.DROP_KEY, _alter(table, "DROP CONSTRAINT {}", sql.Identifier(index.name)))
+        return _alter(Phase.DROP_KEY, table, "DROP CONSTRAINT {}", sql.Identifier(index.name))
     return Statement(Phase.DROP_KEY, sql.SQL("DROP INDEX {}").format(sql.Identifier(table.schema, index.name)))
 
 
@@ -221,21 +209,21 @@ def add_foreign_key(table: LiveTable, wanted: LiveForeignKey, taken: Collection[
             sql.SQL("" if wanted.validated else " NOT VALID"),
         )
     name = sql.Identifier(build_name([table.name, *wanted.columns], "fkey", taken))
-    return Statement(Phase.ADD_FOREIGN_KEY, _alter(table, "ADD CONSTRAINT {} {}", name, definition))
+    return _alter(Phase.ADD_FOREIGN_KEY, table, "ADD CONSTRAINT {} {}", name, definition)
 
 
 def restore_foreign_key(table: LiveTable, dropped: LiveForeignKey) -> Statement:
     """Compose a foreign key again that something else made way for."""
-    added = _alter(table, "ADD CONSTRAINT {} {}", sql.Identifier(dropped.name), sql.SQL(dropped.definition))
-    return Statement(Phase.ADD_FOREIGN_KEY, added)
+    name, definition = sql.Identifier(dropped.name), sql.SQL(dropped.definition)
+    return _alter(Phase.ADD_FOREIGN_KEY, table, "ADD CONSTRAINT {} {}", name, definition)
 
 
 def drop_foreign_key(table: LiveTable, present: LiveForeignKey) -> Statement:
-    return Statement(Phase.DROP_FOREIGN_KEY, _alter(table, "DROP CONSTRAINT {}", sql.Identifier(present.name)))
+    return _alter(Phase.DROP_FOREIGN_KEY, table, "DROP CONSTRAINT {}", sql.Identifier(present.name))
 
 
 def validate_foreign_key(table: LiveTable, present: LiveForeignKey) -> Statement:
-    return Statement(Phase.VALIDATE, _alter(table, "VALIDATE CONSTRAINT {}", sql.Identifier(present.name)))
+    return _alter(Phase.VALIDATE, table, "VALIDATE CONSTRAINT {}", sql.Identifier(present.name))
 
 
 def set_comment(table: LiveTable, comment: str, column: str = "") -> Statement:
@@ -250,8 +238,15 @@ def order_statements(statements: Sequence[Statement]) -> list[Statement]:
     return list({statement.text: statement for statement in sorted(statements, key=lambda s: s.phase)}.values())
 
 
-def _alter(table: LiveTable, action: str, *parts: sql.Composable) -> sql.Composed:
-    return sql.SQL(f"ALTER TABLE {{}} {action}").format(sql.Identifier(table.schema, table.name), *parts)
+def _alter(phase: Phase, table: LiveTable, action: str, *parts: sql.Composable, loses: bool = False) -> Statement:
+    target = sql.Identifier(table.schema, table.name)
+    return Statement(phase, sql.SQL(f"ALTER TABLE {{}} {action}").format(target, *parts), loses)
+
+
+def _alter_column(
+    phase: Phase, table: LiveTable, column: str, action: str, *parts: sql.Composable, loses: bool = False
+) -> Statement:
+    return _alter(phase, table, f"ALTER COLUMN {{}} {action}", sql.Identifier(column), *parts, loses=loses)
 
 
 def _number(column: LiveColumn) -> sql.SQL:
