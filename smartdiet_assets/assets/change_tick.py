@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import RUN_KEY_TAG
 from pymongo.database import Database
 
 from smartdiet_assets.assets.change_cursor import ChangeCursor, CollectionMemory, RunAsked, compose_run_key
@@ -41,6 +40,8 @@ from smartdiet_assets.schema.model import Schema, Table
 #: The collections a run was asked for, and why; a line or two of Dagit's list of runs.
 REASON_TAG = "smartdiet/reason"
 _LONGEST_TAG = 100
+#: How Dagster labels the runs that a sensor asks for.
+_RUN_KEY_TAG = "dagster/run_key"
 #: For counting one collection. With an index it takes milliseconds; without one this is what a tick may cost.
 _SECONDS_TO_COUNT = 2.0
 
@@ -188,7 +189,7 @@ class Tick:
         return self._outcomes[asked.run_key]
 
     def _fetch_outcome(self, asked: RunAsked) -> tuple[RunOutcome, datetime | None]:
-        filters = dg.RunsFilter(tags={RUN_KEY_TAG: asked.run_key})
+        filters = dg.RunsFilter(tags={_RUN_KEY_TAG: asked.run_key})
         records = self._context.instance.get_run_records(filters, limit=1)
         if not records:
             return "unknown", None

@@ -15,7 +15,6 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
 from smartdiet_assets.assets.check_history import CHECK_JOB, build_check_result, fetch_last_result
@@ -24,6 +23,7 @@ from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.assets.tables import MirrorSettings
 from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS
 from smartdiet_assets.mirror.failures import describe_origin
+from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource

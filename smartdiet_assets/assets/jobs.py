@@ -9,12 +9,11 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from smartdiet_assets.assets.location import Mirror
 from smartdiet_assets.assets.threads import THREADS, threads_executor
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
 from smartdiet_assets.schema.model import Schema
 
 #: The job `smartdiet sync` runs: every table, parents first. A domain's job has its name behind this one.
@@ -25,6 +24,14 @@ MATOMO_JOB = f"{MIRROR_JOB}_matomo"
 #: `config/dagster.yaml` limits runs by `SOURCE_TAG`. Two: Dagit gives each a line of its list of runs.
 KIND_TAG = "smartdiet/kind"
 SOURCE_TAG = "smartdiet/source"
+_UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.SUSPENDED,
+    dg.DagsterRunStatus.CANCELING,
+]
 #: The job of the runs that are started by picking assets in Dagit.
 _PICKED_ASSETS_JOB = "__ASSET_JOB"
 #: A run whose process was killed may stay "started" for ever where no daemon watches it.
@@ -86,7 +93,7 @@ def find_overlapping_run(
     """
     mirror = Mirror(tables, location)
     sources = {schema.tables[name].source for name in tables} | {"all"}
-    filters = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, created_after=datetime.now(UTC) - _LONGEST_RUN)
+    filters = dg.RunsFilter(statuses=_UNFINISHED, created_after=datetime.now(UTC) - _LONGEST_RUN)
     for run in instance.get_runs(filters):
         if not mirror.may_own(run):
             continue

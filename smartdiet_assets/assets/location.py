@@ -2,9 +2,6 @@
 
 Several code locations, and several mirrors, may share an instance. Not here: what is done with the runs (`assets.jobs`,
 `assets.pruning`).
-
-Of Dagster's own modules, which may change:
-- `RemoteJobOrigin` and its parts: Dagit's timeline shows the runs that have one, and no public call takes it.
 """
 
 from collections.abc import Collection, Iterator
@@ -13,7 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+
+from smartdiet_assets.resources.dagster_private import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 
 #: The name of this code location wherever it is loaded: workspace.yaml and pyproject.toml say the same.
 LOCATION = "smartdiet"

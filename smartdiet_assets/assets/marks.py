@@ -10,10 +10,10 @@ from collections.abc import Collection
 from datetime import datetime
 
 import dagster as dg
-from dagster._core.events import StepMaterializationData
 
 from smartdiet_assets.assets.partitions import list_covered
 from smartdiet_assets.extract.window import Window
+from smartdiet_assets.resources.dagster_private import StepMaterializationData
 
 _DESCRIPTION = "Covered by a run that read its documents among all others."
 

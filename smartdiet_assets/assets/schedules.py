@@ -4,10 +4,10 @@ Here: when it runs and which partition it asks for. Not here: asking for a run w
 """
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from smartdiet_assets.assets.jobs import build_tags, find_overlapping_run
 from smartdiet_assets.assets.location import read_location
+from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.model import Schema
 

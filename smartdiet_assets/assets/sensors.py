@@ -8,12 +8,12 @@ of the resources at definition time.
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from smartdiet_assets.assets.change_cursor import ChangeCursor
 from smartdiet_assets.assets.jobs import find_overlapping_run
 from smartdiet_assets.assets.location import read_location
 from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.schema.model import Schema

@@ -4,15 +4,8 @@ Here: starting steps, storing their events in a valid order, and ending them on 
 start (Dagster's `ActiveExecution` decides), and what a step does. The resources of the run are shared by its threads:
 one client of MongoDB, one tunnel, and a PostgreSQL connection for each table at work.
 
-Dagster has no such executor. This one is its in-process executor with another loop around the steps, so it needs more
-than the public API; it was written against Dagster 1.13, and `integration/assets/test_threads.py` notices a change:
-
-- `InProcessExecutor`: runs a job of one step;
-- `ExecuteRunWithPlanIterable`, `PlanExecutionContextManager`: set up and tear down the resources of the run;
-- `ExecutionPlan.start`, the `ActiveExecution` it gives, `InstanceConcurrencyContext`: order, retries, skips, pools;
-- `dagster_event_sequence_for_step`, `_trigger_hook`: run one step, and the hooks behind it; both store each event
-  themselves, before they hand it on;
-- `core_execute_in_process`, `merge_run_tags`: `JobDefinition.execute_in_process`, but with the job's own executor.
+Dagster has no such executor, so this one needs more than the public API (`resources.dagster_private`);
+`integration/assets/test_threads.py` notices a change.
 """
 
 import contextvars
@@ -25,19 +18,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.events import EngineEventData
-from dagster._core.execution.api import ExecuteRunWithPlanIterable
-from dagster._core.execution.context.system import PlanExecutionContext, PlanOrchestrationContext, StepExecutionContext
-from dagster._core.execution.context_creation_job import PlanExecutionContextManager
-from dagster._core.execution.execute_in_process import core_execute_in_process, merge_run_tags
-from dagster._core.execution.plan.execute_plan import _trigger_hook, dagster_event_sequence_for_step
-from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
-from dagster._core.execution.plan.plan import ExecutionPlan
-from dagster._core.execution.retries import RetryMode
-from dagster._core.executor.in_process import InProcessExecutor
 
 from smartdiet_assets.assets.interruption import note_interrupted
+from smartdiet_assets.resources.dagster_private import (
+    EngineEventData,
+    ExecuteRunWithPlanIterable,
+    ExecutionPlan,
+    InMemoryJob,
+    InProcessExecutor,
+    InstanceConcurrencyContext,
+    PlanExecutionContext,
+    PlanExecutionContextManager,
+    PlanOrchestrationContext,
+    RetryMode,
+    StepExecutionContext,
+    core_execute_in_process,
+    dagster_event_sequence_for_step,
+    merge_run_tags,
+    trigger_hook,
+)
 from smartdiet_assets.resources.thread_interrupts import forget_thread, interrupt_thread
 
 #: Its name, in SMARTDIET_EXECUTOR too.
@@ -203,7 +202,7 @@ class _RunningSteps:
         for event in dagster_event_sequence_for_step(context):
             events.append(event)
             self._events.put(event)
-        for event in _trigger_hook(context, events):
+        for event in trigger_hook(context, events):
             self._events.put(event)
 
     def wait(self) -> Iterator[dg.DagsterEvent]:

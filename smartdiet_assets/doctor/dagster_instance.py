@@ -32,6 +32,7 @@ from smartdiet_assets.resources.dagster_home import (
     rename_moved,
     tags_picked_runs,
 )
+from smartdiet_assets.resources.dagster_private import InstanceRef
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres_errors import explain_sqlstate, translate_postgres_error
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
@@ -100,8 +101,6 @@ def _find_fault(home: Path) -> str:
 
 def _is_usable(home: Path) -> bool:
     """Whether Dagster takes the folder's file. Its text says more than may be shown: the file may hold a password."""
-    from dagster._core.instance.ref import InstanceRef
-
     try:
         InstanceRef.from_dir(str(home))
     except (DagsterError, OSError, UnicodeDecodeError, yaml.YAMLError, ImportError, ValueError):

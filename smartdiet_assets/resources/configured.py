@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypeVar
 
 from dagster import Config, ConfigurableResource, EnvVar, InitResourceContext
-from dagster._config.field_utils import IntEnvVar
 from pydantic import PrivateAttr
 
 from smartdiet_assets.errors import ConfigurationError
@@ -32,6 +31,8 @@ from smartdiet_assets.resources.variables import Place
 
 #: Where a field stands in the configuration of a resource, such as ("access", "remote", "port").
 Path = tuple[str, ...]
+#: A number that a variable holds; Dagster has no public name for its type.
+IntEnvVar = type(EnvVar.int(""))
 _SSH: Path = ("access", "remote")
 #: Of the SSH server what `server_fields` and `secret_fields` are of the server behind it.
 _SSH_SERVER_FIELDS = ("server", "port", "user", "host_key", "known_hosts")

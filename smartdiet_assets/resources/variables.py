@@ -3,6 +3,7 @@
 Not here: which variables there are, and their defaults (`environment`).
 """
 
+import warnings
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Literal
@@ -41,10 +42,13 @@ def _read_flag(text: str) -> bool:
 
 def _check_schedule(text: str) -> str:
     # Importing Dagster takes a second, which every command would wait for.
-    from dagster._utils.schedules import is_valid_cron_schedule
+    from dagster import DagsterInvalidDefinitionError, ScheduleDefinition
 
-    if not is_valid_cron_schedule(text):
-        raise ValueError
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            ScheduleDefinition(name="asked", job_name="asked", cron_schedule=text)
+    except DagsterInvalidDefinitionError:
+        raise ValueError from None
     return text
 
 

@@ -33,6 +33,7 @@ EXCEPT = {("cli/demo.py", "smartdiet_assets.demo.run")}
 OF_DAGSTER = {
     "resources/access.py",
     "resources/configured.py",
+    "resources/dagster_private.py",
     "resources/matomo.py",
     "resources/mongo.py",
     "resources/postgres.py",

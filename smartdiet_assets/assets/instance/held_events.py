@@ -18,10 +18,10 @@ from typing import Any
 from uuid import uuid4
 
 from dagster import EventLogEntry
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, StepMaterializationData
-from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogStorageTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy.engine import Connection, Engine
+
+from smartdiet_assets.assets.instance.dagster_storages import AssetKeyTable, SqlEventLogStorage, SqlEventLogStorageTable
+from smartdiet_assets.resources.dagster_private import ASSET_CHECK_EVENTS, ASSET_EVENTS, StepMaterializationData
 
 INSERT = SqlEventLogStorageTable.insert()
 _ASSET_KINDS = {kind.value for kind in ASSET_EVENTS}

@@ -12,14 +12,14 @@ from typing import Any
 
 import sqlalchemy as db
 from dagster import EventLogEntry
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresRunStorage
 from dagster_postgres.utils import retry_pg_connection_fn
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Engine
 
+from smartdiet_assets.assets.instance.dagster_storages import SqlEventLogStorageTable
 from smartdiet_assets.assets.instance.held_events import INSERT, HeldEvents, hold
+from smartdiet_assets.resources.dagster_private import ConfigurableClassData
 
 #: Of the advisory lock under which the tables are looked for, and made where they are missing; any number, but one.
 _LOCK = 5_274_001

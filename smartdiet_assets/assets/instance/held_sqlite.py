@@ -18,16 +18,22 @@ from typing import Any
 
 import sqlalchemy as db
 from dagster import EventLogEntry
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster._serdes import ConfigurableClassData
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine
 
+from smartdiet_assets.assets.instance.dagster_storages import (
+    DagsterSqliteStorage,
+    SqlEventLogStorageTable,
+    SqliteEventLogStorage,
+    SqliteRunStorage,
+)
 from smartdiet_assets.assets.instance.held_events import INSERT, HeldEvents, hold
+from smartdiet_assets.resources.dagster_private import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
+    EVENT_TYPE_TO_PIPELINE_RUN_STATUS,
+    ConfigurableClassData,
+)
 
 #: Files of single runs, beside that of all: a run has one, and Dagit looks at many.
 _MOST_HELD = 4

@@ -9,12 +9,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dagster._config.config_schema import UserConfigSchema
-from dagster._core.storage.base_storage import DagsterStorage
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from filelock import FileLock, Timeout
 
+from smartdiet_assets.assets.instance.dagster_storages import DagsterStorage
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.dagster_private import ConfigurableClass, ConfigurableClassData
 from smartdiet_assets.resources.environment import read_dagster_postgres_url
 
 #: Held while the files are opened, and made where they are missing.
@@ -31,7 +30,7 @@ class EnvironmentStorage(DagsterStorage, ConfigurableClass):
     """
 
     @classmethod
-    def config_type(cls) -> UserConfigSchema:
+    def config_type(cls) -> dict[str, Any]:
         """Take no configuration."""
         return {}
 
