@@ -130,10 +130,10 @@ def _check_arrays(table: TableDeclaration, findings: Findings) -> None:
         for name, value in array.set.items():
             if name not in columns:
                 findings.problem(
-                    array.at(name), f"'set' names {quote(name)}, which is no column{suggest(name, columns)}"
+                    array.at("set", name), f"'set' names {quote(name)}, which is no column{suggest(name, columns)}"
                 )
             elif fault := _fault_of_set(value, columns[name]):
-                findings.problem(replace(array.at(name), column=name), fault)
+                findings.problem(replace(array.at("set", name), column=name), fault)
         for name in sorted(constants - set(array.set)):
             findings.problem(
                 replace(array.place, column=name),
@@ -204,7 +204,7 @@ def _declared_sources(declared: ColumnDeclaration, table: TableDeclaration) -> l
     mapped = [mapping for mapping in table.mappings if mapping[2] == declared.name]
     return [
         *((declared.at(key), f"'{key}'", paths) for key, paths in fields if paths),
-        *((replace(array.at(declared.name), column=declared.name), "'set'", ()) for array in sets),
+        *((replace(array.at("set", declared.name), column=declared.name), "'set'", ()) for array in sets),
         *(
             (replace(place, column=declared.name), f"the mapping of {quote(source)}", (source,))
             for place, source, _ in mapped

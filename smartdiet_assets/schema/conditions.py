@@ -1,19 +1,27 @@
-"""The `filter` of a table: paths of the document, and what they must hold.
-
-Here: reading the filter's YAML into conditions, and what a path may look like (columns use it too).
-Not here: evaluating a condition (`transform`).
-"""
+"""The `filter` of a table read into conditions, and what a path of a document may look like."""
 
 from datetime import date
-from typing import get_args
 
 import yaml
+from pydantic_core import PydanticCustomError
 
 from smartdiet_assets.schema.model import Condition, Scalar
-from smartdiet_assets.schema.reading import describe, quote, read_value
-from smartdiet_assets.schema.section import Section
+from smartdiet_assets.schema.reading import describe, quote, say_received
+from smartdiet_assets.schema.section import Items, Section, is_scalar
 
-_OPERATORS: tuple[str, ...] = get_args(Condition.model_fields["operator"].annotation)
+_SCALAR = {"type": ["string", "number", "boolean", "null"]}
+_LIST = {"type": "array", "items": _SCALAR}
+_OPERANDS = {"$eq": _SCALAR, "$ne": _SCALAR, "$in": _LIST, "$nin": _LIST, "$exists": {"type": "boolean"}}
+#: What editors are told of a filter.
+FILTER_SCHEMA = {
+    "type": "object",
+    "additionalProperties": {
+        "type": [*_SCALAR["type"], "object"],
+        "properties": _OPERANDS,
+        "additionalProperties": False,
+        "minProperties": 1,
+    },
+}
 
 
 def fault_of_path(path: str) -> str:
@@ -25,48 +33,45 @@ def fault_of_path(path: str) -> str:
     return ""
 
 
-def read_conditions(section: Section) -> tuple[Condition, ...]:
+def read_conditions(section: object) -> tuple[Condition, ...]:
     """Read a table's `filter`, in the order of the file."""
+    if not isinstance(section, Section):
+        raise PydanticCustomError("mapping", "a mapping")
     found: list[Condition] = []
-    for path in section:
-        place, node = section.at(path), section.node(path)
+    for path, given in section.read().items():
+        place = section.at(path)
         if fault := fault_of_path(path):
             section.findings.problem(place, f"the filter's path {quote(path)} {fault}")
             continue
-        if isinstance(node, yaml.MappingNode):
-            operators = Section(node, place, section.findings).expect(_OPERATORS)
-            if not node.value:
-                section.findings.problem(place, f"the filter on {quote(path)} says nothing")
+        if not isinstance(given, Section):
+            operands = {"$eq": (place, given, section.nodes[path])}
         else:
-            operators = Section.of({"$eq": node}, place, section.findings)
-        read = (_read_condition(operators, path, operator) for operator in operators if operator in _OPERATORS)
-        found.extend(condition for condition in read if condition)
+            operands = {key: (given.at(key), value, given.nodes[key]) for key, value in given.read(_OPERANDS).items()}
+            if given.is_empty:
+                section.findings.problem(place, f"the filter on {quote(path)} says nothing")
+        for operator, (line, value, node) in operands.items():
+            try:
+                operand = _read_operand(operator, value, node)
+            except ValueError as error:
+                section.findings.problem(line, f"the filter on {quote(path)}: {operator} must be {error}")
+            else:
+                found.append(Condition.model_validate({"path": path, "operator": operator, "value": operand}))
     return tuple(found)
 
 
-def _read_condition(section: Section, path: str, operator: str) -> Condition | None:
-    node = section.node(operator)
-    value: object
-    try:
-        if operator in ("$in", "$nin"):
-            if not isinstance(node, yaml.SequenceNode):
-                raise ValueError(f"a list, not {describe(node)}")
-            value = tuple(_operand(item, "a list of texts, numbers, true, false or null") for item in node.value)
-        else:
-            value = _operand(node, "a text, a number, true, false or null")
-            if operator == "$exists" and not isinstance(value, bool):
-                raise ValueError(f"true or false, not {describe(node)}")
-    except ValueError as error:
-        section.findings.problem(section.at(operator), f"the filter on {quote(path)}: {operator} must be {error}")
-        return None
-    return Condition.model_validate({"path": path, "operator": operator, "value": value})
+def _read_operand(operator: str, value: object, node: yaml.Node) -> Scalar | tuple[Scalar, ...]:
+    if operator in ("$in", "$nin"):
+        if not isinstance(value, Items):
+            raise ValueError(f"a list, not {describe(node)}")
+        wanted = "a list of texts, numbers, true, false or null"
+        return tuple(_read_scalar(item, node, wanted) for item, node in zip(value, value.nodes, strict=True))
+    scalar = _read_scalar(value, node, "a text, a number, true, false or null")
+    if operator == "$exists" and not isinstance(scalar, bool):
+        raise ValueError(f"true or false, not {describe(node)}")
+    return scalar
 
 
-def _operand(node: yaml.Node, expected: str) -> Scalar:
-    try:
-        value = read_value(node)
-    except ValueError as error:
-        raise ValueError(f"{expected}, not {error}") from None
-    if isinstance(value, date):
-        raise ValueError(f"{expected}, not {describe(node)}")
+def _read_scalar(value: object, node: yaml.Node, wanted: str) -> Scalar:
+    if not is_scalar(value) or isinstance(value, date):
+        raise ValueError(f"{wanted}, not {say_received(node)}")
     return value  # type: ignore[return-value]

@@ -1,104 +1,165 @@
-"""What a schema file says, before any of it is resolved: one frozen record for a table, a column, an array.
+"""What a schema file says, before any of it is resolved: every key it may have, declared once.
 
-Here: the records, each with the place of its keys.
-Not here: how they are read from YAML (`schema.parsing`), or what follows from them (`schema.resolving`).
 A declaration is always complete enough to resolve: what was wrong in it has been noted, and reads as absent.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Annotated, ClassVar, Literal
 
+import yaml
+from pydantic import StrictBool, WithJsonSchema
+
+from smartdiet_assets.schema import values
 from smartdiet_assets.schema.findings import Place
 from smartdiet_assets.schema.limits import Limit
-from smartdiet_assets.schema.model import MAX_DELETIONS, CollectionRules, Condition, PartitionScheme, Scalar
+from smartdiet_assets.schema.model import MAX_DELETIONS, CollectionRules, PartitionScheme
+from smartdiet_assets.schema.reading import TEXT, is_null
+from smartdiet_assets.schema.section import COLLECTION, DEFAULTS, MATOMO, MONGODB, TABLES, Keys, Section, key
+
+_EVERYWHERE = (DEFAULTS, *TABLES)
+_SHARED = (DEFAULTS, COLLECTION)
+_COLUMNS = "a list of columns"
+_LISTS = "a list of column lists, as [[a, b], [c]]"
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnDeclaration:
-    """One column of a file; `places` holds the line of each of its keys."""
+class ColumnDeclaration(Keys):
+    """One column of a file."""
 
-    place: Place
-    name: str
-    sql_type: str | None = None
-    nullable: bool = True
-    primary_key: bool = False
-    default: Scalar = None
-    foreign_key: str | None = None
-    on_missing_parent: str | None = None
-    mongo_field: tuple[str, ...] = ()
-    item_field: tuple[str, ...] = ()
-    source_column: str | None = None
-    timezone: str | None = None
-    on_invalid: str | None = None
-    description: str = ""
-    places: Mapping[str, Place] = dataclasses.field(default_factory=dict)
+    what: ClassVar[str] = "column"
 
-    def at(self, key: str) -> Place:
-        """Give the place of a key, or of the column where the key is absent."""
-        return self.places.get(key, self.place)
+    name: str = key(..., "The column's name in PostgreSQL.")
+    sql_type: str | None = key(None, "Its type in PostgreSQL, such as VARCHAR(255), INTEGER or TIMESTAMP.")
+    nullable: StrictBool = key(True, "Whether it may be NULL.")
+    primary_key: StrictBool = key(False, "Whether it is in the table's primary key.")
+    default: values.Constant = key(None, "The column's default, which also fills a missing field.")
+    foreign_key: str | None = key(None, "The column it points at: table(column).")
+    on_missing_parent: Literal["reject", "null"] | None = key(None, "reject waits for the parent; null loads NULL.")
+    mongo_field: values.Paths = key((), "A dotted path in the document, or several in order of preference.", MONGODB)
+    item_field: values.ItemPaths = key((), "The same in an array's item; . is the item, $position its place.", MONGODB)
+    source_column: str | None = key(None, "The column's name in Matomo, where it is another.", MATOMO)
+    timezone: str | None = key(None, "The zone a DATE is cut in, such as Europe/Paris.", MONGODB)
+    on_invalid: Literal["reject", "null", "clamp"] | None = key(None, "What becomes of an unfit value.", MONGODB)
+    description: values.Prose = key("", "What an analyst should know.")
+
+    @classmethod
+    def _prepare(cls, section: Section) -> None:
+        name = section.convert(section.nodes["name"], section.place) if "name" in section.nodes else None
+        if isinstance(name, str):
+            section.place = dataclasses.replace(section.place, column=name)
+        for word in ("on_missing_parent", "on_invalid"):
+            # YAML's null without quotes means the word.
+            if word in section.nodes and is_null(section.nodes[word]):
+                section.nodes[word] = yaml.ScalarNode(TEXT, "null")
 
 
-@dataclass(frozen=True, slots=True)
-class ArrayDeclaration:
-    """One array of a table: the constant columns it sets, and the place of each."""
+class MatomoColumnDeclaration(ColumnDeclaration):
+    """One column of a table of Matomo."""
 
-    place: Place
-    field: str
-    set: Mapping[str, Scalar] = dataclasses.field(default_factory=dict)
-    places: Mapping[str, Place] = dataclasses.field(default_factory=dict)
+    role: ClassVar[str] = MATOMO
 
-    def at(self, column: str) -> Place:
-        """Give the place of a constant, or of the array where it sets none."""
-        return self.places.get(column, self.place)
+
+class ArrayDeclaration(Keys):
+    """One array of a table, and the constant columns it sets."""
+
+    what: ClassVar[str] = "array"
+
+    field: values.Path = key(..., "The dotted path of the array in the document.")
+    set: values.Entries[values.Constant] = key({}, "Constant columns that tell its items from another array's.")
 
 
 #: A mapping from a source field (first) to a column (second).
 Mapped = tuple[Place, str, str]
-ColumnList = tuple[Place, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class TableDeclaration:
-    """One table of a file; the columns of `include_base` are already among its columns."""
+class TableDeclaration(Keys):
+    """One table of a file; `mappings` has those of both keys, and where they are."""
 
-    place: Place
-    name: str
-    description: str = ""
-    group: str = "default"
-    owners: tuple[str, ...] = ()
-    mongo_collection: str = ""
-    source_table: str = ""
-    time_column: str | None = None
-    matomo_columns: str = "declared"
-    on_delete: str = "keep"
-    max_deletions: Limit = MAX_DELETIONS
-    max_rejects: Limit | None = None
-    rules: CollectionRules = dataclasses.field(default_factory=CollectionRules)
-    columns: tuple[ColumnDeclaration, ...] = ()
+    name: str = key("", "The table's name, which is also its key.")
+    description: values.Prose = key("", "What an analyst should know.")
+    group: values.Group = key("default", "The asset's group in Dagit.")
+    owners: values.Owners = key((), "E-mail addresses, or team:name.", *_EVERYWHERE)
+    mongo_collection: values.CollectionName = key("", "Where the documents are; the table's name by default.", MONGODB)
+    source_table: str = key("", "The table of Matomo that it mirrors.", MATOMO)
+    include_base: StrictBool = key(False, "Adds id, created_at and updated_at to additional_columns.", MONGODB)
+    columns: tuple[ColumnDeclaration, ...] = key((), "The columns, in order.", expects=_COLUMNS)
+    additional_columns: tuple[ColumnDeclaration, ...] = key(
+        (), "Columns beside include_base: true.", MONGODB, expects=_COLUMNS
+    )
+    matomo_columns: Literal["declared", "all"] = key("declared", "all mirrors the undeclared ones too.", MATOMO)
+    time_column: str | None = key(None, "The column that tells when a row last changed.", MATOMO)
+    additional_mappings: values.Mappings = key({}, "Source field: column, beside include_base: true.", MONGODB)
+    explicit_mappings: values.Mappings = key({}, "Source field: column, as mongo_field says it at the column.", MONGODB)
+    unique_constraints: values.ColumnLists = key((), "Lists of columns that are unique together.", expects=_LISTS)
+    indexes: values.ColumnLists = key((), "Lists of columns; foreign keys and updated_at have theirs.", expects=_LISTS)
+    filter: values.Filter = key((), "Which documents are rows: paths, and what they must hold.", MONGODB)
+    created_field: values.Path = key("creation_date", "When a document was created.", DEFAULTS, MONGODB)
+    updated_field: values.Path = key("update_date", "When a document was last changed.", DEFAULTS, MONGODB)
+    incremental: Literal["dates", "none"] = key("dates", "none reads the collection whole each time.", MONGODB)
+    overlap: values.Duration = key(timedelta(hours=2), "How far below the watermark a run starts.", *_EVERYWHERE)
+    arrays: tuple[ArrayDeclaration, ...] = key(
+        (), "The arrays whose items are the rows.", MONGODB, expects="a list of arrays, as [{field: tags}]"
+    )
+    on_duplicate_item: Literal["first", "last", "reject"] | None = key(None, "Which of equal items counts.", MONGODB)
+    import_strategy: str | None = key(None, "smart_diff with arrays, else direct; or package.module:Class.")
+    strategy: str | None = key(None, "import_strategy by another name.")
+    winner: values.Texts = key((), "Which document is shown where several share the key: updated_at DESC.", MONGODB)
+    diff_threshold: values.Share = key(0.3, "Above this share of changed items all are replaced.", MONGODB)
+    export_order: values.WholeNumber | None = key(None, "Checked against the foreign keys, which give the order.")
+    force_reimport: StrictBool = key(False, "Reads everything each time.")
+    truncate_before_import: StrictBool = key(False, "Empties the table first, and re-imports what that empties.")
+    date_threshold: values.Day | None = key(None, "GLOBAL_DATE_THRESHOLD for this table.")
+    on_delete: Literal["keep", "delete", "flag"] = key("keep", "What becomes of a deleted one's rows.", *_EVERYWHERE)
+    max_deletions: values.LimitValue = key(MAX_DELETIONS, "How many rows may go at once: 100, 5%.", DEFAULTS, MONGODB)
+    max_rejects: values.LimitValue | None = key(None, "How many rejects fail a run: 100, 5%.", *_EVERYWHERE)
+    capture: Literal["dates", "change_stream"] = key("dates", "How changes are found.", COLLECTION)
+    sync_after: values.LimitValue = key(Limit(count=1000), "How many changes ask for a run: 100, 5%.", *_SHARED)
+    max_delay: values.Duration = key(timedelta(hours=1), "How old a change gets until a run is asked for.", *_SHARED)
+
     mappings: tuple[Mapped, ...] = ()
-    unique_constraints: tuple[ColumnList, ...] = ()
-    indexes: tuple[ColumnList, ...] = ()
-    filter: tuple[Condition, ...] = ()
-    created_field: str = "creation_date"
-    updated_field: str = "update_date"
-    incremental: str = "dates"
-    overlap: timedelta = timedelta(hours=2)
-    arrays: tuple[ArrayDeclaration, ...] = ()
-    on_duplicate_item: str | None = None
-    import_strategy: str | None = None
-    winner: tuple[str, ...] = ()
-    diff_threshold: float = 0.3
-    export_order: int | None = None
-    force_reimport: bool = False
-    truncate_before_import: bool = False
-    date_threshold: date | None = None
-    places: Mapping[str, Place] = dataclasses.field(default_factory=dict)
 
-    def at(self, key: str) -> Place:
-        """Give the place of a key, or of the table where the key is absent."""
-        return self.places.get(key, self.place)
+    @property
+    def rules(self) -> CollectionRules:
+        """What holds for its collection."""
+        return CollectionRules(capture=self.capture, sync_after=self.sync_after, max_delay=self.max_delay)
+
+
+class MatomoTableDeclaration(TableDeclaration):
+    """One table of Matomo. It has no column to mark deleted rows in."""
+
+    role: ClassVar[str] = MATOMO
+
+    columns: tuple[MatomoColumnDeclaration, ...] = key((), "The columns, in order.", expects=_COLUMNS)
+    on_delete: Literal["keep", "delete"] = key("keep", "What becomes of rows that Matomo deletes.")
+
+
+class DefaultsDeclaration(TableDeclaration):
+    """What holds where a table does not say."""
+
+    role: ClassVar[str] = DEFAULTS
+
+
+class CollectionDeclaration(TableDeclaration):
+    """What holds for all tables of a collection."""
+
+    role: ClassVar[str] = COLLECTION
+
+
+class PartitionsDeclaration(Keys):
+    """The time windows an operator can pick."""
+
+    every: Literal["month", "week", "day"] = key("month", "How long a window is.")
+    start: values.Day = key(date(2020, 1, 1), "Where the first window begins.")
+
+
+class RootDeclaration(Keys):
+    """The keys of a file."""
+
+    tables: Annotated[Section | None, WithJsonSchema({})] = key(None, "The tables, each by its name.")
+    defaults: DefaultsDeclaration = key(DefaultsDeclaration(), "What holds where a table does not say.")
+    partitions: PartitionsDeclaration = key(PartitionsDeclaration(), "The time windows an operator can pick.")
+    collections: values.Entries[CollectionDeclaration | None] = key({}, "What holds for all tables of a collection.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,4 @@
-"""What reading a schema file brings to light: problems that stop it, warnings that do not, and where.
-
-Here: the collector every reading step adds to, so that all problems of a file are raised at once.
-Not here: what is a problem; that is said by the step that finds it.
-"""
+"""What reading a schema file brings to light, gathered so that all problems of a file are raised at once."""
 
 import difflib
 from collections.abc import Iterable

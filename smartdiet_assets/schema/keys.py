@@ -6,12 +6,13 @@ Not here: the SQL of a key or an index (`load`).
 
 from collections.abc import Iterable, Sequence
 
-from smartdiet_assets.schema.declaration import ColumnList, TableDeclaration
+from smartdiet_assets.schema.declaration import TableDeclaration
 from smartdiet_assets.schema.findings import Findings, suggest
 from smartdiet_assets.schema.model import DOCUMENT_ID, Column
 from smartdiet_assets.schema.reading import quote
 from smartdiet_assets.schema.shapes import Shape
 from smartdiet_assets.schema.types import ColumnType
+from smartdiet_assets.schema.values import ColumnList
 
 #: The column added where no declared column holds the document's id.
 IMPLICIT_COLUMN = "document_id"
@@ -27,7 +28,7 @@ def keep_column_lists(
     """Keep the lists that name existing columns, each list once."""
     known = [column.name for column in columns]
     found: list[Names] = []
-    for place, names in lists:
+    for place, names in ((declared.place, declared.names) for declared in lists):
         missing = [name for name in names if name not in known]
         for name in missing:
             findings.problem(place, f"the {what} names {quote(name)}, which is no column{suggest(name, known)}")

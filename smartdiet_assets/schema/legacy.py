@@ -85,7 +85,11 @@ def apply_legacy_strategy(table: TableDeclaration, findings: Findings) -> TableD
             f"{', '.join(legacy.columns)}; the table has no {' and no '.join(missing)}",
         )
     arrays = tuple(
-        ArrayDeclaration(table.at("import_strategy"), field, {"type": value} if value and "type" not in missing else {})
+        ArrayDeclaration(
+            place=table.at("import_strategy"),
+            field=field,
+            set={"type": value} if value and "type" not in missing else {},
+        )
         for field, value in legacy.arrays
     )
     filled = set() if table.arrays else set(legacy.columns)
@@ -97,12 +101,13 @@ def apply_legacy_strategy(table: TableDeclaration, findings: Findings) -> TableD
                 f"the mapping of {quote(source)} to {column} is not read: the strategy "
                 f"{table.import_strategy!r} fills that column, as it did in the replaced tool",
             )
-    return replace(
-        table,
-        arrays=table.arrays or arrays,
-        columns=tuple(_with_source(column, legacy) for column in table.columns),
-        mappings=tuple(mapped for mapped in table.mappings if mapped not in ignored),
-        import_strategy=legacy.import_strategy,
+    return table.model_copy(
+        update={
+            "arrays": table.arrays or arrays,
+            "columns": tuple(_with_source(column, legacy) for column in table.columns),
+            "mappings": tuple(mapped for mapped in table.mappings if mapped not in ignored),
+            "import_strategy": legacy.import_strategy,
+        }
     )
 
 
@@ -110,7 +115,7 @@ def _with_source(column: ColumnDeclaration, legacy: LegacyStrategy) -> ColumnDec
     if column.mongo_field or column.item_field:
         return column
     if column.name == legacy.document_column:
-        return replace(column, mongo_field=(DOCUMENT_ID,))
+        return column.model_copy(update={"mongo_field": (DOCUMENT_ID,)})
     if column.name == legacy.item_column:
-        return replace(column, item_field=legacy.item_field)
+        return column.model_copy(update={"item_field": legacy.item_field})
     return column

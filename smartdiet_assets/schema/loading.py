@@ -14,11 +14,11 @@ import yaml
 from smartdiet_assets.errors import SchemaFileError
 from smartdiet_assets.schema.checking import check_foreign_keys
 from smartdiet_assets.schema.declaration import FileDeclaration, TableDeclaration
-from smartdiet_assets.schema.file_keys import parse_file
 from smartdiet_assets.schema.findings import Findings
 from smartdiet_assets.schema.legacy import apply_legacy_strategy
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.ordering import order_tables
+from smartdiet_assets.schema.parsing import parse_file
 from smartdiet_assets.schema.reading import read_document
 from smartdiet_assets.schema.resolving import note_document_ids, resolve_table
 

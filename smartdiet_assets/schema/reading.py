@@ -1,8 +1,4 @@
-"""YAML syntax with positions: a file becomes nodes, a scalar node becomes a value.
-
-Here: files, encodings, syntax errors and their lines, YAML's scalar types, and what a message calls a node.
-Not here: mappings and their keys (`schema.section`).
-"""
+"""YAML syntax with positions: a file becomes nodes, a scalar node becomes a value, and what a message calls them."""
 
 import unicodedata
 from datetime import date
@@ -13,7 +9,7 @@ import yaml
 from smartdiet_assets.schema.findings import Findings, Place
 
 _LONGEST_QUOTE = 40
-_TEXT = "tag:yaml.org,2002:str"
+TEXT = "tag:yaml.org,2002:str"
 _MANY_BRACKETS = 20_000
 
 
@@ -78,7 +74,7 @@ def read_value(node: yaml.Node) -> object:
         raise ValueError(describe(node))
     try:
         # Most are texts, and a constructor for each is a fifth of reading a file.
-        value = node.value if node.tag == _TEXT else yaml.constructor.SafeConstructor().construct_object(node)
+        value = node.value if node.tag == TEXT else yaml.constructor.SafeConstructor().construct_object(node)
     # What PyYAML raises for `!!int x`, `2024-13-45` or an unknown tag is whatever its conversion stumbles on.
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, yaml.YAMLError):
         raise ValueError(f"{quote(node.value)}, which YAML cannot read as {node.tag.rpartition(':')[2]}") from None
@@ -126,6 +122,15 @@ def describe(node: yaml.Node) -> str:
         "bool": "",
     }
     return f"{names.get(kind, f'a value tagged {node.tag} ')}{quote(node.value)}"
+
+
+def say_received(node: yaml.Node) -> str:
+    """Say what a node is, or why its text has no value, for a message."""
+    try:
+        read_value(node)
+    except ValueError as error:
+        return str(error)
+    return describe(node)
 
 
 def is_null(node: yaml.Node) -> bool:

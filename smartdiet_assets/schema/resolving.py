@@ -55,11 +55,10 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
     shape, key, unique = settle_key(declared, columns, primary_key, unique, document_column, findings)
     winner = _resolve_winner(declared, columns, shape, document_column, findings)
     table = Table.model_validate(
-        {
+        # What a key says is what the field of its name holds, but where it is resolved below.
+        {key: getattr(declared, key) for key in Table.model_fields.keys() & declared.model_fields_set}
+        | {
             "name": declared.name,
-            "description": declared.description,
-            "group": declared.group,
-            "owners": declared.owners,
             "columns": columns,
             "primary_key": primary_key,
             "unique_constraints": unique,
@@ -68,26 +67,13 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
             "document_column": document_column,
             "key": key,
             "winner": winner,
-            "mongo_collection": declared.mongo_collection,
-            "source_table": declared.source_table,
             "time_column": _resolve_time_column(declared, columns, findings),
-            "matomo_columns": declared.matomo_columns,
-            "on_delete": declared.on_delete,
-            "max_deletions": declared.max_deletions,
-            "max_rejects": declared.max_rejects,
-            "capture": declared.rules.capture,
-            "filter": declared.filter,
-            "created_field": declared.created_field,
-            "updated_field": declared.updated_field,
-            "incremental": declared.incremental,
-            "overlap": declared.overlap,
+            "incremental": ("dates" if declared.time_column else "key")
+            if declared.source_table
+            else declared.incremental,
             "on_duplicate_item": declared.on_duplicate_item or "first",
             "arrays": tuple(ArraySource(field=array.field, set=tuple(array.set.items())) for array in declared.arrays),
             "import_strategy": _resolve_strategy(declared, findings),
-            "diff_threshold": declared.diff_threshold,
-            "force_reimport": declared.force_reimport,
-            "truncate_before_import": declared.truncate_before_import,
-            "date_threshold": declared.date_threshold,
             "line": declared.place.line,
         }
     )

@@ -1,41 +1,64 @@
-"""A YAML mapping read key by key; a value of a wrong kind is noted with its line and reads as absent.
+"""A mapping of the file as a pydantic model: every wrong value is noted with its line, and reads as absent.
 
-Here: duplicate and unknown keys, merge keys (`<<`), and one reader for each kind of value.
-Not here: which keys a table has (`schema.declaration`) or what they mean together.
-Null counts as absent, as it did in the replaced tool, except where a reader asks for the node.
+Null counts as absent too, as it did in the replaced tool. Which keys there are is said in `schema.declaration`.
 """
 
-from collections.abc import Collection, Iterator
-from dataclasses import replace
-from datetime import date, datetime
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Any, ClassVar, Self
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, SkipValidation, model_validator
+from pydantic import ValidationError as PydanticError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from smartdiet_assets.schema.findings import Findings, Place, suggest
-from smartdiet_assets.schema.model import Scalar
-from smartdiet_assets.schema.reading import describe, is_null, line_of, quote, read_value
+from smartdiet_assets.schema.reading import describe, is_null, line_of, quote, read_value, say_received
+
+#: The roles of sections: `defaults`, a collection, and a table by the server it mirrors.
+DEFAULTS, COLLECTION, MONGODB, MATOMO = "defaults", "collection", "mongodb", "matomo"
+TABLES = (MONGODB, MATOMO)
 
 _MERGE = "tag:yaml.org,2002:merge"
+#: What pydantic's own errors expected; a key's `expects` says it better.
+_EXPECTED = {"string_type": "a text", "bool_type": "true or false"}
+#: A problem that is noted already: what has it reads as absent.
+_NOTED = "noted"
+_DEEPEST_LIST = 2
 
 
-class Section:
-    """A YAML mapping, read key by key; values of a wrong kind become problems and read as absent."""
+def is_scalar(value: object) -> bool:
+    """Tell whether a value is one by itself, and readable: a text, a number, true, false, null or a date."""
+    return not isinstance(value, dict | list | yaml.Node)
+
+
+class Items(list[Any]):
+    """The values of a list of the file, and the nodes they are read from."""
+
+    def __init__(self, node: yaml.SequenceNode, place: Place, section: "Section", depth: int) -> None:
+        self.place = place
+        self.nodes: list[yaml.Node] = node.value
+        super().__init__(section.convert(item, place.at(line_of(item)), depth) for item in self.nodes)
+
+    def at(self, index: Any) -> Place:
+        """Give the place of an item."""
+        return self.place.at(line_of(self.nodes[index]))
+
+
+class Section(dict[str, Any]):
+    """The values of a mapping of the file, once it is read, and the node and the place of each key."""
 
     def __init__(self, node: yaml.MappingNode, place: Place, findings: Findings) -> None:
+        super().__init__()
         self.place = place
         self.findings = findings
-        self._nodes: dict[str, yaml.Node] = {}
+        self.nodes: dict[str, yaml.Node] = {}
+        self.is_empty = not node.value
+        self._is_read = False
         self._lines: dict[str, int] = {}
-        self._deferred: list[tuple[int, str]] = []
+        self._faults: list[tuple[int, str]] = []
         self._collected: set[int] = set()
         self._collect(node)
-
-    @classmethod
-    def of(cls, nodes: dict[str, yaml.Node], place: Place, findings: Findings) -> "Section":
-        """Build a section the file only implies."""
-        section = cls(yaml.MappingNode("", []), place, findings)
-        section._nodes = nodes
-        return section
 
     def _collect(self, node: yaml.MappingNode) -> None:
         # Once each: an alias may lead back to its own mapping, or to one mapping by many ways.
@@ -48,187 +71,176 @@ class Section:
                 parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
                 bases.extend(part for part in parts if isinstance(part, yaml.MappingNode))
                 if not all(isinstance(part, yaml.MappingNode) for part in parts):
-                    self._deferred.append((line, f"'<<' must name a mapping, not {describe(value)}"))
+                    self._faults.append((line, f"'<<' must name a mapping, not {describe(value)}"))
                 continue
             try:
                 key = read_value(key_node)
-            except ValueError as error:
-                key, reason = None, str(error)
-            else:
-                reason = describe(key_node)
+            except ValueError:
+                key = None
             if not isinstance(key, str):
-                self._deferred.append((line, f"a key must be a text, not {reason}; quote it"))
+                self._faults.append((line, f"a key must be a text, not {say_received(key_node)}; quote it"))
             elif key in own:
-                self._deferred.append((line, f"the key {quote(key)} appears twice (first on line {own[key]})"))
+                self._faults.append((line, f"the key {quote(key)} appears twice (first on line {own[key]})"))
             else:
                 own[key] = line
-                if key not in self._nodes:
-                    self._nodes[key] = value
+                if key not in self.nodes:
+                    self.nodes[key] = value
                     self._lines[key] = line
         for base in bases:
             if id(base) not in self._collected:
                 self._collect(base)
 
-    def about(self, column: str) -> None:
-        """Say which column the section declares: its problems name it from here on."""
-        self.place = replace(self.place, column=column)
-
-    def expect(self, known: Collection[str] | None) -> "Section":
-        """Note the keys that are not known (None: any key goes) and those that appear twice."""
-        for line, message in self._deferred:
-            self.findings.problem(self.place.at(line), message)
-        for key in self._nodes if known is not None else ():
-            if known is not None and key not in known:
-                hint = suggest(key, known, f"expected {', '.join(known)}")
-                self.findings.problem(self.at(key), f"unknown key {quote(key)}{hint}")
+    def read(self, known: Collection[str] | None = None, *, nulls: bool = True) -> Self:
+        """Read the values of the known keys (any where it is None), and note other keys and those that appear twice."""
+        if not self._is_read:
+            self._is_read = True
+            for line, message in self._faults:
+                self.findings.problem(self.place.at(line), message)
+            for key, node in self.nodes.items():
+                if known is not None and key not in known:
+                    hint = suggest(key, known, f"expected {', '.join(known)}")
+                    self.findings.problem(self.at(key), f"unknown key {quote(key)}{hint}")
+                elif nulls or not is_null(node):
+                    self[key] = self.convert(node, self.at(key))
         return self
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._nodes and not is_null(self._nodes[key])
+    def convert(self, node: yaml.Node, place: Place, depth: int = 0) -> object:
+        """Give a scalar's value, or a mapping or list to read; the node itself where no key can take it."""
+        if isinstance(node, yaml.MappingNode):
+            return Section(node, place, self.findings)
+        # No key takes deeper lists, and an alias may lead back to its own list.
+        if isinstance(node, yaml.SequenceNode) and depth < _DEEPEST_LIST:
+            return Items(node, place, self, depth + 1)
+        try:
+            return read_value(node)
+        except ValueError:
+            return node
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._nodes)
+    def gives(self, key: str) -> bool:
+        """Tell whether the file gives a key a value other than null, be it wrong."""
+        return key in self.nodes and not is_null(self.nodes[key])
 
     def at(self, key: str) -> Place:
         """Give the place of a key, or of the section where the key is absent."""
         return self.place.at(self._lines.get(key, self.place.line))
 
-    @property
-    def places(self) -> dict[str, Place]:
-        """The place of every key."""
-        return {key: self.at(key) for key in self._nodes}
 
-    def node(self, key: str) -> yaml.Node:
-        """Give the raw value of a key, null too. Raises KeyError when the key is absent."""
-        return self._nodes[key]
+def key(default: Any, description: str, *roles: str, expects: str = "") -> Any:
+    """Declare a key with a line for editors.
 
-    def wrong(self, key: str, expected: str, received: str) -> None:
-        """Note that a key's value is not of the expected kind."""
-        self.findings.problem(self.at(key), f"{quote(key)} must be {expected}, not {received}")
+    `roles` are the sections that have it, a table's by default; `expects` says what it is where its type does not.
+    """
+    return Field(
+        default, description=description, json_schema_extra={"roles": [*(roles or TABLES)], "expects": expects}
+    )
 
-    def scalar(self, key: str, expected: str = "one value") -> object:
-        """Read a scalar of any kind; None where it is absent, null or no scalar."""
-        if key not in self:
-            return None
+
+def expected(what: str, received: str = "") -> PydanticCustomError:
+    """Say what a key must be, and what it is where the words for the file's node are not enough."""
+    return PydanticCustomError("expected", "{expected}", {"expected": what, "received": received})
+
+
+class Keys(BaseModel):
+    """The keys a section may have, as fields made by `key`; other fields hold what is known beside them.
+
+    `role` chooses among the keys, and `what` names a section that lacks what it is about.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    role: ClassVar[str] = MONGODB
+    what: ClassVar[str] = ""
+
+    place: Place = Place(0)
+    places: SkipValidation[Mapping[Any, Place]] = {}
+
+    @classmethod
+    @cache
+    def known_keys(cls) -> tuple[str, ...]:
+        """Give the keys, in the order of their declaration."""
+        return tuple(name for name in cls.model_fields if cls.role in cls.declared(name, "roles"))
+
+    @classmethod
+    def declared(cls, key: str, argument: str) -> Any:
+        """Give what a key was declared with; empty for a field that is none."""
+        extra = cls.model_fields[key].json_schema_extra
+        return extra[argument] if isinstance(extra, dict) else ""
+
+    def at(self, key: str, inner: str | None = None) -> Place:
+        """Give the place of a key, or of one in its mapping; of the section where it is absent."""
+        return self.places.get(key if inner is None else (key, inner), self.place)
+
+    @classmethod
+    def _prepare(cls, section: Section) -> None:
+        """Change a section before it is read."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read(cls, given: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(given, Section):
+            return handler(given)
+        cls._prepare(given)
+        given.read(cls.known_keys(), nulls=False)
+        places: dict[Any, Place] = {name: given.at(name) for name in given.nodes}
+        for name, value in given.items():
+            if isinstance(value, Section):
+                places |= {(name, inner): value.at(inner) for inner in value.nodes}
         try:
-            return read_value(self._nodes[key])
-        except ValueError as error:
-            self.wrong(key, expected, str(error))
-            return None
+            return handler({**given, "place": given.place, "places": places})
+        except PydanticError as error:
+            cls._note(given, error.errors(include_url=False, include_input=False))
+        # Pydantic finds all that is wrong at once: what is left is right.
+        return handler({**given, "place": given.place, "places": places})
 
-    def text(self, key: str) -> str | None:
-        """Read a text."""
-        value = self.scalar(key, "a text")
-        if value is None or isinstance(value, str):
-            return value
-        self.wrong(key, "a text", f"{describe(self._nodes[key])}; quote it")
-        return None
-
-    def flag(self, key: str, default: bool = False) -> bool:
-        """Read true or false."""
-        value = self.scalar(key, "true or false")
-        if isinstance(value, bool):
-            return value
-        if value is not None:
-            self.wrong(key, "true or false", describe(self._nodes[key]))
-        return default
-
-    def number(self, key: str, expected: str) -> int | float | None:
-        """Read a number."""
-        value = self.scalar(key, expected)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return value
-        if value is not None:
-            self.wrong(key, expected, describe(self._nodes[key]))
-        return None
-
-    def choice(self, key: str, options: tuple[str, ...]) -> str | None:
-        """Read one of several words."""
-        value = self.scalar(key, " or ".join(options))
-        if value is None or (isinstance(value, str) and value in options):
-            return value
-        self.wrong(key, " or ".join(options), describe(self._nodes[key]))
-        return None
-
-    def day(self, key: str) -> date | None:
-        """Read a date, as YAML's own or as the text `YYYY-MM-DD`."""
-        value = self.scalar(key, "a date (YYYY-MM-DD)")
-        if isinstance(value, date) and not isinstance(value, datetime):
-            return value
-        if isinstance(value, str) and len(value) == len("YYYY-MM-DD"):
-            try:
-                return date.fromisoformat(value)
-            except ValueError:
-                pass
-        if value is not None:
-            self.wrong(key, "a date (YYYY-MM-DD)", describe(self._nodes[key]))
-        return None
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """Read a text or a list of texts."""
-        node = self._nodes.get(key)
-        if isinstance(node, yaml.SequenceNode):
-            return self._texts_of(node, key)
-        value = self.text(key)
-        return () if value is None else (value,)
-
-    def _texts_of(self, node: yaml.SequenceNode, key: str) -> tuple[str, ...]:
-        found: list[str] = []
-        for item in node.value:
-            try:
-                value, received = read_value(item), describe(item)
-            except ValueError as error:
-                value, received = None, str(error)
-            if isinstance(value, str):
-                found.append(value)
+    @classmethod
+    def _note(cls, section: Section, errors: list[ErrorDetails]) -> None:
+        """Note what pydantic found, and take it out of the section."""
+        # What lacks what it is about is not looked at further.
+        vital = [error for error in errors if cls.model_fields[str(error["loc"][0])].is_required()]
+        wrong = [cls._note_error(section, error) for error in vital or errors]
+        if vital:
+            raise PydanticCustomError(_NOTED, "noted")
+        for holder, part in reversed(wrong):
+            if isinstance(holder, Items):
+                del holder[part]
             else:
-                self.findings.problem(self.place.at(line_of(item)), f"{quote(key)} must hold texts, not {received}")
-        return tuple(found)
+                holder.pop(part, None)
 
-    def lists_of_texts(self, key: str, example: str) -> list[tuple[Place, tuple[str, ...]]]:
-        """Read a list of lists of texts, each with its place."""
-        found = []
-        for item in self._items(key, f"a list of column lists, as {example}"):
-            if isinstance(item, yaml.SequenceNode):
-                found.append((self.place.at(line_of(item)), self._texts_of(item, key)))
-            else:
-                message = f"{quote(key)} must be a list of column lists, as {example}"
-                self.findings.problem(self.place.at(line_of(item)), f"{message}, not a list with {describe(item)}")
-        return found
+    @classmethod
+    def _note_error(cls, section: Section, error: ErrorDetails) -> tuple[Section | Items, Any]:
+        """Note one error in the words of the file. Give the mapping or list it is in, and where."""
+        holder: Any = section
+        part, *inner = error["loc"]
+        name, place = str(part), section.at(str(part))
+        for step in inner:
+            child = holder[part]
+            if isinstance(child, Section) and isinstance(step, str) and step != "[key]":
+                holder, part, name, place = child, step, step, child.at(step)
+            elif isinstance(child, Items) and isinstance(step, int):
+                holder, part = child, step
+        kind, context = error["type"], error.get("ctx", {})
+        if kind == "missing":
+            section.findings.problem(section.place, f"the {cls.what} has no {quote(name)}")
+        elif kind == "value_error":
+            section.findings.problem(place, str(context["error"]))
+        elif kind != _NOTED:
+            message = cls._compose(holder, part, kind, context, cls.declared(str(error["loc"][0]), "expects"))
+            place = holder.at(part) if isinstance(holder, Items) else place
+            section.findings.problem(place, f"{quote(name)} {message}")
+        return holder, part
 
-    def _items(self, key: str, expected: str) -> list[yaml.Node]:
-        if key not in self:
-            return []
-        node = self._nodes[key]
-        if isinstance(node, yaml.SequenceNode):
-            return list(node.value)
-        self.wrong(key, expected, describe(node))
-        return []
-
-    def section(self, key: str, known: Collection[str] | None = None, table: str = "") -> "Section | None":
-        """Read a mapping; `table` says that it declares one."""
-        if key not in self:
-            return None
-        place = replace(self.at(key), table=table) if table else self.at(key)
-        node = self._nodes[key]
-        if isinstance(node, yaml.MappingNode):
-            return Section(node, place, self.findings).expect(known)
-        self.findings.problem(place, f"{quote(key)} must be a mapping, not {describe(node)}")
-        return None
-
-    def sections(self, key: str, expected: str) -> list["Section"]:
-        """Read a list of mappings. Call `expect` on each, once it is known what it declares."""
-        found = []
-        for item in self._items(key, expected):
-            place = self.place.at(line_of(item))
-            if isinstance(item, yaml.MappingNode):
-                found.append(Section(item, place, self.findings))
-            else:
-                self.findings.problem(place, f"{quote(key)} must be {expected}, not a list with {describe(item)}")
-        return found
-
-
-def read_constant(section: Section, key: str) -> Scalar:
-    """Read a scalar for a column; a YAML date becomes its ISO text, which every date type reads."""
-    value = section.scalar(key)
-    return value.isoformat() if isinstance(value, date) else value  # type: ignore[return-value]
+    @staticmethod
+    def _compose(holder: Section | Items, part: Any, kind: str, context: Mapping[str, Any], expects: str) -> str:
+        node = holder.nodes[part]
+        # Of a mapping or a list, its kind is asked for, and not its value.
+        say = say_received if kind in ("expected", "literal_error", *_EXPECTED) else describe
+        received = context.get("received") or say(node)
+        if isinstance(holder, Items):
+            in_list = f"must be {expects}, not a list with {describe(node)}"
+            return f"must hold texts, not {received}" if kind == "string_type" else in_list
+        if kind == "literal_error":
+            expects = context["expected"].replace("'", "").replace(", ", " or ")
+        else:
+            expects = context.get("expected") or _EXPECTED.get(kind) or expects or "a mapping"
+        again = "; quote it" if kind == "string_type" and is_scalar(holder[part]) else ""
+        return f"must be {expects}, not {received}{again}"

@@ -3,12 +3,32 @@
 import textwrap
 from pathlib import Path
 
+from smartdiet_assets.schema.declaration import (
+    ArrayDeclaration,
+    CollectionDeclaration,
+    ColumnDeclaration,
+    DefaultsDeclaration,
+    PartitionsDeclaration,
+    RootDeclaration,
+    TableDeclaration,
+)
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "schemas"
 VALID = sorted((FOLDER / "valid").glob("*.yaml"))
 INVALID = sorted((FOLDER / "invalid").glob("*.yaml"))
+_DECLARATIONS = (
+    RootDeclaration,
+    DefaultsDeclaration,
+    CollectionDeclaration,
+    PartitionsDeclaration,
+    TableDeclaration,
+    ColumnDeclaration,
+    ArrayDeclaration,
+)
+#: The keys of a file without Matomo.
+EVERY_KEY = tuple(dict.fromkeys(key for declaration in _DECLARATIONS for key in declaration.known_keys()))
 
 
 def read_expectations(path: Path) -> list[str]:

@@ -9,15 +9,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from smartdiet_assets.errors import SchemaFileError
-from smartdiet_assets.schema.column_keys import ARRAY_KEYS, COLUMN_KEYS
-from smartdiet_assets.schema.file_keys import PARTITIONS_KEYS, ROOT_KEYS
 from smartdiet_assets.schema.legacy import LEGACY_STRATEGIES
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.strategies import STRATEGIES
-from smartdiet_assets.schema.table_keys import TABLE_KEYS
+from smartdiet_assets_tests.unit.schema.schema_files import EVERY_KEY
 
 _WORDS = ("a", "b", "id", "_id", "type", "a(id)", "b(a)", "VARCHAR", "SERIAL", "DATE", "NUMERIC(3,1)", "2h", ".", "document_id")  # fmt: skip  # noqa: E501
-_KEYS = (*ROOT_KEYS, *PARTITIONS_KEYS, *TABLE_KEYS, *COLUMN_KEYS, *ARRAY_KEYS, "$in", "$exists")
+_KEYS = (*EVERY_KEY, "$in", "$exists")
 
 _scalars = st.one_of(
     st.sampled_from(_WORDS),

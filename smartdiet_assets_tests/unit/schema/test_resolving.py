@@ -5,13 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from smartdiet_assets.schema.column_keys import ARRAY_KEYS, COLUMN_KEYS
-from smartdiet_assets.schema.file_keys import PARTITIONS_KEYS, ROOT_KEYS
 from smartdiet_assets.schema.limits import Limit
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Condition, ForeignKey, Schema, WinnerOrder
-from smartdiet_assets.schema.table_keys import COLLECTION_KEYS, DEFAULTS_KEYS, TABLE_KEYS
-from smartdiet_assets_tests.unit.schema.schema_files import FOLDER, load_text
+from smartdiet_assets_tests.unit.schema.schema_files import EVERY_KEY, FOLDER, load_text
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +18,7 @@ def schema() -> Schema:
 
 def test_the_valid_files_use_every_key() -> None:
     text = "".join(path.read_text() for path in (FOLDER / "valid").iterdir())
-    keys = {*ROOT_KEYS, *DEFAULTS_KEYS, *COLLECTION_KEYS, *PARTITIONS_KEYS, *TABLE_KEYS, *COLUMN_KEYS, *ARRAY_KEYS}
-    assert [key for key in keys if f"{key}:" not in text] == []
+    assert [key for key in EVERY_KEY if f"{key}:" not in text] == []
 
 
 def test_defaults_hold_where_a_table_does_not_say(schema: Schema) -> None:
