@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.environment import Environment, read_environment
-from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets.schema.model import Schema
+
+if TYPE_CHECKING:
+    from smartdiet_assets.resources.environment import Environment
+    from smartdiet_assets.schema.model import Schema
 
 
 @dataclass
@@ -17,11 +19,15 @@ class Session:
     """What a command works with, read from the environment when first needed."""
 
     @cached_property
-    def environment(self) -> Environment:
+    def environment(self) -> "Environment":
+        from smartdiet_assets.resources.environment import read_environment
+
         return read_environment()
 
     @cached_property
-    def schema(self) -> Schema:
+    def schema(self) -> "Schema":
+        from smartdiet_assets.schema.loading import load_schema
+
         return load_schema(*self.environment.schema_files)
 
     @property
