@@ -2,10 +2,9 @@
 
 Here: what both storages have in common. Not here: where the tables are (`assets.instance.held_sqlite`,
 `assets.instance.held_postgres`). Dagster's own way does the same for each event by itself: a transaction for the event
-and
-one for its asset, each statement built and compiled anew. What this builds on is not of Dagster's public API:
-`store_event`, and what it calls for a row, an asset's line, tags and checks. It was written against Dagster 1.13, and
-`integration/assets/test_instance_storage.py` notices a change.
+and one for its asset, each statement built and compiled anew. What this builds on is not of Dagster's public API: what
+`store_event` calls for a row, an asset's line, tags and checks; `integration/assets/test_instance_storage.py` notices a
+change.
 """
 
 import json

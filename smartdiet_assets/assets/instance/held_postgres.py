@@ -2,8 +2,9 @@
 
 Here: Dagster's own storages on another engine. Dagster connects anew for each statement, as each of its processes might
 be one of many; a run is one of a few, and most of what it waits for is connections and the server's disk. Not here:
-what is written of an event (`assets.instance.held_events`). What this builds on, the attribute `_engine` of both
-storages, is not of Dagster's public API.
+what is written of an event (`assets.instance.held_events`). What this builds on is not of Dagster's public API, whose
+storages make their engine by themselves: `_engine` of both, and `_run_storage` and `_event_log_storage`, the two that a
+storage is made of.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,12 +2,13 @@
 
 Here: Dagster's own storages with another way to their files. Dagster opens a file anew for each event and closes it
 behind it, which makes SQLite write all of its log back and wait for the disk. Not here: what is written of an event
-(`assets.instance.held_events`). What this builds on is not of Dagster's public API; it was written against Dagster
-1.13, and
-`integration/assets/test_instance_storage.py` notices a change:
+(`assets.instance.held_events`). What this builds on is not of Dagster's public API, whose storages make their
+connections by themselves; `integration/assets/test_instance_storage.py` notices a change:
 
 - `SqliteEventLogStorage._connect`, `SqliteRunStorage.connect`: the one way each has to its files;
 - `_initdb`, `_initialized_dbs`: which makes the tables of a new file;
+- `_conn_string`, `_base_dir`: where the files of a storage are;
+- `_run_storage`, `_event_log_storage`: the two that a storage is made of.
 """
 
 import os
