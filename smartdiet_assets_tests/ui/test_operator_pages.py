@@ -1,4 +1,4 @@
-"""What an operator does with the mirror in Dagit, clicked through in a browser on one day of the generated company.
+"""What an operator sees and does in Dagit, clicked through in a browser on one day of the generated company.
 
 One test, as the servers, Dagit and the browser take longer to start than all clicks; each step names its promise.
 """
@@ -18,7 +18,13 @@ from playwright.sync_api import Browser, Page, expect
 from smartdiet_assets.assets.location import LOCATION
 from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.demo.company import write_company
-from smartdiet_assets_tests.ui.test_graph_page import keep
+from smartdiet_assets_tests.ui.graph_page import (
+    keep,
+    see_how_far_it_was,
+    see_the_whole_graph,
+    see_what_a_run_did,
+    sync_as_if_it_took_long,
+)
 
 #: Milliseconds: a run starts a process of its own, and the machine may be busy.
 PATIENCE = 120_000
@@ -99,8 +105,12 @@ def test_what_an_operator_does_in_dagit(
     dagit: str, browser: Browser, mongo_database: Any, postgres: psycopg.Connection[Any]
 ) -> None:
     write_company(mongo_database, seed=1, scale=0.0005)
-    for command in ("sync", "check"):
-        subprocess.run([*SMARTDIET, command], check=True, capture_output=True, timeout=300)
+    sync_as_if_it_took_long()
+    with browser.new_page(viewport={"width": 1500, "height": 1450}) as page:
+        see_the_whole_graph(page, dagit)
+        see_what_a_run_did(page, dagit)
+        see_how_far_it_was(page, dagit)
+    subprocess.run([*SMARTDIET, "check"], check=True, capture_output=True, timeout=300)
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     operator = Operator(page, dagit, mongo_database, postgres)
     find_the_declaration(operator)

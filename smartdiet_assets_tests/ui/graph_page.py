@@ -1,14 +1,12 @@
-"""What a person sees of the mirror in Dagit: the whole graph, and a table's page after a run."""
+"""What a person sees of the mirror in Dagit: the whole graph, and a table's page after a run. Not here: the test."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.ui.conftest import CONFIG
 
@@ -26,10 +24,8 @@ main()
 """
 
 
-def test_the_graph_shows_every_table_and_a_tables_page_shows_what_a_run_did(
-    dagit: str, browser: Browser, mongo_database: Any
-) -> None:
-    write_company(mongo_database, seed=1, scale=0.0005)
+def sync_as_if_it_took_long() -> None:
+    """Mirror everything in a process of its own, which tells all the time how far it is."""
     subprocess.run(
         [sys.executable, "-c", SYNC_AS_IF_IT_TOOK_LONG],
         check=True,
@@ -37,9 +33,10 @@ def test_the_graph_shows_every_table_and_a_tables_page_shows_what_a_run_did(
         timeout=180,
         env={**os.environ, "BATCH_SIZE": "30"},
     )
-    page = browser.new_page(viewport={"width": 1500, "height": 1450})
-    tables = load_schema(CONFIG / "schemas.yaml").tables
 
+
+def see_the_whole_graph(page: Page, dagit: str) -> None:
+    tables = load_schema(CONFIG / "schemas.yaml").tables
     page.goto(f"{dagit}/asset-groups/")
     groups = sorted({table.group for table in tables.values()})
     for group in groups:
@@ -52,6 +49,8 @@ def test_the_graph_shows_every_table_and_a_tables_page_shows_what_a_run_did(
         expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=30_000)
     keep(page, "graph")
 
+
+def see_what_a_run_did(page: Page, dagit: str) -> None:
     page.goto(f"{dagit}/assets/user_events")
     for text in ("Which users are registered for which events.", "references users(id)", "MongoDB", "Postgres"):
         expect(page.get_by_text(text).first).to_be_visible(timeout=30_000)
@@ -61,6 +60,8 @@ def test_the_graph_shows_every_table_and_a_tables_page_shows_what_a_run_did(
     expect(page.get_by_text("documents_read").first).to_be_visible(timeout=30_000)
     keep(page, "table")
 
+
+def see_how_far_it_was(page: Page, dagit: str) -> None:
     page.goto(f"{dagit}/assets/users?view=events")
     page.locator("[aria-label=observation]").last.click(timeout=30_000)
     expect(page.get_by_text(" of about ").first).to_be_visible(timeout=30_000)
