@@ -34,7 +34,7 @@ from smartdiet_assets_tests.benchmarks.suite import BENCHMARKS
 from smartdiet_assets_tests.benchmarks.whole import POSTGRES, run_whole
 from smartdiet_assets_tests.conftest import skip_or_fail
 
-TINY = Settings(documents=1_200, parents=50, scale=0.0001, pairs=2, real_documents=6_000, rows=(500,))
+TINY = Settings(documents=1_200, parents=50, scale=0.0001, pairs=1, real_documents=6_000, rows=(500,))
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_the_real_size_is_loaded_whole_and_without_other_tools(servers: Servers)
 
 
 def test_every_way_of_loading_a_company_ends_with_the_same_documents(servers: Servers) -> None:
-    for comparison in BENCHMARKS["company"](servers, replace(TINY, pairs=1)):
+    for comparison in BENCHMARKS["company"](servers, TINY):
         if isinstance(comparison, Listing):
             assert sum(int(share.rstrip("%")) for _, share in comparison.rows) == pytest.approx(100, abs=4)
             continue
@@ -84,7 +84,7 @@ def test_incremental_runs_read_and_update_what_changed_and_nothing_else(servers:
 
 
 def test_growth_is_measured_over_three_decades(servers: Servers) -> None:
-    growths = list(BENCHMARKS["growth"](servers, replace(TINY, pairs=1)))
+    growths = list(BENCHMARKS["growth"](servers, TINY))
     assert len(growths) == 3
     for growth in growths:
         assert isinstance(growth, Growth)
@@ -98,7 +98,7 @@ def test_memory_is_that_of_a_sync_in_a_process_of_its_own(servers: Servers) -> N
 
 
 def test_every_way_of_using_the_cores_ends_in_the_same_tables(servers: Servers) -> None:
-    comparison, _, listing = BENCHMARKS["cores"](servers, replace(TINY, pairs=1))
+    comparison, _, listing = BENCHMARKS["cores"](servers, TINY)
     assert isinstance(comparison, Comparison)
     assert comparison.work["tables"] == 31
     assert isinstance(listing, Listing)
@@ -162,7 +162,7 @@ def test_an_idle_run_has_as_many_assets_as_its_floor(servers: Servers) -> None:
 
 @pytest.mark.timeout(1200)
 def test_whole_commands_leave_what_the_replaced_tool_leaves(servers: Servers) -> None:
-    found = list(run_whole(servers, replace(TINY, pairs=1), tables=("user_events",), storages=(POSTGRES,)))
+    found = list(run_whole(servers, TINY, tables=("user_events",), storages=(POSTGRES,)))
     loads = [one for one in found if isinstance(one, Comparison) and one.against == REPLACED]
     assert {one.case.rpartition(", ")[2] for one in loads} == {"records in PostgreSQL"}
     assert len(loads) == len(("first load", "nothing changed", "1 % changed", "started in Dagit"))

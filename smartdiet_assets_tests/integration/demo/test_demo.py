@@ -63,7 +63,6 @@ def test_the_demo_mirrors_twice_and_stops_what_it_started(tmp_path: Path) -> Non
         (signal.SIGINT, "Starting PostgreSQL"),
         (signal.SIGTERM, "Generated"),
         (signal.SIGINT, "quizzs: "),
-        (signal.SIGTERM, "A day passed"),
     ],
 )
 def test_the_demo_stops_what_it_started_when_it_is_interrupted(
