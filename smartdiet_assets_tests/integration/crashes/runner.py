@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
-from smartdiet_assets import cli
+from smartdiet_assets.cli.group import cli
 from smartdiet_assets.load.opening import open_load
 from smartdiet_assets.mirror import table_run as mirror
 from smartdiet_assets.resources.environment import VARIABLES
@@ -118,7 +118,7 @@ def _run_syncs(reports: Connection, environment: dict[str, str], times: int | No
         code, errors = 0, {}
         try:
             with contextlib.redirect_stdout(_Catcher()) as printed:
-                cli.cli.main(["sync", "--json"], standalone_mode=False)
+                cli.main(["sync", "--json"], standalone_mode=False)
         except SystemExit as end:
             code = int(end.code or 0)
         except Exception as error:  # noqa: BLE001 - a server may be away: the report says so
