@@ -25,9 +25,9 @@ from smartdiet_assets_tests.support import compact
 from smartdiet_assets_tests.support.application import Application, local_midnight, reference
 from smartdiet_assets_tests.support.mirrored import Mirrored
 
+STAGES = ["opened", "begun", "copied", "compared", "settled", "rejected", "merged", "stored"]
 #: One with nothing but its own lock, one that has read every table it needs, one that has written.
 SOME = ["begun", "compared", "merged"]
-OTHERS = ["opened", "copied", "settled", "rejected", "stored"]
 #: The halted run's table, then the other's: the same, a parent and its child both ways, a tree, two siblings.
 PAIRS = [
     ("menus", "menus"), ("menus", "meals"), ("meals", "menus"), ("people", "person_menus"), ("person_menus", "people"),
@@ -84,6 +84,9 @@ def bulk(mirrored: Mirrored, company: Company) -> None:
     company.begin()
 
 
+SITUATIONS = [first_load, changes, bulk]
+
+
 @pytest.fixture
 def company(mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch) -> Company:
     monkeypatch.setattr("smartdiet_assets.mirror.table_run.open_load", partial(open_load, bulk_from=1))
@@ -102,27 +105,19 @@ def meet(mirrored: Mirrored, database: str, halted: PausingRun, other: PausingRu
     return waited
 
 
-@pytest.mark.parametrize(
-    "stages", [pytest.param(SOME, id="some"), pytest.param(OTHERS, id="others", marks=pytest.mark.slow)]
-)
-@pytest.mark.parametrize("situation", [first_load, changes, bulk])
-@pytest.mark.parametrize(("first", "second"), PAIRS, ids=list(map("-".join, PAIRS)))
+@pytest.mark.parametrize(("number", "first", "second"), [(n, *pair) for n, pair in enumerate(PAIRS)])
 def test_two_runs_end_well_wherever_they_meet(
-    mirrored: Mirrored,
-    company: Company,
-    postgres_database: str,
-    first: str,
-    second: str,
-    situation: Callable[[Mirrored, Company], None],
-    stages: list[str],
+    mirrored: Mirrored, company: Company, postgres_database: str, number: int, first: str, second: str
 ) -> None:
-    for stage in stages:
+    """Every pair at every stage, every pair in every situation, and every situation at every stage."""
+    for shift, stage in enumerate(STAGES):
         mirrored.forget()
+        situation = SITUATIONS[(number + shift) % len(SITUATIONS)]
         situation(mirrored, company)
         waited = meet(mirrored, postgres_database, PausingRun(mirrored, first, stage), PausingRun(mirrored, second))
         assert waited or first != second, "two runs of one table never interleave"
         differences = mirrored.sync()
-        assert not differences, f"halted when {stage}:\n" + "\n".join(differences)
+        assert not differences, f"{situation.__name__}, halted when {stage}:\n" + "\n".join(differences)
 
 
 def emptying(schema: Schema, table: str) -> Schema:
@@ -177,7 +172,7 @@ def test_a_column_is_added_while_a_child_loads_and_the_parent_has_deletions(
 # --- readers and operators
 
 
-@pytest.mark.parametrize("situation", [first_load, changes, bulk])
+@pytest.mark.parametrize("situation", SITUATIONS)
 def test_nobody_waits_for_an_analyst_who_reads(
     mirrored: Mirrored, company: Company, postgres_database: str, situation: Callable[[Mirrored, Company], None]
 ) -> None:
@@ -220,8 +215,11 @@ def test_a_run_that_waits_too_long_for_another_one_says_so(
     assert not mirrored.sync()
 
 
-@pytest.mark.parametrize("situation", [first_load, changes, bulk])
-@pytest.mark.parametrize("stage", ["begun", "settled", "rejected", "merged"])
+@pytest.mark.parametrize(
+    ("stage", "situation"),
+    [("begun", first_load), ("begun", changes), ("settled", bulk), ("rejected", changes), ("merged", first_load),
+     ("merged", changes), ("merged", bulk)],
+)  # fmt: skip
 def test_a_parent_row_that_an_operator_deletes_meanwhile_costs_a_retry_at_most(
     mirrored: Mirrored,
     company: Company,
