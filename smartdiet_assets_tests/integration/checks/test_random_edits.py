@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from smartdiet_assets_tests.support import compact
 from smartdiet_assets_tests.support.checked import Checked
 
-EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "3"))
 
 
 @settings(

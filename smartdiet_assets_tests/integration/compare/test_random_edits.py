@@ -10,7 +10,7 @@ from smartdiet_assets_tests.support import compact
 from smartdiet_assets_tests.support.checked import Checked
 from smartdiet_assets_tests.support.reading import read_once
 
-EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "3"))
 #: Tables whose rows are found again by what identifies them: a column of each that is not part of that.
 ALTERED = {"events": "places", "people": "ratio", "person_events": "joined_at"}
 

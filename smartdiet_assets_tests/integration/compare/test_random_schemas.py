@@ -73,7 +73,7 @@ def schemas(draw: st.DrawFn) -> Schema:
     return declare(yaml.safe_dump({"tables": tables}, sort_keys=False))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wanted=schemas(), present=schemas())
 def test_the_statements_make_any_schema_of_any_other(pair: Pair, wanted: Schema, present: Schema) -> None:
     for side in (pair.left, pair.right):
@@ -84,7 +84,7 @@ def test_the_statements_make_any_schema_of_any_other(pair: Pair, wanted: Schema,
     assert pair.find() == set()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wanted=schemas(), present=schemas())
 def test_the_statements_make_any_declaration_true(pair: Pair, wanted: Schema, present: Schema) -> None:
     pair.right.forget()

@@ -23,7 +23,7 @@ from smartdiet_assets_tests.support.reading import read_once
 from smartdiet_assets_tests.unit.transform.test_random_documents import moments, values
 
 #: More for a longer search: `SMARTDIET_INFER_EXAMPLES=1000 pytest …`.
-EXAMPLES = int(os.environ.get("SMARTDIET_INFER_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("SMARTDIET_INFER_EXAMPLES", "15"))
 PARENTS = [ObjectId(f"{number:024x}") for number in range(1, 4)]
 NAMES = (
     "name", "userId", "user_id", "order", "id", "created_at", "deleted_at", "a b", "né", "Ünïcode", "12", "1.5", "a.b",

@@ -27,7 +27,7 @@ def test_all_tables_of_the_project_equal_the_oracle_day_after_day(
     write_company(mongo_database, seed=7, scale=SCALE)
     assert not mirrored.sync()
     assert all(expected.rows for expected in mirrored.oracle.expected.values()), "the generator fills every table"
-    for day in (datetime(2025, 10, 1), datetime(2025, 10, 2), datetime(2025, 10, 5)):
+    for day in (datetime(2025, 10, 1), datetime(2025, 10, 5)):
         apply_day_of_changes(mongo_database, seed=7, day=day)
         assert not mirrored.sync(), f"{day:%d %B}"
     before, written = mirrored.versions(), wal_position(postgres)

@@ -9,7 +9,7 @@ from smartdiet_assets_tests.support import compact
 from smartdiet_assets_tests.support.application import Application
 from smartdiet_assets_tests.support.mirrored import Mirrored
 
-EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "4"))
 randomly = settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -24,7 +24,7 @@ from smartdiet_assets_tests.support.declared import declare
 from smartdiet_assets_tests.support.mirrored import Mirrored
 from smartdiet_assets_tests.support.reading import read_once
 
-EXAMPLES = int(os.environ.get("SMARTDIET_DATE_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("SMARTDIET_DATE_EXAMPLES", "6"))
 ENTRIES = """
 tables:
   entries:

@@ -22,7 +22,7 @@ from smartdiet_assets_tests.support.bson_source import fetch_rejects, fetch_vers
 from smartdiet_assets_tests.support.declared import declare
 
 #: More for a longer search: `SMARTDIET_VALUES_EXAMPLES=1000 pytest …`.
-EXAMPLES = int(os.environ.get("SMARTDIET_VALUES_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("SMARTDIET_VALUES_EXAMPLES", "10"))
 quickly = settings(
     max_examples=EXAMPLES,
     deadline=None,
