@@ -22,7 +22,7 @@ from smartdiet_assets_tests.support.application import Application, reference
 Connection = psycopg.Connection[Any]
 
 
-@settings(randomly, max_examples=max(4, EXAMPLES // 5))
+@settings(randomly, max_examples=max(2, EXAMPLES // 5))
 @given(history=compact.days(), other=compact.days())
 def test_every_table_of_both_equals_its_oracle_whatever_happens_to_the_other(
     sides: tuple[Side, Side], history: list[compact.Step], other: list[compact.Step]
@@ -89,8 +89,11 @@ def test_the_rows_of_one_go_without_those_of_the_other(sides: tuple[Side, Side])
     assert not second.mirrored.sync()
 
 
-@pytest.mark.parametrize("stage", ["begun", "settled", "merged", "stored"])
-@pytest.mark.parametrize("table", ["menus", "meals", "person_menus", "teams"])
+@pytest.mark.parametrize(
+    ("table", "stage"),
+    [("menus", "merged"), ("meals", "merged"), ("person_menus", "merged"), ("teams", "merged"), ("menus", "begun"),
+     ("meals", "settled"), ("teams", "stored")],
+)  # fmt: skip
 def test_a_run_of_one_waits_for_none_of_the_other(sides: tuple[Side, Side], table: str, stage: str) -> None:
     fill(sides)
     for side in sides:
