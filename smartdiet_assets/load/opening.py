@@ -76,7 +76,6 @@ def open_load(
     tables' runs would wait for the whole load.
 
     Args:
-        connection: outside of a transaction.
         lock_timeout: seconds to wait for another run, or for anybody else's lock.
         on_stage: told the name of each stage when it is over.
         careful: try all rows first; also done where the last run had any refused.

@@ -147,16 +147,7 @@ def _mirror_source(
     with open_load(
         connection, schema, table, run_id, lock_timeout=lock_timeout, on_stage=on_stage, careful=careful
     ) as load:
-        window = plan_window(
-            table,
-            request,
-            # A watermark ahead of the clock was stored under a clock that went back since: what is written now is
-            # dated before it.
-            watermark=min(load.state.watermark, source_clock) if load.state.watermark else None,
-            has_position=table.capture == "change_stream" and load.state.change_position is not None,
-            reimport=load.state.reimport is not None,
-            global_date_threshold=global_date_threshold,
-        )
+        window = _plan_window(load, request, source_clock, global_date_threshold)
         before_capture = time.perf_counter()
         changed = ChangedDocuments(connection)
         capture, deletions = capture_changes(source, load, changed, window, source_clock)
@@ -198,6 +189,21 @@ def _mirror_source(
         read_from=end.read_from,
         database=connection.info.dbname,
         schema_name=load.schema_name,
+    )
+
+
+def _plan_window(
+    load: Load, request: WindowRequest, source_clock: datetime, global_date_threshold: date | None
+) -> Window:
+    return plan_window(
+        load.table,
+        request,
+        # A watermark ahead of the clock was stored under a clock that went back since: what is written now is dated
+        # before it.
+        watermark=min(load.state.watermark, source_clock) if load.state.watermark else None,
+        has_position=load.table.capture == "change_stream" and load.state.change_position is not None,
+        reimport=load.state.reimport is not None,
+        global_date_threshold=global_date_threshold,
     )
 
 
