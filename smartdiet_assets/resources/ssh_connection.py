@@ -34,7 +34,11 @@ _PROHIBITED = 1
 
 
 class SshConnection:
-    """The connection to the SSH server of a configuration, shared by everything that leads through it."""
+    """The connection to the SSH server of a configuration, shared by everything that leads through it.
+
+    Attributes:
+        users: how many tunnels lead through it; who shares it counts them.
+    """
 
     def __init__(self, access: "RemoteAccess", timeout: float) -> None:
         """Keep the settings; nothing is opened yet.
@@ -42,6 +46,7 @@ class SshConnection:
         Args:
             timeout: seconds to connect, to log in, and to open a channel, each.
         """
+        self.users = 0
         self._access = access
         self._timeout = timeout
         self._lock = threading.RLock()

@@ -171,27 +171,21 @@ def _read_known_hosts(file: str, named: str) -> Iterator[tuple[str, Sequence[str
 
 def _matches(patterns: Sequence[str], server: str, port: int) -> bool:
     """Whether host patterns of a line mean a server; one with `!` that does takes the line back, as in OpenSSH."""
-    names = [_name(server, port)]
-    found = False
-    for pattern in patterns:
-        if pattern.startswith("!"):
-            if _matches_one(pattern[1:], names):
-                return False
-        elif _matches_one(pattern, names):
-            found = True
-    return found
+    name = _name(server, port)
+    taken_back = any(_matches_one(pattern[1:], name) for pattern in patterns if pattern.startswith("!"))
+    # What is left of a pattern with "!" is no name of a server.
+    return not taken_back and any(_matches_one(pattern, name) for pattern in patterns)
 
 
-def _matches_one(pattern: str, names: Sequence[str]) -> bool:
+def _matches_one(pattern: str, name: str) -> bool:
     if pattern.startswith("|1|"):
         try:
             salt, digest = (b64decode(part, validate=True) for part in pattern[3:].split("|"))
         except ValueError:
             return False
-        return any(hmac.compare_digest(hmac.digest(salt, name.encode(), "sha1"), digest) for name in names)
+        return hmac.compare_digest(hmac.digest(salt, name.encode(), "sha1"), digest)
     # Only * and ? mean something in these patterns; [ stands before a host with a port.
-    escaped = pattern.lower().replace("[", "[[]")
-    return any(fnmatch.fnmatchcase(name, escaped) for name in names)
+    return fnmatch.fnmatchcase(name, pattern.lower().replace("[", "[[]"))
 
 
 def _name(server: str, port: int | str) -> str:

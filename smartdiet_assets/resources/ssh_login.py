@@ -90,20 +90,14 @@ def open_transport(access: RemoteAccess, timeout: float) -> paramiko.Transport:
         known_hosts=access.known_hosts,
         name=access.spell("known_hosts"),
     )
-    stream = _connect(access, timeout)
-    try:
-        transport = _Transport(stream)
-        try:
-            _prefer(transport, known.kinds)
-            offered = _negotiate(transport, access, timeout)
-            check_host_key(offered, known, access.spell("server"), access.port if "port" not in access.given else GIVEN)
-            _log_in(transport, access, timeout)
-        except BaseException:
-            transport.close()
-            raise
-    except BaseException:
-        stream.close()
-        raise
+    with contextlib.ExitStack() as undo:
+        stream = undo.enter_context(_connect(access, timeout))
+        transport: paramiko.Transport = undo.enter_context(contextlib.closing(_Transport(stream)))
+        _prefer(transport, known.kinds)
+        offered = _negotiate(transport, access, timeout)
+        check_host_key(offered, known, access.spell("server"), access.port if "port" not in access.given else GIVEN)
+        _log_in(transport, access)
+        undo.pop_all()
     return transport
 
 
@@ -145,7 +139,7 @@ def _negotiate(transport: paramiko.Transport, access: RemoteAccess, timeout: flo
     return PublicKey(key.get_name(), key.asbytes())
 
 
-def _log_in(transport: paramiko.Transport, access: RemoteAccess, timeout: float) -> None:
+def _log_in(transport: paramiko.Transport, access: RemoteAccess) -> None:
     """Try what there is, in turn; a server may want several one after the other."""
     tried: list[str] = []
     for name, method in _list_methods(transport, access):

@@ -20,17 +20,11 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Shared:
-    connection: SshConnection
-    users: int = 0
-
-
-@dataclass
 class _Register:
     """The connections of this process, by the settings that lead to each."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    connections: dict[str, _Shared] = field(default_factory=dict)
+    connections: dict[str, SshConnection] = field(default_factory=dict)
     #: How many blocks of `keep_connections` are open.
     keepers: int = 0
 
@@ -38,15 +32,13 @@ class _Register:
         # There are secrets in the settings, and keys may show.
         key = hashlib.sha256(f"{access.model_dump_json()}{sorted(access.given)}".encode()).hexdigest()
         with self.lock:
-            shared = self.connections.setdefault(key, _Shared(SshConnection(access, timeout)))
-            shared.users += 1
-            return shared.connection
+            connection = self.connections.setdefault(key, SshConnection(access, timeout))
+            connection.users += 1
+            return connection
 
     def give_back(self, connection: SshConnection) -> None:
         with self.lock:
-            for shared in self.connections.values():
-                if shared.connection is connection:
-                    shared.users -= 1
+            connection.users -= 1
             unused = self._take_unused()
         _close(unused)
 
@@ -58,15 +50,14 @@ class _Register:
 
     def close_all(self) -> None:
         with self.lock:
-            connections = [shared.connection for shared in self.connections.values()]
-            self.connections.clear()
+            connections, self.connections = list(self.connections.values()), {}
         _close(connections)
 
     def _take_unused(self) -> list[SshConnection]:
         if self.keepers:
             return []
-        unused = [key for key, shared in self.connections.items() if not shared.users]
-        return [self.connections.pop(key).connection for key in unused]
+        unused = [key for key, connection in self.connections.items() if not connection.users]
+        return [self.connections.pop(key) for key in unused]
 
 
 _register = _Register()
