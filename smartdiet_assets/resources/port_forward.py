@@ -106,30 +106,24 @@ class PortForward:
             self._start(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            channel = self._open_channel()
-        except SmartdietError as error:
-            # Before the client is let go: it asks why.
-            self.last_failure, self.failures = error, self.failures + 1
-            client.close()
-            return
-        except BaseException:
-            client.close()
-            raise
-        link = _Link(client, channel)
-        with self._lock:
-            if not self._closed:
+        with client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                link = _Link(client, self._open_channel())
+            except SmartdietError as error:
+                # Before the client is let go: it asks why.
+                self.last_failure, self.failures = error, self.failures + 1
+                return
+            with self._lock:
                 self._links.add(link)
-        if link not in self._links:
-            link.close()
-            return
-        try:
-            self._start(link.send)
-            link.receive()
-        finally:
-            link.close()
-            self._links.discard(link)
+            try:
+                # Closing looks for links after it says that it does: one of both sees the other.
+                if not self._closed:
+                    self._start(link.send)
+                    link.receive()
+            finally:
+                link.close()
+                self._links.discard(link)
 
 
 class _Link:
