@@ -1,6 +1,8 @@
 """Every database is reached through SSH, over one connection that is gone when its last user is."""
 
+import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from smartdiet_assets.errors import ForwardingFailedError, PermissionDeniedError
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets.resources.tunnel import keep_connections
+from smartdiet_assets.resources.tunnel import Tunnel, keep_connections
 from smartdiet_assets_tests.support.remote import AnySshServer, build_access
 from smartdiet_assets_tests.support.ssh_servers import InProcessSshServer, OpenSshServer, TunnelThreads
 
@@ -95,6 +97,35 @@ def test_a_port_where_nothing_answers_is_named_as_the_ssh_server_sees_it(
         mongo.open_database()
     with pytest.raises(ForwardingFailedError, match=expected), matomo.connect():
         pass
+
+
+def test_a_server_that_answers_before_it_reads_on_stops_nothing(sshd: OpenSshServer) -> None:
+    """More is on its way in each direction than all buffers take: one flows while the other is full."""
+    size = 40 * 1024 * 1024
+
+    def pass_all(stream: socket.socket, *, at_once: bool) -> int:
+        """Send as much as comes, before it is read or at once; how much came."""
+        stream.settimeout(60)
+        with ThreadPoolExecutor() as pool:
+            sent = pool.submit(stream.sendall, bytes(size))
+            if not at_once:
+                sent.result()
+            left = size
+            while left and (data := stream.recv(left)):
+                left -= len(data)
+            sent.result()
+        return size - left
+
+    tunnel = Tunnel(build_access(sshd), 10)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+            way = tunnel.open(*listener.getsockname())
+            with socket.create_connection(way.address) as here, listener.accept()[0] as there:
+                answered = pool.submit(pass_all, there, at_once=False)
+                assert pass_all(here, at_once=True) == size
+                assert answered.result() == size
+    finally:
+        tunnel.close()
 
 
 def test_an_ssh_server_that_forwards_nothing_says_so(
