@@ -26,10 +26,10 @@ from smartdiet_assets_tests.integration.crashes.runner import Runner, build_fork
 from smartdiet_assets_tests.integration.crashes.writer import SCHEMA, Writer
 from smartdiet_assets_tests.oracle import MirrorOracle, compare, read_collections
 
-KILLS = int(os.environ.get("SMARTDIET_KILLS", "18"))
+KILLS = int(os.environ.get("SMARTDIET_KILLS", "12"))
 SEED = int(os.environ.get("SMARTDIET_KILL_SEED", str(random.randrange(1 << 32))))
 #: Every so many kills one is of a server; every so many the writer rests and the tables are compared.
-KILLS_PER_SERVER_KILL, KILLS_PER_COMPARISON = 6, 9
+KILLS_PER_SERVER_KILL, KILLS_PER_COMPARISON = 6, 12
 CONFIG = Path(__file__).parents[3] / "config"
 _LEDGER = """
 SELECT (SELECT watermark FROM smartdiet.sync_state WHERE table_name = 'marks'), max(updated_at), count(*), max(number)
