@@ -188,7 +188,7 @@ def build_table_asset(
         postgres: PostgresResource,
         settings: MirrorSettings,
     ) -> StepEvents:
-        from smartdiet_assets.mirror.sources import MatomoSource
+        from smartdiet_assets.mirror.sources.matomo import MatomoSource
         from smartdiet_assets.mirror.table_run import mirror_source
 
         if optional and not (check := matomo.check([table.source_table])).ok:

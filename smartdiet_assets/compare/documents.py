@@ -22,7 +22,7 @@ from smartdiet_assets.errors import CollectionNotFoundError
 from smartdiet_assets.load.execution import Connection
 from smartdiet_assets.load.removal.source_ids import SourceIds, fetch_gone, store_source_ids
 from smartdiet_assets.load.structure.companion import place
-from smartdiet_assets.mirror.sources import MongoSource
+from smartdiet_assets.mirror.sources.mongodb import MongoSource
 from smartdiet_assets.resources.mongo_reading import MongoDatabase, Read
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.filters import build_condition

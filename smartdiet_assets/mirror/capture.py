@@ -17,7 +17,7 @@ from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.opening import Load
 from smartdiet_assets.load.removal.cascade import Removal
 from smartdiet_assets.load.removal.gone import remove_documents
-from smartdiet_assets.mirror.sources import Source
+from smartdiet_assets.mirror.sources.interface import ChangeSource, Source
 from smartdiet_assets.schema.document_id import IdBatch, encode_plain_value
 
 #: Ids of deleted documents whose rows are removed at once.
@@ -59,46 +59,48 @@ def capture_changes(
     Raises:
         PositionLostError, SourceBehindError: the stream cannot be read on, and the run does not read every document.
     """
-    if source.table.capture != "change_stream":
+    if (stream := source.changes) is None:
         return None, None
     stored = load.state.change_position
     if stored is None:
-        return Capture(source.open_position(), "begun"), None
+        return Capture(stream.open_position(), "begun"), None
     # Reading everything makes up for changes that were missed, so here alone a lost position may be replaced.
-    renewed = source.open_position() if window.reads_everything else None
+    renewed = stream.open_position() if window.reads_everything else None
     events, position, behind = 0, stored, None
     try:
-        for changes in source.fetch_changes(stored):
+        for changes in stream.fetch_changes(stored):
             changed.note("changed", changes.changed)
             changed.note("deleted", changes.deleted)
             events, position, behind = events + changes.events, changes.position, changes.behind
     except (PositionLostError, SourceBehindError):
         if renewed is None:
             raise
-        deleted, removal = _remove_deleted(source, load, changed, now)
+        deleted, removal = _remove_deleted(stream, load, changed, now)
         return Capture(renewed, "renewed", events, deleted), removal
-    deleted, removal = _remove_deleted(source, load, changed, now)
+    deleted, removal = _remove_deleted(stream, load, changed, now)
     return Capture(position, "resumed", events, deleted, behind), removal
 
 
-def _remove_deleted(source: Source, load: Load, changed: ChangedDocuments, now: datetime) -> tuple[int, Removal | None]:
+def _remove_deleted(
+    stream: ChangeSource, load: Load, changed: ChangedDocuments, now: datetime
+) -> tuple[int, Removal | None]:
     deleted, removal = 0, Removal()
-    for chunk in _gather(source.fetch_deleted(ids) for ids in changed.stream_ids("deleted")):
+    for chunk in _gather(stream.fetch_deleted(ids) for ids in changed.stream_ids("deleted")):
         deleted += len(chunk)
-        ids = _add_plain(source, source.convert_ids(chunk))
+        ids = _add_plain(stream, stream.convert_ids(chunk))
         with load.clock.timed("remove"):
             removal.add(remove_documents(load.connection, load.schema, load.table, [ids], load.run_id, deleted_at=now))
     return deleted, removal if deleted else None
 
 
-def _add_plain(source: Source, deleted: IdBatch) -> IdBatch:
+def _add_plain(stream: ChangeSource, deleted: IdBatch) -> IdBatch:
     """Add to ids the document column does not tell those it seems to, where there is no such document either.
 
     An earlier version kept only the value of such an id.
     """
     plain = {encode_plain_value(value): value for value, _ in deleted.typed if isinstance(value, str | int)}
     chunks = (list(plain)[at : at + IDS_PER_QUERY] for at in range(0, len(plain), IDS_PER_QUERY))
-    gone = [plain[text] for chunk in chunks for text in source.fetch_deleted(chunk)]
+    gone = [plain[text] for chunk in chunks for text in stream.fetch_deleted(chunk)]
     return IdBatch([*deleted.plain, *gone], deleted.typed)
 
 

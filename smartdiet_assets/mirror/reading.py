@@ -12,7 +12,7 @@ from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.intake import Intake
 from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.mirror.read_ahead import read_ahead
-from smartdiet_assets.mirror.sources import Source
+from smartdiet_assets.mirror.sources.interface import Source
 
 _SECONDS_BETWEEN_REPORTS = 1.0
 #: Before the source is asked how many documents there are: most runs are over by then.

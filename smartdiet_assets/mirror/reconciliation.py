@@ -22,7 +22,9 @@ from smartdiet_assets.load.removal.reconcile import Reconciliation, reconcile_ro
 from smartdiet_assets.load.removal.source_ids import SourceIds, store_source_ids
 from smartdiet_assets.mirror.failures import describe_error, translate_error
 from smartdiet_assets.mirror.progress import progress_log
-from smartdiet_assets.mirror.sources import MatomoSource, MongoSource, Source
+from smartdiet_assets.mirror.sources.interface import Source
+from smartdiet_assets.mirror.sources.matomo import MatomoSource
+from smartdiet_assets.mirror.sources.mongodb import MongoSource
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.patience import RETRY_DELAY, Patience

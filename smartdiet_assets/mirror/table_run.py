@@ -27,7 +27,8 @@ from smartdiet_assets.load.stages import StageListener
 from smartdiet_assets.load.write import Conclusion
 from smartdiet_assets.mirror.capture import Capture, capture_changes
 from smartdiet_assets.mirror.reading import Reading
-from smartdiet_assets.mirror.sources import MongoSource, Source
+from smartdiet_assets.mirror.sources.interface import Source
+from smartdiet_assets.mirror.sources.mongodb import MongoSource
 from smartdiet_assets.schema.model import Schema, Table
 
 
@@ -219,7 +220,7 @@ def _build_conclusion(
     table = source.table
     # Rows without dates are mirrored up to the moment of the run.
     newest = source_clock if table.incremental == "key" else reading.newest
-    removes = table.source == "matomo" and table.on_delete == "delete" and window.moves_watermark
+    removes = source.removes_each_run and table.on_delete == "delete" and window.moves_watermark
     return Conclusion(
         watermark=min(newest, source_clock) if window.moves_watermark and newest else None,
         full=window.reads_everything,

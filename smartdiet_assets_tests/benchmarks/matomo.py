@@ -19,7 +19,7 @@ from pymysql.cursors import SSCursor
 from smartdiet_assets.demo.analytics import create_matomo_tables
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB, has_mariadb
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets.mirror.sources import MatomoSource
+from smartdiet_assets.mirror.sources.matomo import MatomoSource
 from smartdiet_assets.mirror.table_run import mirror_source
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema

@@ -13,7 +13,7 @@ from bson.errors import InvalidBSON
 from psycopg import sql
 
 from smartdiet_assets.extract.window import Window, WindowRequest
-from smartdiet_assets.mirror.sources import MongoSource
+from smartdiet_assets.mirror.sources.mongodb import MongoSource
 from smartdiet_assets.mirror.table_run import MirrorResult, mirror_source
 from smartdiet_assets.schema.document_id import encode_document_id
 from smartdiet_assets.schema.model import Schema, Table

@@ -14,7 +14,7 @@ import pymysql
 from psycopg import sql
 
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets.mirror.sources import MatomoSource
+from smartdiet_assets.mirror.sources.matomo import MatomoSource
 from smartdiet_assets.mirror.table_run import MirrorResult, mirror_source
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema

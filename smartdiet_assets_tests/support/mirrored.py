@@ -15,7 +15,8 @@ from pymongo.database import Database
 
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.reconciliation import reconcile_tables
-from smartdiet_assets.mirror.sources import MongoSource, Source
+from smartdiet_assets.mirror.sources.interface import Source
+from smartdiet_assets.mirror.sources.mongodb import MongoSource
 from smartdiet_assets.mirror.table_run import MirrorResult, mirror_table
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets_tests.oracle import MirrorOracle, compare, read_collections

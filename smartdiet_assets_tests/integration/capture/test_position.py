@@ -17,7 +17,7 @@ from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.errors import ConfigurationError, PositionLostError, SourceBehindError, TransientError
 from smartdiet_assets.extract.mongodb.change_stream import fetch_changes
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets.mirror.sources import MongoSource
+from smartdiet_assets.mirror.sources.mongodb import MongoSource
 from smartdiet_assets.mirror.table_run import mirror_source
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets_tests.support.captured import Captured

@@ -12,7 +12,7 @@ import psycopg
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror import reading
 from smartdiet_assets.mirror.progress import progress_log
-from smartdiet_assets.mirror.sources import MatomoSource
+from smartdiet_assets.mirror.sources.matomo import MatomoSource
 from smartdiet_assets.mirror.table_run import mirror_source
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema

@@ -16,7 +16,8 @@ from pymongo.database import Database
 
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.reconciliation import TableReconciliation, reconcile_tables
-from smartdiet_assets.mirror.sources import MongoSource, Source
+from smartdiet_assets.mirror.sources.interface import Source
+from smartdiet_assets.mirror.sources.mongodb import MongoSource
 from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema, Table

@@ -7,7 +7,7 @@ import pytest
 from bson import Binary, Decimal128, Int64, ObjectId
 from pymongo.database import Database
 
-from smartdiet_assets.mirror.sources import MongoSource
+from smartdiet_assets.mirror.sources.mongodb import MongoSource
 from smartdiet_assets_tests.integration.reconcile.clinic import NOW, Clinic
 
 

@@ -10,7 +10,7 @@ import pytest
 from smartdiet_assets.errors import PositionLostError
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.reconciliation import reconcile_tables
-from smartdiet_assets.mirror.sources import MongoSource
+from smartdiet_assets.mirror.sources.mongodb import MongoSource
 from smartdiet_assets.schema.model import Table
 from smartdiet_assets_tests.support.captured import Captured
 from smartdiet_assets_tests.support.refreshed import Pair

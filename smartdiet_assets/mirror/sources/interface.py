@@ -1,0 +1,73 @@
+"""What a run needs of a source, whatever kind it is.
+
+A kind of source is a module beside this one that puts its reading (`extract`) and its transformation (`transform`)
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from smartdiet_assets.extract.mongodb.change_stream import Changes
+from smartdiet_assets.extract.window import Window
+from smartdiet_assets.schema.document_id import IdBatch
+from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.transform.batch import TransformedBatch
+
+
+class Source(Protocol):
+    """What a run needs of a source. A batch is whatever `transform` takes.
+
+    Attributes:
+        schema, table: what is mirrored; the table may have columns that were found at the source.
+        unmirrored_columns: columns of the source that are not mirrored.
+        removes_each_run: its keys are cheap enough to look in every run for rows whose document went.
+        changes: what tells of changes, where a table is captured from that; None where it is read by dates or keys.
+    """
+
+    schema: Schema
+    table: Table
+    unmirrored_columns: tuple[str, ...]
+    removes_each_run: bool
+
+    @property
+    def changes(self) -> ChangeSource | None: ...
+
+    def fetch_clock(self) -> datetime:
+        """Fetch the source's own time, naive UTC."""
+
+    def fetch_window(self, window: Window, after_key: object) -> Generator[Any]:
+        """Stream the batches of a window; `after_key` is the newest mirrored key, for a window by key."""
+
+    def estimate_documents(self, window: Window) -> int | None:
+        """Estimate how many documents a window has, while it is read; None where that is not known."""
+
+    def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[Any]:
+        """Stream the batches of the documents with the given encoded ids."""
+
+    def fetch_keys(self) -> Iterator[IdBatch]:
+        """Stream all keys there are, in chunks."""
+
+    def find_keys(self, document_ids: Sequence[str]) -> Iterator[IdBatch]:
+        """Ask again which of some encoded ids are there."""
+
+    def transform(self, batch: Any) -> TransformedBatch:
+        """Turn a batch into rows and rejects."""
+
+
+class ChangeSource(Protocol):
+    """What tells of every change, deletions too, from a position on."""
+
+    def open_position(self) -> str:
+        """Open the change stream and give the position it is at."""
+
+    def fetch_changes(self, position: str) -> Iterator[Changes]:
+        """Stream what changed after a position, up to now."""
+
+    def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
+        """Fetch which of the documents with the given encoded ids are not there."""
+
+    def convert_ids(self, document_ids: Sequence[str]) -> IdBatch:
+        """Convert encoded ids to document column values; those the column cannot hold are left out."""

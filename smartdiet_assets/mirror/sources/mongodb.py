@@ -1,0 +1,102 @@
+"""The documents of a table's collection in MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Self
+
+import bson
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from smartdiet_assets.extract.mongodb import change_stream, documents
+from smartdiet_assets.extract.mongodb.change_stream import Changes
+from smartdiet_assets.extract.mongodb.document_ids import fetch_ids, find_ids
+from smartdiet_assets.extract.window import Window
+from smartdiet_assets.resources.mongo_hello import fetch_server_clock
+from smartdiet_assets.schema.document_id import IdBatch, decode_document_id, encode_document_id
+from smartdiet_assets.schema.model import DOCUMENT_ID, Schema, Table
+from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
+from smartdiet_assets.transform.document_ids import build_id_reader
+
+
+class MongoSource:
+    """The documents of a table's collection.
+
+    A table captured from the change stream needs a causally consistent `session` to read all of it in: see
+    `extract.mongodb.change_stream`. `clock` is a reading of the server's clock from before, naive UTC;
+    by default it is read anew.
+    """
+
+    unmirrored_columns: tuple[str, ...] = ()
+    removes_each_run = False
+
+    def __init__(
+        self,
+        schema: Schema,
+        table: Table,
+        database: Database[dict[str, Any]],
+        batch_size: int,
+        session: ClientSession | None = None,
+        clock: datetime | None = None,
+    ) -> None:
+        self.schema = schema
+        self.table = table
+        self._database = database
+        self._batch_size = batch_size
+        self._session = session
+        self._clock = clock
+
+    @property
+    def changes(self) -> Self | None:
+        return self if self.table.capture == "change_stream" else None
+
+    @cached_property
+    def transform(self) -> Callable[[bytes], TransformedBatch]:
+        # Generated when the first batch is there: it takes as long as asking an unchanged collection.
+        return build_transformer(self.table)
+
+    def fetch_clock(self) -> datetime:
+        return self._clock or fetch_server_clock(self._database)
+
+    def fetch_window(self, window: Window, after_key: object) -> Generator[bytes]:
+        return documents.fetch_window(self._database, self.table, window, self._batch_size, self._session)
+
+    def estimate_documents(self, window: Window) -> int | None:
+        return documents.estimate_documents(self._database, self.table, window)
+
+    def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[bytes]:
+        decoded = [decode_document_id(text) for text in document_ids]
+        return documents.fetch_by_ids(self._database, self.table, decoded, self._session)
+
+    def fetch_keys(self) -> Iterator[IdBatch]:
+        read_ids = build_id_reader(self.table)
+        yield from map(read_ids, fetch_ids(self._database, self.table.mongo_collection))
+
+    def find_keys(self, document_ids: Sequence[str]) -> Iterator[IdBatch]:
+        decoded = [decode_document_id(text) for text in document_ids]
+        return map(build_id_reader(self.table), find_ids(self._database, self.table.mongo_collection, decoded))
+
+    def open_position(self) -> str:
+        return change_stream.open_position(self._database, self.table, self._captured_in)
+
+    def fetch_changes(self, position: str) -> Iterator[Changes]:
+        return change_stream.fetch_changes(self._database, self.table, position, self._captured_in)
+
+    def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
+        decoded = [decode_document_id(text) for text in document_ids]
+        present = documents.fetch_present_ids(self._database, self.table, decoded, self._session)
+        known = set(map(encode_document_id, present))
+        return [text for text in dict.fromkeys(document_ids) if text not in known]
+
+    def convert_ids(self, document_ids: Sequence[str]) -> IdBatch:
+        raw = b"".join(bson.encode({DOCUMENT_ID: decode_document_id(text)}) for text in document_ids)
+        return build_id_reader(self.table)(raw)
+
+    @property
+    def _captured_in(self) -> ClientSession:
+        if self._session is None:
+            raise RuntimeError(f"{self.table.name}: a change stream needs a session")
+        return self._session
