@@ -59,7 +59,7 @@ def test_a_server_that_falls_silent_is_given_up(
     with FaultProxy(mongo_server.port) as proxy:
         stall = proxy.strike(Fault("stall", after=after, times=None))
         url = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
-        use(monkeypatch, MONGODB_URL=url, CONNECT_TIMEOUT="2")
+        use(monkeypatch, MONGODB_URL=url, CONNECT_TIMEOUT="2", RETRY_DELAY="0.02")
         *_, connection, rest = faults()
     assert stall.struck
     assert (connection.check, connection.status, rest.status) == ("connection", "failed", "not_examined")

@@ -48,7 +48,7 @@ class KillingProgress(LineProgress):
 
 def build_refresh(pair: Pair, source: str, target: str) -> MongoRefresh:
     # Nobody is waited for long: the server is gone.
-    timeouts: dict[str, Any] = {"server_selection_timeout": 2.0, "connect_timeout": 2.0}
+    timeouts: dict[str, Any] = {"server_selection_timeout": 2.0, "connect_timeout": 2.0, "retry_delay": 0.02}
     return MongoRefresh(
         pair.schema,
         MongoResource(url=source, database=pair.source.name, **timeouts),

@@ -135,7 +135,7 @@ def test_the_command_line_shows_no_value_and_no_secret(
     capfd.readouterr()
     done = [plant.command(*line.split()) for line in commands]
     assert all(said and bool(code) == bool(failure) for code, said in done)
-    assert plant.find("\n".join(said for _, said in done)) == []
+    assert plant.find("\n".join([*(said for _, said in done), *capfd.readouterr()])) == []
 
 
 def test_marks_in_every_field_of_every_collection_show_nowhere(
