@@ -8,6 +8,7 @@ or what it reports (`assets.metadata`). No postponed annotations in this module:
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +148,8 @@ def build_table_asset(
         automation_condition=automation_condition,
     )
 
+    step = _Step(schema, table, partitions, retry_delay)
+
     def mirror_from_mongo(
         context: dg.AssetExecutionContext,
         config: MirrorConfig,
@@ -155,30 +158,8 @@ def build_table_asset(
         postgres: PostgresResource,
         settings: MirrorSettings,
     ) -> StepEvents:
-        from smartdiet_assets.mirror.table_run import mirror_table
-
-        def mirror(
-            connection: "Connection[Any]", request: WindowRequest, global_date_threshold: date | None
-        ) -> "MirrorResult":
-            def mirror_from(database: "MongoDatabase") -> "MirrorResult":
-                return mirror_table(
-                    schema,
-                    table,
-                    database,
-                    connection,
-                    run_id=context.run.run_id,
-                    request=request,
-                    global_date_threshold=global_date_threshold,
-                    batch_size=settings.batch_size,
-                    lock_timeout=settings.lock_timeout,
-                    retry_limit=settings.retry_limit,
-                    source_clock=_fetch_clock(database, context.run.run_id),
-                )
-
-            # What may pass, Dagster tries again.
-            return mongo.read(mirror_from, patiently=False)
-
-        yield from _run_mirror(context, config, all_tables, postgres, settings, table, partitions, mirror, retry_delay)
+        mirror = _build_mongo_mirror(step, mongo, settings, context.run.run_id)
+        yield from _run_mirror(context, config, all_tables, postgres, settings, step, mirror)
 
     def mirror_from_matomo(
         context: dg.AssetExecutionContext,
@@ -188,30 +169,71 @@ def build_table_asset(
         postgres: PostgresResource,
         settings: MirrorSettings,
     ) -> StepEvents:
-        from smartdiet_assets.mirror.sources.matomo import MatomoSource
-        from smartdiet_assets.mirror.table_run import mirror_source
-
         if optional and not (check := matomo.check([table.source_table])).ok:
             context.log.warning("%s is left out: %s. %s", table.name, _MATOMO_UNSET, check.sentence)
             return
-
-        def mirror(
-            connection: "Connection[Any]", request: WindowRequest, global_date_threshold: date | None
-        ) -> "MirrorResult":
-            with matomo.connect() as source:
-                return mirror_source(
-                    MatomoSource(schema, table, source, settings.batch_size, table_prefix=matomo.table_prefix),
-                    connection,
-                    run_id=context.run.run_id,
-                    request=request,
-                    global_date_threshold=global_date_threshold,
-                    lock_timeout=settings.lock_timeout,
-                    retry_limit=settings.retry_limit,
-                )
-
-        yield from _run_mirror(context, config, all_tables, postgres, settings, table, partitions, mirror, retry_delay)
+        mirror = _build_matomo_mirror(step, matomo, settings, context.run.run_id)
+        yield from _run_mirror(context, config, all_tables, postgres, settings, step, mirror)
 
     return describe_asset(mirror_from_matomo if table.source == "matomo" else mirror_from_mongo)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What is known of a table's step before it runs; `retry_delay` is in seconds."""
+
+    schema: Schema
+    table: Table
+    partitions: dg.TimeWindowPartitionsDefinition
+    retry_delay: float
+
+
+def _build_mongo_mirror(step: _Step, mongo: MongoResource, settings: MirrorSettings, run_id: str) -> Mirror:
+    from smartdiet_assets.mirror.table_run import mirror_table
+
+    def mirror(
+        connection: "Connection[Any]", request: WindowRequest, global_date_threshold: date | None
+    ) -> "MirrorResult":
+        def mirror_from(database: "MongoDatabase") -> "MirrorResult":
+            return mirror_table(
+                step.schema,
+                step.table,
+                database,
+                connection,
+                run_id=run_id,
+                request=request,
+                global_date_threshold=global_date_threshold,
+                batch_size=settings.batch_size,
+                lock_timeout=settings.lock_timeout,
+                retry_limit=settings.retry_limit,
+                source_clock=_fetch_clock(database, run_id),
+            )
+
+        # What may pass, Dagster tries again.
+        return mongo.read(mirror_from, patiently=False)
+
+    return mirror
+
+
+def _build_matomo_mirror(step: _Step, matomo: MatomoResource, settings: MirrorSettings, run_id: str) -> Mirror:
+    from smartdiet_assets.mirror.sources.matomo import MatomoSource
+    from smartdiet_assets.mirror.table_run import mirror_source
+
+    def mirror(
+        connection: "Connection[Any]", request: WindowRequest, global_date_threshold: date | None
+    ) -> "MirrorResult":
+        with matomo.connect() as rows:
+            return mirror_source(
+                MatomoSource(step.schema, step.table, rows, settings.batch_size, table_prefix=matomo.table_prefix),
+                connection,
+                run_id=run_id,
+                request=request,
+                global_date_threshold=global_date_threshold,
+                lock_timeout=settings.lock_timeout,
+                retry_limit=settings.retry_limit,
+            )
+
+    return mirror
 
 
 def _run_mirror(
@@ -220,12 +242,10 @@ def _run_mirror(
     all_tables: AllTables,
     postgres: PostgresResource,
     settings: MirrorSettings,
-    table: Table,
-    partitions: dg.TimeWindowPartitionsDefinition,
+    step: _Step,
     mirror: Mirror,
-    retry_delay: float,
 ) -> StepEvents:
-    run_id = context.run.run_id
+    run_id, table = context.run.run_id, step.table
     if not begin_step(run_id, table.name):
         raise build_interrupted_failure(run_id)
     asked = MirrorConfig(
@@ -233,7 +253,7 @@ def _run_mirror(
     )
     try:
         with forward_progress(context, table.name):
-            result = _try_mirror(context, asked, postgres, settings, table, partitions, mirror, retry_delay)
+            result = _try_mirror(context, asked, postgres, settings, step, mirror)
     except StepFailure as failure:
         if not was_interrupted(run_id):
             # Of a failed run the asset's page says no more than that there was one.
@@ -247,7 +267,7 @@ def _run_mirror(
             result.capture.behind.isoformat(" "),
         )
     if result.read_from is not None:
-        mark_covered(context, partitions, result.read_from)
+        mark_covered(context, step.partitions, result.read_from)
     yield dg.MaterializeResult(metadata=build_run_metadata(table, result))
 
 
@@ -256,20 +276,18 @@ def _try_mirror(
     asked: MirrorConfig,
     postgres: PostgresResource,
     settings: MirrorSettings,
-    table: Table,
-    partitions: dg.TimeWindowPartitionsDefinition,
+    step: _Step,
     mirror: Mirror,
-    retry_delay: float,
 ) -> "MirrorResult":
     """Mirror a table; what goes wrong is raised as what Dagster tries again, or as the sentence the step ends with."""
     from psycopg import Error as PostgresError
 
-    run_id = context.run.run_id
+    run_id, table = context.run.run_id, step.table
     # Whatever goes wrong before there is a connection is PostgreSQL's.
     server = _TARGET
     try:
         request = build_window_request(
-            partitions,
+            step.partitions,
             context.partition_key_range,
             full=bool(asked.full),
             since=_read_instant("since", asked.since),
@@ -299,7 +317,7 @@ def _try_mirror(
                 run_error,
                 tried=context.retry_number,
                 retries=RETRY_POLICY.max_retries,
-                delay=retry_delay,
+                delay=step.retry_delay,
             ):
                 raise StepFailure(vain, {SERVER: away}) from None
         if context.retry_number >= RETRY_POLICY.max_retries:

@@ -57,8 +57,6 @@ def compare(
     """
     from smartdiet_assets.assets.sync import leave_out_matomo
     from smartdiet_assets.cli.reports import open_console, show_progress
-    from smartdiet_assets.compare.printing import build_json, print_outcome
-    from smartdiet_assets.compare.reconciling import compose_script
     from smartdiet_assets.compare.running import compare_structure_sides
     from smartdiet_assets.compare.sides import parse_pair
 
@@ -92,13 +90,21 @@ def compare(
     except KeyboardInterrupt:
         errors.print("Interrupted; nothing was changed.")
         sys.exit(130)
+    _print(outcome, as_sql=as_sql, as_json=as_json, drop=drop, limit=keys)
+    sys.exit(1 if outcome.differs else 2 if outcome.faulty else 0)
+
+
+def _print(outcome: "Outcome", *, as_sql: bool, as_json: bool, drop: bool, limit: int | None) -> None:
+    from smartdiet_assets.cli.reports import open_console
+    from smartdiet_assets.compare.printing import build_json, print_outcome
+    from smartdiet_assets.compare.reconciling import compose_script
+
     if as_sql and outcome.structure is not None:
         click.echo(compose_script(outcome.structure, drop=drop), nl=outcome.differs)
     elif as_json:
         click.echo(json.dumps(build_json(outcome)))
     else:
-        print_outcome(open_console(), outcome, limit=keys)
-    sys.exit(1 if outcome.differs else 2 if outcome.faulty else 0)
+        print_outcome(open_console(), outcome, limit=limit)
 
 
 def _compare_documents(

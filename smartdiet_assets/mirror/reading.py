@@ -37,6 +37,11 @@ class Reading:
         self._expected: int | None = None
         self._estimated = False
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The seconds of each of its stages."""
+        return {"read": self.read_seconds, "transform": self.transform_seconds}
+
     def read(self, after_key: object, changed: ChangedDocuments, retry_limit: int) -> None:
         """Read the window, the documents a change stream named, and those to be read again whatever their dates.
 

@@ -176,12 +176,7 @@ def _mirror_source(
         documents_read=reading.documents_read,
         watermark=result.watermark,
         elapsed=time.perf_counter() - started,
-        seconds={
-            **capture_seconds,
-            "read": reading.read_seconds,
-            "transform": reading.transform_seconds,
-            **result.seconds,
-        },
+        seconds={**capture_seconds, **reading.seconds, **result.seconds},
         unmirrored_columns=source.unmirrored_columns,
         collapsed=reading.collapsed,
         nulled=dict(reading.nulled),

@@ -93,3 +93,12 @@ def test_the_product_never_imports_the_embedded_servers() -> None:
 def test_every_module_says_in_its_first_lines_what_belongs_in_it() -> None:
     for path in PACKAGE.rglob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text())), path.name
+
+
+def test_no_function_is_longer_than_a_page() -> None:
+    longest = 60
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                assert lines <= longest, f"{path.relative_to(PACKAGE)}: {node.name} has {lines} lines"

@@ -1,5 +1,6 @@
 """Settling a run's rows among themselves, before anything is compared with the table: which of two reads counts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from psycopg import errors, sql
@@ -156,24 +157,32 @@ WHERE x.document_id = n.document_id
         "document": settlement.document,
         "command": COMMAND,
     }
-    if not settlement.tracked:
-        settlement.superseded += execute(
-            connection,
-            sql.SQL("""\
+    drop = _drop_earlier_of_tracked if settlement.tracked else _drop_earlier_of_rows
+    drop(settlement, parts)
+
+
+def _drop_earlier_of_rows(settlement: Settlement, parts: Mapping[str, sql.Composable]) -> None:
+    connection = settlement.connection
+    settlement.superseded += execute(
+        connection,
+        sql.SQL("""\
 DELETE FROM {rows} AS r
 USING (SELECT document, max({command}) AS last FROM {rejects} WHERE document <> '' GROUP BY document) AS x
 WHERE r.{document}::text = x.document
   AND r.{command} < x.last""").format(**parts),
-        )
-        execute(
-            connection,
-            sql.SQL("""\
+    )
+    execute(
+        connection,
+        sql.SQL("""\
 DELETE FROM {rejects} AS x
 USING {rows} AS r
 WHERE r.{document}::text = x.document
   AND x.document <> ''""").format(**parts),
-        )
-        return
+    )
+
+
+def _drop_earlier_of_tracked(settlement: Settlement, parts: Mapping[str, sql.Composable]) -> None:
+    connection = settlement.connection
     execute(
         connection,
         sql.SQL("""\
