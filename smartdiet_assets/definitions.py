@@ -6,7 +6,7 @@ import dagster as dg
 
 from smartdiet_assets.assets.checks import build_check_job, build_check_schedule, build_checks
 from smartdiet_assets.assets.doctor import build_doctor_job
-from smartdiet_assets.assets.jobs import build_domain_jobs, build_mirror_job, build_tags, choose_executor
+from smartdiet_assets.assets.jobs import MIRROR_JOB, build_domain_jobs, build_mirror_job, build_tags, choose_executor
 from smartdiet_assets.assets.partitions import build_partitions
 from smartdiet_assets.assets.prune import build_prune_job, build_prune_schedule
 from smartdiet_assets.assets.reconcile import build_reconcile_job, build_reconcile_schedule
@@ -97,4 +97,15 @@ def build_definitions(
 @dg.definitions
 def defs() -> dg.Definitions:
     """Load the code location."""
-    return load_definitions()
+    return _preloaded[0] if _preloaded else load_definitions()
+
+
+#: What this process and those forked from it have instead of loading the code location again.
+_preloaded: list[dg.Definitions] = []
+
+
+def preload() -> None:
+    """Load the code location for the processes that are forked from this one, and what each would compose of it."""
+    _preloaded.append(load_definitions())
+    job = _preloaded[0].get_repository_def().get_job(MIRROR_JOB)
+    assert job.run_config_schema
