@@ -126,10 +126,9 @@ def build_table_asset(
     """Build the asset of one table; it needs the server its rows come from, and no other source.
 
     Where nothing says where Matomo is, and it is not in its usual place either, a run leaves its tables out instead of
-    failing: whoever has none can still materialise everything. The assets stay in the graph, which says what there
-    could be and must not differ from one process to another by a variable.
+    failing. They stay in the graph, which must not differ from one process to another by a variable.
     """
-    optional = table.source == "matomo" and not matomo_configured
+    step, optional = _Step(schema, table, partitions, retry_delay), table.source == "matomo" and not matomo_configured
     describe_asset = dg.asset(
         name=table.name,
         deps=list(table.parents),
@@ -147,8 +146,6 @@ def build_table_asset(
         output_required=not optional,
         automation_condition=automation_condition,
     )
-
-    step = _Step(schema, table, partitions, retry_delay)
 
     def mirror_from_mongo(
         context: dg.AssetExecutionContext,
