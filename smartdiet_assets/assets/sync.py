@@ -30,7 +30,7 @@ from smartdiet_assets.schema.model import Schema
 _COUNTS = ("inserted", "updated", "deleted", "unchanged", "collapsed", "nulled", "clamped", "documents_read")
 _NOT_RUN = "not run: a table it depends on failed, or the run was stopped"
 _CLASS_PREFIX = re.compile(r"^[\w.]+: ")
-Connect = Callable[[], AbstractContextManager[Connection[Any]]]
+Connect = Callable[[], AbstractContextManager[Connection]]
 
 
 @dataclass(slots=True)

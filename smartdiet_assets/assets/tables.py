@@ -110,7 +110,7 @@ class MirrorConfig(dg.Config):
 
 StepEvents = Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]
 #: Brings one table up to date: takes the PostgreSQL connection, the window request, and the earliest date.
-Mirror = Callable[["Connection[Any]", WindowRequest, date | None], "MirrorResult"]
+Mirror = Callable[["Connection", WindowRequest, date | None], "MirrorResult"]
 
 
 def build_table_asset(
@@ -188,9 +188,7 @@ class _Step:
 def _build_mongo_mirror(step: _Step, mongo: MongoResource, settings: MirrorSettings, run_id: str) -> Mirror:
     from smartdiet_assets.mirror.table_run import mirror_table
 
-    def mirror(
-        connection: "Connection[Any]", request: WindowRequest, global_date_threshold: date | None
-    ) -> "MirrorResult":
+    def mirror(connection: "Connection", request: WindowRequest, global_date_threshold: date | None) -> "MirrorResult":
         def mirror_from(database: "MongoDatabase") -> "MirrorResult":
             return mirror_table(
                 step.schema,
@@ -216,9 +214,7 @@ def _build_matomo_mirror(step: _Step, matomo: MatomoResource, settings: MirrorSe
     from smartdiet_assets.mirror.sources.matomo import MatomoSource
     from smartdiet_assets.mirror.table_run import mirror_source
 
-    def mirror(
-        connection: "Connection[Any]", request: WindowRequest, global_date_threshold: date | None
-    ) -> "MirrorResult":
+    def mirror(connection: "Connection", request: WindowRequest, global_date_threshold: date | None) -> "MirrorResult":
         with matomo.connect() as rows:
             return mirror_source(
                 MatomoSource(step.schema, step.table, rows, settings.batch_size, table_prefix=matomo.table_prefix),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any
 
 from psycopg import Connection
 
@@ -12,7 +11,7 @@ from smartdiet_assets.schema.model import Table
 
 
 @contextmanager
-def connect_postgres(environment: Environment) -> Iterator[Connection[Any]]:
+def connect_postgres(environment: Environment) -> Iterator[Connection]:
     """Open a connection to the configured PostgreSQL; committed and closed at the end of the block.
 
     Raises:

@@ -14,7 +14,7 @@ from smartdiet_assets.infer.references import Candidate, Parent, nominate
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 
 
-def count_parent_rows(connection: Connection[Any], candidates: Sequence[Candidate]) -> None:
+def count_parent_rows(connection: Connection, candidates: Sequence[Candidate]) -> None:
     """Count the rows of the ids that were found as documents; tables that are missing or empty tell nothing.
 
     Args:
@@ -32,7 +32,7 @@ def count_parent_rows(connection: Connection[Any], candidates: Sequence[Candidat
         raise translate_postgres_error(error, "looking ids up in PostgreSQL") from None
 
 
-def _count(connection: Connection[Any], parent: Parent, ids: list[str]) -> int | None:
+def _count(connection: Connection, parent: Parent, ids: list[str]) -> int | None:
     table = sql.Identifier(parent.table)
     found = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [table.as_string(connection)]).fetchone()
     if not _first(found):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from psycopg import Connection
 
@@ -74,7 +74,7 @@ def infer_collection(
     *,
     sample: int | None = 1_000,
     table: str = "",
-    target: Connection[Any] | None = None,
+    target: Connection | None = None,
 ) -> Inferred:
     """Infer the entry of a collection, beside the tables that files declare.
 
@@ -197,7 +197,7 @@ def _plan(
     schema: Schema | None,
     names: Sequence[str],
     most: int,
-    target: Connection[Any] | None,
+    target: Connection | None,
 ) -> Plan:
     # Planned once without references to learn the table's name and its id.
     bare = build_plan(root, subject, {})

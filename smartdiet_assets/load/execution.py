@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-Connection = psycopg.Connection[Any]
+Connection = psycopg.Connection
 Statement = sql.SQL | sql.Composed
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 #: A statement with its parameters, to be sent later; its text is the same for all tables, so that it can be prepared.

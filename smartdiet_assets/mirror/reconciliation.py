@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -59,7 +58,7 @@ class TableReconciliation:
 def reconcile_tables(
     schema: Schema,
     tables: Collection[str],
-    connect: Callable[[], psycopg.Connection[Any]],
+    connect: Callable[[], psycopg.Connection],
     open_source: OpenSource,
     *,
     run_id: str,
@@ -107,7 +106,7 @@ class _Pass:
     def __init__(
         self,
         schema: Schema,
-        connect: Callable[[], psycopg.Connection[Any]],
+        connect: Callable[[], psycopg.Connection],
         open_source: OpenSource,
         run_id: str,
         dry_run: bool,
@@ -121,7 +120,7 @@ class _Pass:
         self._dry_run = dry_run
         self._force = force
         self._patience = patience
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: psycopg.Connection | None = None
         self._ids: dict[tuple[object, ...], SourceIds] = {}
 
     def __enter__(self) -> "_Pass":
@@ -182,7 +181,7 @@ class _Pass:
             result.left_out = "on_delete: keep"
 
     @contextmanager
-    def _one_session(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+    def _one_session(self, connection: psycopg.Connection) -> Iterator[None]:
         """Keep the session that holds the ids: behind a pooler only a transaction does, and takes them along."""
         if not (isinstance(connection, SettledConnection) and connection.pooled):
             yield
@@ -195,7 +194,7 @@ class _Pass:
         finally:
             self._ids.clear()
 
-    def _read_ids(self, connection: psycopg.Connection[Any], source: Source) -> SourceIds:
+    def _read_ids(self, connection: psycopg.Connection, source: Source) -> SourceIds:
         """Read the ids of a source, or find those read for another table whose document column holds them alike."""
         table = source.table
         column = table.column(table.document_column)
@@ -218,7 +217,7 @@ class _Pass:
         extra = {"table": table.name, "documents_read": documents, "finished": finished}
         progress_log.info(message, table.name, documents, extra=extra)
 
-    def _open(self) -> psycopg.Connection[Any]:
+    def _open(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
             self._close()
             self._connection = self._connect()

@@ -87,7 +87,7 @@ def mirror_table(
     schema: Schema,
     table: Table,
     mongo: Database[dict[str, Any]],
-    connection: Connection[Any],
+    connection: Connection,
     *,
     batch_size: int = 5000,
     source_clock: datetime | None = None,
@@ -116,7 +116,7 @@ def mirror_table(
         return mirror_source(source, connection, **options)
 
 
-def mirror_source(source: Source, connection: Connection[Any], **options: Unpack[RunOptions]) -> MirrorResult:
+def mirror_source(source: Source, connection: Connection, **options: Unpack[RunOptions]) -> MirrorResult:
     """Bring one table up to date with its source, all of it or nothing; see `mirror_table`.
 
     Where PostgreSQL refuses a row for its values, all is read once more, and each row is tried.
@@ -131,7 +131,7 @@ def mirror_source(source: Source, connection: Connection[Any], **options: Unpack
 
 def _mirror_source(
     source: Source,
-    connection: Connection[Any],
+    connection: Connection,
     *,
     careful: bool,
     run_id: str,

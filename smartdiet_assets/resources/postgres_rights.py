@@ -6,7 +6,6 @@ Not here: how the rest of it is judged (`doctor.postgres`).
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -77,7 +76,7 @@ class PostgresFacts:
     clock: datetime
 
 
-def fetch_facts(connection: psycopg.Connection[Any], state_schema: str) -> PostgresFacts:
+def fetch_facts(connection: psycopg.Connection, state_schema: str) -> PostgresFacts:
     """Fetch the facts; `state_schema` is where the mirror keeps its own tables.
 
     Raises:

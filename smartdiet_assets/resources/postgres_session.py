@@ -57,7 +57,7 @@ _FOLLOWING = ("client_encoding", "DateStyle", "TimeZone", "standard_conforming_s
 _CLIENT_CHECK = ("client_connection_check_interval", "10s", 140_000)
 
 
-class SettledConnection(psycopg.Connection[Any]):
+class SettledConnection(psycopg.Connection):
     """A connection whose session means what ours mean; call `settle` once it is open.
 
     Attributes:

@@ -5,7 +5,6 @@ connection's search path, where a run has its tables; a line that is added has i
 """
 
 from collections.abc import Collection
-from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -200,7 +199,7 @@ def compose_bookkeeping(shared: Collection[str] = ()) -> sql.Composed:
     return sql.SQL(";\n").join([sql.SQL(_CREATE), *parting, *additions, sql.SQL(_COMPLETE), *comments])
 
 
-def apply_bookkeeping(connection: psycopg.Connection[Any]) -> bool:
+def apply_bookkeeping(connection: psycopg.Connection) -> bool:
     """Create what is missing of schema `smartdiet`, also of an older one; one query and no lock when nothing is.
 
     Returns whether anything was missing: the caller then commits, as another run waits here for the end of the
@@ -222,10 +221,10 @@ def apply_bookkeeping(connection: psycopg.Connection[Any]) -> bool:
     return True
 
 
-def _is_complete(connection: psycopg.Connection[Any]) -> bool:
+def _is_complete(connection: psycopg.Connection) -> bool:
     return _ask(connection, IS_COMPLETE)
 
 
-def _ask(connection: psycopg.Connection[Any], query: Query) -> bool:
+def _ask(connection: psycopg.Connection, query: Query) -> bool:
     with connection.cursor(row_factory=tuple_row) as cursor:
         return cursor.execute(query, prepare=True).fetchone() == (True,)

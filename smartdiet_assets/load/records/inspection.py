@@ -70,27 +70,27 @@ class RejectedRow:
     run_id: str
 
 
-def has_bookkeeping(connection: Connection[Any]) -> bool:
+def has_bookkeeping(connection: Connection) -> bool:
     """Whether the mirror ever ran in this database."""
     row = connection.execute("SELECT to_regclass('smartdiet.sync_state') IS NOT NULL").fetchone()
     return bool(row and row[0])
 
 
-def fetch_awaited_tables(connection: Connection[Any], run_id: str) -> set[str]:
+def fetch_awaited_tables(connection: Connection, run_id: str) -> set[str]:
     """Fetch the tables that took part in waits first met by a run: those that wait, and those waited for."""
     if not has_bookkeeping(connection):
         return set()
     return {name for pair in connection.execute(_AWAITED, [run_id]) for name in pair}
 
 
-def fetch_positions(connection: Connection[Any]) -> dict[str, SyncPosition]:
+def fetch_positions(connection: Connection) -> dict[str, SyncPosition]:
     """Fetch where each table stands; a table that never ran is not among them."""
     if not has_bookkeeping(connection):
         return {}
     return {row[0]: SyncPosition(row[1], row[2]) for row in connection.execute(_STATES)}
 
 
-def fetch_status(connection: Connection[Any], tables: Sequence[str]) -> list[TableStatus]:
+def fetch_status(connection: Connection, tables: Sequence[str]) -> list[TableStatus]:
     """Fetch how far each of the given tables is, in the given order."""
     states: dict[str, Any] = {}
     rejected: dict[str, int] = {}
@@ -113,9 +113,7 @@ def fetch_status(connection: Connection[Any], tables: Sequence[str]) -> list[Tab
     return statuses
 
 
-def fetch_rejects(
-    connection: Connection[Any], tables: Sequence[str], limit: int | None = None
-) -> Iterator[RejectedRow]:
+def fetch_rejects(connection: Connection, tables: Sequence[str], limit: int | None = None) -> Iterator[RejectedRow]:
     """Stream what the given tables could not take, by table and document."""
     if not has_bookkeeping(connection):
         return
@@ -123,7 +121,7 @@ def fetch_rejects(
         yield from cursor.stream(_REJECTS, [list(tables), limit])
 
 
-def _count_rows(connection: Connection[Any], table: str) -> int | None:
+def _count_rows(connection: Connection, table: str) -> int | None:
     known = connection.execute(
         "SELECT to_regclass(format('%%I.%%I', current_schema(), %s::text)) IS NOT NULL", [table]
     ).fetchone()

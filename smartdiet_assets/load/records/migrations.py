@@ -6,7 +6,6 @@ rejected, so both read everything once.
 """
 
 from collections.abc import Collection
-from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -82,7 +81,7 @@ ON CONFLICT (schema_name, table_name) DO UPDATE SET
 RETURNING table_name""")
 
 
-def find_shared(connection: psycopg.Connection[Any]) -> list[str]:
+def find_shared(connection: psycopg.Connection) -> list[str]:
     """Find the records that are there and do not tell schemas apart, in the order to migrate them.
 
     Raises:
@@ -117,7 +116,7 @@ def compose_parting(shared: Collection[str]) -> list[sql.Composed]:
     return statements
 
 
-def part_companions(connection: psycopg.Connection[Any]) -> None:
+def part_companions(connection: psycopg.Connection) -> None:
     """Give companions the names that tell their schemas, and have tables that shared a state with others read whole.
 
     Whose documents a shared companion has nobody knows: it is built again.

@@ -5,7 +5,6 @@ order (`table_ddl`), the comparison (`mismatch`), moving rows.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -69,7 +68,7 @@ FROM (
 
 
 def apply_table(
-    connection: psycopg.Connection[Any], schema: Schema, table: Table, *, keys_later: bool = False
+    connection: psycopg.Connection, schema: Schema, table: Table, *, keys_later: bool = False
 ) -> TableChanges:
     """Create a table and its missing ancestors, or compare the live one and add what is newly declared.
 
@@ -96,7 +95,7 @@ def apply_table(
         return _complete(connection, schema, table, _read(connection, table))
 
 
-def apply_not_null(connection: psycopg.Connection[Any], table: Table) -> tuple[str, ...]:
+def apply_not_null(connection: psycopg.Connection, table: Table) -> tuple[str, ...]:
     """Set NOT NULL on the added columns that wait for it and hold no NULL any more; return their names.
 
     To be called after the re-import. A column where an older row still holds NULL (its document is rejected,
@@ -120,7 +119,7 @@ def apply_not_null(connection: psycopg.Connection[Any], table: Table) -> tuple[s
 
 
 def _create(
-    connection: psycopg.Connection[Any], schema: Schema, table: Table, around: Surroundings, keys_later: bool
+    connection: psycopg.Connection, schema: Schema, table: Table, around: Surroundings, keys_later: bool
 ) -> tuple[sql.Composed, ...]:
     check_parents(table, table.columns, around)
     wanted = build_expected_table(schema, table, around.schema, around.collations)
@@ -140,7 +139,7 @@ def _create(
     return tuple(keys) if keys_later else ()
 
 
-def _complete(connection: psycopg.Connection[Any], schema: Schema, table: Table, structure: Structure) -> TableChanges:
+def _complete(connection: psycopg.Connection, schema: Schema, table: Table, structure: Structure) -> TableChanges:
     """Compare a live table with its declaration, and add what it lacks."""
     live = structure.tables[table.name]
     differences = find_differences(schema, table, live)
@@ -187,9 +186,7 @@ def _is_mark(table: Table, column: Column) -> bool:
     return table.on_delete == "flag" and column.name == DELETED_AT
 
 
-def _renew_companion(
-    connection: psycopg.Connection[Any], schema: Schema, table: Table, structure: Structure
-) -> list[str]:
+def _renew_companion(connection: psycopg.Connection, schema: Schema, table: Table, structure: Structure) -> list[str]:
     """Build a companion that is missing or of another form anew; say why documents have to be read again."""
     live = structure.tables[table.name]
     wanted = build_companion(table, live)
@@ -206,7 +203,7 @@ def _renew_companion(
 
 
 def _compose_additions(
-    connection: psycopg.Connection[Any],
+    connection: psycopg.Connection,
     schema: Schema,
     table: Table,
     added: tuple[Column, ...],
@@ -229,7 +226,7 @@ def _compose_additions(
     )
 
 
-def _lock_missing(connection: psycopg.Connection[Any], schema: Schema, table: Table) -> list[str]:
+def _lock_missing(connection: psycopg.Connection, schema: Schema, table: Table) -> list[str]:
     """Name what is missing of a table and its ancestors, parents first, and wait for other runs that are creating it.
 
     Whoever had to wait may find it there.
@@ -238,11 +235,11 @@ def _lock_missing(connection: psycopg.Connection[Any], schema: Schema, table: Ta
     return [name for name, _ in fetch_all(connection, _LOCK_MISSING, [names])]
 
 
-def _read(connection: psycopg.Connection[Any], table: Table) -> Structure:
+def _read(connection: psycopg.Connection, table: Table) -> Structure:
     return read_structure(connection, [table.name], list_companions([table]))
 
 
-def _has_rows(connection: psycopg.Connection[Any], live: LiveTable) -> bool:
+def _has_rows(connection: psycopg.Connection, live: LiveTable) -> bool:
     query = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(live.schema, live.name))
     with connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(query).fetchone()

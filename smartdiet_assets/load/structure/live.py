@@ -220,7 +220,7 @@ LEFT JOIN (
 
 
 def read_structure(
-    connection: psycopg.Connection[Any],
+    connection: psycopg.Connection,
     tables: Collection[str] | None = None,
     bookkeeping: Collection[str] = (),
 ) -> Structure:
@@ -259,7 +259,7 @@ def check_search_path(current_schema: str | None) -> str:
     return current_schema
 
 
-def read_live_table(connection: psycopg.Connection[Any], name: str) -> LiveTable | None:
+def read_live_table(connection: psycopg.Connection, name: str) -> LiveTable | None:
     """Read one table of the connection's schema, None where there is none of that name."""
     return read_structure(connection, [name]).tables.get(name)
 

@@ -7,7 +7,7 @@ right.
 """
 
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
@@ -118,7 +118,7 @@ JOIN pg_catalog.pg_class AS c ON c.oid = t.oid
 WHERE c.relreplident = 'd' AND EXISTS (SELECT FROM pg_catalog.pg_publication)"""
 
 
-def read_rebuild_plan(connection: psycopg.Connection[Any], table_name: str) -> RebuildPlan:
+def read_rebuild_plan(connection: psycopg.Connection, table_name: str) -> RebuildPlan:
     """Read what stands in the way of a COPY into a table of the connection's schema, and compose its
     rebuilding.
 

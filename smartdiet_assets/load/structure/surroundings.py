@@ -6,7 +6,6 @@ is there (`live`), which takes the server several times as long to tell.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -72,7 +71,7 @@ FROM (
 ) AS here (oid)""")
 
 
-def read_surroundings(connection: psycopg.Connection[Any], table: Table) -> Surroundings:
+def read_surroundings(connection: psycopg.Connection, table: Table) -> Surroundings:
     """Read what there is around a declared table.
 
     Raises:

@@ -40,8 +40,8 @@ class Work:
         queries: of a table whose rows are not all copied, the query that reads the others.
     """
 
-    source: Connection[Any]
-    target: Connection[Any]
+    source: Connection
+    target: Connection
     ours: Catalog
     theirs: Catalog
     selection: Selection
@@ -137,14 +137,14 @@ WHERE NOT EXISTS (
 ORDER BY m.rank, m.oid"""
 
 
-def move(target: Connection[Any], schema: str, to: str, oids: Collection[int] | None = None) -> None:
+def move(target: Connection, schema: str, to: str, oids: Collection[int] | None = None) -> None:
     """Move what is in a schema, or some of it, into another one."""
     for oid, statement in _fetch_moves(target, schema, to):
         if oids is None or oid in oids:
             make(target, statement, to, "moving what is in it")
 
 
-def _fetch_moves(target: Connection[Any], schema: str, to: str) -> list[tuple[Any, ...]]:
+def _fetch_moves(target: Connection, schema: str, to: str) -> list[tuple[Any, ...]]:
     with target.cursor() as cursor:
         return cursor.execute(_MOVES.encode(), {"schema": schema, "to": to}, prepare=False).fetchall()
 

@@ -203,7 +203,7 @@ FROM pg_depend
 WHERE objid >= {FIRST_USER_OID} AND refobjid >= {FIRST_USER_OID} AND deptype IN ('n', 'a', 'i', 'P', 'S')"""
 
 
-def read_catalog(connection: Connection[Any]) -> Catalog:
+def read_catalog(connection: Connection) -> Catalog:
     """Read all that a database consists of; the session's search_path must be empty.
 
     Raises:
@@ -276,7 +276,7 @@ def _read_definitions(fetch: Fetch, of_type: int, of_proc: int, of_collation: in
         yield CatalogObject((of_collation, oid), "collation", schema, name, identity, statement)
 
 
-def read_dependencies(connection: Connection[Any]) -> list[Dependency]:
+def read_dependencies(connection: Connection) -> list[Dependency]:
     """Read what depends on what, extensions' own objects included."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         parts = cursor.execute(_PARTS.encode(), prepare=False).fetchall()

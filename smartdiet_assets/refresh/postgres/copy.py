@@ -5,7 +5,6 @@ Rows pass through as bytes and are never looked at.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from psycopg import Connection, errors, generators, sql
 from psycopg.abc import PQGen
@@ -44,8 +43,8 @@ def _format(binary: bool) -> sql.SQL:
 
 
 def copy_rows(
-    source: Connection[Any],
-    target: Connection[Any],
+    source: Connection,
+    target: Connection,
     copy_out: sql.Composed,
     copy_in: sql.Composed,
     on_chunk: Callable[[int, int], None],

@@ -5,7 +5,6 @@ Here: wording decisions for the plan, and refusing where the target cannot take 
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import psycopg
 from psycopg import Connection
@@ -35,7 +34,7 @@ ORDER BY 1"""
 _SYSTEM = "SELECT system_identifier::text FROM pg_control_system()"
 
 
-def read_side(connection: Connection[Any], resource: PostgresResource, place: Place) -> Side:
+def read_side(connection: Connection, resource: PostgresResource, place: Place) -> Side:
     """Describe a database, and what tells it from any other, whatever the way to it."""
     database, started, _ = fetch(connection, _IDENTITY)[0]
     try:
@@ -120,7 +119,7 @@ def build_notes(
 
 
 def check_target_fits(
-    source: Catalog, target: Catalog, selection: Selection, obstacles: Iterable[Obstacle], connection: Connection[Any]
+    source: Catalog, target: Catalog, selection: Selection, obstacles: Iterable[Obstacle], connection: Connection
 ) -> None:
     """Refuse where the target cannot take what is copied, before anything is written.
 
@@ -163,7 +162,7 @@ def check_target_fits(
         raise ConfigurationError("the target cannot take the copy: " + "; ".join(problems) + "; nothing was written")
 
 
-def describe(connection: Connection[Any], key: Key) -> str:
+def describe(connection: Connection, key: Key) -> str:
     """Describe an object of a database in PostgreSQL's own words."""
     row = fetch(connection, f"SELECT pg_describe_object({key[0]}, {key[1]}, 0)")[0]
     return str(row[0])

@@ -180,7 +180,7 @@ class PostgresRefresh:
             self._carry_out(work, outcome)
         return outcome
 
-    def _choose(self, source: Connection[Any], target: Connection[Any], ours: Catalog, theirs: Catalog) -> Selection:
+    def _choose(self, source: Connection, target: Connection, ours: Catalog, theirs: Catalog) -> Selection:
         selection, obstacles = choose_objects(ours, theirs, self._filters)
         check_target_fits(ours, theirs, selection, obstacles, target)
         compose_queries(source, ours, selection, self._filters.sample)
@@ -220,7 +220,7 @@ def _tables(catalog: Catalog, selection: Selection) -> list[CatalogObject]:
     return [found for key, found in catalog.objects.items() if key in selection.created and found.kind == "table"]
 
 
-def _commit(target: Connection[Any]) -> None:
+def _commit(target: Connection) -> None:
     """Let everybody see the new tables.
 
     Raises:

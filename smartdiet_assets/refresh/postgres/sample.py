@@ -9,7 +9,6 @@ Here: the queries. Not here: running them (`build`).
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from psycopg import Connection, sql
 
@@ -82,9 +81,7 @@ class ReferenceGraph:
     own_relations: dict[int, str] = field(default_factory=dict)
 
 
-def compose_queries(
-    source: Connection[Any], catalog: Catalog, selection: Selection, sample: float | None
-) -> dict[Key, str]:
+def compose_queries(source: Connection, catalog: Catalog, selection: Selection, sample: float | None) -> dict[Key, str]:
     """Compose the query for each table of which not all rows are copied.
 
     Raises:
@@ -114,7 +111,7 @@ def compose_queries(
     return queries
 
 
-def read_graph(source: Connection[Any], catalog: Catalog, tables: Iterable[CatalogObject]) -> ReferenceGraph:
+def read_graph(source: Connection, catalog: Catalog, tables: Iterable[CatalogObject]) -> ReferenceGraph:
     """Read how tables refer to each other."""
     graph = ReferenceGraph()
     for table in tables:
@@ -242,7 +239,7 @@ def _group_cycles(root: int, below: Mapping[int, set[int]]) -> list[list[int]]:
     return groups
 
 
-def _refuse_dangling(source: Connection[Any], catalog: Catalog, selection: Selection) -> None:
+def _refuse_dangling(source: Connection, catalog: Catalog, selection: Selection) -> None:
     """Refuse to leave out the data of a table that rows to copy refer to."""
     if not selection.empty:
         return

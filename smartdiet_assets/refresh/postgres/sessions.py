@@ -49,7 +49,7 @@ _QUOTED = re.compile('"([^"]*)"')
 
 
 @contextmanager
-def open_source(resource: PostgresResource) -> Iterator[Connection[Any]]:
+def open_source(resource: PostgresResource) -> Iterator[Connection]:
     """Open a transaction that sees the source as it is at its first statement, and cannot write to it."""
     connection = resource.connect()
     try:
@@ -63,7 +63,7 @@ def open_source(resource: PostgresResource) -> Iterator[Connection[Any]]:
 
 
 @contextmanager
-def open_target(resource: PostgresResource) -> Iterator[Connection[Any]]:
+def open_target(resource: PostgresResource) -> Iterator[Connection]:
     """Open the transaction that refreshes the target; left without `commit`, nothing has happened."""
     connection = resource.connect()
     try:
@@ -74,14 +74,14 @@ def open_target(resource: PostgresResource) -> Iterator[Connection[Any]]:
         connection.close()
 
 
-def fetch(connection: Connection[Any], query: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+def fetch(connection: Connection, query: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
     """Run a query and return its rows."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         return cursor.execute(query.encode(), parameters, prepare=False).fetchall()
 
 
 def make(
-    connection: Connection[Any], statement: str, label: str, action: str = "making it", *, over_rows: bool = False
+    connection: Connection, statement: str, label: str, action: str = "making it", *, over_rows: bool = False
 ) -> None:
     """Run a statement that the catalogue of the source or target gave, or that names only objects.
 
@@ -133,13 +133,13 @@ def _names_only_objects(error: psycopg.Error, primary: str, statement: str) -> b
     return bool(error.diag.statement_position) or (bool(quoted) and all(part in statement for part in quoted))
 
 
-def lock_source(connection: Connection[Any], tables: Sequence[str]) -> None:
+def lock_source(connection: Connection, tables: Sequence[str]) -> None:
     """Keep the source's tables as they are made until the end of the transaction; writers are not held up."""
     if tables:
         connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
 
 
-def lock_target(connection: Connection[Any], mirrored: Sequence[tuple[str, str]], wait: Callable[[str], None]) -> None:
+def lock_target(connection: Connection, mirrored: Sequence[tuple[str, str]], wait: Callable[[str], None]) -> None:
     """Keep other refreshes, and runs that mirror into the tables, out until the end of the transaction.
 
     Args:
@@ -173,7 +173,7 @@ def lock_target(connection: Connection[Any], mirrored: Sequence[tuple[str, str]]
 
 
 def lock_tables_exclusively(
-    connection: Connection[Any], tables: Sequence[str], wait: Callable[[str], None], *, patience: float, attempt: float
+    connection: Connection, tables: Sequence[str], wait: Callable[[str], None], *, patience: float, attempt: float
 ) -> None:
     """Shut everybody out of tables until the end of the transaction.
 
