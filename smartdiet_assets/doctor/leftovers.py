@@ -13,6 +13,7 @@ from psycopg import sql
 from smartdiet_assets.load.advisory import LOCK_CLASS, WAITS_LOCK_CLASS, build_lock_number
 from smartdiet_assets.load.execution import Connection, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import records_here
+from smartdiet_assets.load.records import RECORDS
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.load.structure.naming import build_name, candidates_name_in
 from smartdiet_assets.resources.checking import Finding
@@ -24,7 +25,6 @@ from smartdiet_assets.schema.model import Schema
 LONGEST_PAUSE = 900.0
 #: A companion, with its table's name and schema where it tells them: one that is a hash does not.
 _COMPANION = re.compile(r"(?![0-9a-f]{32}_)(?:(?P<schema>[^.]+)\.)?(?P<table>[^.]+)_candidates")
-_RECORDS = ("sync_state", "rejected_rows", "awaited_parents", "missing_parents", "document_ids")
 # A lock without a process belongs to a prepared transaction, which outlives its session.
 _LOCKS = sql.SQL("""\
 SELECT l.objid::bigint::bit(32)::integer # hashtext(current_schema()::text), l.pid,
@@ -106,7 +106,7 @@ def judge_locks(locks: Sequence[HeldLock]) -> Iterator[Finding]:
 def _examine_records(connection: Connection, schema: Schema, readable: set[str], here: str) -> Iterator[Finding]:
     """Examine the records of the connection's schema; those of another one are another mirror's."""
     unknown: dict[str, list[str]] = {}
-    for record in _RECORDS:
+    for record in RECORDS:
         if record in readable:
             query = sql.SQL(
                 "SELECT DISTINCT table_name FROM {} AS r WHERE NOT table_name = ANY (%s) ORDER BY 1"

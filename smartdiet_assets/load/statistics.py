@@ -15,7 +15,7 @@ from psycopg import sql
 
 from smartdiet_assets.load.execution import Connection, execute_all, fetch_all
 from smartdiet_assets.load.fragments import relations_of
-from smartdiet_assets.load.records.migrations import KEYS
+from smartdiet_assets.load.records import RECORDS
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.load.transaction_settings import STATISTICS_TARGET
 from smartdiet_assets.schema.model import Table
@@ -29,7 +29,7 @@ WHERE pg_has_role(c.relowner, 'USAGE')
     WHEN c.reltuples >= 0 THEN c.reltuples < c.relpages
     ELSE c.relnamespace = to_regnamespace('smartdiet') AND pg_relation_size(c.oid) > 256 << 10
   END""")
-_RECORDS = [sql.Identifier(BOOKKEEPING_SCHEMA, record) for record in (*KEYS, "document_ids")]
+_RECORDS = [sql.Identifier(BOOKKEEPING_SCHEMA, record) for record in RECORDS]
 
 
 def mend_statistics(connection: Connection, table: Table) -> None:

@@ -56,7 +56,7 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
     winner = _resolve_winner(declared, columns, shape, document_column, findings)
     table = Table.model_validate(
         # What a key says is what the field of its name holds, but where it is resolved below.
-        {key: getattr(declared, key) for key in Table.model_fields.keys() & declared.model_fields_set}
+        {key: getattr(declared, key) for key in Table.model_fields.keys() & TableDeclaration.model_fields.keys()}
         | {
             "name": declared.name,
             "columns": columns,

@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.abc import Query
 from psycopg.rows import tuple_row
 
+from smartdiet_assets.load.records import RECORDS
 from smartdiet_assets.load.records.migrations import (
     KEYS,
     SCHEMA_COLUMN,
@@ -20,10 +21,7 @@ from smartdiet_assets.load.records.migrations import (
 )
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 
-_RELATIONS = (
-    "sync_state", "rejected_rows", "awaited_parents", "missing_parents", "document_ids",
-    "awaited_parents_parent_idx", "awaited_parents_arrived_idx", "missing_parents_new_idx",
-)  # fmt: skip
+_RELATIONS = (*RECORDS, "awaited_parents_parent_idx", "awaited_parents_arrived_idx", "missing_parents_new_idx")
 
 #: Apart from the rest: where an administrator made the schema, the user may have no right to make, or describe, one.
 _CREATE_SCHEMA = sql.SQL("""\

@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 from typing import LiteralString
 
 from smartdiet_assets.errors import ConfigurationError, UnknownNamesError
+from smartdiet_assets.load.records import RECORDS
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.load.structure.naming import build_name, candidates_name_in
 from smartdiet_assets.refresh.patterns import matches
 from smartdiet_assets.refresh.postgres.catalog import RELATIONS, TABLES, Catalog, CatalogObject, Key
 from smartdiet_assets.refresh.postgres.dependencies import find_affected, find_dependents, find_needed
-
-#: The mirror's own tables, whose lines go along with the tables they are about, whatever the filters.
-RECORDS = ("sync_state", "rejected_rows", "awaited_parents", "missing_parents", "document_ids")
 
 
 @dataclass(frozen=True, slots=True)

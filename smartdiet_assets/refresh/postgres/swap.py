@@ -7,6 +7,7 @@ it happens at the commit, or none of it.
 from psycopg import errors
 
 from smartdiet_assets.errors import LoadConflictError, RefreshError
+from smartdiet_assets.load.records import RECORDS
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.refresh.postgres.build import Work, apply_schema_comment, make_views, move, waits
 from smartdiet_assets.refresh.postgres.catalog import (
@@ -16,7 +17,7 @@ from smartdiet_assets.refresh.postgres.catalog import (
     read_dependencies,
 )
 from smartdiet_assets.refresh.postgres.dependencies import find_affected, sort_objects
-from smartdiet_assets.refresh.postgres.selection import RECORDS, compose_about
+from smartdiet_assets.refresh.postgres.selection import compose_about
 from smartdiet_assets.refresh.postgres.sessions import (
     explain,
     lock_tables_exclusively,
