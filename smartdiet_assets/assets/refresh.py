@@ -19,7 +19,7 @@ from smartdiet_assets.assets.jobs import KIND_TAG
 from smartdiet_assets.errors import ConfigurationError, SmartdietError, TransientError, UnknownNamesError
 from smartdiet_assets.resources.configured import find_references
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 from smartdiet_assets.schema.model import Schema
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from psycopg import sql
 from smartdiet_assets.checks.facts import TargetFacts
 from smartdiet_assets.load.execution import Connection, fetch_all
 from smartdiet_assets.load.fragments import name, names, target_of
-from smartdiet_assets.load.structure.expectation import build_uniques
+from smartdiet_assets.load.structure.declared import build_uniques
 from smartdiet_assets.load.structure.live import LiveTable
 from smartdiet_assets.schema.model import Column, Table
 

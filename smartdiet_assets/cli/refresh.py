@@ -18,7 +18,7 @@ from smartdiet_assets.errors import SmartdietError
 
 if TYPE_CHECKING:
     from smartdiet_assets.refresh.running import Refresh
-    from smartdiet_assets.resources.variables import Place
+    from smartdiet_assets.resources.variable_kinds import Place
 
 Command = Callable[..., None]
 

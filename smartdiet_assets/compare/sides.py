@@ -25,7 +25,7 @@ from smartdiet_assets.resources.mongo_reading import Read
 from smartdiet_assets.resources.postgres import build_postgres_resource
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.resources.postgres_session import SettledConnection
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 
 EXPECTED = "schema, local, remote, mongo, mongo:local, mongo:remote, env:VARIABLE or postgresql://…"
 _URL_SCHEMES = ("postgresql://", "postgres://")

@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.load.execution import Connection
 from smartdiet_assets.load.structure.comparison import compare_tables, find_extra_table, find_missing_table
+from smartdiet_assets.load.structure.declared import build_expected_table
 from smartdiet_assets.load.structure.difference import Difference
-from smartdiet_assets.load.structure.expectation import build_expected_table
 from smartdiet_assets.load.structure.live import LiveTable, read_structure
 from smartdiet_assets.schema.model import Schema
 

@@ -7,7 +7,7 @@ import ipaddress
 
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.refresh.plan import PLACES, RefreshPlan, Side
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 
 
 def other_place(place: Place) -> Place:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, PrivateAttr, create_model
 
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.environment import Environment, build_field, find_variables
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 #: What a message says in place of a value that came by run configuration: whoever may start a run could otherwise have

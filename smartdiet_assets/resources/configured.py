@@ -27,7 +27,7 @@ from smartdiet_assets.resources.access import (
     derive_model,
 )
 from smartdiet_assets.resources.environment import Environment, find_variables
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 
 #: Where a field stands in the configuration of a resource, such as ("access", "remote", "port").
 Path = tuple[str, ...]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources import variables as kinds
+from smartdiet_assets.resources import variable_kinds as kinds
 from smartdiet_assets.resources.env_file import apply_env_file
 from smartdiet_assets.resources.patience import RETRY_DELAY
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX

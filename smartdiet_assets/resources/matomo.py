@@ -19,7 +19,7 @@ from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.configured import ServerResource, build_configured
 from smartdiet_assets.resources.environment import Environment, build_field
 from smartdiet_assets.resources.tunnel import Tunnel, Way
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 from smartdiet_assets.schema.matomo import KNOWN_TABLES, compose_source_name
 
 if TYPE_CHECKING:

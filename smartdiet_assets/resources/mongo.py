@@ -26,7 +26,7 @@ from smartdiet_assets.resources.configured import ServerResource, build_configur
 from smartdiet_assets.resources.environment import Environment, build_field
 from smartdiet_assets.resources.patience import Patience
 from smartdiet_assets.resources.tunnel import Tunnel, Way
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 
 if TYPE_CHECKING:
     from pymongo import MongoClient

@@ -17,7 +17,7 @@ from smartdiet_assets.resources.configured import ServerResource, build_configur
 from smartdiet_assets.resources.environment import Environment, build_field
 from smartdiet_assets.resources.postgres_server import KEEPALIVE_IDLE, PostgresConnections
 from smartdiet_assets.resources.tunnel import Tunnel
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 
 if TYPE_CHECKING:
     import psycopg

@@ -38,7 +38,7 @@ OF_DAGSTER = {
     "resources/matomo.py",
     "resources/mongo.py",
     "resources/postgres.py",
-    "resources/variables.py",
+    "resources/variable_kinds.py",
     "doctor/dagster_instance.py",
     "doctor/run.py",
 }

@@ -19,7 +19,7 @@ from psycopg.rows import tuple_row
 from smartdiet_assets.load.execution import Connection, execute_all
 from smartdiet_assets.load.fragments import names, stored, target_of
 from smartdiet_assets.load.staging import Batch, copy_type
-from smartdiet_assets.load.structure.expectation import build_indexes, build_uniques
+from smartdiet_assets.load.structure.declared import build_indexes, build_uniques
 from smartdiet_assets.schema.document_id import TypedDocument, encode_plain_value
 from smartdiet_assets.schema.model import Table
 from smartdiet_assets.schema.reasons import Reason, Reject

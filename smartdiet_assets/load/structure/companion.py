@@ -10,7 +10,7 @@ from psycopg import sql
 
 from smartdiet_assets.load.execution import Connection, fetch_all
 from smartdiet_assets.load.structure import alteration
-from smartdiet_assets.load.structure.expectation import build_index
+from smartdiet_assets.load.structure.declared import build_index
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA, LiveTable, check_search_path
 from smartdiet_assets.load.structure.naming import CANDIDATES_NAME, build_name, candidates_name, place_in
 from smartdiet_assets.load.structure.table_ddl import compose_comments, name_indexes

@@ -21,7 +21,7 @@ from smartdiet_assets.load.structure.companion import (
     is_same_companion,
     place,
 )
-from smartdiet_assets.load.structure.expectation import build_expected_table
+from smartdiet_assets.load.structure.declared import build_expected_table
 from smartdiet_assets.load.structure.live import LiveTable, Structure, read_live_table, read_structure
 from smartdiet_assets.load.structure.mismatch import find_differences, find_missing_columns, find_missing_indexes
 from smartdiet_assets.load.structure.naming import list_companions, place_in

@@ -6,8 +6,8 @@ statement or the declaration that settles it. Not here: the comparison (`compari
 """
 
 from smartdiet_assets.load.structure.comparison import compare_tables
+from smartdiet_assets.load.structure.declared import build_expected_table, build_indexes
 from smartdiet_assets.load.structure.difference import NONE, Difference
-from smartdiet_assets.load.structure.expectation import build_expected_table, build_indexes
 from smartdiet_assets.load.structure.key_comparison import is_served
 from smartdiet_assets.load.structure.live import LiveColumn, LiveForeignKey, LiveIndex, LiveTable
 from smartdiet_assets.schema.model import Column, Schema, Table

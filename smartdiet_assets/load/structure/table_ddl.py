@@ -9,7 +9,7 @@ from psycopg import sql
 
 from smartdiet_assets.load.structure import alteration
 from smartdiet_assets.load.structure.comparison import compare_comments, strip_table
-from smartdiet_assets.load.structure.expectation import build_index
+from smartdiet_assets.load.structure.declared import build_index
 from smartdiet_assets.load.structure.live import LiveIndex, LiveTable
 from smartdiet_assets.load.structure.naming import build_name
 from smartdiet_assets.schema.model import Schema, Table

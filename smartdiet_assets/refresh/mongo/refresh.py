@@ -48,7 +48,7 @@ from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.mongo import MongoResource, build_mongo_resource
 from smartdiet_assets.resources.mongo_hello import fetch_hello
 from smartdiet_assets.resources.mongo_reading import MongoDatabase
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 from smartdiet_assets.schema.model import Schema
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from smartdiet_assets.refresh.mongo.listing import CollectionSpec
 from smartdiet_assets.refresh.plan import Side
 from smartdiet_assets.resources.mongo import MongoResource
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 
 #: The server's own databases.
 _OWN_DATABASES = frozenset({"admin", "config", "local"})

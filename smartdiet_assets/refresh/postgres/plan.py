@@ -20,7 +20,7 @@ from smartdiet_assets.refresh.postgres.selection import (
 )
 from smartdiet_assets.refresh.postgres.sessions import fetch
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 
 _LONGEST_LIST = 12
 _IDENTITY = """\

@@ -56,7 +56,7 @@ from smartdiet_assets.refresh.progress import Progress
 from smartdiet_assets.refresh.target import other_place
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres import PostgresResource, build_postgres_resource
-from smartdiet_assets.resources.variables import Place
+from smartdiet_assets.resources.variable_kinds import Place
 
 _UNKNOWN = "the target is as it was, or wholly new: look there, or refresh it again"
 #: Told when a step is over: built, copied, completed, swapped.

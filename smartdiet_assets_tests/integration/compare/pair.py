@@ -9,7 +9,7 @@ from psycopg import sql
 from smartdiet_assets.compare.reconciling import compose_script
 from smartdiet_assets.compare.running import Outcome, compare_structure_sides
 from smartdiet_assets.load.structure.alteration import create_table
-from smartdiet_assets.load.structure.expectation import build_expected_table
+from smartdiet_assets.load.structure.declared import build_expected_table
 from smartdiet_assets.load.structure.table_ddl import compose_comments, compose_keys
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.support.configured import parse_pair

@@ -11,7 +11,7 @@ from smartdiet_assets.load.structure.companion import (
     compose_candidates_keys,
     compose_create_candidates,
 )
-from smartdiet_assets.load.structure.expectation import build_expected_table
+from smartdiet_assets.load.structure.declared import build_expected_table
 from smartdiet_assets.load.structure.live import LiveTable
 from smartdiet_assets.load.structure.naming import MAX_BYTES, build_name, candidates_name, candidates_name_in, place_in
 from smartdiet_assets.load.structure.table_ddl import compose_comments, compose_keys
