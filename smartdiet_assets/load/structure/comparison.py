@@ -1,7 +1,7 @@
 """Comparing two tables by definition and not by name: what differs, and the statements that settle it.
 
 Here: pure functions from two descriptions to their differences. The left one is how it should be: declared
-(`expectation`) or live; the right one is live, and what the statements change. Not here: reading the catalogue
+(`declared`) or live; the right one is live, and what the statements change. Not here: reading the catalogue
 (`live`), what the mirror settles by itself (`mismatch`), which tables there are to be.
 
 The order of columns, privileges, triggers, check constraints and views are the operator's own and never compared. A
