@@ -5,7 +5,6 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
-from unittest.mock import patch
 
 from click.testing import CliRunner
 
@@ -29,16 +28,19 @@ def smartdiet(*arguments: str, **variables: str) -> Result:
     `variables` are added to the environment, which is the same afterwards.
     """
     code: object = 0
-    with (
-        patch.dict(os.environ, variables),
-        patch.object(sys, "argv", ["smartdiet", *arguments]),
-        redirect_stdout(StringIO()) as out,
-        redirect_stderr(StringIO()) as err,
-    ):
+    before, arguments_before = dict(os.environ), sys.argv
+    os.environ.update(variables)
+    sys.argv = ["smartdiet", *arguments]
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
         try:
             main()
         except SystemExit as ended:
             code = ended.code
+        finally:
+            sys.argv = arguments_before
+            # What the command put there goes too.
+            os.environ.clear()
+            os.environ.update(before)
     return Result(code if isinstance(code, int) else int(code is not None), out.getvalue(), err.getvalue())
 
 
