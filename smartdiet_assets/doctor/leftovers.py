@@ -17,7 +17,7 @@ from smartdiet_assets.load.records import RECORDS
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.load.structure.naming import build_name, candidates_name_in
 from smartdiet_assets.resources.checking import Finding
-from smartdiet_assets.resources.postgres_rights import POSTGRES
+from smartdiet_assets.resources.postgres_rights import POSTGRES, spell_statement
 from smartdiet_assets.schema.model import Schema
 
 #: Seconds in a transaction without a statement after which nobody is taken to be at work: a run that waits for its
@@ -114,7 +114,7 @@ def _examine_records(connection: Connection, schema: Schema, readable: set[str],
             for (table,) in fetch_all(connection, query, [list(schema.tables)]):
                 unknown.setdefault(table, []).append(record)
     statements = [
-        _spell(
+        spell_statement(
             sql.SQL("DELETE FROM {} WHERE schema_name = {} AND table_name = {}").format(
                 sql.Identifier(BOOKKEEPING_SCHEMA, record), sql.Literal(here), sql.Literal(table)
             )
@@ -129,7 +129,7 @@ def _examine_records(connection: Connection, schema: Schema, readable: set[str],
     # Another schema's are another mirror's.
     orphaned = {found[0]: found["table"] for found in companions if found["schema"] in (None, here)}
     statements += [
-        _spell(sql.SQL("DROP TABLE {}").format(sql.Identifier(BOOKKEEPING_SCHEMA, name))) for name in orphaned
+        spell_statement(sql.SQL("DROP TABLE {}").format(sql.Identifier(BOOKKEEPING_SCHEMA, name))) for name in orphaned
     ]
     if statements:
         names = sorted({*unknown, *orphaned.values()})
@@ -152,7 +152,3 @@ def _examine_reimports(connection: Connection, schema: Schema) -> Iterator[Findi
             f"The next runs of {', '.join(names)} read everything, for their declaration changed or another run emptied"
             f" them: smartdiet sync {' '.join(names)}",
         )
-
-
-def _spell(statement: sql.Composed) -> str:
-    return f"{statement.as_string(None)};"

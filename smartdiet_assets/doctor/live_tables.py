@@ -23,7 +23,7 @@ from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA, LiveTable, 
 from smartdiet_assets.load.structure.mismatch import find_missing_columns, find_missing_indexes
 from smartdiet_assets.load.structure.table_ddl import compose_indexes
 from smartdiet_assets.resources.checking import Finding
-from smartdiet_assets.resources.postgres_rights import POSTGRES
+from smartdiet_assets.resources.postgres_rights import POSTGRES, spell_statement
 from smartdiet_assets.schema.model import Schema, Table
 
 _RIGHTS = sql.SQL("""\
@@ -107,13 +107,15 @@ def _examine_rights(connection: Connection, names: Sequence[str], user: str) -> 
         yield POSTGRES.failed(
             "table rights",
             f"The user may not read and write {len(refused)} of the mirror's tables.",
-            statements=[_spell(grant.format(sql.SQL(", ").join(refused), grantee))],
+            statements=[spell_statement(grant.format(sql.SQL(", ").join(refused), grantee))],
         )
     if foreign:
         yield POSTGRES.warned(
             "table rights",
             f"The user does not own {len(foreign)} of the mirror's tables: no run can add columns or indexes to them.",
-            statements=[_spell(sql.SQL("ALTER TABLE {} OWNER TO {}").format(table, grantee)) for table in foreign],
+            statements=[
+                spell_statement(sql.SQL("ALTER TABLE {} OWNER TO {}").format(table, grantee)) for table in foreign
+            ],
         )
     if rows and not foreign:
         yield POSTGRES.passed("table rights", f"The user owns all {len(rows)} of the mirror's tables.")
@@ -134,7 +136,7 @@ def _judge_indexes(schema: Schema, live: Mapping[str, LiveTable]) -> Iterator[Fi
             continue
         lacking.append(name)
         keys += sum(_leads_to_parent(table, columns) for columns in missing)
-        statements += map(_spell, compose_indexes(present, missing, taken=_list_indexes(present)))
+        statements += map(spell_statement, compose_indexes(present, missing, taken=_list_indexes(present)))
     if statements:
         yield POSTGRES.warned(
             "indexes",
@@ -159,7 +161,7 @@ def _examine_invalid(connection: Connection, names: Sequence[str]) -> Iterator[F
     statements = []
     for schema, index, _ in fetch_all(connection, _INVALID, {"state": BOOKKEEPING_SCHEMA, "tables": names}):
         action = "DROP INDEX CONCURRENTLY {}" if index.rstrip("0123456789").endswith(_COPIES) else "REINDEX INDEX {}"
-        statements.append(_spell(sql.SQL(action).format(sql.Identifier(schema, index))))
+        statements.append(spell_statement(sql.SQL(action).format(sql.Identifier(schema, index))))
     if statements:
         yield POSTGRES.warned(
             "invalid indexes",
@@ -180,7 +182,3 @@ def _examine_interferences(connection: Connection, names: Sequence[str]) -> Iter
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'es are' if number > 1 else ' is'}"
-
-
-def _spell(statement: sql.Composed) -> str:
-    return f"{statement.as_string(None)};"

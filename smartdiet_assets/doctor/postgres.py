@@ -5,11 +5,9 @@ Not here: the facts and the user's rights (`resources.postgres_rights`), or the 
 
 from collections.abc import Iterator, Mapping
 
-from psycopg import sql
-
 from smartdiet_assets.errors import DatabaseNotFoundError, ForwardingDeniedError, PermissionDeniedError, SmartdietError
 from smartdiet_assets.resources.checking import Finding
-from smartdiet_assets.resources.postgres_rights import POSTGRES, PostgresFacts, find_missing_rights
+from smartdiet_assets.resources.postgres_rights import POSTGRES, PostgresFacts, find_missing_rights, spell_statement
 
 #: The catalogue queries need it: generated columns came with 12.
 _OLDEST = 120_000
@@ -29,7 +27,9 @@ def judge_server(facts: PostgresFacts, state_schema: str) -> Iterator[Finding]:
             "encoding",
             f"The database is in {facts.encoding}, which cannot hold every text of MongoDB: create it anew in UTF8, "
             "and set POSTGRES_DATABASE.",
-            statements=[_spell("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0", f"{facts.database}_utf8")],
+            statements=[
+                spell_statement("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0", f"{facts.database}_utf8")
+            ],
         )
     faults = list(find_missing_rights(facts, state_schema))
     yield from faults
@@ -72,11 +72,7 @@ def _judge_connections(facts: PostgresFacts) -> Finding:
 def compose_access(error: SmartdietError, database: str, user: str) -> list[str]:
     """Compose what lets the user connect, for an administrator to run; none where no statement can."""
     if isinstance(error, DatabaseNotFoundError):
-        return [_spell("CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0", database, user)]
+        return [spell_statement("CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0", database, user)]
     if isinstance(error, PermissionDeniedError) and not isinstance(error, ForwardingDeniedError):
-        return [_spell("GRANT CONNECT ON DATABASE {} TO {}", database, user)]
+        return [spell_statement("GRANT CONNECT ON DATABASE {} TO {}", database, user)]
     return []
-
-
-def _spell(statement: str, *names: str) -> str:
-    return f"{sql.SQL(statement).format(*map(sql.Identifier, names)).as_string(None)};"

@@ -91,7 +91,7 @@ def rename_moved(settings: Path) -> str:
     """Give what an instance's file should hold, where it names modules that moved; "" where it names none."""
     try:
         content = renamed = settings.read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):
         return ""
     for old, new in _MOVED.items():
         renamed = renamed.replace(old, new)

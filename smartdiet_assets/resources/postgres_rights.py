@@ -6,6 +6,7 @@ Not here: how the rest of it is judged (`doctor.postgres`).
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
@@ -101,7 +102,7 @@ def find_missing_rights(facts: PostgresFacts, state_schema: str) -> Iterator[Fin
             "rights",
             f"{user} is read only, or the server is.",
             statements=[
-                _spell(
+                spell_statement(
                     "ALTER ROLE {} IN DATABASE {} SET default_transaction_read_only = off",
                     facts.user_name,
                     facts.database,
@@ -118,25 +119,25 @@ def find_missing_rights(facts: PostgresFacts, state_schema: str) -> Iterator[Fin
         yield POSTGRES.failed(
             "rights",
             f"{user} has no right to create a table in the schema {facts.schema_name}.",
-            statements=[_spell("GRANT USAGE, CREATE ON SCHEMA {} TO {}", facts.schema_name, facts.user_name)],
+            statements=[spell_statement("GRANT USAGE, CREATE ON SCHEMA {} TO {}", facts.schema_name, facts.user_name)],
         )
     if facts.state_exists and not facts.may_use_state:
         yield POSTGRES.failed(
             "rights",
             f"{user} may not use the schema {state_schema}, where the mirror keeps its state, or create tables in it.",
-            statements=[_spell("GRANT USAGE, CREATE ON SCHEMA {} TO {}", state_schema, facts.user_name)],
+            statements=[spell_statement("GRANT USAGE, CREATE ON SCHEMA {} TO {}", state_schema, facts.user_name)],
         )
     if not facts.state_exists and not facts.may_create_schema:
         yield POSTGRES.failed(
             "rights",
             f"{user} has no right to create the schema {state_schema}, or tables in it, for the mirror's own state.",
-            statements=[_spell("CREATE SCHEMA {} AUTHORIZATION {}", state_schema, facts.user_name)],
+            statements=[spell_statement("CREATE SCHEMA {} AUTHORIZATION {}", state_schema, facts.user_name)],
         )
     if not facts.may_create_temporary:
         yield POSTGRES.failed(
             "rights",
             f"{user} has no right to create temporary tables, which every run loads into.",
-            statements=[_spell("GRANT TEMPORARY ON DATABASE {} TO {}", facts.database, facts.user_name)],
+            statements=[spell_statement("GRANT TEMPORARY ON DATABASE {} TO {}", facts.database, facts.user_name)],
         )
 
 
@@ -145,11 +146,13 @@ def _compose_schema_statements(facts: PostgresFacts) -> list[str]:
     named = [entry.strip().strip('"') for entry in facts.search_path.split(",")]
     schema = next((entry for entry in named if entry and not entry.startswith(("$", "pg_"))), "public")
     return [
-        _spell("CREATE SCHEMA IF NOT EXISTS {}", schema),
-        _spell("GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, facts.user_name),
-        _spell("ALTER ROLE {} IN DATABASE {} SET search_path = {}", facts.user_name, facts.database, schema),
+        spell_statement("CREATE SCHEMA IF NOT EXISTS {}", schema),
+        spell_statement("GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, facts.user_name),
+        spell_statement("ALTER ROLE {} IN DATABASE {} SET search_path = {}", facts.user_name, facts.database, schema),
     ]
 
 
-def _spell(statement: str, *names: str) -> str:
-    return f"{sql.SQL(statement).format(*map(sql.Identifier, names)).as_string(None)};"
+def spell_statement(statement: LiteralString | sql.Composed, *names: str) -> str:
+    """Write out a statement for a person to run; of a text, with names in the place of its `{}`."""
+    composed = sql.SQL(statement).format(*map(sql.Identifier, names)) if isinstance(statement, str) else statement
+    return f"{composed.as_string(None)};"

@@ -20,10 +20,14 @@ from sqlalchemy.engine import Connection, Engine
 
 from smartdiet_assets.assets.instance.dagster_storages import SqlEventLogStorageTable
 from smartdiet_assets.assets.instance.held_events import INSERT, HeldEvents, hold
+from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.dagster_private import ConfigurableClassData
 
 #: Of the advisory lock under which the tables are looked for, and made where they are missing; any number, but one.
 _LOCK = 5_274_001
+_TAKE_LOCK = db.text("SELECT set_config('lock_timeout', :seconds, true), pg_advisory_xact_lock(:lock)")
+_LOCK_NOT_AVAILABLE = "55P03"
+_SECONDS_TO_OPEN = 60
 _INSERT = INSERT.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
 
 
@@ -55,14 +59,20 @@ def _locked(url: str) -> Iterator[None]:
     """Have the processes that start at once open the storage one after the other.
 
     Raises:
-        sqlalchemy.exc.OperationalError: somebody has held the lock for a minute.
+        ConfigurationError: somebody has held the lock for a minute.
     """
     engine = db.create_engine(url, poolclass=db.NullPool)
     # A transaction, not a session, holds the lock: there may be a pooler of transactions in between.
     with retry_pg_connection_fn(engine.connect) as connection, connection.begin():
-        connection.execute(
-            db.text("SELECT set_config('lock_timeout', '60s', true), pg_advisory_xact_lock(:lock)"), {"lock": _LOCK}
-        )
+        try:
+            connection.execute(_TAKE_LOCK, {"seconds": f"{_SECONDS_TO_OPEN}s", "lock": _LOCK})
+        except db.exc.OperationalError as error:
+            if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            raise ConfigurationError(
+                f"another process has held the database of Dagster's runs and events for {_SECONDS_TO_OPEN} seconds; "
+                "end it and try again"
+            ) from None
         yield
 
 

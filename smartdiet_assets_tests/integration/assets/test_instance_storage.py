@@ -19,7 +19,9 @@ from pymongo.database import Database
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
+from smartdiet_assets.assets.instance import held_postgres
 from smartdiet_assets.assets.partitions import build_partitions
+from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.dagster_home import choose_dagster_home
 from smartdiet_assets_tests.integration.assets.test_runs import NOW, TABLES, Mirror
 
@@ -75,6 +77,16 @@ def test_processes_that_start_at_once_open_one_new_instance(instances: Instances
     ]
     failures = [process.communicate(timeout=_SECONDS_TO_BE_SEEN)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, failures
+
+
+def test_a_lock_that_is_never_given_back_is_said_in_a_sentence(
+    dagster_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_postgres, "_SECONDS_TO_OPEN", 1)
+    with psycopg.connect(dagster_database) as holder:
+        holder.execute("SELECT pg_advisory_lock(%s)", [held_postgres._LOCK])
+        with pytest.raises(ConfigurationError, match="another process has held the database"):
+            held_postgres.HeldPostgresStorage(dagster_database)
 
 
 @pytest.fixture

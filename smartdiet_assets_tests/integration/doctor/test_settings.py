@@ -153,6 +153,13 @@ def test_a_file_that_names_modules_which_moved_is_found_and_gets_their_new_names
     assert settings.read_text() == now
 
 
+def test_a_settings_file_that_cannot_be_read_is_one_finding(healthy: Checked, tmp_path: Path) -> None:
+    (tmp_path / "dagster" / "dagster.yaml").mkdir(parents=True)
+    [found] = [one for one in examine_all() if one.status == "failed"]
+    assert (found.part, found.check) == ("dagster", "home")
+    assert "cannot be used" in found.sentence
+
+
 def test_an_older_file_without_our_queue_is_a_warning(healthy: Checked, tmp_path: Path) -> None:
     choose_dagster_home(CONFIG)
     assert not [one for one in examine_all() if one.status != "passed"]
