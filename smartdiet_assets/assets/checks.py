@@ -68,7 +68,7 @@ def build_checks(schema: Schema) -> list[dg.AssetChecksDefinition]:
 def choose_database(table: Table, kind: str) -> str:
     """Choose the database whose step answers a check: the source's where PostgreSQL alone does not know."""
     # Which columns a table with all of Matomo's has to have, Matomo says.
-    if KINDS[kind].reads_source or (kind == "structure_matches" and table.matomo_columns == "all"):
+    if KINDS[kind].reads_source or (kind == "structure_matches" and table.takes_all_columns):
         return table.source
     return "postgres"
 
@@ -132,9 +132,9 @@ def _build_mongodb(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetCh
         mongo: MongoResource,
         settings: MirrorSettings,
     ) -> CheckResults:
-        from smartdiet_assets.checks.evaluation import Servers
+        from smartdiet_assets.checks.evaluation import Servers, build_sources
 
-        servers = Servers(postgres=postgres.borrow, mongo=mongo.read)
+        servers = Servers(postgres=postgres.borrow, sources=build_sources({"mongodb": mongo}))
         yield from _evaluate(context, schema, servers, config, _read_date(settings.global_date_threshold))
 
     return check_mongodb
@@ -151,9 +151,9 @@ def _build_matomo(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetChe
         matomo: MatomoResource,
         settings: MirrorSettings,
     ) -> CheckResults:
-        from smartdiet_assets.checks.evaluation import Servers
+        from smartdiet_assets.checks.evaluation import Servers, build_sources
 
-        servers = Servers(postgres=postgres.borrow, matomo=matomo.connect, matomo_prefix=matomo.table_prefix)
+        servers = Servers(postgres=postgres.borrow, sources=build_sources({"matomo": matomo}))
         yield from _evaluate(context, schema, servers, config, _read_date(settings.global_date_threshold))
 
     return check_matomo

@@ -34,11 +34,12 @@ def build_doctor_job(schema: Schema, environment: Environment) -> dg.JobDefiniti
         from smartdiet_assets.doctor.servers import examine_postgres, examine_way
         from smartdiet_assets.resources.postgres_rights import POSTGRES
 
-        matomo = resources.matomo if with_matomo else None
+        servers = {"matomo": resources.matomo} if with_matomo else {}
+        configured = ["mongodb", *servers]
         return examine_way(
             POSTGRES,
             resources.postgres,
-            lambda: examine_postgres(resources.postgres, schema, matomo, with_matomo=with_matomo),
+            lambda: examine_postgres(resources.postgres, schema, servers, configured=configured),
         )
 
     def examine_mongodb(resources: Any) -> Iterator[Finding]:

@@ -67,16 +67,7 @@ def build_code_reference(table: Table) -> dg.CodeReferencesMetadataValue:
 
 def _describe_source(table: Table) -> dict[str, dg.MetadataValue]:
     """Name where the rows come from, under the key of the schema file."""
-    if table.source == "mongodb":
-        return {
-            "mongo_collection": dg.MetadataValue.text(table.mongo_collection),
-            "capture": dg.MetadataValue.text(table.capture),
-        }
-    return {
-        "source_table": dg.MetadataValue.text(table.source_table),
-        "time_column": dg.MetadataValue.text(table.time_column or "none: by key"),
-        "on_delete": dg.MetadataValue.text(table.on_delete),
-    }
+    return {key: dg.MetadataValue.text(getattr(table, key) or "none: by key") for key in table.source_kind.shown}
 
 
 def build_column_schema(table: Table) -> dg.TableSchema:

@@ -58,11 +58,14 @@ def build_reconcile_job(schema: Schema, environment: Environment) -> dg.JobDefin
             # What it names is not repeated: it may be what a variable holds.
             raise StepFailure(f"`tables` of the run configuration names one that is not there: {', '.join(known)} are")
         resources = context.resources
+        servers = {
+            kind.name: getattr(resources, kind.resource) for kind in schema.sources if hasattr(resources, kind.resource)
+        }
         passing = reconcile_tables(
             schema,
             config.tables or known,
             resources.postgres.connect,
-            build_source_opener(schema, getattr(resources, "mongo", None), getattr(resources, "matomo", None)),
+            build_source_opener(schema, servers),
             run_id=context.run_id,
             dry_run=config.dry_run,
             force=config.force,

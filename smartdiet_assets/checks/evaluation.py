@@ -8,34 +8,27 @@ of an error where a server is away. Not here: statements, judgements, Dagster, p
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, TypeVar
 
 import psycopg
-import pymysql
 from psycopg import Connection
-from pymongo.errors import PyMongoError
-from pymysql.connections import Connection as MatomoConnection
 
 from smartdiet_assets.checks import judgement
-from smartdiet_assets.checks.content import compare_collections
-from smartdiet_assets.checks.documents import fetch_source_facts, group_tables
-from smartdiet_assets.checks.facts import ContentFacts, RecentRows, SourceFacts, TargetFacts
-from smartdiet_assets.checks.matomo import compare_matomo_table, fetch_matomo_facts, open_source_table
+from smartdiet_assets.checks.facts import RecentRows, SourceFacts, TargetFacts
+from smartdiet_assets.checks.matomo import CheckedMatomo
+from smartdiet_assets.checks.mongodb import CheckedMongo
 from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS, CheckOutcome
+from smartdiet_assets.checks.sources import CheckedSource, OpenedSource
 from smartdiet_assets.checks.target import fetch_recent_rows, fetch_target_facts, open_snapshot
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
-from smartdiet_assets.extract.matomo.structure import SourceTable
 from smartdiet_assets.load.structure.companion import place
-from smartdiet_assets.resources.matomo_errors import translate_matomo_error
-from smartdiet_assets.resources.mongo_errors import translate_mongo_error
-from smartdiet_assets.resources.mongo_hello import fetch_server_clock
-from smartdiet_assets.resources.mongo_reading import MongoDatabase, Read
+from smartdiet_assets.mirror.sources.interface import Server
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
-from smartdiet_assets.schema.matomo import DEFAULT_PREFIX
 from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.schema.sources import MATOMO, MONGODB, SourceKind
 
 #: Checks by table: the names of kinds.
 Wanted = Mapping[str, Collection[str]]
@@ -43,16 +36,28 @@ _SOURCE_KINDS = frozenset(kind.name for kind in KINDS.values() if kind.reads_sou
 _COUNTING = "rows_match_source"
 _CONTENT = "content_matches"
 _FRESHNESS = "data_is_fresh"
+Facts = TypeVar("Facts")
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """How to reach what the checks read. Nothing is opened before a check needs it; None is not configured."""
+    """How to reach what the checks read. Nothing is opened before a check needs it."""
 
     postgres: Callable[[], AbstractContextManager[Connection[Any]]]
-    mongo: Read | None = None
-    matomo: Callable[[], AbstractContextManager[MatomoConnection[Any]]] | None = None
-    matomo_prefix: str = DEFAULT_PREFIX
+    #: By the name of their kind.
+    sources: Mapping[str, CheckedSource] = field(default_factory=dict)
+
+
+#: How the server of each kind of source is asked, by its name: a new kind's is added here.
+CHECKED: dict[str, Callable[[Any], CheckedSource]] = {
+    MONGODB.name: lambda mongo: CheckedMongo(mongo.read),
+    MATOMO.name: lambda matomo: CheckedMatomo(matomo.connect, matomo.table_prefix),
+}
+
+
+def build_sources(servers: Mapping[str, Server]) -> dict[str, CheckedSource]:
+    """Build what the checks ask of opened servers, which are given by the name of their kind."""
+    return {name: CHECKED[name](server) for name, server in servers.items() if name in CHECKED}
 
 
 def evaluate_checks(
@@ -101,6 +106,7 @@ class _Evaluation:
         self._threshold = global_date_threshold
         self._tables = {name: table for name, table in schema.tables.items() if wanted.get(name)}
         self._outcomes: dict[tuple[str, str], CheckOutcome] = {}
+        self._sources: dict[SourceKind, OpenedSource] = {}
 
     def list_outcomes(self) -> Iterator[CheckOutcome]:
         for name in self._tables:
@@ -114,58 +120,34 @@ class _Evaluation:
             self._fail(table, KINDS, fault)
 
     def run(self, connection: Connection[Any]) -> None:
-        matomo = [
-            table
-            for table in self._tables.values()
-            if table.source == "matomo" and any(self._wants(table, kind) for kind in self._kinds_of_matomo(table))
-        ]
-        if not matomo:
-            self._run(connection, {}, None)
-            return
+        with ExitStack() as stack:
+            for kind in self._schema.sources:
+                wanting = [t for t in self._tables.values() if t.source_kind == kind and self._wants_source(t)]
+                if wanting:
+                    self._open(stack, kind, wanting)
+            self._run(connection)
+
+    def _open(self, stack: ExitStack, kind: SourceKind, tables: Sequence[Table]) -> None:
         try:
-            if self._servers.matomo is None:
-                raise ConfigurationError("Matomo is not configured; set MATOMO_HOST")
-            with self._servers.matomo() as source:
-                self._run(connection, self._open_matomo(source, matomo), source)
-        except (SmartdietError, pymysql.Error) as error:
-            fault = _spell(translate_matomo_error(error, "reading Matomo"))
-            for table in matomo:
-                self._fail(table, self._kinds_of_matomo(table), fault)
-            if connection.closed:
-                return
-            connection.rollback()
-            self._run(connection, {}, None)
+            if (checked := self._servers.sources.get(kind.name)) is None:
+                raise ConfigurationError(f"{kind.server} is not configured")
+            source = stack.enter_context(checked.open(tables))
+        except SmartdietError as error:
+            self._fail_source(kind, error)
+            return
+        for name, fault in source.faults.items():
+            self._fail(self._tables[name], _list_kinds(self._tables[name]), _spell(fault))
+        self._sources[kind] = source
+        self._tables |= source.tables
+        self._schema = self._schema.model_copy(update={"tables": {**self._schema.tables, **source.tables}})
 
-    def _kinds_of_matomo(self, table: Table) -> Collection[str]:
-        # Which columns there are to be, the source says.
-        return {*_SOURCE_KINDS, "structure_matches"} if table.matomo_columns == "all" else _SOURCE_KINDS
-
-    def _open_matomo(self, source: MatomoConnection[Any], tables: Collection[Table]) -> dict[str, SourceTable]:
-        opened: dict[str, SourceTable] = {}
-        for table in tables:
-            try:
-                extended, opened[table.name] = open_source_table(source, table, self._servers.matomo_prefix)
-            except (SmartdietError, pymysql.Error) as error:
-                fault = _spell(translate_matomo_error(error, f"reading Matomo's table {table.source_table}"))
-                self._fail(table, self._kinds_of_matomo(table), fault)
-                continue
-            self._tables[table.name] = extended
-            tables_now = {**self._schema.tables, table.name: extended}
-            self._schema = self._schema.model_copy(update={"tables": tables_now})
-        return opened
-
-    def _run(
-        self,
-        connection: Connection[Any],
-        matomo_tables: Mapping[str, SourceTable],
-        matomo: MatomoConnection[Any] | None,
-    ) -> None:
+    def _run(self, connection: Connection[Any]) -> None:
         with open_snapshot(connection):
             self._tables = {name: place(connection, table) for name, table in self._tables.items()}
             tables = list(self._tables.values())
             target = fetch_target_facts(connection, self._schema, tables)
             self._judge_target(target)
-            source = self._fetch_sources(target, matomo_tables, matomo)
+            source = self._fetch_sources(target)
             recent = fetch_recent_rows(
                 connection,
                 [table for table in tables if table.name in source and self._wants(table, _COUNTING)],
@@ -173,7 +155,7 @@ class _Evaluation:
                 {name: facts.recent for name, facts in source.items() if facts.expected is not None},
             )
         self._judge_sources(target, source, recent)
-        self._compare(connection, target, matomo_tables, matomo)
+        self._compare(connection, target)
 
     def _judge_target(self, target: Mapping[str, TargetFacts]) -> None:
         judges = {
@@ -195,42 +177,14 @@ class _Evaluation:
                 elif (kind == _CONTENT and not facts.comparable) or (kind == _COUNTING and not facts.countable):
                     self._keep(judgement.judge_incomparable(table, kind))
 
-    def _fetch_sources(
-        self,
-        target: Mapping[str, TargetFacts],
-        matomo_tables: Mapping[str, SourceTable],
-        matomo: MatomoConnection[Any] | None,
-    ) -> dict[str, SourceFacts]:
-        asked = [
-            table for table in self._tables.values() if self._wants(table, _COUNTING) or self._wants(table, _FRESHNESS)
-        ]
+    def _fetch_sources(self, target: Mapping[str, TargetFacts]) -> dict[str, SourceFacts]:
         found: dict[str, SourceFacts] = {}
-        collections = [table for table in asked if table.source == "mongodb"]
-        counted = [table.name for table in collections if self._wants(table, _COUNTING)]
-        try:
-            clock = self._read_mongo(fetch_server_clock) if collections else datetime.min
-            for group in group_tables(collections):
-
-                def fetch(database: MongoDatabase, group: Sequence[Table] = group) -> dict[str, SourceFacts]:
-                    return fetch_source_facts(
-                        database,
-                        self._schema,
-                        group,
-                        target,
-                        clock=clock,
-                        count=counted,
-                        global_date_threshold=self._threshold,
-                    )
-
-                found |= self._read_mongo(fetch)
-        except (SmartdietError, PyMongoError) as error:
-            self._fail_mongo(error)
-        for table in asked:
-            if table.name in matomo_tables and matomo is not None:
-                try:
-                    found[table.name] = fetch_matomo_facts(matomo, table, matomo_tables[table.name], target[table.name])
-                except pymysql.Error as error:
-                    self._fail(table, _SOURCE_KINDS, _spell(translate_matomo_error(error, "reading Matomo")))
+        for kind, source, tables in self._list_asked(_COUNTING, _FRESHNESS):
+            counted = [table.name for table in tables if self._wants(table, _COUNTING)]
+            fetched = source.fetch_facts(
+                self._schema, tables, target, count=counted, global_date_threshold=self._threshold
+            )
+            found |= self._take(kind, fetched)
         return found
 
     def _judge_sources(
@@ -243,50 +197,42 @@ class _Evaluation:
             if self._wants(table, _FRESHNESS):
                 self._keep(judgement.judge_freshness(table, target[name], facts))
 
-    def _compare(
-        self,
-        connection: Connection[Any],
-        target: Mapping[str, TargetFacts],
-        matomo_tables: Mapping[str, SourceTable],
-        matomo: MatomoConnection[Any] | None,
-    ) -> None:
-        asked = [table for table in self._tables.values() if self._wants(table, _CONTENT)]
-        collections = [table for table in asked if table.source == "mongodb"]
-        try:
-            for group in group_tables(collections):
-
-                def compare(database: MongoDatabase, group: Sequence[Table] = group) -> dict[str, ContentFacts]:
-                    return compare_collections(
-                        connection,
-                        database,
-                        group,
-                        target,
-                        sample=self._sample,
-                        global_date_threshold=self._threshold,
-                    )
-
-                found = self._read_mongo(compare)
-                for table in group:
-                    self._keep(judgement.judge_content(table, found[table.name]))
-        except (SmartdietError, PyMongoError) as error:
-            self._fail_mongo(error)
-        for table in asked:
-            if table.name in matomo_tables and matomo is not None:
-                try:
-                    content = compare_matomo_table(
-                        connection, matomo, table, matomo_tables[table.name], target[table.name], sample=self._sample
-                    )
-                except pymysql.Error as error:
-                    self._fail(table, _SOURCE_KINDS, _spell(translate_matomo_error(error, "reading Matomo")))
-                else:
-                    self._keep(judgement.judge_content(table, content))
+    def _compare(self, connection: Connection[Any], target: Mapping[str, TargetFacts]) -> None:
+        for kind, source, tables in self._list_asked(_CONTENT):
+            compared = source.compare(
+                connection, tables, target, sample=self._sample, global_date_threshold=self._threshold
+            )
+            for name, facts in self._take(kind, compared):
+                self._keep(judgement.judge_content(self._tables[name], facts))
         connection.rollback()
 
-    @property
-    def _read_mongo(self) -> Read:
-        if self._servers.mongo is None:
-            raise ConfigurationError("MongoDB is not configured; set MONGODB_URL")
-        return self._servers.mongo
+    def _list_asked(self, *kinds: str) -> Iterator[tuple[SourceKind, OpenedSource, list[Table]]]:
+        """List the sources that open checks need, each with its tables."""
+        for kind, source in self._sources.items():
+            tables = [self._tables[name] for name in source.tables]
+            if asked := [table for table in tables if any(self._wants(table, wanted) for wanted in kinds)]:
+                yield kind, source, asked
+
+    def _take(
+        self, kind: SourceKind, found: Iterator[tuple[Table, Facts | SmartdietError]]
+    ) -> Iterator[tuple[str, Facts]]:
+        """Take what a source tells of tables; the checks it cannot answer fail."""
+        try:
+            for table, facts in found:
+                if isinstance(facts, SmartdietError):
+                    self._fail(table, _SOURCE_KINDS, _spell(facts))
+                else:
+                    yield table.name, facts
+        except SmartdietError as error:
+            self._fail_source(kind, error)
+
+    def _fail_source(self, kind: SourceKind, error: SmartdietError) -> None:
+        for table in self._tables.values():
+            if table.source_kind == kind:
+                self._fail(table, _list_kinds(table), _spell(error))
+
+    def _wants_source(self, table: Table) -> bool:
+        return any(self._wants(table, kind) for kind in _list_kinds(table))
 
     def _wants(self, table: Table, kind: str) -> bool:
         """Whether a check is asked for and open."""
@@ -300,11 +246,11 @@ class _Evaluation:
             if self._wants(table, kind):
                 self._keep(judgement.judge_away(table, kind, fault))
 
-    def _fail_mongo(self, error: Exception) -> None:
-        fault = _spell(translate_mongo_error(error, "reading MongoDB"))
-        for table in self._tables.values():
-            if table.source == "mongodb":
-                self._fail(table, _SOURCE_KINDS, fault)
+
+def _list_kinds(table: Table) -> Collection[str]:
+    """List the checks that need the table's source."""
+    # Which columns there are to be, the source says.
+    return {*_SOURCE_KINDS, "structure_matches"} if table.takes_all_columns else _SOURCE_KINDS
 
 
 def _spell(error: SmartdietError) -> str:

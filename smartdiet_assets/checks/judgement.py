@@ -19,7 +19,7 @@ def judge_rows(table: Table, target: TargetFacts, source: SourceFacts, recent: R
         "changed_since": len(source.recent),
         "collapsed": source.collapsed,
     }
-    where, kind = _source_of(table), "rows_match_source"
+    where, kind = table.origin, "rows_match_source"
     if source.expected is None:
         sentence = (
             f"Not counted: more than {len(source.recent):,} documents of {where} changed since the last run, or nothing"
@@ -44,7 +44,7 @@ def judge_rows(table: Table, target: TargetFacts, source: SourceFacts, recent: R
         )
         return CheckOutcome(table.name, kind, False, sentence, "WARN", numbers)
     if unexplained:
-        what = "items" if table.shape.has_items else "rows" if table.source == "matomo" else "documents"
+        what = "items" if table.shape.has_items else table.source_kind.items
         sentence = (
             f"{unexplained:,} {what} of {where} are neither a row nor a reject:"
             f" run `smartdiet sync {table.name} --full`, which writes only what differs."
@@ -92,7 +92,7 @@ def judge_freshness(table: Table, target: TargetFacts, source: SourceFacts) -> C
     wait = "wait" if number > 1 else "waits"
     if delay > limit:
         sentence = (
-            f"{count} of {_source_of(table)} {wait}, the oldest for {_spell_seconds(delay)}; max_delay is"
+            f"{count} of {table.origin} {wait}, the oldest for {_spell_seconds(delay)}; max_delay is"
             f" {_spell_seconds(limit)}: run `smartdiet sync {table.name}`, and see why the"
             " sensor or schedule did not."
         )
@@ -234,7 +234,7 @@ def judge_away(table: Table, kind: str, fault: str) -> CheckOutcome:
 
 def _describe_untold(table: Table, source: SourceFacts) -> str:
     """Describe the documents whose changes no date tells; "" where there are none."""
-    where = _source_of(table)
+    where = table.origin
     if table.incremental == "none":
         return f"The dates of {where} say nothing (incremental: none):"
     if source.untold:
@@ -243,10 +243,6 @@ def _describe_untold(table: Table, source: SourceFacts) -> str:
         fields = " or ".join(dict.fromkeys((table.updated_field, table.created_field)))
         return f"{number} document{'s' * several} of {where} {'have' if several else 'has'} no Date as {fields}:"
     return ""
-
-
-def _source_of(table: Table) -> str:
-    return table.source_table if table.source == "matomo" else table.mongo_collection
 
 
 def _spell_seconds(seconds: float) -> str:

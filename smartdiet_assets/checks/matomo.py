@@ -7,15 +7,19 @@ for each. Not here: what they mean (`checks.judgement`).
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any
 
+import pymysql
 from pymysql.connections import Connection
 
 from smartdiet_assets.checks.content import SourceDocument, compare_documents, count
 from smartdiet_assets.checks.facts import MAX_RECENT, ContentFacts, SourceFacts, TargetFacts
 from smartdiet_assets.checks.row_comparison import fetch_rejected
+from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.extract.matomo.documents import (
     Row,
     fetch_by_keys,
@@ -32,15 +36,83 @@ from smartdiet_assets.extract.matomo.structure import (
 )
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load.execution import Connection as PostgresConnection
+from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.schema.document_id import encode_document_id
-from smartdiet_assets.schema.matomo import compose_source_name
-from smartdiet_assets.schema.model import CollectionRules, Table
+from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, compose_source_name
+from smartdiet_assets.schema.model import CollectionRules, Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch
 from smartdiet_assets.transform.matomo import build_row_transformer
 
 #: Keys tried for each row wanted: between the smallest and the largest key, some were never given out.
 _TRIES = 2
 _PAGE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedMatomo:
+    """The tables of a Matomo; see `CheckedSource`."""
+
+    connect: Callable[[], AbstractContextManager[Connection[Any]]]
+    prefix: str = DEFAULT_PREFIX
+
+    @contextmanager
+    def open(self, tables: Sequence[Table]) -> Iterator[_OpenedMatomo]:
+        with self.connect() as connection:
+            yield _OpenedMatomo(connection, tables, self.prefix)
+
+
+class _OpenedMatomo:
+    """The tables that are there; see `OpenedSource`."""
+
+    def __init__(self, connection: Connection[Any], tables: Sequence[Table], prefix: str) -> None:
+        self._connection = connection
+        self._found: dict[str, SourceTable] = {}
+        self.tables: dict[str, Table] = {}
+        self.faults: dict[str, SmartdietError] = {}
+        for table in tables:
+            try:
+                self.tables[table.name], self._found[table.name] = open_source_table(connection, table, prefix)
+            except (SmartdietError, pymysql.Error) as error:
+                action = f"reading Matomo's table {table.source_table}"
+                self.faults[table.name] = translate_matomo_error(error, action)
+
+    def fetch_facts(
+        self,
+        schema: Schema,
+        tables: Sequence[Table],
+        target: Mapping[str, TargetFacts],
+        *,
+        count: Collection[str],
+        global_date_threshold: date | None,
+    ) -> Iterator[tuple[Table, SourceFacts | SmartdietError]]:
+        for table in tables:
+            found = self._found[table.name]
+            try:
+                facts = fetch_matomo_facts(self._connection, table, found, target[table.name])
+            except pymysql.Error as error:
+                yield table, translate_matomo_error(error, "reading Matomo")
+            else:
+                yield table, facts
+
+    def compare(
+        self,
+        postgres: PostgresConnection,
+        tables: Sequence[Table],
+        target: Mapping[str, TargetFacts],
+        *,
+        sample: int | None,
+        global_date_threshold: date | None,
+    ) -> Iterator[tuple[Table, ContentFacts | SmartdietError]]:
+        for table in tables:
+            found = self._found[table.name]
+            try:
+                facts = compare_matomo_table(
+                    postgres, self._connection, table, found, target[table.name], sample=sample
+                )
+            except pymysql.Error as error:
+                yield table, translate_matomo_error(error, "reading Matomo")
+            else:
+                yield table, facts
 
 
 def open_source_table(connection: Connection[Any], table: Table, prefix: str) -> tuple[Table, SourceTable]:

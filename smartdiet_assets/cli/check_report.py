@@ -19,14 +19,13 @@ from rich.text import Text
 
 from smartdiet_assets.assets.check_history import record_outcomes
 from smartdiet_assets.assets.instance.opening import open_instance
-from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
+from smartdiet_assets.checks.evaluation import Servers, build_sources, evaluate_checks
 from smartdiet_assets.checks.outcome import KINDS, CheckOutcome, Number
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.mirror.failures import describe_origin
+from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.resources.dagster_home import has_instance
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.resources.matomo import build_matomo_resource
-from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
 from smartdiet_assets.schema.model import Schema
 
@@ -72,17 +71,14 @@ def run_checks(schema: Schema, environment: Environment, tables: Collection[str]
     started = time.perf_counter()
     with ExitStack() as stack:
         postgres = stack.enter_context(build_postgres_resource(environment).open())
-        mongo = stack.enter_context(build_mongo_resource(environment).open())
-        matomo = stack.enter_context(build_matomo_resource(environment).open())
+        servers = {
+            kind.name: stack.enter_context(find_opener(kind).build_server(environment).open())
+            for kind in schema.sources
+        }
         outcomes = evaluate_checks(
             schema,
             {name: list(KINDS) for name in schema.tables if name in tables},
-            Servers(
-                postgres=postgres.borrow,
-                mongo=mongo.read,
-                matomo=matomo.connect,
-                matomo_prefix=environment.matomo_table_prefix,
-            ),
+            Servers(postgres=postgres.borrow, sources=build_sources(servers)),
             sample=sample,
             global_date_threshold=environment.global_date_threshold,
         )

@@ -113,7 +113,7 @@ def _compare_documents(
     from smartdiet_assets.compare.running import compare_with_documents
 
     if not picked:
-        selection = [name for name in selection if session.schema.tables[name].source == "mongodb"]
+        selection = [name for name in selection if session.schema.tables[name].source_kind.has_documents]
     return compare_with_documents(*sides, session.schema, session.environment, selection, limit=limit, report=_report)
 
 

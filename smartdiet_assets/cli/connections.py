@@ -5,9 +5,11 @@ from contextlib import closing, contextmanager
 
 from psycopg import Connection
 
+from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres_server import PostgresServer
 from smartdiet_assets.schema.model import Table
+from smartdiet_assets.schema.sources import SourceKind
 
 
 @contextmanager
@@ -35,15 +37,13 @@ def find_source_faults(environment: Environment, tables: Iterable[Table]) -> dic
     Returns:
         A sentence by source (`Table.source`), for those that cannot be read.
     """
-    from smartdiet_assets.resources.matomo import build_matomo_resource
-    from smartdiet_assets.resources.mongo import build_mongo_resource
-
-    tables = list(tables)
-    checks = {}
-    if any(table.source == "mongodb" for table in tables):
-        with build_mongo_resource(environment).open() as mongo:
-            checks["mongodb"] = mongo.check()
-    if sources := [table.source_table for table in tables if table.source == "matomo"]:
-        with build_matomo_resource(environment).open() as matomo:
-            checks["matomo"] = matomo.check(sources)
-    return {source: check.sentence for source, check in checks.items() if not check.ok}
+    by_kind: dict[SourceKind, list[Table]] = {}
+    for table in tables:
+        by_kind.setdefault(table.source_kind, []).append(table)
+    faults = {}
+    for kind, wanted in by_kind.items():
+        opener = find_opener(kind)
+        with opener.build_server(environment).open() as server:
+            if not (check := opener.check(server, wanted)).ok:
+                faults[kind.name] = check.sentence
+    return faults

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smartdiet_assets.mirror.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
+from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.resources.matomo import build_matomo_resource
-from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
 from smartdiet_assets.schema.model import Schema
 
@@ -51,19 +50,15 @@ def run_reconcile(
     """
     started = time.perf_counter()
     outcome = ReconcileOutcome(dry_run)
-    sources = {schema.tables[name].source for name in tables}
-    with ExitStack() as servers:
-        postgres = servers.enter_context(build_postgres_resource(environment).open())
-        mongo = matomo = None
-        if "mongodb" in sources:
-            mongo = servers.enter_context(build_mongo_resource(environment).open())
-        if "matomo" in sources:
-            matomo = servers.enter_context(build_matomo_resource(environment).open())
+    kinds = {schema.tables[name].source_kind for name in tables}
+    with ExitStack() as stack:
+        postgres = stack.enter_context(build_postgres_resource(environment).open())
+        servers = {kind.name: stack.enter_context(find_opener(kind).build_server(environment).open()) for kind in kinds}
         passing = reconcile_tables(
             schema,
             tables,
             postgres.connect,
-            build_source_opener(schema, mongo, matomo),
+            build_source_opener(schema, servers),
             run_id=str(uuid.uuid4()),
             dry_run=dry_run,
             force=force,

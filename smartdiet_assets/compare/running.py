@@ -112,8 +112,11 @@ def compare_with_documents(
         SmartdietError: a server cannot be reached or refuses.
     """
     source, mirror = (left, right) if left.kind == "mongo" else (right, left)
-    if foreign := [name for name in selection if schema.tables[name].source != "mongodb"]:
-        raise ConfigurationError(f"{', '.join(foreign)}: mirrored from Matomo; `smartdiet check --all` compares those")
+    if foreign := [name for name in selection if not schema.tables[name].source_kind.has_documents]:
+        raise ConfigurationError(
+            f"{', '.join(foreign)}: mirrored from {schema.tables[foreign[0]].source_kind.title};"
+            " `smartdiet check --all` compares those"
+        )
     with open_mongo(source) as read, open_mirror(mirror) as connection:
         connection.autocommit = True
         rows = list(

@@ -122,7 +122,7 @@ def _excuse(schema: Schema | None, differences: Sequence[Difference]) -> list[Di
     return [
         replace(difference, undeclared=True)
         if schema is not None
-        and schema.tables[difference.table].matomo_columns == "all"
+        and schema.tables[difference.table].takes_all_columns
         and difference.aspect == "column"
         and difference.related is not None
         else difference

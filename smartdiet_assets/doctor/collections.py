@@ -40,7 +40,7 @@ def list_collections(schema: Schema) -> dict[str, list[Table]]:
     """List the declared collections, each with its tables."""
     found: dict[str, list[Table]] = {}
     for table in schema.tables.values():
-        if table.source == "mongodb":
+        if table.source_kind.has_documents:
             found.setdefault(table.mongo_collection, []).append(table)
     return found
 

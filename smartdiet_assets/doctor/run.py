@@ -14,21 +14,18 @@ from rich.console import Console
 from rich.text import Text
 
 from smartdiet_assets.doctor.dagster_instance import examine_instance
-from smartdiet_assets.doctor.matomo import MATOMO
-from smartdiet_assets.doctor.mongo import MONGODB
-from smartdiet_assets.doctor.servers import examine_matomo, examine_mongodb, examine_postgres, skip_behind
+from smartdiet_assets.doctor.servers import EXAMINED, examine_postgres, examine_source, skip_behind
 from smartdiet_assets.doctor.settings import SETTINGS, SettingsExamination
 from smartdiet_assets.doctor.ssh import examine_ssh
 from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.resources.access import RemoteAccess
 from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.resources.matomo import build_matomo_resource
-from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
 from smartdiet_assets.resources.postgres_rights import POSTGRES
 from smartdiet_assets.resources.tunnel import keep_connections
-from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.schema.sources import SourceKind
 
 _MARKS = {"passed": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "not_examined": ("–", "dim")}
 _NAMES = {
@@ -110,41 +107,47 @@ class _Servers:
         self._schema = settings.schema
         #: Whether the SSH server can be used; None where nothing needed it so far.
         self._ssh_usable: bool | None = None
-        self._with_matomo = environment.matomo_configured or bool(settings.list_unusable("MATOMO"))
 
     def examine(self) -> Iterator[Finding]:
         """Examine each server that a table is read from, and the one they are written to."""
-        schema = self._schema
-        if _declares(schema, "mongodb"):
-            yield from self._examine(
-                MONGODB, "MONGODB", build_mongo_resource, lambda mongo: examine_mongodb(mongo, schema)
-            )
-        matomo_answers = False
-        for finding in self._examine_matomo():
-            matomo_answers |= (finding.part, finding.check, finding.status) == (MATOMO.name, "connection", "passed")
-            yield finding
+        declared = self._schema.sources if self._schema else tuple(EXAMINED)
+        kinds = [*(kind for kind in EXAMINED if kind in declared), *(kind for kind in declared if kind not in EXAMINED)]
+        configured = [kind for kind in kinds if self._is_configured(kind)]
+        answering: list[SourceKind] = []
+        for kind in kinds:
+            if kind in configured:
+                for finding in self._examine_source(kind):
+                    if (finding.part, finding.check, finding.status) == (kind.name, "connection", "passed"):
+                        answering.append(kind)
+                    yield finding
+            elif self._schema is not None:
+                yield Part(kind.name).skipped("connection", f"Left out: {find_opener(kind).unset}.")
         with ExitStack() as stack:
-            # It says which columns the tables have that mirror all of Matomo's.
-            matomo = None
-            if matomo_answers:
-                matomo = stack.enter_context(build_matomo_resource(self._environment).open())
+            # They say which columns the tables have that mirror all of a source's.
+            servers = {
+                kind.name: stack.enter_context(find_opener(kind).build_server(self._environment).open())
+                for kind in answering
+            }
             yield from self._examine(
                 POSTGRES,
                 "POSTGRES",
                 build_postgres_resource,
-                lambda postgres: examine_postgres(postgres, schema, matomo, with_matomo=self._with_matomo),
+                lambda postgres: examine_postgres(
+                    postgres, self._schema, servers, configured=[kind.name for kind in configured]
+                ),
             )
 
-    def _examine_matomo(self) -> Iterator[Finding]:
-        schema = self._schema
-        if not _declares(schema, "matomo"):
-            return
-        if self._with_matomo:
-            yield from self._examine(
-                MATOMO, "MATOMO", build_matomo_resource, lambda matomo: examine_matomo(matomo, schema)
-            )
-        elif schema is not None:
-            yield MATOMO.skipped("connection", "Left out: neither MATOMO_HOST nor MATOMO_DATABASE is set.")
+    def _is_configured(self, kind: SourceKind) -> bool:
+        # What cannot be used says where it is, too.
+        return find_opener(kind).is_configured(self._environment) or bool(self._settings.list_unusable(kind.name))
+
+    def _examine_source(self, kind: SourceKind) -> Iterator[Finding]:
+        return self._examine(
+            Part(kind.name),
+            kind.name.upper(),
+            find_opener(kind).build_server,
+            lambda server: examine_source(kind, server, self._schema),
+        )
 
     def _examine(
         self, part: Part, server: str, build: Callable[[Environment], Any], examine: Callable[[Any], Iterator[Finding]]
@@ -173,8 +176,3 @@ class _Servers:
                 findings.append(finding)
                 yield finding
             self._ssh_usable = not any(finding.failed for finding in findings)
-
-
-def _declares(schema: Schema | None, source: str) -> bool:
-    """Whether a table comes from a source; without a schema it may."""
-    return schema is None or any(table.source == source for table in schema.tables.values())

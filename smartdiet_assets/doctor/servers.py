@@ -7,15 +7,15 @@ settings and files (`doctor.settings`), printing, Dagster.
 Each function yields a finding as soon as it is known, changes nothing, and raises nothing for a server's faults.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pymysql
 from pymongo.errors import PyMongoError
 
-from smartdiet_assets.checks.matomo import open_source_table
 from smartdiet_assets.doctor import mongo as mongo_server
 from smartdiet_assets.doctor import postgres as postgres_server
 from smartdiet_assets.doctor.clocks import judge_clock, measure_offset
@@ -29,6 +29,8 @@ from smartdiet_assets.doctor.mongo import MONGODB
 from smartdiet_assets.doctor.ssh import examine_ssh
 from smartdiet_assets.errors import PermissionDeniedError, SmartdietError
 from smartdiet_assets.load.execution import Connection
+from smartdiet_assets.mirror.sources import find_opener
+from smartdiet_assets.mirror.sources.interface import Server
 from smartdiet_assets.resources.access import choose_prefix
 from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.resources.matomo import MatomoResource
@@ -40,7 +42,9 @@ from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.resources.postgres_rights import POSTGRES, fetch_facts
 from smartdiet_assets.resources.postgres_server import STATE_SCHEMA
 from smartdiet_assets.resources.postgres_watch import WatchedConnection
-from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.schema import sources
+from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.schema.sources import SourceKind
 
 Resource = MongoResource | PostgresResource | MatomoResource
 #: What is not asked of a server that cannot be used, or without a schema.
@@ -73,16 +77,17 @@ def examine_matomo(matomo: MatomoResource, schema: Schema | None) -> Iterator[Fi
 def examine_postgres(
     postgres: PostgresResource,
     schema: Schema | None,
-    matomo: MatomoResource | None = None,
+    servers: Mapping[str, Server] | None = None,
     *,
-    with_matomo: bool = True,
+    configured: Collection[str] = (sources.MONGODB.name, sources.MATOMO.name),
 ) -> Iterator[Finding]:
     """Examine PostgreSQL and the live tables.
 
     Args:
         schema: None where there is none to examine the tables by.
-        matomo: says which columns the tables have that mirror all of Matomo's; None leaves those out.
-        with_matomo: whether the tables of Matomo are mirrored here at all.
+        servers: the sources that answer, by the name of their kind. They say which columns the tables have that
+            mirror all of a source's; without them, those are left out.
+        configured: the kinds of source that are mirrored here, by their names; the tables of others are left out.
     """
     try:
         connection = postgres.connect()
@@ -93,11 +98,24 @@ def examine_postgres(
         return
     try:
         with connection:
-            yield from _examine_postgres(postgres, connection, schema, matomo, with_matomo=with_matomo)
+            yield from _examine_postgres(postgres, connection, schema, servers or {}, configured)
     except (SmartdietError, psycopg.Error) as error:
         fault = translate_postgres_error(error, f"asking {postgres.describe()}", prefix=choose_prefix(postgres.access))
         yield POSTGRES.failed("connection", _spell(fault))
         yield POSTGRES.skipped(_REST, _AWAY)
+
+
+def examine_source(kind: SourceKind, server: Server, schema: Schema | None) -> Iterator[Finding]:
+    """Examine the server of a kind of source and what is declared of it, as far as the kind has more than its check."""
+    if examine := EXAMINED.get(kind):
+        yield from examine(server, schema)
+        return
+    part = Part(kind.name)
+    tables = schema.list_tables(kind) if schema else []
+    check = find_opener(kind).check(server, tables)
+    yield (
+        part.passed("connection", f"{kind.server} answers.") if check.ok else part.failed("connection", check.sentence)
+    )
 
 
 def examine_way(part: Part, resource: Resource, examine: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -180,7 +198,7 @@ def _examine_matomo(matomo: MatomoResource, schema: Schema | None) -> Iterator[F
             return
         yield from examine_matomo_tables(
             connection,
-            [table for table in schema.tables.values() if table.source == "matomo"],
+            schema.list_tables(sources.MATOMO),
             prefix=matomo.table_prefix,
             database=matomo.database,
             account=facts.account,
@@ -191,9 +209,8 @@ def _examine_postgres(
     postgres: PostgresResource,
     connection: Connection,
     schema: Schema | None,
-    matomo: MatomoResource | None,
-    *,
-    with_matomo: bool,
+    servers: Mapping[str, Server],
+    configured: Collection[str],
 ) -> Iterator[Finding]:
     # A question that is refused must not end those after it. Who does not answer one to the catalogue soon is away.
     connection.autocommit = True
@@ -211,32 +228,47 @@ def _examine_postgres(
     if schema is None:
         yield POSTGRES.skipped(_REST, _NO_SCHEMA)
         return
-    whole, left_out = _extend_matomo_tables(schema, matomo)
-    if not with_matomo:
-        left_out = [name for name, table in schema.tables.items() if table.source == "matomo"]
-    elif left_out:
-        names = ", ".join(left_out)
-        yield POSTGRES.skipped("tables", f"Not examined: {names}, whose columns are Matomo's, which cannot be asked.")
-    tables = [table for name, table in whole.tables.items() if name not in left_out]
+    whole, unknown = _extend_tables(schema, servers)
+    for kind, names in unknown.items():
+        if kind.name in configured:
+            sentence = f"Not examined: {', '.join(names)}, whose columns are {kind.title}'s, which cannot be asked."
+            yield POSTGRES.skipped("tables", sentence)
+    tables = [
+        table
+        for name, table in whole.tables.items()
+        if table.source in configured and name not in unknown.get(table.source_kind, ())
+    ]
     yield from examine_live_tables(connection, whole, tables, facts.user_name)
     yield from examine_leftovers(connection, schema)
 
 
-def _extend_matomo_tables(schema: Schema, matomo: MatomoResource | None) -> tuple[Schema, list[str]]:
-    """Add the columns that only Matomo knows; also name the tables of which it could not be asked."""
-    wanted = {name: table for name, table in schema.tables.items() if table.matomo_columns == "all"}
-    extended = {}
-    if wanted and matomo is not None:
+def _extend_tables(schema: Schema, servers: Mapping[str, Server]) -> tuple[Schema, dict[SourceKind, list[str]]]:
+    """Add the columns that only a source knows; also name the tables, by kind, of which it could not be asked."""
+    extended: dict[str, Table] = {}
+    unknown: dict[SourceKind, list[str]] = {}
+    for name, table in schema.tables.items():
+        if not table.takes_all_columns:
+            continue
+        opener, server = find_opener(table.source_kind), servers.get(table.source)
         try:
-            with matomo.connect() as connection:
-                for name, table in wanted.items():
-                    extended[name] = open_source_table(connection, table, matomo.table_prefix)[0]
-        except (SmartdietError, pymysql.Error):
-            # Examining Matomo says so.
-            pass
-    tables = {**schema.tables, **extended}
-    return schema.model_copy(update={"tables": tables}), [name for name in wanted if name not in extended]
+            if server is not None:
+                with opener.open(server, schema, table, batch_size=1) as source:
+                    extended[name] = source.table
+        except Exception as error:
+            # Examining the source says so.
+            if not isinstance(opener.translate(error, table), SmartdietError):
+                raise
+        if name not in extended:
+            unknown.setdefault(table.source_kind, []).append(name)
+    return schema.model_copy(update={"tables": {**schema.tables, **extended}}), unknown
 
 
 def _spell(error: SmartdietError) -> str:
     return f"{str(error).rstrip('.')}."
+
+
+#: How the server of each kind of source is examined: a new kind's function is added here.
+EXAMINED: dict[SourceKind, Callable[[Any, Schema | None], Iterator[Finding]]] = {
+    sources.MONGODB: examine_mongodb,
+    sources.MATOMO: examine_matomo,
+}

@@ -5,6 +5,7 @@ Here: reading each as the other commands do, but going on where they would end. 
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -56,8 +57,9 @@ class SettingsExamination:
             yield SETTINGS.passed("variables", f"All {number} variables that are set can be used.")
 
     def list_unusable(self, server: str) -> list[str]:
-        """List the unusable variables that say where and how a server is reached (`MONGODB`, `POSTGRES`, `MATOMO`)."""
-        place = _PLACES[server]
+        """List the unusable variables that say where and how a server is reached (`mongodb`, `postgres`, `matomo`)."""
+        server = server.upper()
+        place = _PLACES.get(server, "")
         prefixes = [f"{server}_"]
         if place in self.unusable or (self.environment and self.environment.get(place) == "remote"):
             prefixes = [f"{server}_" if server == "MATOMO" else f"REMOTE_{server}_", "REMOTE_SERVER_"]
@@ -100,7 +102,7 @@ def _find_close(name: str) -> list[str]:
 
 
 def _count_sources(schema: Schema) -> str:
-    tables = schema.tables.values()
-    matomo = sum(table.source == "matomo" for table in tables)
-    parts = [f"{len(tables) - matomo} tables of {len(schema.collections)} collections"]
-    return ", ".join([*parts, *([f"{matomo} of Matomo"] if matomo else [])])
+    counts = Counter(table.source_kind for table in schema.tables.values())
+    documents = sum(number for kind, number in counts.items() if kind.has_documents)
+    others = [f"{number} of {kind.title}" for kind, number in counts.items() if not kind.has_documents]
+    return ", ".join([f"{documents} tables of {len(schema.collections)} collections", *others])

@@ -73,7 +73,7 @@ def list_parents(schema: Schema | None, own: Parent | None = None) -> list[Paren
     for table in schema.tables.values() if schema else ():
         column = table.column(table.document_column)
         unique = (column.name,) in (table.primary_key, *table.unique_constraints)
-        spelled = column.type.base.compared_as == "text" and not table.source_table
+        spelled = column.type.base.compared_as == "text" and table.source_kind.has_documents
         if table.shape.rows_are_documents and unique and spelled:
             found.append(Parent(table.name, column.name, table.mongo_collection, table.filter, table.group))
     return found

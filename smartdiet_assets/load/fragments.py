@@ -162,8 +162,7 @@ def encode_plain(table: Table, value: sql.Composable) -> sql.Composed:
 
 def stands_for_numbers(table: Table) -> bool:
     """Tell whether the document column's values alone tell ids that are numbers, rather than ObjectIds and strings."""
-    integer = table.column(table.document_column).type.base.is_integer
-    return integer and table.source == "mongodb"
+    return table.source_kind.has_documents and table.column(table.document_column).type.base.is_integer
 
 
 def compared(table: Table) -> list[str]:

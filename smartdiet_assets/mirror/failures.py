@@ -5,26 +5,19 @@ Dagster retries (`assets.tables`, `assets.reconcile`).
 """
 
 from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.schema.model import Table
 
 
 def translate_error(error: Exception, table: Table) -> Exception:
-    """Turn a driver's error into one of ours; any other stays as it is."""
+    """Turn an error of PostgreSQL's driver or of the source's into one of ours; any other stays as it is."""
     from psycopg import Error as PostgresError
-    from pymongo.errors import PyMongoError
-    from pymysql import Error as MatomoDriverError
 
-    from smartdiet_assets.resources.matomo_errors import translate_matomo_error
-    from smartdiet_assets.resources.mongo_errors import translate_mongo_error
     from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 
     if isinstance(error, PostgresError):
         return translate_postgres_error(error, "writing its rows", table.name)
-    if isinstance(error, PyMongoError):
-        return translate_mongo_error(error, f"reading {table.mongo_collection}")
-    if isinstance(error, MatomoDriverError):
-        return translate_matomo_error(error, f"{table.name}: reading Matomo's table {table.source_table}")
-    return error
+    return find_opener(table.source_kind).translate(error, table)
 
 
 def describe_error(error: Exception, table: Table) -> str:

@@ -5,15 +5,13 @@ same pass.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
-from pymongo.errors import PyMongoError
-from pymysql import Error as MatomoDriverError
 
 from smartdiet_assets.errors import TransientError
 from smartdiet_assets.load.execution import execute
@@ -21,17 +19,16 @@ from smartdiet_assets.load.removal.reconcile import Reconciliation, reconcile_ro
 from smartdiet_assets.load.removal.source_ids import SourceIds, store_source_ids
 from smartdiet_assets.mirror.failures import describe_error, translate_error
 from smartdiet_assets.mirror.progress import progress_log
-from smartdiet_assets.mirror.sources.interface import Source
-from smartdiet_assets.mirror.sources.matomo import MatomoSource
-from smartdiet_assets.mirror.sources.mongodb import MongoSource
-from smartdiet_assets.resources.matomo import MatomoResource
-from smartdiet_assets.resources.mongo import MongoResource
+from smartdiet_assets.mirror.sources import find_opener
+from smartdiet_assets.mirror.sources.interface import Server, Source
 from smartdiet_assets.resources.patience import RETRY_DELAY, Patience
 from smartdiet_assets.resources.postgres_session import SettledConnection
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.model import Schema, Table
 
 _SECONDS_BETWEEN_REPORTS = 1.0
+#: Of rows asked for again by their keys; the ids come in chunks of their own.
+_BATCH_SIZE = 5_000
 
 #: Opens the source of a table for as long as its block.
 OpenSource = Callable[[Table], AbstractContextManager[Source]]
@@ -83,19 +80,11 @@ def reconcile_tables(
                 yield name, running.reconcile(schema.tables[name])
 
 
-def build_source_opener(schema: Schema, mongo: MongoResource | None, matomo: MatomoResource | None) -> OpenSource:
-    """Build the function that opens a table's source; a resource may be None where no table needs it."""
+def build_source_opener(schema: Schema, servers: Mapping[str, Server]) -> OpenSource:
+    """Build the function that opens a table's source on one of the servers, by the name of their kind."""
 
-    @contextmanager
-    def open_source(table: Table) -> Iterator[Source]:
-        if table.source == "matomo":
-            assert matomo is not None, "no table of Matomo without its resource"
-            with matomo.connect() as connection:
-                yield MatomoSource(schema, table, connection, table_prefix=matomo.table_prefix)
-        else:
-            assert mongo is not None, "no table of MongoDB without its resource"
-            with mongo.reading() as database:
-                yield MongoSource(schema, table, database, batch_size=1)
+    def open_source(table: Table) -> AbstractContextManager[Source]:
+        return find_opener(table.source_kind).open(servers[table.source], schema, table, batch_size=_BATCH_SIZE)
 
     return open_source
 
@@ -235,6 +224,5 @@ class _Pass:
 
 def _is_lost_source(error: Exception, table: Table) -> bool:
     """Whether an error is the source's, and may pass by itself."""
-    return isinstance(error, PyMongoError | MatomoDriverError) and isinstance(
-        translate_error(error, table), TransientError
-    )
+    translated = find_opener(table.source_kind).translate(error, table)
+    return translated is not error and isinstance(translated, TransientError)

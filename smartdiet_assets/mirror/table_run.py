@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Required, TypedDict, Unpack
@@ -28,7 +27,7 @@ from smartdiet_assets.load.write import Conclusion
 from smartdiet_assets.mirror.capture import Capture, capture_changes
 from smartdiet_assets.mirror.reading import Reading
 from smartdiet_assets.mirror.sources.interface import Source
-from smartdiet_assets.mirror.sources.mongodb import MongoSource
+from smartdiet_assets.mirror.sources.mongodb import open_collection
 from smartdiet_assets.schema.model import Schema, Table
 
 
@@ -111,8 +110,7 @@ def mirror_table(
         TooManyRejectsError: more documents are rejected than the table allows; nothing was written.
         PositionLostError: the table's change stream cannot be read on from where it is; nothing was written.
     """
-    with mongo.client.start_session() if table.capture == "change_stream" else nullcontext() as session:
-        source = MongoSource(schema, table, mongo, batch_size, session, source_clock)
+    with open_collection(schema, table, mongo, batch_size, source_clock) as source:
         return mirror_source(source, connection, **options)
 
 

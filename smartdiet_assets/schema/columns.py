@@ -65,7 +65,7 @@ def _resolve_column(
         default=declared.default,
         mongo_field=mongo_field,
         item_field=item_field,
-        source_column=(declared.source_column or declared.name) if table.source_table and not generated else "",
+        source_column="" if table.source_kind.has_documents or generated else declared.source_column or declared.name,
         timezone=declared.timezone,
         foreign_key=_read_foreign_key(declared, nullable, findings),
         on_invalid=_read_on_invalid(declared, type, nullable, mongo_field, findings),
@@ -163,7 +163,7 @@ def _sources(
             if getattr(declared, key) is not None:
                 findings.problem(declared.at(key), f"PostgreSQL fills a serial column: remove {key!r}")
         return (), ()
-    if table.source_table:
+    if not table.source_kind.has_documents:
         return (), ()
     if declared.item_field and not table.arrays:
         findings.problem(declared.at("item_field"), "'item_field' needs 'arrays': say which array the items are in")

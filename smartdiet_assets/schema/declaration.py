@@ -4,6 +4,7 @@ A declaration is always complete enough to resolve: what was wrong in it has bee
 """
 
 import dataclasses
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated, ClassVar, Literal
@@ -14,14 +15,25 @@ from pydantic import StrictBool, WithJsonSchema
 from smartdiet_assets.schema import values
 from smartdiet_assets.schema.findings import Place
 from smartdiet_assets.schema.limits import Limit
-from smartdiet_assets.schema.model import MAX_DELETIONS, CollectionRules, PartitionScheme
-from smartdiet_assets.schema.reading import TEXT, is_null
-from smartdiet_assets.schema.section import COLLECTION, DEFAULTS, MATOMO, MONGODB, TABLES, Keys, Section, key
+from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TIME_COLUMNS
+from smartdiet_assets.schema.model import DOCUMENT_ID, MAX_DELETIONS, CollectionRules, PartitionScheme
+from smartdiet_assets.schema.reading import TEXT, fault_of_characters, is_null, quote
+from smartdiet_assets.schema.section import COLLECTION, DEFAULTS, ROWS, TABLE, Keys, Section, key
+from smartdiet_assets.schema.sources import MATOMO, MONGODB, SourceKind
 
-_EVERYWHERE = (DEFAULTS, *TABLES)
+_EVERYWHERE = (DEFAULTS, TABLE)
 _SHARED = (DEFAULTS, COLLECTION)
 _COLUMNS = "a list of columns"
 _LISTS = "a list of column lists, as [[a, b], [c]]"
+#: What is read without `include_base: true`, and beside it.
+_COLUMNS_KEYS = ("columns", "additional_columns")
+_MAPPINGS_KEYS = ("explicit_mappings", "additional_mappings")
+#: What `include_base` stands for.
+_BASE = (
+    ("id", "VARCHAR", (DOCUMENT_ID,), "Identity of the document."),
+    ("created_at", "TIMESTAMP", (), "When the document was created, UTC."),
+    ("updated_at", "TIMESTAMP", (), "When the document was last changed, UTC."),
+)
 
 
 class ColumnDeclaration(Keys):
@@ -38,7 +50,7 @@ class ColumnDeclaration(Keys):
     on_missing_parent: Literal["reject", "null"] | None = key(None, "reject waits for the parent; null loads NULL.")
     mongo_field: values.Paths = key((), "A dotted path in the document, or several in order of preference.", MONGODB)
     item_field: values.ItemPaths = key((), "The same in an array's item; . is the item, $position its place.", MONGODB)
-    source_column: str | None = key(None, "The column's name in Matomo, where it is another.", MATOMO)
+    source_column: str | None = key(None, "The column's name at the source, where it is another.", ROWS)
     timezone: str | None = key(None, "The zone a DATE is cut in, such as Europe/Paris.", MONGODB)
     on_invalid: Literal["reject", "null", "clamp"] | None = key(None, "What becomes of an unfit value.", MONGODB)
     description: values.Prose = key("", "What an analyst should know.")
@@ -54,10 +66,10 @@ class ColumnDeclaration(Keys):
                 section.nodes[word] = yaml.ScalarNode(TEXT, "null")
 
 
-class MatomoColumnDeclaration(ColumnDeclaration):
-    """One column of a table of Matomo."""
+class RowColumnDeclaration(ColumnDeclaration):
+    """One column of a table whose source has rows, not documents."""
 
-    role: ClassVar[str] = MATOMO
+    role: ClassVar[str] = ROWS
 
 
 class ArrayDeclaration(Keys):
@@ -75,6 +87,8 @@ Mapped = tuple[Place, str, str]
 
 class TableDeclaration(Keys):
     """One table of a file; `mappings` has those of both keys, and where they are."""
+
+    source_kind: ClassVar[SourceKind] = MONGODB
 
     name: str = key("", "The table's name, which is also its key.")
     description: values.Prose = key("", "What an analyst should know.")
@@ -124,14 +138,70 @@ class TableDeclaration(Keys):
         """What holds for its collection."""
         return CollectionRules(capture=self.capture, sync_after=self.sync_after, max_delay=self.max_delay)
 
+    def complete(self, name: str, section: Section) -> dict[str, object]:
+        """Read what several keys say together, and note what they cannot; `name` is the table's key."""
+        for array in self.arrays:
+            if fault := fault_of_characters(array.field):
+                section.findings.problem(array.at("field"), f"the array {quote(array.field)}: {fault}")
+        for keys in (_COLUMNS_KEYS, _MAPPINGS_KEYS):
+            right, wrong = keys[::-1] if self.include_base else keys
+            # It is read all the same, to check the rest.
+            if section.gives(wrong):
+                where = "not read beside" if self.include_base else "read only beside"
+                section.findings.problem(
+                    self.at(wrong), f"{quote(wrong)} is {where} include_base: true; use {quote(right)}"
+                )
+        own, more = self.columns, self.additional_columns
+        return {
+            "mongo_collection": self.mongo_collection or name,
+            "columns": (*self._base_columns(), *more, *own) if self.include_base else (*own, *more),
+            "mappings": tuple(self._list_mappings()),
+        }
+
+    def _list_mappings(self) -> Iterator[Mapped]:
+        for name in _MAPPINGS_KEYS[::-1] if self.include_base else _MAPPINGS_KEYS:
+            for source, column in getattr(self, name).items():
+                yield self.at(name, source), source, column
+
+    def _base_columns(self) -> Iterator[ColumnDeclaration]:
+        for name, sql_type, field, description in _BASE:
+            yield ColumnDeclaration(
+                place=dataclasses.replace(self.at("include_base"), column=name),
+                name=name,
+                sql_type=sql_type,
+                nullable=False,
+                primary_key=name == "id",
+                mongo_field=field,
+                description=description,
+            )
+
 
 class MatomoTableDeclaration(TableDeclaration):
     """One table of Matomo. It has no column to mark deleted rows in."""
 
-    role: ClassVar[str] = MATOMO
+    role: ClassVar[str] = MATOMO.name
+    source_kind: ClassVar[SourceKind] = MATOMO
 
-    columns: tuple[MatomoColumnDeclaration, ...] = key((), "The columns, in order.", expects=_COLUMNS)
+    columns: tuple[RowColumnDeclaration, ...] = key((), "The columns, in order.", expects=_COLUMNS)
     on_delete: Literal["keep", "delete"] = key("keep", "What becomes of rows that Matomo deletes.")
+
+    def complete(self, name: str, section: Section) -> dict[str, object]:
+        """Read what several keys say together, and note what they cannot."""
+        if not section.gives("source_table"):
+            section.findings.problem(self.at("source_table"), "'source_table' must be the name of a table of Matomo")
+        read: dict[str, object] = {"source_table": self.source_table or name}
+        if "time_column" not in self.places:
+            read["time_column"] = KNOWN_TIME_COLUMNS.get(self.source_table.removeprefix(DEFAULT_PREFIX))
+        return read
+
+
+#: The declarations of the tables of each kind of source but MongoDB, by its name: a new kind's is added here.
+DECLARATIONS: dict[str, type[TableDeclaration]] = {MATOMO.name: MatomoTableDeclaration}
+
+
+def find_declaration(keys: Collection[str]) -> type[TableDeclaration]:
+    """Find how a table with certain keys is declared: as one of the kind whose key it has, else of MongoDB."""
+    return next((made for made in DECLARATIONS.values() if made.source_kind.key in keys), TableDeclaration)
 
 
 class DefaultsDeclaration(TableDeclaration):

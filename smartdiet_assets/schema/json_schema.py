@@ -14,18 +14,16 @@ from smartdiet_assets.schema.section import Keys
 PATH = Path(__file__).with_name("schemas.schema.json")
 #: What is said of a key here, and not by its type.
 _SAID = {"title", "description", "roles", "expects"}
-_TABLE = {
-    "if": {"required": ["source_table"]},
-    "then": {"$ref": "#/definitions/MatomoTableDeclaration"},
-    "else": {"$ref": "#/definitions/TableDeclaration"},
-}
 
 
 def compose_json_schema() -> str:
     """Compose the schema of a file: with the keys of its root, or a bare map of tables."""
     sections = [made for made in vars(declaration).values() if isinstance(made, type) and issubclass(made, Keys)]
     definitions = {section.__name__: _compose_section(section) for section in sections}
-    tables = {"type": "object", "additionalProperties": _TABLE}
+    table: dict[str, Any] = _refer(declaration.TableDeclaration)
+    for made in declaration.DECLARATIONS.values():
+        table = {"if": {"required": [made.source_kind.key]}, "then": _refer(made), "else": table}
+    tables = {"type": "object", "additionalProperties": table}
     definitions["RootDeclaration"]["properties"]["tables"] |= tables
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -36,6 +34,10 @@ def compose_json_schema() -> str:
         "definitions": definitions,
     }
     return json.dumps(schema, indent=1) + "\n"
+
+
+def _refer(section: type[Keys]) -> dict[str, str]:
+    return {"$ref": f"#/definitions/{section.__name__}"}
 
 
 class _WithoutDefaults(GenerateJsonSchema):

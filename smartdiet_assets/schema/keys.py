@@ -54,10 +54,12 @@ def find_document_column(
 def find_row_column(
     declared: TableDeclaration, columns: Sequence[Column], primary_key: Names, findings: Findings
 ) -> str:
-    """Find the column that identifies a row of Matomo: the primary key."""
+    """Find the column that identifies a row of a source without documents: the primary key."""
     types = {column.name: column.type.base for column in columns}
     if len(primary_key) != 1:
-        findings.problem(declared.place, "a table of Matomo needs 'primary_key: true' at exactly one column")
+        findings.problem(
+            declared.place, f"a table of {declared.source_kind.title} needs 'primary_key: true' at exactly one column"
+        )
     elif not types[primary_key[0]].tells_apart:
         findings.problem(declared.place, f"the primary key {primary_key[0]} must be a whole number, VARCHAR or TEXT")
     if primary_key:

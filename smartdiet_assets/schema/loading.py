@@ -66,7 +66,10 @@ def load_schema(path: str | Path, *others: str | Path) -> Schema:
         tables=note_document_ids({name: tables[name] for name in order}),
         partitions=files[0].content.partitions,
         collections={
-            table.mongo_collection: table.rules for file in files for table in file.tables if not table.source_table
+            table.mongo_collection: table.rules
+            for file in files
+            for table in file.tables
+            if table.source_kind.has_documents
         },
         path=" and ".join(file.path for file in files),
         warnings=tuple(

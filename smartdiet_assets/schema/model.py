@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from smartdiet_assets.schema.limits import Limit
 from smartdiet_assets.schema.shapes import Shape
+from smartdiet_assets.schema.sources import MONGODB, SourceKind
 from smartdiet_assets.schema.types import ColumnType
 
 Scalar = str | int | float | bool | None
@@ -121,11 +122,12 @@ class Table(_Frozen):
             arrays and of their items; with `reject` it is the first, and each of the others is a reject.
         import_strategy: `direct`, `array`, `delete_and_insert`, `smart_diff`, or `package.module:Class`.
         winner: which of several documents with one key is shown, best first. Only where documents share keys.
-        mongo_collection: where its documents are; empty for a table of Matomo.
-        source_table: the Matomo table it mirrors, as declared; empty for a collection. A row of it is what a document
-            is elsewhere, and its primary key the document's id.
-        time_column: the column of this table that tells when a row of Matomo last changed; empty where rows are only
-            ever added, and read by key.
+        source_kind: the kind of server its rows come from.
+        mongo_collection: where its documents are; empty where it mirrors a table.
+        source_table: the table it mirrors, as declared; empty for a collection. A row of it is what a document is
+            elsewhere, and its primary key the document's id.
+        time_column: the column of this table that tells when a row of the source last changed; empty where rows are
+            only ever added, and read by key.
         matomo_columns: `all` also mirrors the columns Matomo has beyond the declared ones.
         on_delete: whether rows whose document is deleted at the source stay (`keep`), go (`delete`), or are marked
             in `deleted_at` (`flag`, not for Matomo).
@@ -154,6 +156,8 @@ class Table(_Frozen):
     key: tuple[str, ...]
     on_duplicate_item: Literal["first", "last", "reject"] = "first"
     winner: tuple[WinnerOrder, ...] = ()
+    #: Its keys tell it, which the hash of the declaration has.
+    source_kind: SourceKind = Field(default=MONGODB, exclude=True)
     mongo_collection: str = ""
     source_table: str = ""
     time_column: str = ""
@@ -193,9 +197,19 @@ class Table(_Frozen):
         return not self.shape.rows_are_documents or bool(self.filter)
 
     @property
-    def source(self) -> Literal["mongodb", "matomo"]:
-        """The server its rows come from."""
-        return "matomo" if self.source_table else "mongodb"
+    def source(self) -> str:
+        """The name of the kind of source."""
+        return self.source_kind.name
+
+    @property
+    def origin(self) -> str:
+        """What it mirrors, as the source calls it: a collection or a table."""
+        return self.source_table or self.mongo_collection
+
+    @property
+    def takes_all_columns(self) -> bool:
+        """Whether its source says which columns it has beyond the declared ones."""
+        return self.matomo_columns == "all"
 
     @cached_property
     def parents(self) -> tuple[str, ...]:
@@ -250,6 +264,15 @@ class Schema(_Frozen):
     path: str = ""
     #: Sentences for the user about what loads but deserves a look.
     warnings: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[SourceKind, ...]:
+        """The kinds of source its tables have, each once, in the order of the tables."""
+        return tuple(dict.fromkeys(table.source_kind for table in self.tables.values()))
+
+    def list_tables(self, source: SourceKind) -> list[Table]:
+        """List the tables of a kind of source, parents before children."""
+        return [table for table in self.tables.values() if table.source_kind == source]
 
     def ancestors(self, name: str) -> tuple[str, ...]:
         """All tables reached by foreign keys from a table, parents before children, the table itself left out."""

@@ -44,7 +44,7 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
     unique = keep_column_lists(declared.unique_constraints, columns, "unique constraint", findings)
     indexes = keep_column_lists(declared.indexes, columns, "index", findings)
     document_column = find_document_column(columns, primary_key, unique, bool(declared.arrays))
-    if declared.source_table:
+    if not declared.source_kind.has_documents:
         document_column = find_row_column(declared, columns, primary_key, findings)
     if document_column is None:
         document_column = replace_document_column(declared, columns, findings)
@@ -59,6 +59,7 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
         {key: getattr(declared, key) for key in Table.model_fields.keys() & TableDeclaration.model_fields.keys()}
         | {
             "name": declared.name,
+            "source_kind": declared.source_kind,
             "columns": columns,
             "primary_key": primary_key,
             "unique_constraints": unique,
@@ -68,9 +69,9 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
             "key": key,
             "winner": winner,
             "time_column": _resolve_time_column(declared, columns, findings),
-            "incremental": ("dates" if declared.time_column else "key")
-            if declared.source_table
-            else declared.incremental,
+            "incremental": declared.incremental
+            if declared.source_kind.has_documents
+            else ("dates" if declared.time_column else "key"),
             "on_duplicate_item": declared.on_duplicate_item or "first",
             "arrays": tuple(ArraySource(field=array.field, set=tuple(array.set.items())) for array in declared.arrays),
             "import_strategy": _resolve_strategy(declared, findings),

@@ -8,16 +8,18 @@ from functools import cache
 from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, SkipValidation, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ModelWrapValidatorHandler, SkipValidation, model_validator
 from pydantic import ValidationError as PydanticError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from smartdiet_assets.schema.findings import Findings, Place, suggest
 from smartdiet_assets.schema.reading import describe, is_null, line_of, quote, read_value, say_received
+from smartdiet_assets.schema.sources import MONGODB, SourceKind
 
-#: The roles of sections: `defaults`, a collection, and a table by the server it mirrors.
-DEFAULTS, COLLECTION, MONGODB, MATOMO = "defaults", "collection", "mongodb", "matomo"
-TABLES = (MONGODB, MATOMO)
+#: The roles of sections: `defaults`, a collection, and a table, of any kind of source or of one by its name.
+DEFAULTS, COLLECTION, TABLE = "defaults", "collection", "table"
+#: That of a column of a table whose source has rows, not documents.
+ROWS = "rows"
 
 _MERGE = "tag:yaml.org,2002:merge"
 #: What pydantic's own errors expected; a key's `expects` says it better.
@@ -125,14 +127,13 @@ class Section(dict[str, Any]):
         return self.place.at(self._lines.get(key, self.place.line))
 
 
-def key(default: Any, description: str, *roles: str, expects: str = "") -> Any:
+def key(default: Any, description: str, *roles: str | SourceKind, expects: str = "") -> Any:
     """Declare a key with a line for editors.
 
-    `roles` are the sections that have it, a table's by default; `expects` says what it is where its type does not.
+    `roles` are the sections that have it, any table by default; `expects` says what it is where its type does not.
     """
-    return Field(
-        default, description=description, json_schema_extra={"roles": [*(roles or TABLES)], "expects": expects}
-    )
+    names: list[JsonValue] = [role if isinstance(role, str) else role.name for role in roles or (TABLE,)]
+    return Field(default, description=description, json_schema_extra={"roles": names, "expects": expects})
 
 
 def expected(what: str, received: str = "") -> PydanticCustomError:
@@ -148,7 +149,7 @@ class Keys(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    role: ClassVar[str] = MONGODB
+    role: ClassVar[str] = MONGODB.name
     what: ClassVar[str] = ""
 
     place: Place = Place(0)
@@ -158,7 +159,8 @@ class Keys(BaseModel):
     @cache
     def known_keys(cls) -> tuple[str, ...]:
         """Give the keys, in the order of their declaration."""
-        return tuple(name for name in cls.model_fields if cls.role in cls.declared(name, "roles"))
+        own = {cls.role} if cls.role in (DEFAULTS, COLLECTION) else {cls.role, TABLE}
+        return tuple(name for name in cls.model_fields if own.intersection(cls.declared(name, "roles")))
 
     @classmethod
     def declared(cls, key: str, argument: str) -> Any:

@@ -9,6 +9,7 @@ import psycopg
 from pymongo.database import Database
 
 from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
+from smartdiet_assets.checks.mongodb import CheckedMongo
 from smartdiet_assets.checks.outcome import KINDS, CheckOutcome
 from smartdiet_assets_tests.support import compact
 from smartdiet_assets_tests.support.application import Application, reference
@@ -24,7 +25,7 @@ class Checked:
     def __init__(self, mirrored: Mirrored) -> None:
         self.mirrored = mirrored
         self.application = Application(mirrored.mongo)
-        self.servers = Servers(postgres=self._lend, mongo=read_once(mirrored.mongo))
+        self.servers = Servers(postgres=self._lend, sources={"mongodb": CheckedMongo(read_once(mirrored.mongo))})
 
     @contextmanager
     def _lend(self) -> Iterator[psycopg.Connection[Any]]:

@@ -116,7 +116,7 @@ class Probe:
         return SiftedBatch(rows, documents, [*batch.rejects, *rejects], typed, batch.documents_read)
 
     def _encode(self, value: object) -> str:
-        return encode_plain_value(value if self.table.source == "mongodb" else str(value))
+        return encode_plain_value(value if self.table.source_kind.has_documents else str(value))
 
     def _find(self, rows: Sequence[tuple[object, ...]]) -> Iterable[tuple[int, psycopg.Error]]:
         ranges = [(0, len(rows))] if rows else []

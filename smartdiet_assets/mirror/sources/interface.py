@@ -1,17 +1,20 @@
 """What a run needs of a source, whatever kind it is.
 
 A kind of source is a module beside this one that puts its reading (`extract`) and its transformation (`transform`)
-together.
+together, and opens it on the server it is configured on (`resources`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
 from smartdiet_assets.extract.mongodb.change_stream import Changes
 from smartdiet_assets.extract.window import Window
+from smartdiet_assets.resources.checking import CheckResult
+from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch
@@ -55,6 +58,42 @@ class Source(Protocol):
 
     def transform(self, batch: Any) -> TransformedBatch:
         """Turn a batch into rows and rejects."""
+
+
+class Server(Protocol):
+    """A configured server, as its resource gives it. What opens a kind of source knows which resource that is."""
+
+    def open(self) -> AbstractContextManager[Any]: ...
+
+
+class SourceOpener(Protocol):
+    """What is asked of a kind of source before there is one: where its server is, and the source of a table there."""
+
+    #: Why its tables are left out where `is_configured` says no.
+    unset: str
+
+    def is_configured(self, environment: Environment) -> bool:
+        """Tell whether the environment says where the server is; without that, its tables are left out."""
+
+    def build_server(self, environment: Environment) -> Server:
+        """Build the resource of the configured server."""
+
+    def check(self, server: Any, tables: Sequence[Table]) -> CheckResult:
+        """Say in one sentence what keeps the mirror from reading tables, if anything does."""
+
+    def open(
+        self, server: Any, schema: Schema, table: Table, *, batch_size: int, clock: datetime | None = None
+    ) -> AbstractContextManager[Source]:
+        """Open the source of a table for as long as the block.
+
+        Args:
+            server: the opened resource.
+            batch_size: documents or rows per batch.
+            clock: a reading of the server's clock from before, naive UTC.
+        """
+
+    def translate(self, error: Exception, table: Table) -> Exception:
+        """Turn an error of its driver into one of ours; any other stays as it is."""
 
 
 class ChangeSource(Protocol):

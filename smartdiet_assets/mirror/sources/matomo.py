@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import pymysql
 from pymysql.connections import Connection
 
 from smartdiet_assets.extract.matomo import documents as matomo
@@ -16,6 +18,10 @@ from smartdiet_assets.extract.matomo.structure import (
     list_unmirrored,
 )
 from smartdiet_assets.extract.window import Window
+from smartdiet_assets.resources.checking import CheckResult
+from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.matomo import MatomoResource, build_matomo_resource
+from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, compose_source_name
 from smartdiet_assets.schema.model import Schema, Table
@@ -78,3 +84,33 @@ class MatomoSource:
         for rows in matomo.fetch_by_keys(self._connection, self.table, self._found, document_ids):
             keys = [key for row in rows if (key := row[place]) is not None]
             yield IdBatch([int(key) if matomo.has_integer_key(self.table) else key.decode() for key in keys])
+
+
+class MatomoOpener:
+    """Opens tables of the configured Matomo; see `SourceOpener`."""
+
+    unset = "neither MATOMO_HOST nor MATOMO_DATABASE is set"
+
+    def is_configured(self, environment: Environment) -> bool:
+        return environment.matomo_configured
+
+    def build_server(self, environment: Environment) -> MatomoResource:
+        return build_matomo_resource(environment)
+
+    def check(self, server: MatomoResource, tables: Sequence[Table]) -> CheckResult:
+        return server.check([table.source_table for table in tables])
+
+    @contextmanager
+    def open(
+        self, server: MatomoResource, schema: Schema, table: Table, *, batch_size: int, clock: datetime | None = None
+    ) -> Iterator[MatomoSource]:
+        with server.connect() as connection:
+            yield MatomoSource(schema, table, connection, batch_size, table_prefix=server.table_prefix)
+
+    def translate(self, error: Exception, table: Table) -> Exception:
+        if isinstance(error, pymysql.Error):
+            return translate_matomo_error(error, f"{table.name}: reading Matomo's table {table.source_table}")
+        return error
+
+
+OPENER = MatomoOpener()

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import bson
 from pymongo.client_session import ClientSession
-from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
 from smartdiet_assets.extract.mongodb import change_stream, documents
 from smartdiet_assets.extract.mongodb.change_stream import Changes
 from smartdiet_assets.extract.mongodb.document_ids import fetch_ids, find_ids
 from smartdiet_assets.extract.window import Window
+from smartdiet_assets.resources.checking import CheckResult
+from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.mongo import MongoResource, build_mongo_resource
+from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets.resources.mongo_hello import fetch_server_clock
+from smartdiet_assets.resources.mongo_reading import MongoDatabase
 from smartdiet_assets.schema.document_id import IdBatch, decode_document_id, encode_document_id
 from smartdiet_assets.schema.model import DOCUMENT_ID, Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
@@ -37,7 +43,7 @@ class MongoSource:
         self,
         schema: Schema,
         table: Table,
-        database: Database[dict[str, Any]],
+        database: MongoDatabase,
         batch_size: int,
         session: ClientSession | None = None,
         clock: datetime | None = None,
@@ -100,3 +106,42 @@ class MongoSource:
         if self._session is None:
             raise RuntimeError(f"{self.table.name}: a change stream needs a session")
         return self._session
+
+
+@contextmanager
+def open_collection(
+    schema: Schema, table: Table, database: MongoDatabase, batch_size: int, clock: datetime | None = None
+) -> Iterator[MongoSource]:
+    """Open the source of a table, with a session where it is captured from the change stream."""
+    with database.client.start_session() if table.capture == "change_stream" else nullcontext() as session:
+        yield MongoSource(schema, table, database, batch_size, session, clock)
+
+
+class MongoOpener:
+    """Opens collections of the configured MongoDB; see `SourceOpener`."""
+
+    unset = ""
+
+    def is_configured(self, environment: Environment) -> bool:
+        return True
+
+    def build_server(self, environment: Environment) -> MongoResource:
+        return build_mongo_resource(environment)
+
+    def check(self, server: MongoResource, tables: Sequence[Table]) -> CheckResult:
+        return server.check()
+
+    @contextmanager
+    def open(
+        self, server: MongoResource, schema: Schema, table: Table, *, batch_size: int, clock: datetime | None = None
+    ) -> Iterator[MongoSource]:
+        with server.reading() as database, open_collection(schema, table, database, batch_size, clock) as source:
+            yield source
+
+    def translate(self, error: Exception, table: Table) -> Exception:
+        if isinstance(error, PyMongoError):
+            return translate_mongo_error(error, f"reading {table.mongo_collection}")
+        return error
+
+
+OPENER = MongoOpener()

@@ -12,6 +12,7 @@ from bson.dbref import DBRef
 from bson.objectid import ObjectId
 
 from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF, ITEM_POSITION, Column, Schema, Table
+from smartdiet_assets.schema.sources import MONGODB
 from smartdiet_assets.transform.paths import read_index
 
 
@@ -27,8 +28,8 @@ class Reference:
 def find_references(schema: Schema) -> dict[str, list[Reference]]:
     """Find the references that leave the documents of each collection."""
     found: dict[str, dict[Reference, None]] = {}
-    for table in schema.tables.values():
-        for column in table.columns if table.source == "mongodb" else ():
+    for table in schema.list_tables(MONGODB):
+        for column in table.columns:
             for reference in _find_column_references(schema, table, column):
                 found.setdefault(table.mongo_collection, {})[reference] = None
     return {collection: list(references) for collection, references in found.items()}
@@ -43,7 +44,7 @@ def read_references(document: Mapping[str, Any], reference: Reference) -> Iterat
 def _find_column_references(schema: Schema, table: Table, column: Column) -> Iterator[Reference]:
     key = column.foreign_key
     parent = schema.tables[key.table] if key else None
-    if key is None or parent is None or parent.source != "mongodb":
+    if key is None or parent is None:
         return
     paths = [tuple(path.split(".")) for path in column.mongo_field]
     for array in table.arrays:

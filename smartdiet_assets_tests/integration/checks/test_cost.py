@@ -9,6 +9,7 @@ import psycopg
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from smartdiet_assets.checks.mongodb import CheckedMongo
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets_tests.support.checked import Checked
 from smartdiet_assets_tests.support.reading import read_once
@@ -64,7 +65,8 @@ def test_all_checks_take_a_bounded_number_of_statements(
 
     with MongoClient[dict[str, Any]](mongo_server.uri, event_listeners=[listener]) as client:
         database = client[checked.source.name]
-        checked.servers = replace(checked.servers, postgres=lend, mongo=read_once(database))
+        sources = {"mongodb": CheckedMongo(read_once(database))}
+        checked.servers = replace(checked.servers, postgres=lend, sources=sources)
         assert not checked.failures(sample=100)
     bound = STATEMENTS + STATEMENTS_OF_CONTENT * (len(tables) + len(collections))
     assert len(CountingCursor.statements) <= bound

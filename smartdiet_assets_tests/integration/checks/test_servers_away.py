@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from smartdiet_assets.checks.mongodb import CheckedMongo
 from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
@@ -14,7 +15,7 @@ READS_SOURCE = {kind.name for kind in KINDS.values() if kind.reads_source}
 
 def test_without_mongodb_what_postgresql_knows_is_checked_all_the_same(checked: Checked) -> None:
     away = MongoResource(url="mongodb://user:Marked-Secret@127.0.0.1:1", server_selection_timeout=0.2)
-    checked.servers = replace(checked.servers, mongo=away.read)
+    checked.servers = replace(checked.servers, sources={"mongodb": CheckedMongo(away.read)})
     found = checked.evaluate()
     failed = {key: outcome for key, outcome in found.items() if not outcome.passed}
     assert set(failed) == {(table, kind) for table in checked.mirrored.schema.tables for kind in READS_SOURCE}
@@ -45,7 +46,7 @@ def test_a_connection_lost_half_way_is_a_sentence_too(checked: Checked, postgres
             )
         return attempt(checked.source)
 
-    checked.servers = replace(checked.servers, mongo=kill_and_read)
+    checked.servers = replace(checked.servers, sources={"mongodb": CheckedMongo(kill_and_read)})
     failed = checked.failures()
     assert {kind for _, kind in failed} == READS_SOURCE
     assert all("the connection" in outcome.sentence for outcome in failed.values())

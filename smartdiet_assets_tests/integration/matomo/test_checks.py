@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
+from smartdiet_assets.checks.evaluation import Servers, build_sources, evaluate_checks
 from smartdiet_assets.checks.outcome import KINDS, CheckOutcome
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets_tests.support.matomo_mirror import ACTION, NOON, VIEW, VISIT, Matomo
@@ -25,19 +24,19 @@ def mirrored(matomo: Matomo) -> Matomo:
     return matomo
 
 
-def evaluate(mirrored: Matomo, **changes: Any) -> dict[tuple[str, str], CheckOutcome]:
+def evaluate(mirrored: Matomo, resource: MatomoResource | None = None) -> dict[tuple[str, str], CheckOutcome]:
     @contextmanager
     def lend() -> Iterator[psycopg.Connection[Any]]:
         yield mirrored.postgres
 
-    servers = replace(Servers(postgres=lend, matomo=mirrored.resource.connect), **changes)
+    servers = Servers(postgres=lend, sources=build_sources({"matomo": resource or mirrored.resource}))
     wanted = {name: list(KINDS) for name in mirrored.schema.tables}
     outcomes = evaluate_checks(mirrored.schema, wanted, servers, sample=100)
     return {(outcome.table, outcome.kind): outcome for outcome in outcomes}
 
 
-def failures(mirrored: Matomo, **changes: Any) -> dict[tuple[str, str], CheckOutcome]:
-    return {key: outcome for key, outcome in evaluate(mirrored, **changes).items() if not outcome.passed}
+def failures(mirrored: Matomo, resource: MatomoResource | None = None) -> dict[tuple[str, str], CheckOutcome]:
+    return {key: outcome for key, outcome in evaluate(mirrored, resource).items() if not outcome.passed}
 
 
 def test_every_check_passes_on_a_fresh_mirror_and_with_rows_that_came_since(mirrored: Matomo) -> None:
@@ -70,7 +69,7 @@ def test_a_visit_that_waits_too_long_is_an_error(mirrored: Matomo) -> None:
 
 def test_matomo_away_fails_what_needs_it_with_a_sentence(mirrored: Matomo) -> None:
     away = MatomoResource(host="127.0.0.1", port=1, password="Marked-Secret")
-    found = failures(mirrored, matomo=away.connect)
+    found = failures(mirrored, away)
     reads_source = {kind.name for kind in KINDS.values() if kind.reads_source}
     assert {key[1] for key in found} >= reads_source
     assert all("no server answers" in outcome.sentence for outcome in found.values())

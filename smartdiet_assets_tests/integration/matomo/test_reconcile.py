@@ -16,7 +16,7 @@ def reconcile(matomo: Matomo, *, force: bool = False) -> dict[str, TableReconcil
             matomo.schema,
             matomo.schema.tables,
             lambda: psycopg.connect(info.dsn, password=info.password),
-            build_source_opener(matomo.schema, None, matomo.resource),
+            build_source_opener(matomo.schema, {"matomo": matomo.resource}),
             run_id="pass",
             force=force,
         )

@@ -9,6 +9,7 @@ import psycopg
 from pymongo.database import Database
 
 from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
+from smartdiet_assets.checks.mongodb import CheckedMongo
 from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.doctor.leftovers import examine_leftovers
 from smartdiet_assets.load.records.inspection import RejectedRow, fetch_rejects
@@ -35,7 +36,7 @@ class Side:
 
     def failures(self) -> list[str]:
         """What `check --all` finds."""
-        servers = Servers(postgres=self._lend, mongo=read_once(self.mirrored.mongo))
+        servers = Servers(postgres=self._lend, sources={"mongodb": CheckedMongo(read_once(self.mirrored.mongo))})
         wanted = {name: list(KINDS) for name in self.mirrored.schema.tables}
         outcomes = evaluate_checks(self.mirrored.schema, wanted, servers, sample=None)
         return [f"{o.table} {o.kind}: {o.sentence}" for o in outcomes if not o.passed and o.kind != "no_rejects"]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pymongo.database import Database
 
 from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
+from smartdiet_assets.checks.mongodb import CheckedMongo
 from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.table_run import mirror_table
@@ -126,7 +127,7 @@ class Entries:
         outcomes = evaluate_checks(
             self.mirrored.schema,
             {name: [kind for kind in KINDS if kind != "no_rejects"] for name in tables},
-            Servers(postgres=self.lend, mongo=read_once(self.mirrored.mongo)),
+            Servers(postgres=self.lend, sources={"mongodb": CheckedMongo(read_once(self.mirrored.mongo))}),
             sample=None,
         )
         return [f"{outcome.table} {outcome.kind}: {outcome.sentence}" for outcome in outcomes if not outcome.passed]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from smartdiet_assets.schema.model import Column, ForeignKey, Table
 from smartdiet_assets.schema.reasons import Reason, Reject
+from smartdiet_assets.schema.sources import MATOMO
 from smartdiet_assets.schema.types import parse_sql_type
 from smartdiet_assets.transform.batch import TransformedBatch
 from smartdiet_assets.transform.matomo import build_row_transformer
@@ -26,7 +27,7 @@ def table(sql_type: str, **settings: Any) -> Table:
     )
     return Table(
         name="t", columns=columns, primary_key=("id",), shape="one_row", document_column="id", key=("id",),
-        source_table="t", time_column="time",
+        source_kind=MATOMO, source_table="t", time_column="time",
     )  # fmt: skip
 
 
