@@ -6,7 +6,6 @@ A declaration is always complete enough to resolve: what was wrong in it has bee
 import dataclasses
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Annotated, ClassVar, Literal
 
 import yaml
@@ -14,13 +13,19 @@ from pydantic import StrictBool, WithJsonSchema
 
 from smartdiet_assets.schema import values
 from smartdiet_assets.schema.findings import Place
-from smartdiet_assets.schema.limits import Limit
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, KNOWN_TIME_COLUMNS
-from smartdiet_assets.schema.model import DOCUMENT_ID, MAX_DELETIONS, CollectionRules, PartitionScheme
+from smartdiet_assets.schema.model import DOCUMENT_ID, CollectionRules, PartitionScheme, Table
 from smartdiet_assets.schema.reading import TEXT, fault_of_characters, is_null, quote
 from smartdiet_assets.schema.section import COLLECTION, DEFAULTS, ROWS, TABLE, Keys, Section, key
+from smartdiet_assets.schema.shapes import Shape
 from smartdiet_assets.schema.sources import MATOMO, MONGODB, SourceKind
 
+#: What says nothing: the defaults stand in the model alone.
+_BARE, _RULES, _PARTITIONS = (
+    Table(name="", columns=(), shape=Shape.ONE_ROW, document_column="", key=()),
+    CollectionRules(),
+    PartitionScheme(),
+)
 _EVERYWHERE = (DEFAULTS, TABLE)
 _SHARED = (DEFAULTS, COLLECTION)
 _COLUMNS = "a list of columns"
@@ -92,7 +97,7 @@ class TableDeclaration(Keys):
 
     name: str = key("", "The table's name, which is also its key.")
     description: values.Prose = key("", "What an analyst should know.")
-    group: values.Group = key("default", "The asset's group in Dagit.")
+    group: values.Group = key(_BARE.group, "The asset's group in Dagit.")
     owners: values.Owners = key((), "E-mail addresses, or team:name.", *_EVERYWHERE)
     mongo_collection: values.CollectionName = key("", "Where the documents are; the table's name by default.", MONGODB)
     source_table: str = key("", "The table of Matomo that it mirrors.", MATOMO)
@@ -101,17 +106,19 @@ class TableDeclaration(Keys):
     additional_columns: tuple[ColumnDeclaration, ...] = key(
         (), "Columns beside include_base: true.", MONGODB, expects=_COLUMNS
     )
-    matomo_columns: Literal["declared", "all"] = key("declared", "all mirrors the undeclared ones too.", MATOMO)
+    matomo_columns: Literal["declared", "all"] = key(_BARE.matomo_columns, "all mirrors undeclared ones too.", MATOMO)
     time_column: str | None = key(None, "The column that tells when a row last changed.", MATOMO)
     additional_mappings: values.Mappings = key({}, "Source field: column, beside include_base: true.", MONGODB)
     explicit_mappings: values.Mappings = key({}, "Source field: column, as mongo_field says it at the column.", MONGODB)
     unique_constraints: values.ColumnLists = key((), "Lists of columns that are unique together.", expects=_LISTS)
     indexes: values.ColumnLists = key((), "Lists of columns; foreign keys and updated_at have theirs.", expects=_LISTS)
     filter: values.Filter = key((), "Which documents are rows: paths, and what they must hold.", MONGODB)
-    created_field: values.Path = key("creation_date", "When a document was created.", DEFAULTS, MONGODB)
-    updated_field: values.Path = key("update_date", "When a document was last changed.", DEFAULTS, MONGODB)
-    incremental: Literal["dates", "none"] = key("dates", "none reads the collection whole each time.", MONGODB)
-    overlap: values.Duration = key(timedelta(hours=2), "How far below the watermark a run starts.", *_EVERYWHERE)
+    created_field: values.Path = key(_BARE.created_field, "When a document was created.", DEFAULTS, MONGODB)
+    updated_field: values.Path = key(_BARE.updated_field, "When a document was last changed.", DEFAULTS, MONGODB)
+    incremental: Literal["dates", "none"] = key(
+        _BARE.incremental, "none reads the collection whole each time.", MONGODB
+    )
+    overlap: values.Duration = key(_BARE.overlap, "How far below the watermark a run starts.", *_EVERYWHERE)
     arrays: tuple[ArrayDeclaration, ...] = key(
         (), "The arrays whose items are the rows.", MONGODB, expects="a list of arrays, as [{field: tags}]"
     )
@@ -119,17 +126,23 @@ class TableDeclaration(Keys):
     import_strategy: str | None = key(None, "smart_diff with arrays, else direct; or package.module:Class.")
     strategy: str | None = key(None, "import_strategy by another name.")
     winner: values.Texts = key((), "Which document is shown where several share the key: updated_at DESC.", MONGODB)
-    diff_threshold: values.Share = key(0.3, "Above this share of changed items all are replaced.", MONGODB)
+    diff_threshold: values.Share = key(
+        _BARE.diff_threshold, "Above this share of changes all items are replaced.", MONGODB
+    )
     export_order: values.WholeNumber | None = key(None, "Checked against the foreign keys, which give the order.")
     force_reimport: StrictBool = key(False, "Reads everything each time.")
     truncate_before_import: StrictBool = key(False, "Empties the table first, and re-imports what that empties.")
     date_threshold: values.Day | None = key(None, "GLOBAL_DATE_THRESHOLD for this table.")
-    on_delete: Literal["keep", "delete", "flag"] = key("keep", "What becomes of a deleted one's rows.", *_EVERYWHERE)
-    max_deletions: values.LimitValue = key(MAX_DELETIONS, "How many rows may go at once: 100, 5%.", DEFAULTS, MONGODB)
+    on_delete: Literal["keep", "delete", "flag"] = key(
+        _BARE.on_delete, "What becomes of a deleted one's rows.", *_EVERYWHERE
+    )
+    max_deletions: values.LimitValue = key(
+        _BARE.max_deletions, "How many rows may go at once: 100, 5%.", DEFAULTS, MONGODB
+    )
     max_rejects: values.LimitValue | None = key(None, "How many rejects fail a run: 100, 5%.", *_EVERYWHERE)
-    capture: Literal["dates", "change_stream"] = key("dates", "How changes are found.", COLLECTION)
-    sync_after: values.LimitValue = key(Limit(count=1000), "How many changes ask for a run: 100, 5%.", *_SHARED)
-    max_delay: values.Duration = key(timedelta(hours=1), "How old a change gets until a run is asked for.", *_SHARED)
+    capture: Literal["dates", "change_stream"] = key(_BARE.capture, "How changes are found.", COLLECTION)
+    sync_after: values.LimitValue = key(_RULES.sync_after, "How many changes ask for a run: 100, 5%.", *_SHARED)
+    max_delay: values.Duration = key(_RULES.max_delay, "How old a change gets until a run is asked for.", *_SHARED)
 
     mappings: tuple[Mapped, ...] = ()
 
@@ -183,7 +196,7 @@ class MatomoTableDeclaration(TableDeclaration):
     source_kind: ClassVar[SourceKind] = MATOMO
 
     columns: tuple[RowColumnDeclaration, ...] = key((), "The columns, in order.", expects=_COLUMNS)
-    on_delete: Literal["keep", "delete"] = key("keep", "What becomes of rows that Matomo deletes.")
+    on_delete: Literal["keep", "delete"] = key(_BARE.on_delete, "What becomes of rows that Matomo deletes.")
 
     def complete(self, name: str, section: Section) -> dict[str, object]:
         """Read what several keys say together, and note what they cannot."""
@@ -219,8 +232,8 @@ class CollectionDeclaration(TableDeclaration):
 class PartitionsDeclaration(Keys):
     """The time windows an operator can pick."""
 
-    every: Literal["month", "week", "day"] = key("month", "How long a window is.")
-    start: values.Day = key(date(2020, 1, 1), "Where the first window begins.")
+    every: Literal["month", "week", "day"] = key(_PARTITIONS.every, "How long a window is.")
+    start: values.Day = key(_PARTITIONS.start, "Where the first window begins.")
 
 
 class RootDeclaration(Keys):
