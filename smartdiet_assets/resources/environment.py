@@ -27,10 +27,16 @@ _PLACES = ("TRANSFER_SOURCE", "TRANSFER_DESTINATION", "MATOMO_SOURCE")
 _NEEDED_BY_REMOTE = ("REMOTE_SERVER_URL", "REMOTE_SERVER_USER")
 
 
+def find_shipped() -> Path:
+    """Find the folder of the declarations that come with the project: an installed package's own, or the checkout's."""
+    package = Path(__file__).parents[1]
+    packed = package / _SCHEMAS.parent
+    return packed if packed.is_dir() else package.parent / _SCHEMAS.parent
+
+
 def _find_schemas() -> Path:
-    """The file under the current folder, or else the one of the checkout this package is in."""
-    beside = Path(__file__).parents[2] / _SCHEMAS
-    return _SCHEMAS if _SCHEMAS.exists() or not beside.exists() else beside
+    """The file under the current folder, or else the one that comes with the project."""
+    return _SCHEMAS if _SCHEMAS.exists() else find_shipped() / _SCHEMAS.name
 
 
 class Environment(BaseModel):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from smartdiet_assets.cli import main
+from smartdiet_assets_tests.support.installed import Installed, install
 
 
 @dataclass
@@ -34,3 +35,9 @@ def smartdiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         return Printed(ended.value.code or 0, printed.out, " ".join(printed.err.split()))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """An environment with the wheel and nothing of this checkout."""
+    return install(tmp_path_factory.mktemp("shipped"))

@@ -1,4 +1,4 @@
-"""`smartdiet demo` as a new user runs it: to its end, and interrupted."""
+"""`smartdiet demo` as a new user runs it: to its end, from the wheel, and interrupted."""
 
 import os
 import re
@@ -14,8 +14,10 @@ import pytest
 
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
+from smartdiet_assets_tests.support.installed import Installed
 
-PROGRAM = [sys.executable, "-m", "smartdiet_assets.cli", "demo", "--scale", "0.0005"]
+OPTIONS = "demo --scale 0.0005"
+PROGRAM = [sys.executable, "-m", "smartdiet_assets.cli", *OPTIONS.split()]
 
 
 def run_environment(folder: Path) -> dict[str, str]:
@@ -42,10 +44,9 @@ def _leave_no_data(tmp_path: Path) -> Iterator[None]:
     EmbeddedMariaDB(folder / "mariadb").remove()
 
 
-def test_the_demo_mirrors_twice_and_stops_what_it_started(tmp_path: Path) -> None:
-    result = subprocess.run(
-        PROGRAM, capture_output=True, text=True, timeout=300, env=run_environment(tmp_path), cwd=tmp_path, check=False
-    )
+@pytest.mark.usefixtures("own_environment")
+def test_the_demo_mirrors_twice_and_stops_what_it_started(tmp_path: Path, installed: Installed) -> None:
+    result = installed.run(f"smartdiet {OPTIONS}", tmp_path, XDG_CACHE_HOME=str(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr
     first, second = result.stdout.split("A day passed in the application")
     totals = [re.search(r"total\s+([\d,]+)\s+([\d,]+)", part) for part in (first, second)]

@@ -1,0 +1,89 @@
+"""The wheel and the sdist, and an environment that has the wheel and nothing of this checkout. Not here: tests.
+
+What the wheel requires is taken from the environment of the tests, by a line that makes its packages found: nothing is
+downloaded, and a checkout that is installed there in editable mode is not found.
+"""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from pathlib import Path
+
+from smartdiet_assets_tests.conftest import skip_or_fail
+
+ROOT = Path(__file__).parents[2]
+#: The packages whose commands a user of the wheel runs.
+_COMMANDS_OF = ("dagster", "dagster-webserver", "dagster-dg-cli")
+_SCRIPT = "#!{python}\nimport sys\nfrom {module} import {name}\nsys.exit({name}())\n"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A virtual environment with the wheel."""
+
+    folder: Path
+    wheel: Path
+    sdist: Path
+
+    @property
+    def bin(self) -> Path:
+        """Where its commands are."""
+        return self.folder / "bin"
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """The variables of a shell in which it is active."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        path = f"{self.bin}{os.pathsep}{kept['PATH']}"
+        return {**kept, "PATH": path, "VIRTUAL_ENV": str(self.folder), **variables}
+
+    def run(self, command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a line of a shell in a folder, with the environment active; its output as text."""
+        return subprocess.run(
+            ["bash", "-euc", command],
+            cwd=folder,
+            env=self.environment(**variables),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+            check=False,
+        )
+
+
+def build(folder: Path) -> tuple[Path, Path]:
+    """Build what is published, as publishers do: the sdist of the checkout, and the wheel of the sdist."""
+    sdist = _run_hatchling(ROOT, folder, "sdist")
+    subprocess.run(["tar", "xzf", sdist, "-C", folder], check=True)
+    return _run_hatchling(folder / sdist.name.removesuffix(".tar.gz"), folder, "wheel"), sdist
+
+
+def install(folder: Path) -> Installed:
+    """Make the environment, its commands included."""
+    wheel, sdist = build(folder)
+    place = folder / "venv"
+    venv.create(place, symlinks=True)
+    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(place), "platbase": str(place)}))
+    (packages / "of_the_tests.pth").write_text(sysconfig.get_path("purelib"))
+    python = place / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--ignore-installed", wheel], check=True)
+    for package in _COMMANDS_OF:
+        for point in distribution(package).entry_points.select(group="console_scripts"):
+            script = place / "bin" / point.name
+            script.write_text(_SCRIPT.format(python=python, module=point.module, name=point.attr))
+            script.chmod(0o755)
+    return Installed(place, wheel, sdist)
+
+
+def _run_hatchling(source: Path, folder: Path, target: str) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    ended = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    if "No module named hatchling" in ended.stderr:
+        skip_or_fail("hatchling is not installed; run: pip install -e '.[test]'")
+    assert ended.returncode == 0, ended.stderr
+    [made] = folder.glob({"sdist": "*.tar.gz", "wheel": "*.whl"}[target])
+    return made
