@@ -2,16 +2,16 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from smartdiet_assets.demo.server_folder import find_free_port
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -20,30 +20,19 @@ _SECONDS_TO_STOP = 60
 T = TypeVar("T")
 
 
-class Dagit:
-    """A web server and a daemon on the instance of an environment, this process's if none is given; close it."""
+class Page:
+    """A web server's page, asked through its interface, and the processes behind it; close it."""
 
-    def __init__(
-        self, log: Path, environment: Mapping[str, str] | None = None, workspace: Path = ROOT / "workspace.yaml"
-    ) -> None:
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        options = ["-w", str(workspace)]
+    def __init__(self, log: Path, port: int | None = None) -> None:
+        self.port = port or find_free_port()
         self.log = log
-        self._environment = dict(os.environ if environment is None else environment)
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._begin("dagster-webserver", "-h", "127.0.0.1", "-p", str(self.port), *options)
-        self._begin("dagster-daemon", "run", *options)
 
-    def _begin(self, command: str, *options: str) -> None:
-        environment = {
-            **self._environment,
-            "PYTHONPATH": str(ROOT),
-            "PATH": f"{BIN}{os.pathsep}{self._environment['PATH']}",
-        }
+    def begin(self, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path | None = None) -> None:
+        """Start a process behind it."""
         with self.log.open("ab") as log:
-            self._processes.append(subprocess.Popen([BIN / command, *options], stdout=log, stderr=log, env=environment))
+            started = subprocess.Popen(command, stdout=log, stderr=log, env=dict(environment), cwd=folder)
+        self._processes.append(started)
 
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
         """Ask a question, or for something to be done."""
@@ -69,7 +58,7 @@ class Dagit:
         raise AssertionError(f"no {what}: {self.log.read_text()[-3000:]}")
 
     def close(self) -> None:
-        """Stop both."""
+        """Stop them."""
         for process in self._processes:
             process.terminate()
         for process in self._processes:
@@ -78,3 +67,17 @@ class Dagit:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+class Dagit(Page):
+    """A web server and a daemon on the instance of an environment, this process's if none is given."""
+
+    def __init__(
+        self, log: Path, environment: Mapping[str, str] | None = None, workspace: Path = ROOT / "workspace.yaml"
+    ) -> None:
+        super().__init__(log)
+        given = dict(os.environ if environment is None else environment)
+        own = {**given, "PYTHONPATH": str(ROOT), "PATH": f"{BIN}{os.pathsep}{given['PATH']}"}
+        options = ("-w", str(workspace))
+        self.begin([BIN / "dagster-webserver", "-h", "127.0.0.1", "-p", str(self.port), *options], own)
+        self.begin([BIN / "dagster-daemon", "run", *options], own)

@@ -196,7 +196,7 @@ def test_every_command_shown_parses(path: Path) -> None:
 def test_every_path_a_command_is_given_is_there(path: Path) -> None:
     shown = [line for language, block in blocks_of(path) if language == "bash" for line in block.splitlines()]
     for text in (*shown, *_SPAN.findall(prose_of(path))):
-        for word in re.findall(r"(?:^|\s)(smartdiet_assets(?:_tests)?/[\w./]+)", text):
+        for word in re.findall(r"(?:^|\s)((?:config|smartdiet_assets(?:_tests)?)/[\w./]+)", text):
             assert (ROOT / word).exists(), word
 
 
