@@ -29,6 +29,8 @@ def build_mirror_schedule(
     ]
 
     def ask(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if not tables:
+            return dg.SkipReason("There is no table to mirror.")
         running = find_overlapping_run(context.instance, schema, tables, read_location(context.repository_def))
         if running is not None:
             return dg.SkipReason(f"The run {running.run_id[:8]} is {running.status.value.lower()}.")

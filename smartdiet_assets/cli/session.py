@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from smartdiet_assets.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ class Session:
     def schema(self) -> "Schema":
         from smartdiet_assets.schema.loading import load_schema
 
-        return load_schema(*self.environment.schema_files)
+        schema = load_schema(*self.environment.schema_files)
+        if not schema.tables:
+            click.echo("\n".join(schema.warnings), err=True)
+        return schema
 
     @property
     def config_folder(self) -> Path:

@@ -23,7 +23,7 @@ def compose_json_schema() -> str:
     table: dict[str, Any] = _refer(declaration.TableDeclaration)
     for made in declaration.DECLARATIONS.values():
         table = {"if": {"required": [made.source_kind.key]}, "then": _refer(made), "else": table}
-    tables = {"type": "object", "additionalProperties": table}
+    tables = {"type": ["object", "null"], "additionalProperties": table}
     definitions["RootDeclaration"]["properties"]["tables"] |= tables
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",

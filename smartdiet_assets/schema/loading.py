@@ -5,7 +5,7 @@ reading finds them all.
 Not here: the steps themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,10 +72,18 @@ def load_schema(path: str | Path, *others: str | Path) -> Schema:
             if table.source_kind.has_documents
         },
         path=" and ".join(file.path for file in files),
-        warnings=tuple(
-            str(warning) for file in files for warning in sorted(file.findings.warnings, key=lambda found: found.line)
-        ),
+        warnings=tuple(_list_warnings(files, tables)),
     )
+
+
+def _list_warnings(files: Sequence[_File], tables: Collection[str]) -> Iterator[str]:
+    if not tables:
+        yield (
+            f"{files[0].path} declares no table yet; smartdiet infer --all-collections --append adds one for each"
+            " collection of the MongoDB database"
+        )
+    for file in files:
+        yield from map(str, sorted(file.findings.warnings, key=lambda found: found.line))
 
 
 def _read(path: str | Path) -> _File:

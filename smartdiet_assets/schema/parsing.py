@@ -7,25 +7,25 @@ import yaml
 from smartdiet_assets.schema.declaration import FileDeclaration, RootDeclaration, TableDeclaration, find_declaration
 from smartdiet_assets.schema.findings import Findings, Place, suggest
 from smartdiet_assets.schema.model import PartitionScheme
-from smartdiet_assets.schema.reading import describe, line_of, quote
+from smartdiet_assets.schema.reading import describe, is_null, line_of, quote
 from smartdiet_assets.schema.section import Section
 
 
 def parse_file(node: yaml.Node | None, findings: Findings) -> FileDeclaration:
-    """Read the root of a file: ours, or a bare map of tables as the replaced tool also read."""
-    if not isinstance(node, yaml.MappingNode) or not node.value:
-        held = "" if node is None or isinstance(node, yaml.MappingNode) else f"; it holds {describe(node)}"
-        findings.problem(Place(line_of(node) if node else 1), f"the file declares no tables{held}")
+    """Read the root of a file: ours, or a bare map of tables as the replaced tool also read.
+
+    A file may declare no table yet: it is empty, or has nothing but comments, or nothing below `tables:`.
+    """
+    if node is None or is_null(node):
+        return FileDeclaration()
+    if not isinstance(node, yaml.MappingNode):
+        findings.problem(Place(line_of(node)), f"the file must be a mapping; it holds {describe(node)}")
         return FileDeclaration()
     section = Section(node, Place(line_of(node)), findings)
     if "tables" not in section.nodes:
         return _parse_tables(section, RootDeclaration())
     root = RootDeclaration.model_validate(section)
-    if root.tables is None:
-        if not section.gives("tables"):
-            findings.problem(root.at("tables"), "the file declares no tables")
-        return FileDeclaration()
-    return _parse_tables(root.tables, root)
+    return FileDeclaration() if root.tables is None else _parse_tables(root.tables, root)
 
 
 def _parse_tables(section: Section, root: RootDeclaration) -> FileDeclaration:

@@ -44,14 +44,13 @@ def test_the_error_lists_every_problem_below_the_files_name(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "line 1: the file declares no tables"),
         (b"a: 1\nb: \xff\n", "line 2: is not UTF-8 text"),
         (b"a: 1\nb: \x01\n", "line 2: is not valid YAML: special characters are not allowed"),
         (b"a: {}\n---\nb: {}\n", "line 2: is not valid YAML: expected a single document in the stream but found another document"),  # noqa: E501
         (b"a: " + b"[" * 5000, "line 1: is not valid YAML: nested too deeply"),
         (b"a: *b\n", "line 1: is not valid YAML: found undefined alias 'b'"),
     ],
-    ids=["empty", "encoding", "control character", "two documents", "depth", "alias"],
+    ids=["encoding", "control character", "two documents", "depth", "alias"],
 )  # fmt: skip
 def test_a_file_that_is_no_yaml_says_where(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "schemas.yaml"
