@@ -30,6 +30,7 @@ _NUMBERS_OF_DAY = 1_000_000
 _DAY = timedelta(days=1)
 _CATEGORIES = {
     "kitchen": None, "pans": "kitchen", "knives": "kitchen", "garden": None, "seeds": "garden", "books": None,
+    "novels": "books",
 }  # fmt: skip
 _FIRST = ("Ada", "Björn", "Chloé", "Dimitri", "Eun-ji", "Fatou", "Gwen", "Hélio", "Ines", "Jürgen", "Kei", "Łucja")
 _LAST = ("Almond", "Birch", "O'Clover", "Dill", "Elder", "Fennel", "Ginger", "Hazel", "Iris", "Juniper")
@@ -63,7 +64,7 @@ def write_shop(database: Database[Document], seed: int = 1, customers: int = 100
 
 
 def change_shop(database: Database[Document], seed: int = 1) -> dict[str, int]:
-    """Apply the next day of changes to a shop: the day after its newest date, so that each call is a day.
+    """Apply the next day of changes to a shop: `END`, then the day after its newest date, so that each call is a day.
 
     New documents of every collection but categories, edits of plain fields, arrays that grow, shrink, are replaced,
     empty and gone, an order that moves to another customer, and a product that reviews pointed at in vain.
@@ -73,7 +74,7 @@ def change_shop(database: Database[Document], seed: int = 1) -> dict[str, int]:
     """
     newest = [database[name].find_one(sort=[("updatedAt", -1)]) for name in COLLECTIONS]
     last: datetime = max(document["updatedAt"] for document in newest if document)
-    day = _Day(database, seed, datetime(last.year, last.month, last.day) + _DAY)
+    day = _Day(database, seed, max(END, datetime(last.year, last.month, last.day) + _DAY))
     day.change()
     return day.write()
 
