@@ -1,64 +1,123 @@
 """`smartdiet infer`."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from smartdiet_assets.cli.session import Session
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
 
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from smartdiet_assets.infer.run import Inferred
+    from smartdiet_assets.resources.mongo_reading import Read
+
 _SAMPLE = 1_000
 
 
-@click.command(short_help="Print the YAML of a collection's tables.")
-@click.argument("collection")
-@click.option("--sample", type=click.IntRange(1, 100_000), help="Documents to look at; 1,000 by default.")
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is asked: a collection, or all of them."""
+
+    collection: str
+    sample: int | None
+    table: str
+    append: bool
+
+
+@click.command(short_help="Print the YAML of collections' tables.")
+@click.argument("collection", required=False, default="")
+@click.option("--all-collections", is_flag=True, help="Every collection that no table mirrors, parents first.")
+@click.option(
+    "--sample", type=click.IntRange(1, 100_000), help="Documents of a collection to look at; 1,000 by default."
+)
 @click.option("--all", "everything", is_flag=True, help="Look at every document: the entry then takes each of them.")
 @click.option("--table", default="", help="The table's name; by default it is made from the collection's.")
 @click.option("--append", is_flag=True, help="Add the entry to the file of tables instead of printing it.")
 @click.pass_obj
-def infer(session: Session, collection: str, sample: int | None, everything: bool, table: str, append: bool) -> None:
+def infer(
+    session: Session,
+    collection: str,
+    all_collections: bool,
+    sample: int | None,
+    everything: bool,
+    table: str,
+    append: bool,
+) -> None:
     """Print the YAML that declares the tables of COLLECTION, to be looked at and added to config/schemas.yaml.
 
     Looks at documents picked at random, the oldest and the newest; prints names, types, shares and counts, never a
     value. The entry was loaded with the file and tried on the documents before it is printed.
     """
-    from smartdiet_assets.cli.connections import connect_postgres
-    from smartdiet_assets.cli.reports import open_console
-    from smartdiet_assets.infer.run import infer_collection, require_own_file, write_entry
-    from smartdiet_assets.resources.mongo import build_mongo_resource
-
     if everything and sample is not None:
         raise ConfigurationError("--sample and --all exclude each other")
+    if bool(collection) is all_collections:
+        raise ConfigurationError("name a collection, or give --all-collections")
+    if table and all_collections:
+        raise ConfigurationError("--table names the table of one collection")
+    request = _Request(collection, None if everything else sample or _SAMPLE, table, append)
     files = [Path(path) for path in session.environment.schema_files]
     if append:
+        from smartdiet_assets.infer.run import require_own_file
+
         require_own_file(files[0])
-    errors = open_console(errors=True)
+    with _open(session) as (read, target):
+        inferred = _infer_all(read, files, request, target) if all_collections else _infer(read, files, request, target)
+    _deliver(inferred, files[0], append=append)
+
+
+@contextmanager
+def _open(session: Session) -> "Iterator[tuple[Read, Connection | None]]":
+    """Open the source, and the target where it can be reached."""
+    from smartdiet_assets.cli.connections import connect_postgres
+    from smartdiet_assets.resources.mongo import build_mongo_resource
+
     with ExitStack() as stack:
         mongo = stack.enter_context(build_mongo_resource(session.environment).open())
         try:
             target = stack.enter_context(connect_postgres(session.environment))
         except SmartdietError:
-            errors.print("PostgreSQL cannot be asked which documents are rows; their collections tell instead.")
+            _say("PostgreSQL cannot be asked which documents are rows; their collections tell instead.")
             target = None
-        inferred = infer_collection(
-            mongo.read,
-            collection,
-            files,
-            sample=None if everything else sample or _SAMPLE,
-            table=table,
-            target=target,
-        )
-    if append:
-        write_entry(inferred, files[0])
-        errors.print(
-            f"Added {', '.join(inferred.tables)} to {files[0]}.", markup=False, highlight=False, soft_wrap=True
-        )
-    else:
+        yield mongo.read, target
+
+
+def _infer(read: "Read", files: list[Path], request: _Request, target: "Connection | None") -> "Inferred":
+    from smartdiet_assets.infer.run import infer_collection
+
+    return infer_collection(read, request.collection, files, sample=request.sample, table=request.table, target=target)
+
+
+def _infer_all(read: "Read", files: list[Path], request: _Request, target: "Connection | None") -> "Inferred":
+    from smartdiet_assets.cli.reports import open_console, show_collections
+    from smartdiet_assets.infer.everything import infer_collections
+
+    with show_collections(open_console(errors=True)) as report:
+        return infer_collections(read, files, sample=request.sample, target=target, report=report)
+
+
+def _deliver(inferred: "Inferred", path: Path, *, append: bool) -> None:
+    from smartdiet_assets.infer.run import write_entry
+
+    if append and inferred.tables:
+        write_entry(inferred, path)
+        _say(f"Added {', '.join(inferred.tables)} to {path}.")
+    elif not append:
         click.echo(inferred.entry, nl=False)
     for note in inferred.notes:
-        errors.print(note, markup=False, highlight=False, soft_wrap=True)
-    errors.print(
-        f"Look at the comments, then: smartdiet sync {' '.join(inferred.tables)}", markup=False, highlight=False
-    )
+        _say(note)
+    if inferred.tables:
+        _say(f"Look at the comments, then: smartdiet sync {' '.join(inferred.tables)}")
+    else:
+        _say("There is nothing to add.")
+
+
+def _say(sentence: str) -> None:
+    from smartdiet_assets.cli.reports import open_console
+
+    open_console(errors=True).print(sentence, markup=False, highlight=False, soft_wrap=True)

@@ -2,8 +2,9 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ _COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected")
 _ADJUSTED = ("collapsed", "nulled", "clamped")
 #: Of sentences, without a terminal to fit into (a file, a pipe); a table is as wide there as it has to be.
 _WIDTH_OF_A_FILE = 140
+#: Of work that has no line of its own to show.
+_SECONDS_BETWEEN_LINES = 10.0
 #: No table is as wide.
 _UNLIMITED = 100_000
 
@@ -206,6 +209,24 @@ def show_progress(console: Console) -> Iterator[None]:
     )
     with progress, _listening(_LiveReporter(progress)):
         yield
+
+
+@contextmanager
+def show_collections(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """Show which collection is looked at, the how-manieth of how many: live on a terminal, else every ten seconds."""
+    with console.status("") if console.is_terminal else nullcontext() as status:
+        said = time.monotonic()
+
+        def report(collection: str, number: int, of: int) -> None:
+            nonlocal said
+            line = Text(f"{collection} ({number} of {of} collections)")
+            if status is not None:
+                status.update(line)
+            elif time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
+                console.print(line, soft_wrap=True)
+                said = time.monotonic()
+
+        yield report
 
 
 class _LineReporter(logging.Handler):

@@ -105,7 +105,7 @@ class Observed:
         if value is None:
             self.nulls += 1
             return
-        kind = _name_kind(value)
+        kind = name_kind(value)
         self.kinds[kind] += 1
         if kind == STRING:
             self.text.add(value)
@@ -214,7 +214,8 @@ def spell_id(value: object) -> str:
     return str(uuid.UUID(bytes=bytes(value))) if isinstance(value, Binary) else str(value)
 
 
-def _name_kind(value: Any) -> str:
+def name_kind(value: Any) -> str:
+    """Name the kind of a value other than null."""
     kind = _SIMPLE.get(type(value))
     if kind is None:
         if type(value) is Binary:

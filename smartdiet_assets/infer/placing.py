@@ -3,12 +3,15 @@
 Here: text in, text out, and what the file says for all of its tables. Not here: reading and writing the file (`run`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import yaml
 
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.infer.composing import compose_scalar
 from smartdiet_assets.infer.date_fields import CREATED_FIELD, UPDATED_FIELD
+from smartdiet_assets.schema.reading import is_null
 
 _INDENT = 2
 
@@ -34,6 +37,12 @@ class Place:
         gap = "" if not self.before or self.before.endswith(("\n\n", ":\n")) else "\n"
         return f"{self.before}{gap}{entry}{chr(10) if self.after.strip() else ''}{self.after}"
 
+    def compose_trial(self, entry: str, parents: Iterable[str]) -> str:
+        """Compose a file of an entry by itself, indented by 2; in it, tables with an id stand for its parents."""
+        stubs = "".join(f"  {compose_scalar(name)}: {{include_base: true}}\n" for name in sorted(parents))
+        created, updated = compose_scalar(self.created_field), compose_scalar(self.updated_field)
+        return f"defaults: {{created_field: {created}, updated_field: {updated}}}\ntables:\n{stubs}{entry}"
+
 
 def find_place(text: str) -> Place:
     """Find the place for an entry in a file's text: `tables:`, or the root of a file that only has tables.
@@ -47,28 +56,39 @@ def find_place(text: str) -> Place:
     assert isinstance(root, yaml.MappingNode), "the file loads"
     keys = {key.value: value for key, value in root.value}
     tables = keys.get("tables", root)
+    if is_null(tables) or (tables is not root and not tables.value):
+        return _find_first_place(text, tables, keys.get("defaults"))
     if not isinstance(tables, yaml.MappingNode) or tables.flow_style or root.flow_style:
         raise ConfigurationError("the tables of the file are written in braces: add the entry by hand")
     lines = text.splitlines(keepends=True)
-    last = max(value.end_mark.line for _, value in tables.value)
     column = tables.value[0][0].start_mark.column
-    end = _find_end(lines, tables.value[-1][0].start_mark.line, last, column)
+    end = _find_end(lines, tables.value[-1][0].start_mark.line, column)
     before = "".join(lines[:end])
-    defaults = {
+    created, updated = _find_date_fields(keys.get("defaults") if tables is not root else None)
+    return Place(before if before.endswith("\n") else f"{before}\n", "".join(lines[end:]), column, created, updated)
+
+
+def _find_first_place(text: str, tables: yaml.Node, defaults: yaml.Node | None) -> Place:
+    """Find the place below a `tables:` that has nothing yet, be it written as {} or null."""
+    text = text[: tables.start_mark.index] + text[tables.end_mark.index :]
+    lines = text.splitlines(keepends=True)
+    end = _find_end(lines, tables.start_mark.line, _INDENT)
+    before = "".join(lines[:end])
+    created, updated = _find_date_fields(defaults)
+    return Place(before if before.endswith("\n") else f"{before}\n", "".join(lines[end:]), _INDENT, created, updated)
+
+
+def _find_date_fields(defaults: yaml.Node | None) -> tuple[str, str]:
+    """Find the fields of the dates that hold where a table does not say."""
+    given = {
         key.value: value.value
-        for key, value in (keys["defaults"].value if isinstance(keys.get("defaults"), yaml.MappingNode) else ())
+        for key, value in (defaults.value if isinstance(defaults, yaml.MappingNode) else ())
         if isinstance(value, yaml.ScalarNode)
     }
-    return Place(
-        before if before.endswith("\n") else f"{before}\n",
-        "".join(lines[end:]),
-        column,
-        defaults.get("created_field", CREATED_FIELD) if tables is not root else CREATED_FIELD,
-        defaults.get("updated_field", UPDATED_FIELD) if tables is not root else UPDATED_FIELD,
-    )
+    return given.get("created_field", CREATED_FIELD), given.get("updated_field", UPDATED_FIELD)
 
 
-def _find_end(lines: list[str], first: int, last: int, column: int) -> int:
+def _find_end(lines: list[str], first: int, column: int) -> int:
     """Find the line after the last table: its lines are indented deeper than its name, or empty, or comments."""
     end = first + 1
     for number in range(first + 1, len(lines)):

@@ -32,6 +32,11 @@ class PlannedColumn:
     remarks: list[str] = field(default_factory=list)
     left_out: bool = False
 
+    @property
+    def parent(self) -> str:
+        """The table its foreign key points at; "" where it has none."""
+        return self.foreign_key.partition("(")[0]
+
 
 @dataclass(slots=True)
 class PlannedTable:
@@ -56,6 +61,17 @@ class PlannedTable:
     remarks: list[str] = field(default_factory=list)
     left_out: bool = False
 
+    @property
+    def has_text_id(self) -> bool:
+        """Whether its documents' ids are text, so that other tables can refer to them."""
+        identity = self.column("id")
+        return identity is None or identity.sql_type == "VARCHAR"
+
+    @property
+    def parents(self) -> set[str]:
+        """The tables its foreign keys point at."""
+        return {column.parent for column in self.columns if column.parent}
+
     def column(self, name: str) -> PlannedColumn | None:
         """Find a column by name."""
         return next((column for column in self.columns if column.name == name), None)
@@ -71,3 +87,13 @@ class Plan:
     def __iter__(self) -> Iterator[PlannedTable]:
         yield self.main
         yield from self.links
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tables that are declared, not only written as a comment."""
+        return tuple(table.name for table in self if not table.left_out)
+
+    @property
+    def parents(self) -> set[str]:
+        """The tables of other plans that its foreign keys point at."""
+        return {parent for table in self for parent in table.parents} - {table.name for table in self}

@@ -3,7 +3,7 @@
 Here: the reads, each translated to our errors at its boundary. Not here: what follows from them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import islice
@@ -15,12 +15,12 @@ from pymongo.errors import PyMongoError
 
 from smartdiet_assets.errors import CollectionNotFoundError
 from smartdiet_assets.extract.mongodb.documents import ID_OPTIONS
-from smartdiet_assets.extract.mongodb.samples import fetch_ends, fetch_every, fetch_random
-from smartdiet_assets.infer.observation import spell_id
+from smartdiet_assets.extract.mongodb.samples import Query, fetch_ends, fetch_every, fetch_random
+from smartdiet_assets.infer.observation import name_kind, spell_id
 from smartdiet_assets.infer.references import Candidate, Parent, nominate
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets.resources.mongo_reading import MongoDatabase, Read
-from smartdiet_assets.schema.model import DOCUMENT_ID
+from smartdiet_assets.schema.model import DOCUMENT_ID, Condition
 from smartdiet_assets.transform.decode import split_batch
 
 #: Of a sample, so many of the oldest and of the newest documents come along: rare shapes are often old or new ones.
@@ -28,7 +28,7 @@ ENDS = 100
 _BATCH = 1_000
 #: Ids looked up everywhere first, and then where most of those were found.
 _FIRST, _THEN = 20, 1_000
-_IDS_PER_QUERY = 100
+_IDS_PER_QUERY = 500
 
 Result = TypeVar("Result")
 
@@ -39,33 +39,67 @@ def find_collection(read: Read, collection: str) -> list[str]:
     Raises:
         CollectionNotFoundError: it is not, with the names that are like it.
     """
-
-    def list_names(database: MongoDatabase) -> tuple[str, list[str]]:
-        return database.name, sorted(database.list_collection_names(authorizedCollections=True, nameOnly=True))
-
-    with _translated("listing the collections"):
-        name, names = read(list_names)
+    name, names = _list_collections(read)
     if collection not in names:
         near = get_close_matches(collection, names, n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise CollectionNotFoundError(
             f"the database {name} has no collection {collection}, or the user may not read it{hint}"
         )
-    return names
+    return list(names)
 
 
-def count_documents(read: Read, collection: str) -> int:
-    """Count a collection's documents, from its statistics."""
+def list_collections(read: Read) -> dict[str, str]:
+    """List the collections with what each is, in MongoDB's words: `collection`, `view`, `timeseries`.
+
+    Raises:
+        CollectionNotFoundError: there is none, as in a database that is not there.
+    """
+    name, found = _list_collections(read)
+    if not found:
+        raise CollectionNotFoundError(f"the database {name} has no collection, or the user may not read any of it")
+    return found
+
+
+def _list_collections(read: Read) -> tuple[str, dict[str, str]]:
+    def list_them(database: MongoDatabase) -> tuple[str, dict[str, str]]:
+        # Names and types alone may be asked for without a right of one's own.
+        with database.list_collections(authorizedCollections=True, nameOnly=True) as cursor:
+            return database.name, dict(sorted((found["name"], found["type"]) for found in cursor))
+
+    with _translated("listing the collections"):
+        return read(list_them)
+
+
+def list_id_kinds(read: Read, collection: str) -> set[str]:
+    """List the kinds of a collection's first and last id; MongoDB orders ids by kind, so one kind is that of all."""
+
+    def fetch(database: MongoDatabase) -> set[str]:
+        batches = fetch_ends(database, collection, 1, {DOCUMENT_ID: 1})
+        return {name_kind(found.get(DOCUMENT_ID)) for batch in batches for found in bson.decode_all(batch, ID_OPTIONS)}
+
+    with _translated(f"reading ids of {collection}"):
+        return read(fetch)
+
+
+def count_documents(read: Read, collection: str, matching: Query | None = None) -> int:
+    """Count a collection's documents: all from its statistics, those of a condition one by one."""
+
+    def count(database: MongoDatabase) -> int:
+        found = database[collection]
+        return found.count_documents(matching) if matching else found.estimated_document_count()
+
     with _translated(f"counting {collection}"):
-        return read(lambda database: database[collection].estimated_document_count())
+        return read(count)
 
 
-def fetch_sample(read: Read, collection: str, size: int) -> list[bytes]:
+def fetch_sample(read: Read, collection: str, size: int, matching: Query | None = None) -> list[bytes]:
     """Fetch documents picked at random, with the oldest and the newest, each once; as BSON."""
     found: dict[bytes, bytes] = {}
 
     def fetch(database: MongoDatabase) -> list[bytes]:
-        return [*fetch_ends(database, collection, min(ENDS, size)), *fetch_random(database, collection, size)]
+        ends = fetch_ends(database, collection, min(ENDS, size), matching=matching)
+        return [*ends, *fetch_random(database, collection, size, matching=matching)]
 
     with _translated(f"reading {collection}"):
         batches = read(fetch)
@@ -74,26 +108,33 @@ def fetch_sample(read: Read, collection: str, size: int) -> list[bytes]:
     return list(found.values())
 
 
-def examine_documents(read: Read, collection: str, examine: Callable[[Iterable[bytes]], Result]) -> Result:
+def examine_documents(
+    read: Read, collection: str, examine: Callable[[Iterable[bytes]], Result], matching: Query | None = None
+) -> Result:
     """Stream all documents of a collection as raw batches through a function, which begins anew where that fails."""
     with _translated(f"reading {collection}"):
-        return read(lambda database: examine(fetch_every(database, collection, _BATCH)))
+        return read(lambda database: examine(fetch_every(database, collection, _BATCH, matching)))
 
 
-def look_up(read: Read, candidates: Sequence[Candidate], parents: Sequence[Parent], most: int) -> None:
+def look_up(
+    read: Read,
+    candidates: Sequence[Candidate],
+    parents: Sequence[Parent],
+    most: int,
+    bare: Collection[str] = (),
+) -> None:
     """Look ids up: the first of every candidate everywhere, then more of them where most of those were found.
 
     Args:
         candidates: get what was found of them.
         most: how many ids of an array's items are looked up; other places need fewer.
+        bare: collections whose ids are ObjectIds only, in which no text that is none is looked up.
     """
-    for parent in parents:
-        firsts = {candidate.path: dict(islice(candidate.ids.items(), _FIRST)) for candidate in candidates}
-        known = _find(read, parent, {text: value for ids in firsts.values() for text, value in ids.items()})
-        for candidate in candidates:
-            ids = firsts[candidate.path]
-            candidate.asked[parent] = len(ids)
-            candidate.found[parent] = sum(text in known for text in ids)
+    # First where the name says: of most there is no need to ask everywhere.
+    for likely in (True, False):
+        for parent in parents:
+            asked = [c for c in candidates if parent.resembles(c.path) is likely and (likely or not c.is_found())]
+            _look_up_first(read, parent, [c for c in asked if not (c.plain_text and parent.collection in bare)])
     for candidate in candidates:
         chosen = nominate(candidate)
         if chosen is None:
@@ -103,10 +144,21 @@ def look_up(read: Read, candidates: Sequence[Candidate], parents: Sequence[Paren
         candidate.found[chosen] = len(_find(read, chosen, ids) & ids.keys())
 
 
+def _look_up_first(read: Read, parent: Parent, candidates: Sequence[Candidate]) -> None:
+    firsts = {candidate.path: dict(islice(candidate.ids.items(), _FIRST)) for candidate in candidates}
+    known = _find(read, parent, {text: value for ids in firsts.values() for text, value in ids.items()})
+    for candidate in candidates:
+        ids = firsts[candidate.path]
+        candidate.asked[parent] = len(ids)
+        candidate.found[parent] = sum(text in known for text in ids)
+
+
 def _find(read: Read, parent: Parent, ids: Mapping[str, object]) -> set[str]:
     """Find which ids are documents of a table, by their text, as columns compare them."""
+    if not ids:
+        return set()
     values = [spelling for text, value in ids.items() for spelling in _spellings(text, value)]
-    condition = {c.path: {c.operator: list(c.value) if isinstance(c.value, tuple) else c.value} for c in parent.filter}
+    condition = compose_query(parent.filter)
 
     def find(database: MongoDatabase) -> set[str]:
         found: set[str] = set()
@@ -121,6 +173,11 @@ def _find(read: Read, parent: Parent, ids: Mapping[str, object]) -> set[str]:
 
     with _translated(f"looking ids up in {parent.collection}"):
         return read(find)
+
+
+def compose_query(conditions: Iterable[Condition]) -> Query:
+    """Compose what MongoDB is asked for the documents of a `filter`."""
+    return {c.path: {c.operator: list(c.value) if isinstance(c.value, tuple) else c.value} for c in conditions}
 
 
 def _spellings(text: str, value: object) -> Iterable[object]:

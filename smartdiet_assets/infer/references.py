@@ -30,6 +30,11 @@ class Parent:
     filter: tuple[Condition, ...] = ()
     group: str = ""
 
+    def resembles(self, path: str) -> bool:
+        """Whether a place is named like the table: `customer`, `customers` and `billing_customer_id` like customers."""
+        name, own = _build_word(path), build_singular(self.table)
+        return bool(own) and (name == own or name.endswith(f"_{own}"))
+
 
 @dataclass(slots=True)
 class Candidate:
@@ -49,6 +54,13 @@ class Candidate:
     found: dict[Parent, int] = field(default_factory=dict)
     asked: dict[Parent, int] = field(default_factory=dict)
     rows: int | None = None
+
+    def is_found(self) -> bool:
+        """Whether each id looked up so far was found in one table that is named like the place."""
+        return any(
+            number and number == self.asked[parent] and parent.resembles(self.path)
+            for parent, number in self.found.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +171,11 @@ def _consider(seen: Observed, path: str, *, in_items: bool) -> Iterable[Candidat
 def _rank(candidate: Candidate, parent: Parent) -> tuple[float, bool, bool, bool]:
     """Most ids first; then a table, one named like the field, and the one that holds fewer documents."""
     share = candidate.found[parent] / candidate.asked[parent]
-    field_name = build_snake_case(candidate.path.rstrip("[]").rpartition(".")[2]).removesuffix("_id")
-    similar = build_singular(field_name) == build_singular(parent.table)
+    similar = _build_word(candidate.path) == build_singular(parent.table)
     return (-share, not parent.table, not similar, not parent.filter)
+
+
+def _build_word(path: str) -> str:
+    """Name what a place refers to by its last field: `lines[].product_ids` is a product."""
+    name = build_singular(build_snake_case(path.rstrip("[]").rpartition(".")[2]))
+    return build_singular(name.removesuffix("_id"))

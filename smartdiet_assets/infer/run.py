@@ -14,8 +14,9 @@ from typing import Protocol, TypeVar
 from psycopg import Connection
 
 from smartdiet_assets.errors import ConfigurationError, SchemaFileError
+from smartdiet_assets.extract.mongodb.samples import Query
 from smartdiet_assets.infer.composing import compose_entry
-from smartdiet_assets.infer.facts import prefer_zones
+from smartdiet_assets.infer.facts import ZONES, prefer_zones
 from smartdiet_assets.infer.observation import Limits, Observed, observe_document
 from smartdiet_assets.infer.placing import Place, find_place
 from smartdiet_assets.infer.plan import Plan
@@ -27,7 +28,7 @@ from smartdiet_assets.infer.reading import (
     find_collection,
     look_up,
 )
-from smartdiet_assets.infer.references import Parent, judge, list_candidates, list_parents
+from smartdiet_assets.infer.references import Candidate, Parent, Reference, judge, list_candidates, list_parents
 from smartdiet_assets.infer.rows import count_parent_rows
 from smartdiet_assets.infer.verification import count_rejects, describe_rejects, mend_plan
 from smartdiet_assets.resources.mongo_reading import Read
@@ -53,10 +54,10 @@ class Examine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """An entry that loads.
+    """Entries that load.
 
     Attributes:
-        entry: the YAML of its tables.
+        entry: the YAML of the tables.
         text: the whole file with the entry in it.
         notes: sentences for the operator.
     """
@@ -65,6 +66,25 @@ class Inferred:
     text: str
     tables: tuple[str, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where documents are read from, how many are looked at, and what is known of what they may refer to.
+
+    Attributes:
+        read: reads the database.
+        sample: how many documents of a collection to look at; None looks at all.
+        target: where the tables are; without it, documents that are there are taken for rows.
+        zones: to look for midnights in.
+        bare: collections whose ids are ObjectIds only.
+    """
+
+    read: Read
+    sample: int | None = 1_000
+    target: Connection | None = None
+    zones: tuple[str, ...] = ZONES
+    bare: frozenset[str] = frozenset()
 
 
 def infer_collection(
@@ -93,32 +113,89 @@ def infer_collection(
     if len(table.encode()) > MAX_IDENTIFIER:
         raise ConfigurationError(f"PostgreSQL's names have {MAX_IDENTIFIER} bytes at most: give --table a shorter one")
     names = find_collection(read, collection)
-    schema, place = _read_file(files)
-    total = count_documents(read, collection)
-    if sample is not None and total <= sample:
-        sample = None
+    schema, place = read_file(files)
+    source = Source(read, sample, target, list_zones(schema))
+    seen = look_at(source, collection)
+    if seen is None:
+        raise ConfigurationError(f"the collection {collection} is empty: there is nothing to infer from")
+    declared = schema.tables if schema else {}
+    if table in declared:
+        raise ConfigurationError(f"{files[0]} declares {table} already: give --table another name")
+    subject = build_subject(seen, table or build_table_name(collection), declared, place)
+    plan = build_plan(seen.root, subject, {})
+    parents = list_parents(schema, Parent(plan.main.name, "id", collection) if plan.main.has_text_id else None)
+    known = {parent.collection for parent in parents} | {collection}
+    parents += [Parent("", "", name) for name in names if name not in known and "." not in name][:_MOST_OTHERS]
+    plan = plan_collection(source, seen, subject, parents, place)
+    entry = compose_entry(plan, place.indent)
+    text = place.insert(entry)
+    load_text(text, files)
+    return Inferred(entry, text, plan.names, _list_notes(subject, plan, schema, files))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A collection that was looked at.
+
+    Attributes:
+        examine: gives the same documents again, but for what changed where all are read.
+        total: how many there are.
+        item_ids: how many ids of an array's items are looked up.
+    """
+
+    collection: str
+    root: Observed
+    examine: Examine
+    total: int
+    item_ids: int
+
+
+def look_at(source: Source, collection: str, matching: Query | None = None) -> Seen | None:
+    """Look at documents of a collection; None where it has none.
+
+    Args:
+        matching: which of its documents.
+    """
+    total = count_documents(source.read, collection, matching)
+    sample = None if source.sample is not None and total <= source.sample else source.sample
     item_ids = _ALL_IDS if sample is None else _SAMPLED_IDS
-    limits = Limits(item_ids=item_ids, zones=prefer_zones(_list_zones(schema)))
-    examine = _build_examiner(read, collection, sample)
+    limits = Limits(item_ids=item_ids, zones=source.zones)
+    examine = _build_examiner(source.read, collection, sample, matching)
     root = examine(lambda batches: _observe(batches, limits))
     if not root.count:
-        raise ConfigurationError(f"the collection {collection} is empty: there is nothing to infer from")
-    if schema and table in schema.tables:
-        raise ConfigurationError(f"{files[0]} declares {table} already: give --table another name")
-    subject = Subject(
-        collection,
-        table or build_table_name(collection),
-        tuple(schema.tables) if schema else (),
-        root.count,
-        max(total, root.count) if sample is not None else root.count,
-        place.created_field,
-        place.updated_field,
+        return None
+    return Seen(collection, root, examine, max(total, root.count) if sample is not None else root.count, item_ids)
+
+
+def build_subject(seen: Seen, table: str, taken: Iterable[str], place: Place) -> Subject:
+    """Build what an entry is about."""
+    return Subject(
+        seen.collection, table, tuple(taken), seen.root.count, seen.total, place.created_field, place.updated_field
     )
-    plan = _plan(read, root, subject, schema, names, item_ids, target)
-    entry, text = _verify(plan, place, files, examine)
-    return Inferred(
-        entry, text, tuple(t.name for t in plan if not t.left_out), _list_notes(subject, plan, schema, files)
-    )
+
+
+def plan_collection(source: Source, seen: Seen, subject: Subject, parents: Sequence[Parent], place: Place) -> Plan:
+    """Plan the tables of a collection, their references among them, and try them on the documents.
+
+    Args:
+        parents: the tables (and collections without one) that documents may refer to.
+    """
+    candidates = list_candidates(seen.root)
+    references = find_references(source, candidates, parents, seen.item_ids, complete=subject.complete)
+    plan = build_plan(seen.root, subject, references)
+    _try(plan, place, seen.examine)
+    return plan
+
+
+def find_references(
+    source: Source, candidates: Sequence[Candidate], parents: Sequence[Parent], most: int, *, complete: bool
+) -> dict[str, Reference]:
+    """Find what the ids of each place refer to, by the place's path; see `references.judge`."""
+    look_up(source.read, candidates, parents, most, source.bare)
+    if source.target is not None:
+        count_parent_rows(source.target, candidates)
+    judged = {candidate.path: judge(candidate, complete=complete) for candidate in candidates}
+    return {path: reference for path, reference in judged.items() if reference}
 
 
 def require_own_file(path: Path) -> None:
@@ -156,25 +233,32 @@ def write_entry(inferred: Inferred, path: Path) -> None:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _read_file(files: Sequence[Path]) -> tuple[Schema | None, Place]:
+def read_file(files: Sequence[Path]) -> tuple[Schema | None, Place]:
+    """Read the file that entries are for, with those beside it, and find the place for more; None where it is missing.
+
+    Raises:
+        SchemaFileError: a file cannot be used as it is.
+        ConfigurationError: its tables are written in braces.
+    """
     path = files[0]
-    if not path.exists() or (path.is_file() and not path.read_bytes().strip()):
+    if not path.exists():
         return None, find_place("")
     schema = load_schema(*files)
     return schema, find_place(path.read_text(encoding="utf-8-sig"))
 
 
-def _list_zones(schema: Schema | None) -> list[str]:
+def list_zones(schema: Schema | None) -> tuple[str, ...]:
+    """List the zones to look for midnights in, those of the declared columns first."""
     tables = schema.tables.values() if schema else ()
-    return [column.timezone for table in tables for column in table.columns if column.timezone]
+    return prefer_zones(column.timezone for table in tables for column in table.columns if column.timezone)
 
 
-def _build_examiner(read: Read, collection: str, sample: int | None) -> Examine:
+def _build_examiner(read: Read, collection: str, sample: int | None, matching: Query | None) -> Examine:
     """Build what gives the documents to a function, the same ones each time but for what changed where all are read."""
-    documents = None if sample is None else fetch_sample(read, collection, sample)
+    documents = None if sample is None else fetch_sample(read, collection, sample, matching)
 
     def examine(look: Callable[[Iterable[bytes]], Result]) -> Result:
-        return examine_documents(read, collection, look) if documents is None else look(documents)
+        return examine_documents(read, collection, look, matching) if documents is None else look(documents)
 
     return examine
 
@@ -190,49 +274,24 @@ def _observe(batches: Iterable[bytes], limits: Limits) -> Observed:
     return root
 
 
-def _plan(
-    read: Read,
-    root: Observed,
-    subject: Subject,
-    schema: Schema | None,
-    names: Sequence[str],
-    most: int,
-    target: Connection | None,
-) -> Plan:
-    # Planned once without references to learn the table's name and its id.
-    bare = build_plan(root, subject, {})
-    identity = bare.main.column("id")
-    own = identity is None or identity.sql_type == "VARCHAR"
-    parents = list_parents(schema, Parent(bare.main.name, "id", subject.collection) if own else None)
-    known = {parent.collection for parent in parents} | {subject.collection}
-    parents += [Parent("", "", name) for name in names if name not in known and "." not in name][:_MOST_OTHERS]
-    candidates = list_candidates(root)
-    look_up(read, candidates, parents, most)
-    if target is not None:
-        count_parent_rows(target, candidates)
-    judged = {candidate.path: judge(candidate, complete=subject.complete) for candidate in candidates}
-    return build_plan(root, subject, {path: reference for path, reference in judged.items() if reference})
+def _try(plan: Plan, place: Place, examine: Examine) -> None:
+    """Try the tables of a plan on the documents, and mend it until they take all they can.
 
-
-def _verify(plan: Plan, place: Place, files: Sequence[Path], examine: Examine) -> tuple[str, str]:
-    """Load the entry with its file, and try its tables on the documents until they take all they can."""
+    By themselves: each parent stands for its table, whatever else the file declares.
+    """
     for attempt in range(_TRIES):
-        entry = compose_entry(plan, place.indent)
-        text = place.insert(entry)
-        schema = _load(text, files)
-        tables = [schema.tables[table.name] for table in plan if not table.left_out]
+        schema = load_text(place.compose_trial(compose_entry(plan, 2), plan.parents))
+        tables = [schema.tables[name] for name in plan.names]
         rejects = examine(lambda batches: count_rejects(tables, batches))  # noqa: B023 - called at once
         if not rejects:
-            return entry, text
+            return
         if attempt == _TRIES - 1 or not mend_plan(plan, rejects):
             describe_rejects(plan, rejects)
-            entry = compose_entry(plan, place.indent)
-            return entry, place.insert(entry)
-    raise AssertionError("the last try returns")
+            return
 
 
-def _load(text: str, files: Sequence[Path]) -> Schema:
-    """Load the text as the file it will be.
+def load_text(text: str, files: Sequence[Path] = ()) -> Schema:
+    """Load a text as the file it will be, the first one, beside the others.
 
     Raises:
         SchemaFileError: it cannot be used: a mistake of ours, or a file that is not laid out line by line.
@@ -243,7 +302,7 @@ def _load(text: str, files: Sequence[Path]) -> Schema:
         try:
             return load_schema(file.name, *files[1:])
         except SchemaFileError as error:
-            raise SchemaFileError(f"{files[0]} with the new entry", error.problems) from None
+            raise SchemaFileError(f"{files[0] if files else 'the file'} with the new entry", error.problems) from None
 
 
 def _list_notes(subject: Subject, plan: Plan, schema: Schema | None, files: Sequence[Path]) -> tuple[str, ...]:

@@ -15,6 +15,10 @@ from smartdiet_assets.extract.mongodb.documents import IDS_PER_QUERY
 from smartdiet_assets.extract.mongodb.projection import compose_projection
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
+Query = dict[str, Any]
+#: A projection.
+Fields = dict[str, int] | None
+
 
 def fetch_sample(database: Database[dict[str, Any]], tables: Sequence[Table], size: int) -> Iterator[bytes]:
     """Stream documents of the tables' collection that the server picks at random.
@@ -50,23 +54,38 @@ def fetch_again(
             yield from filter(None, cursor)
 
 
-def fetch_random(database: Database[dict[str, Any]], collection: str, size: int) -> Iterator[bytes]:
-    """Stream whole documents that the server picks at random; see `fetch_sample`."""
-    with database[collection].aggregate_raw_batches([{"$sample": {"size": size}}]) as cursor:
+def fetch_random(
+    database: Database[dict[str, Any]], collection: str, size: int, fields: Fields = None, matching: Query | None = None
+) -> Iterator[bytes]:
+    """Stream documents that the server picks at random; see `fetch_sample`.
+
+    Args:
+        fields: a projection; without one the documents are whole.
+        matching: which of the collection's documents.
+    """
+    stages: list[Query] = [{"$sample": {"size": size}}]
+    stages = [{"$match": matching}, *stages] if matching else stages
+    stages += [{"$project": fields}] if fields else []
+    with database[collection].aggregate_raw_batches(stages) as cursor:
         yield from filter(None, cursor)
 
 
-def fetch_ends(database: Database[dict[str, Any]], collection: str, size: int) -> Iterator[bytes]:
-    """Stream the first and the last `size` documents in the order of their `_id`, whole; see `fetch_sample`.
+def fetch_ends(
+    database: Database[dict[str, Any]], collection: str, size: int, fields: Fields = None, matching: Query | None = None
+) -> Iterator[bytes]:
+    """Stream the first and the last `size` documents in the order of their `_id`; see `fetch_random`.
 
     ObjectIds are in the order of time, so these are the oldest and the newest.
     """
     for direction in (ASCENDING, DESCENDING):
-        with database[collection].find_raw_batches({}, sort=[(DOCUMENT_ID, direction)], limit=size) as cursor:
+        order = [(DOCUMENT_ID, direction)]
+        with database[collection].find_raw_batches(matching or {}, fields, sort=order, limit=size) as cursor:
             yield from filter(None, cursor)
 
 
-def fetch_every(database: Database[dict[str, Any]], collection: str, batch_size: int) -> Iterator[bytes]:
-    """Stream all documents of a collection, whole; see `fetch_sample`."""
-    with database[collection].find_raw_batches({}, batch_size=batch_size) as cursor:
+def fetch_every(
+    database: Database[dict[str, Any]], collection: str, batch_size: int, matching: Query | None = None
+) -> Iterator[bytes]:
+    """Stream all documents of a collection, whole; see `fetch_random`."""
+    with database[collection].find_raw_batches(matching or {}, batch_size=batch_size) as cursor:
         yield from filter(None, cursor)
