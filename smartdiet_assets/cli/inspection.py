@@ -14,19 +14,41 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
 
 @click.command(short_help="List watermark, rows and rejects of every table.")
 @_as_json
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "prometheus"]),
+    default="table",
+    help="Print a table, one JSON object as with --json, or metrics of Prometheus, which leave the rows uncounted.",
+)
 @click.pass_obj
-def status(session: Session, as_json: bool) -> None:
+def status(session: Session, as_json: bool, form: str) -> None:
     """List watermark, rows and rejects of every table, and how its changes are found."""
     from smartdiet_assets.cli.connections import connect_postgres
-    from smartdiet_assets.cli.reports import build_status_grid, open_console, print_grid
     from smartdiet_assets.load.records.inspection import fetch_status
 
+    if form == "prometheus":
+        _print_metrics(session)
+        return
     with connect_postgres(session.environment) as connection:
         statuses = fetch_status(connection, list(session.schema.tables))
-    if as_json:
+    if as_json or form == "json":
         _print_json({"tables": statuses})
         return
+    from smartdiet_assets.cli.reports import build_status_grid, open_console, print_grid
+
     print_grid(open_console(), build_status_grid(statuses, session.schema.tables))
+
+
+def _print_metrics(session: Session) -> None:
+    from smartdiet_assets.cli.connections import connect_postgres
+    from smartdiet_assets.cli.prometheus import compose_exposition
+    from smartdiet_assets.load.records.inspection import fetch_metrics, fetch_place
+
+    with connect_postgres(session.environment) as connection:
+        metrics = fetch_metrics(connection, list(session.schema.tables))
+        database, schema = fetch_place(connection)
+    click.echo(compose_exposition(metrics, {"database": database, "schema": schema}), nl=False)
 
 
 @click.command()

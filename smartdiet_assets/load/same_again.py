@@ -13,14 +13,16 @@ from smartdiet_assets.load.intake import Intake
 from smartdiet_assets.load.opening import Load
 from smartdiet_assets.load.records.rejects import count_rejected
 from smartdiet_assets.load.records.retries import note_asked
+from smartdiet_assets.load.records.sync_state import SECONDS
 from smartdiet_assets.load.result import LoadResult
 from smartdiet_assets.load.write import Conclusion
 from smartdiet_assets.schema.model import Table
 
-_STORE = """\
+_STORE = f"""\
 UPDATE smartdiet.sync_state
 SET
-  watermark = greatest(watermark, %s), run_id = %s, updated_at = now(), documents_read = %s,
+  watermark = greatest(watermark, %s), run_id = %s, updated_at = now(), seconds = {SECONDS},
+  documents_read = %s,
   change_position = coalesce(%s, change_position)
 WHERE schema_name = current_schema()
   AND table_name = %s"""

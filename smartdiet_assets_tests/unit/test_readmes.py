@@ -48,8 +48,8 @@ tables:
     columns: [{name: tag, sql_type: TEXT, nullable: false, item_field: .}]
   visits: {zzzz: 1, source_table: visits, columns: [{name: id, sql_type: BIGINT, primary_key: true, zzzz: 1}]}
 """
-#: What ends one command of a line and begins the next.
-_NEXT = {"&&", "||", "|", ";"}
+#: What ends the words of one command of a line.
+_NEXT = {"&&", "||", "|", ";", ">"}
 _COMMANDS = {"smartdiet": cli, "python -m smartdiet_assets_tests.benchmarks": benchmarks}
 
 

@@ -111,6 +111,7 @@ _ADDED_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("sync_state", "change_position", "TEXT"),
     ("sync_state", "read_from", "TIMESTAMP"),
     ("sync_state", "retry_position", 'TEXT COLLATE "C"'),
+    ("sync_state", "seconds", "DOUBLE PRECISION"),
     ("awaited_parents", "arrived", "BOOLEAN NOT NULL DEFAULT false"),
     *((record, *SCHEMA_COLUMN) for record in KEYS),
 )
@@ -150,7 +151,9 @@ _COMMENTS = {
     "COLUMN smartdiet.sync_state.watermark": "The largest source date seen, UTC; the next run starts there",
     "COLUMN smartdiet.sync_state.run_id": "The run that wrote this line",
     "COLUMN smartdiet.sync_state.code_version": "Hash of the declaration the table was last filled by",
+    "COLUMN smartdiet.sync_state.updated_at": "When the last run began",
     "COLUMN smartdiet.sync_state.documents_read": "Documents the last run read",
+    "COLUMN smartdiet.sync_state.seconds": "How long its transaction took, up to the COMMIT",
     "COLUMN smartdiet.sync_state.reimport": "Why the next run has to read everything; NULL when it has not",
     "COLUMN smartdiet.sync_state.structure_digest": "Hash of the declaration and the live structure when last compared",
     "COLUMN smartdiet.sync_state.window_digest": "Hash of what the last run read, to know it again",

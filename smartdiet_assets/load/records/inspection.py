@@ -1,7 +1,7 @@
 """Reading the mirror's own records: how far each table is, what was rejected, which parents are awaited."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,18 @@ SELECT table_name, count(*)
 FROM {} AS r
 GROUP BY table_name
 """).format(records_here("rejected_rows"))
+#: A state of an earlier version has no `seconds`. PostgreSQL's own estimate is negative where it has none.
+_METRICS = sql.SQL("""
+SELECT t.name AS table_name, s.watermark AT TIME ZONE 'UTC' AS watermark, s.updated_at AS last_run,
+  extract(epoch FROM now() - s.updated_at)::float AS lag, (to_jsonb(s) ->> 'seconds')::float AS seconds,
+  s.documents_read, r.rejected,
+  coalesce((to_jsonb(s) -> 'last_result' ->> 'rows')::bigint, greatest(c.reltuples, 0)::bigint) AS rows
+FROM unnest(%s::text[]) WITH ORDINALITY AS t (name, place)
+LEFT JOIN {} AS s ON s.table_name = t.name
+LEFT JOIN (SELECT table_name, count(*) AS rejected FROM {} AS r GROUP BY table_name) AS r ON r.table_name = t.name
+LEFT JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(format('%%I.%%I', current_schema(), t.name))
+ORDER BY t.place
+""").format(records_here("sync_state"), records_here("rejected_rows"))
 _REJECTS = sql.SQL("""
 SELECT table_name, document_id, column_name, reason, expected, received, items, attempts, first_seen, last_seen, run_id
 FROM {} AS r
@@ -43,6 +55,29 @@ class TableStatus:
     watermark: datetime | None
     last_run: datetime | None
     run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableMetrics:
+    """What the records know of a table without counting its rows; None where they do not.
+
+    Attributes:
+        last_run: when the last run that was kept began, with its zone; `lag` is the seconds since.
+        watermark: as a moment with its zone.
+        seconds: how long its transaction took.
+        documents_read: documents it read.
+        rejected: documents that are rejected now.
+        rows: rows after it; an estimate of a table that would take long to count.
+    """
+
+    table_name: str
+    watermark: datetime | None
+    last_run: datetime | None
+    lag: float | None
+    seconds: float | None
+    documents_read: int | None
+    rejected: int | None
+    rows: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +146,22 @@ def fetch_status(connection: Connection, tables: Sequence[str]) -> list[TableSta
             )
         )
     return statuses
+
+
+def fetch_metrics(connection: Connection, tables: Sequence[str]) -> list[TableMetrics]:
+    """Fetch what the records know of the given tables, in the given order; of those that ran at least once."""
+    if not has_bookkeeping(connection):
+        return []
+    with connection.cursor(row_factory=class_row(TableMetrics)) as cursor:
+        found = cursor.execute(_METRICS, [list(tables)])
+        return [replace(one, rejected=one.rejected or 0) for one in found if one.last_run is not None]
+
+
+def fetch_place(connection: Connection) -> tuple[str, str]:
+    """Fetch the names of the database and of the schema that the tables are in."""
+    row = connection.execute("SELECT current_database(), coalesce(current_schema(), '')").fetchone()
+    assert row is not None
+    return row[0], row[1]
 
 
 def fetch_rejects(connection: Connection, tables: Sequence[str], limit: int | None = None) -> Iterator[RejectedRow]:

@@ -15,6 +15,9 @@ from smartdiet_assets.schema.model import Table
 #: Counts of a result that hold again when the same is read again; rows found new or changed are unchanged by then.
 _LASTING = ("rejected", "rejected_rows", "superseded", "missing_parents_null", "rows", "refused")
 
+#: Seconds since the run's transaction began, which is what `now()` says.
+SECONDS = "extract(epoch FROM clock_timestamp() - now())"
+
 
 def _compose_write(values: Mapping[str, str]) -> str:
     return f"""\
@@ -30,6 +33,7 @@ _VALUES = {
     "run_id": "%(run_id)s",
     "updated_at": "now()",
     "code_version": "%(code_version)s",
+    "seconds": SECONDS,
     "documents_read": "%(documents_read)s",
     "reimport": "%(reimport)s",
     "change_position": "%(change_position)s",

@@ -1,13 +1,17 @@
 """`smartdiet` as a user meets it: what every command has in common, and the ones that only show something."""
 
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from smartdiet_assets_tests.integration.cli.companies import NOW
+from smartdiet_assets_tests.support.older_records import FIRST, age
 from smartdiet_assets_tests.support.running import smartdiet, smartdiet_here
 
 
@@ -42,6 +46,43 @@ def test_status_and_rejects_as_json_tell_a_script_the_same(source: Any) -> None:
     assert json.loads(found.stdout)["more"] is False
     assert "Marked" not in found.stdout
     assert json.loads(smartdiet_here("rejects", "recipes", "--json").stdout) == {"rejects": [], "more": False}
+
+
+def read_metrics() -> dict[tuple[str, str], float]:
+    """What Prometheus reads of `smartdiet status`: by metric, without the first word, and table."""
+    shown = smartdiet_here("status", "--format", "prometheus")
+    assert shown.returncode == 0, shown.stderr
+    samples = [sample for family in text_string_to_metric_families(shown.stdout) for sample in family.samples]
+    assert {sample.labels["schema"] for sample in samples} <= {"public"}
+    return {(sample.name.removeprefix("smartdiet_table_"), sample.labels["table"]): sample.value for sample in samples}
+
+
+def test_status_tells_prometheus_what_the_records_know(source: Any, postgres: psycopg.Connection) -> None:
+    assert read_metrics() == {}
+    began = time.time()
+    smartdiet_here("sync")
+    found = read_metrics()
+    assert {table for _, table in found} == {"companies", "users", "recipes"}
+    assert (found["rows", "companies"], found["rejected_documents", "companies"]) == (1, 1)
+    assert (found["last_run_documents_read", "companies"], found["rejected_documents", "users"]) == (2, 0)
+    assert found["watermark_timestamp_seconds", "companies"] == NOW.replace(tzinfo=UTC).timestamp()
+    assert ("watermark_timestamp_seconds", "recipes") not in found
+    for table in ("companies", "users", "recipes"):
+        assert began - 1 <= found["last_success_timestamp_seconds", table] <= time.time() + 1
+        assert 0 < found["last_run_duration_seconds", table] < 60
+        assert 0 <= found["lag_seconds", table] < 60
+    # One that reads the same again says how long it took, too.
+    postgres.execute("UPDATE smartdiet.sync_state SET seconds = 1000")
+    smartdiet_here("sync")
+    assert all(0 < read_metrics()["last_run_duration_seconds", table] < 60 for table in ("companies", "users"))
+
+
+def test_metrics_are_read_of_the_records_of_an_earlier_version(synced: Any, postgres: psycopg.Connection) -> None:
+    age(postgres, FIRST)
+    found = read_metrics()
+    assert found["last_run_documents_read", "companies"] == 2
+    assert not [name for name, _ in found if name == "last_run_duration_seconds"]
+    assert [name for name, _ in found].count("rows") == 3
 
 
 def test_no_command_is_described_by_half_a_sentence() -> None:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 DRIVERS = ("pymongo", "bson", "psycopg", "pymysql", "paramiko", "cryptography")
 LIST_IMPORTED = "print('imported', *sorted({{name.partition('.')[0] for name in sys.modules}} & {{*{names}}}))"
 
@@ -20,8 +22,9 @@ def test_the_code_location_loads_without_a_driver_and_without_the_stages(configu
     assert list_imported(program, "dagster", *DRIVERS) == ["dagster"]
 
 
-def test_status_does_without_dagster_and_without_mongodb(configured_servers: None) -> None:
-    program = "sys.argv = ['smartdiet', 'status', '--json']\nfrom smartdiet_assets.cli import main\nmain()"
+@pytest.mark.parametrize("form", ["json", "prometheus"])
+def test_status_does_without_dagster_and_without_mongodb(configured_servers: None, form: str) -> None:
+    program = f"sys.argv = ['smartdiet', 'status', '--format', '{form}']\nfrom smartdiet_assets.cli import main\nmain()"
     assert list_imported(program, "dagster", "sqlalchemy", *DRIVERS) == ["bson", "psycopg"]
 
 
