@@ -46,13 +46,17 @@ _SPELLING = {
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side; `label` is what messages call it. `conninfo` and `place` are of those kinds that have one."""
+    """One side; `label` is what messages call it. `conninfo` and `place` are of those kinds that have one.
+
+    `connection` is what the connection to a `conninfo` is.
+    """
 
     kind: Literal["schema", "postgres", "mongo"]
     label: str
     environment: Environment
     place: Place | None = None
     conninfo: str = ""
+    connection: type[SettledConnection] = SettledConnection
 
     def __repr__(self) -> str:
         return f"Side({self.label})"
@@ -150,7 +154,7 @@ def open_mirror(side: Side) -> Iterator[Connection]:
     """
     if side.conninfo:
         with _translating(side, "connecting to"):
-            connection = SettledConnection.connect(
+            connection = side.connection.connect(
                 side.conninfo,
                 application_name="smartdiet",
                 client_encoding="UTF8",

@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,18 @@ _SERVER_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/opt/homebre
 HOW_TO_HAVE_IT = "apt install mariadb-server"
 
 
-def find_program(*names: str) -> Path | None:
+def find_program(*names: str, folders: Sequence[str] = _SERVER_FOLDERS) -> Path | None:
     """Find a program of MariaDB under one of its names, on the path or where servers are; None where it is not."""
-    search = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SERVER_FOLDERS])
+    search = os.pathsep.join([os.environ.get("PATH", os.defpath), *folders])
     return next((Path(found) for name in names if (found := shutil.which(name, path=search))), None)
 
 
-def has_mariadb() -> bool:
+def has_mariadb(folders: Sequence[str] = _SERVER_FOLDERS) -> bool:
     """Tell whether this machine has what an embedded MariaDB needs."""
-    return find_program("mariadbd", "mysqld") is not None and find_program(*_INSTALLERS) is not None
+    return all(find_program(*names, folders=folders) is not None for names in (_SERVERS, _INSTALLERS))
 
 
+_SERVERS = ("mariadbd", "mysqld")
 _INSTALLERS = ("mariadb-install-db", "mysql_install_db")
 
 
@@ -59,14 +60,23 @@ class EmbeddedMariaDB(EmbeddedServer):
 
     user = "smartdiet"
 
-    def __init__(self, directory: Path, *, settings: Mapping[str, str] | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        port: int = 0,
+        folders: Sequence[str] = _SERVER_FOLDERS,
+    ) -> None:
         """Describe a server; nothing happens before `start`.
 
         Args:
             directory: created when missing; a folder used before keeps its databases.
             settings: server settings by name, such as `{"innodb-flush-log-at-trx-commit": "0"}`.
             port: 0 takes a free one.
+            folders: where programs are looked for beside the path.
         """
+        self._folders = folders
         super().__init__(directory, port, "mariadb.log")
         self._settings = dict(settings or {})
 
@@ -81,8 +91,8 @@ class EmbeddedMariaDB(EmbeddedServer):
         self._find_server()
 
     def _find_server(self) -> Path:
-        server = find_program("mariadbd", "mysqld")
-        if server is None or not has_mariadb():
+        server = find_program(*_SERVERS, folders=self._folders)
+        if server is None or not has_mariadb(self._folders):
             raise ConfigurationError(f"this machine has no MariaDB; run: {HOW_TO_HAVE_IT}")
         return server
 

@@ -12,11 +12,8 @@ from smartdiet_assets.load.removal.cascade import list_reach
 from smartdiet_assets.load.structure.rebuild import read_rebuild_plan
 from smartdiet_assets.load.target import Target
 
-#: Rows of a first batch from which on taking the keys of an existing table away is worth its locks on the parents.
-BULK_FROM = 1_000
 #: Whoever analyses a parent, or reads a few rows of it, is soon gone.
 _ATTEMPTS = 5
-_SECONDS_BETWEEN_ATTEMPTS = 0.2
 
 #: Whatever else has it in a name may as well be built with the unique keys.
 _UNIQUE = re.compile(r"\b(UNIQUE|PRIMARY KEY)\b")
@@ -38,19 +35,22 @@ def compose_is_empty(relations: Sequence[sql.Composable]) -> sql.Composed:
     return sql.SQL("SELECT {}").format(sql.SQL(" AND ").join(empty))
 
 
-def drop_keys(target: Target) -> list[sql.Composed] | None:
+def drop_keys(target: Target, pause: float) -> list[sql.Composed] | None:
     """Drop the keys, indexes and foreign keys around an empty table; return the statements that build them again.
 
     None where a unique key has to stay, at which a duplicate would end the COPY: such rows are settled first. And where
     a run of a child, or anybody who reads a table concerned, is in the way: dropping a foreign key shuts out the
     parent's readers too, and a run that waited for them would keep out everybody who comes after it, and could wait for
     a run that waits for it.
+
+    Args:
+        pause: seconds between two attempts, while somebody is in the way.
     """
     connection, table_name = target.connection, target.table.name
     below = [name for name in list_reach(target.schema, table_name) if name != table_name]
     for attempt in range(_ATTEMPTS):
         if attempt:
-            time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+            time.sleep(pause)
         try:
             with connection.transaction():
                 if not try_lock_tables(connection, below):

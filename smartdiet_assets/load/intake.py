@@ -230,14 +230,14 @@ class Intake:
         The first batch tells how many they are: the source is asked for full ones.
         """
         load = self._load
-        if not self._empty or rows < load.bulk_from or load.table.shape.shares_keys:
+        if not self._empty or rows < load.bulk.rows or load.table.shape.shares_keys:
             return None
-        keys = bulk.drop_keys(load)
+        keys = bulk.drop_keys(load, load.bulk.pause)
         if keys is None:
             return None
         self.writer.rows = target_of(load.table)
         return FillEmpty(keys)
 
     def _choose_staged(self) -> Way:
-        large = self.writer.rows_written >= self._load.bulk_from
+        large = self.writer.rows_written >= self._load.bulk.rows
         return FillEmpty() if self._empty and large and self._load.table.shape.shares_keys else Merge()

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 
 from psycopg.pq import TransactionStatus
 
-from smartdiet_assets.load.bulk import BULK_FROM
 from smartdiet_assets.load.execution import Connection, PlannedStatement
 from smartdiet_assets.load.hindrance import explain_hindrance
-from smartdiet_assets.load.limits import LOCK_TIMEOUT
+from smartdiet_assets.load.limits import BULK, LOCK_TIMEOUT, Bulk
 from smartdiet_assets.load.records.last_state import LastState, SyncState
 from smartdiet_assets.load.records.sync_state import read_newest_date
 from smartdiet_assets.load.stages import StageClock, StageListener
@@ -31,7 +30,7 @@ class Load(Target):
         last_state: how the table stood under the lock, before anything was done.
         changes: what was created, or added to it, since.
         state: where the runs before it left the table, with the reason for a full read where there is one.
-        bulk_from: rows in the first batch from which on the keys of an existing empty table are built after the rows.
+        bulk: when the keys of an existing empty table are built after the rows.
         careful: whether all rows are tried before they are written (`load.conflicts.refusal`).
         at_commit: statements that go with the COMMIT; a load that has none was not concluded.
     """
@@ -42,7 +41,7 @@ class Load(Target):
     changes: TableChanges
     state: SyncState
     strategy: Strategy
-    bulk_from: int
+    bulk: Bulk
     careful: bool
     at_commit: list[PlannedStatement]
 
@@ -65,7 +64,7 @@ def open_load(
     run_id: str,
     *,
     lock_timeout: float = LOCK_TIMEOUT,
-    bulk_from: int = BULK_FROM,
+    bulk: Bulk = BULK,
     on_stage: StageListener | None = None,
     careful: bool = False,
 ) -> Iterator[Load]:
@@ -110,7 +109,7 @@ def open_load(
             changes=changes,
             strategy=get_strategy(table.import_strategy),
             state=_read_state(connection, table, last_state, changes),
-            bulk_from=bulk_from,
+            bulk=bulk,
             careful=careful or bool((last_state.last_result or {}).get("refused")),
             at_commit=transaction.at_commit,
         )

@@ -91,7 +91,7 @@ class FillEmpty(FillNew):
     """
 
     def _make_room(self, load: Load) -> None:
-        self.keys = bulk.drop_keys(load) or []
+        self.keys = bulk.drop_keys(load, load.bulk.pause) or []
 
 
 Way = FillNew | FillEmpty | Merge

@@ -15,7 +15,7 @@ from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
 from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.conflicts.refusal import is_refusal
 from smartdiet_assets.load.intake import Intake
-from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
+from smartdiet_assets.load.limits import BULK, LOCK_TIMEOUT, RETRY_LIMIT, Bulk
 from smartdiet_assets.load.opening import Load, open_load
 from smartdiet_assets.load.records.sync_state import fetch_newest_key
 from smartdiet_assets.load.removal.cascade import Removal
@@ -72,6 +72,7 @@ class RunOptions(TypedDict, total=False):
         lock_timeout: seconds to wait for another run, or for anybody else's lock.
         on_stage: told the name of each stage of the load when it is over.
         retry_limit: at most how many documents that were tried before are tried again (see `load.records.retries`).
+        bulk: when the keys of an existing empty table are built after the rows.
     """
 
     run_id: Required[str]
@@ -80,6 +81,7 @@ class RunOptions(TypedDict, total=False):
     lock_timeout: float
     on_stage: StageListener | None
     retry_limit: int
+    bulk: Bulk
 
 
 def mirror_table(
@@ -138,13 +140,14 @@ def _mirror_source(
     lock_timeout: float = LOCK_TIMEOUT,
     on_stage: StageListener | None = None,
     retry_limit: int = RETRY_LIMIT,
+    bulk: Bulk = BULK,
 ) -> MirrorResult:
     started = time.perf_counter()
     schema, table = source.schema, source.table
     # Read before the first document: whatever changes from here on is dated at or after it, and read again next time.
     source_clock = source.fetch_clock()
     with open_load(
-        connection, schema, table, run_id, lock_timeout=lock_timeout, on_stage=on_stage, careful=careful
+        connection, schema, table, run_id, lock_timeout=lock_timeout, on_stage=on_stage, careful=careful, bulk=bulk
     ) as load:
         window = _plan_window(load, request, source_clock, global_date_threshold)
         before_capture = time.perf_counter()

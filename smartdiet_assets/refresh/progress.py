@@ -52,19 +52,20 @@ class _Running:
 class LineProgress:
     """Progress as lines: one for each finished item, and one in ten seconds for an item that takes longer."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._write = write
+        self._clock = clock
         self._items: dict[str, _Running] = {}
 
     def begin(self, name: str, total: int | None) -> None:
-        now = time.monotonic()
+        now = self._clock()
         self._items[name] = _Running(total, now, now)
 
     def advance(self, name: str, count: int, size: int) -> None:
         item = self._items[name]
         item.count += count
         item.size += size
-        now = time.monotonic()
+        now = self._clock()
         if now - item.told >= _SECONDS_BETWEEN_LINES:
             item.told = now
             of_total = f" of {item.total:,}" if item.total else ""
@@ -72,7 +73,7 @@ class LineProgress:
 
     def finish(self, name: str, note: str = "") -> None:
         item = self._items.pop(name)
-        seconds = time.monotonic() - item.began
+        seconds = self._clock() - item.began
         self._write(
             f"{name}: {item.count:,} copied, {_megabytes(item.size)}, {seconds:.1f} s{'; ' + note if note else ''}"
         )

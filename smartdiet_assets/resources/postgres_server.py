@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakSet
 
 from smartdiet_assets.errors import SmartdietError
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 #: Where the mirror keeps its own state.
 STATE_SCHEMA = "smartdiet"
-#: How long an idle connection is taken to be good without asking the server.
-_SECONDS_TRUSTED = 5.0
 #: Seconds of silence before a connection is probed.
 KEEPALIVE_IDLE = 30.0
 #: Those that have a variable each.
@@ -39,6 +37,9 @@ class PostgresConnections:
     """Opens connections to the database that its fields describe, lends them, and closes them all."""
 
     # Whoever has the settings gives them; of a model, what is annotated here would become a field.
+    #: How long an idle connection is taken to be good without asking the server.
+    seconds_trusted: ClassVar[float] = 5.0
+
     if TYPE_CHECKING:
         host: str
         port: int
@@ -135,7 +136,7 @@ class PostgresConnections:
                 returned, connection = self._idle.pop()
             if connection.closed:
                 continue
-            if time.monotonic() - returned < _SECONDS_TRUSTED:
+            if time.monotonic() - returned < self.seconds_trusted:
                 return connection
             try:
                 connection.execute("SELECT 1")

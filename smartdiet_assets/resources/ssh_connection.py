@@ -6,6 +6,7 @@ Here: the connection and the ports that lead through it. Not here: logging in (`
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from smartdiet_assets.errors import (
@@ -22,15 +23,24 @@ if TYPE_CHECKING:
 
     from smartdiet_assets.resources.access import RemoteAccess
 
-#: Seconds between two questions whether the server is still there; no firewall forgets a connection that soon.
-_KEEPALIVE_INTERVAL = 15.0
-#: Seconds without an answer to one, after which the connection counts as lost.
-_KEEPALIVE_TIMEOUT = 45.0
 #: How long a failed login stands for those that try by themselves: drivers do several times a second.
 _SECONDS_A_FAILURE_STANDS = 2.0
 #: What is on its way to us before we say that we read it; SSH lets it grow no further.
 _WINDOW = 16 * 1024 * 1024
 _PROHIBITED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """How a connection is found to be lost, in seconds.
+
+    Attributes:
+        interval: between two questions whether the server is still there; no firewall forgets a connection that soon.
+        timeout: without an answer to one, after which the connection counts as lost.
+    """
+
+    interval: float = 15.0
+    timeout: float = 45.0
 
 
 class SshConnection:
@@ -40,7 +50,7 @@ class SshConnection:
         users: how many tunnels lead through it; who shares it counts them.
     """
 
-    def __init__(self, access: "RemoteAccess", timeout: float) -> None:
+    def __init__(self, access: "RemoteAccess", timeout: float, keepalive: Keepalive | None = None) -> None:
         """Keep the settings; nothing is opened yet.
 
         Args:
@@ -49,6 +59,7 @@ class SshConnection:
         self.users = 0
         self._access = access
         self._timeout = timeout
+        self._keepalive = keepalive or Keepalive()
         self._lock = threading.RLock()
         self._transport: paramiko.Transport | None = None
         self._ended = threading.Event()
@@ -116,7 +127,10 @@ class SshConnection:
             self._failure = None
             self._transport, self._ended = transport, threading.Event()
             self._keeper = threading.Thread(
-                target=_keep_alive, args=(transport, self._ended), name="smartdiet tunnel keepalive", daemon=True
+                target=_keep_alive,
+                args=(transport, self._ended, self._keepalive),
+                name="smartdiet tunnel keepalive",
+                daemon=True,
             )
             self._keeper.start()
             return transport
@@ -179,15 +193,15 @@ class SshConnection:
         return transport
 
 
-def _keep_alive(transport: "paramiko.Transport", ended: threading.Event) -> None:
+def _keep_alive(transport: "paramiko.Transport", ended: threading.Event, keepalive: Keepalive) -> None:
     """Ask the server now and then whether it is there, and end the transport where it does not answer.
 
     paramiko sends such questions too, but does not wait for an answer.
     """
     import paramiko
 
-    while not ended.wait(_KEEPALIVE_INTERVAL) and transport.is_active():
-        late = threading.Timer(_KEEPALIVE_TIMEOUT, transport.close)
+    while not ended.wait(keepalive.interval) and transport.is_active():
+        late = threading.Timer(keepalive.timeout, transport.close)
         late.daemon = True
         late.start()
         try:

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from smartdiet_assets.load import opening
 from smartdiet_assets.load.intake import Intake
+from smartdiet_assets.load.limits import Bulk
 from smartdiet_assets.load.result import LoadResult
 from smartdiet_assets.load.run import conclude
 from smartdiet_assets.load.write import Conclusion
@@ -182,7 +183,7 @@ def load(
     on_stage: Callable[[str], None] | None = None,
 ) -> LoadResult:
     """Load batches into a table; `retry` reads the ids to try again, as an incremental run does."""
-    options = {"truncate": truncate, "bulk_from": bulk_from, "on_stage": on_stage}
+    options = {"truncate": truncate, "bulk": Bulk(rows=bulk_from), "on_stage": on_stage}
     with open_load(connection, schema, schema.tables[table], run_id, **options) as load:
         load.begin()
         for batch in batches:

@@ -14,6 +14,7 @@ from psycopg import sql
 from pymongo.database import Database
 
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.load.limits import BULK
 from smartdiet_assets.mirror.reconciliation import reconcile_tables
 from smartdiet_assets.mirror.sources.interface import Source
 from smartdiet_assets.mirror.sources.mongodb import MongoSource
@@ -35,6 +36,7 @@ class Mirrored:
         self.mongo = mongo
         self.connection = connection
         self.batch_size = batch_size
+        self.bulk = BULK
         self.oracle = MirrorOracle(schema)
         self._runs = itertools.count(1)
 
@@ -52,6 +54,7 @@ class Mirrored:
                 run_id=run_id,
                 request=request or WindowRequest("newest"),
                 batch_size=self.batch_size,
+                bulk=self.bulk,
             )
             for table in self.schema.tables.values()
             if tables is None or table.name in tables

@@ -59,7 +59,10 @@ class Pair:
         """Refresh the target as a command does."""
         refresh = self.build_refresh(**options)
         plan = prepare_refresh(refresh, lambda plan: None, target_name=target_name, dry_run=dry_run)
-        return run_refresh(refresh, plan, LineProgress(self.lines.append), dry_run=dry_run)
+        return run_refresh(refresh, plan, LineProgress(self.say), dry_run=dry_run)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def read_bytes(database: Mongo, names: Sequence[str] = ()) -> dict[str, bytes]:

@@ -55,22 +55,22 @@ def _relax(connection: Any, _record: Any) -> None:
 
 
 @contextmanager
-def _locked(url: str) -> Iterator[None]:
+def locked(url: str, seconds: int = _SECONDS_TO_OPEN) -> Iterator[None]:
     """Have the processes that start at once open the storage one after the other.
 
     Raises:
-        ConfigurationError: somebody has held the lock for a minute.
+        ConfigurationError: somebody has held the lock for that long.
     """
     engine = db.create_engine(url, poolclass=db.NullPool)
     # A transaction, not a session, holds the lock: there may be a pooler of transactions in between.
     with retry_pg_connection_fn(engine.connect) as connection, connection.begin():
         try:
-            connection.execute(_TAKE_LOCK, {"seconds": f"{_SECONDS_TO_OPEN}s", "lock": _LOCK})
+            connection.execute(_TAKE_LOCK, {"seconds": f"{seconds}s", "lock": _LOCK})
         except db.exc.OperationalError as error:
             if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
                 raise
             raise ConfigurationError(
-                f"another process has held the database of Dagster's runs and events for {_SECONDS_TO_OPEN} seconds; "
+                f"another process has held the database of Dagster's runs and events for {seconds} seconds; "
                 "end it and try again"
             ) from None
         yield
@@ -114,7 +114,7 @@ class HeldPostgresStorage(DagsterPostgresStorage):
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
         # Of two that make the same tables one would fail.
-        with _locked(postgres_url):
+        with locked(postgres_url):
             super().__init__(postgres_url, inst_data=inst_data)
         self._run_storage = HeldRunStorage(postgres_url)
         self._event_log_storage = HeldEventLogStorage(postgres_url)

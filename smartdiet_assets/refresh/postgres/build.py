@@ -27,7 +27,7 @@ from smartdiet_assets.refresh.postgres.catalog import (
 from smartdiet_assets.refresh.postgres.copy import compose_copy_in, compose_copy_out, copy_rows
 from smartdiet_assets.refresh.postgres.dependencies import find_dependents, sort_objects
 from smartdiet_assets.refresh.postgres.selection import Selection
-from smartdiet_assets.refresh.postgres.sessions import explain, fetch, make, quote
+from smartdiet_assets.refresh.postgres.sessions import Waits, explain, fetch, make, quote
 from smartdiet_assets.refresh.progress import Progress
 
 
@@ -46,6 +46,7 @@ class Work:
     theirs: Catalog
     selection: Selection
     progress: Progress
+    waits: Waits
     queries: dict[Key, str] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     copied: dict[Key, CopiedItem] = field(default_factory=dict)

@@ -44,6 +44,7 @@ from smartdiet_assets.refresh.postgres.selection import (
     choose_objects,
 )
 from smartdiet_assets.refresh.postgres.sessions import (
+    Waits,
     explain,
     lock_source,
     lock_target,
@@ -113,11 +114,13 @@ class PostgresRefresh:
         to: Place,
         filters: RefreshFilters | None = None,
         on_step: StepListener | None = None,
+        waits: Waits | None = None,
     ) -> None:
         self._source = source
         self._target = target
         self._to = to
         self._filters = filters or RefreshFilters()
+        self._waits = waits or Waits()
         self._on_step = on_step or (lambda step: None)
         self.ignored: list[str] = []
 
@@ -171,11 +174,11 @@ class PostgresRefresh:
             if not exists(self._target):
                 create_database(self._target, source.info.parameter_status("server_encoding") or "UTF8")
             target = stack.enter_context(open_target(self._target))
-            lock_target(target, choose_mirrored(ours, self._filters), progress.say)
+            lock_target(target, choose_mirrored(ours, self._filters), progress.say, self._waits.writers)
             theirs = read_catalog(target)
             selection = self._choose(source, target, ours, theirs)
             lock_source(source, [table.identity for table in _tables(ours, selection)])
-            work = Work(source, target, ours, theirs, selection, progress)
+            work = Work(source, target, ours, theirs, selection, progress, self._waits)
             work.queries = compose_queries(source, ours, selection, self._filters.sample)
             self._carry_out(work, outcome)
         return outcome

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -19,10 +20,24 @@ from smartdiet_assets.load.advisory import LOCK_CLASS, build_lock_number, try_lo
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 
-#: Seconds to wait for the end of another refresh, or of a run that mirrors into a table.
-LOCK_TIMEOUT = 60.0
 #: The second number of the advisory lock of a refresh; no table can have this name.
 _REFRESH_LOCK = "\0refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long others are waited for, in seconds.
+
+    Attributes:
+        writers: the end of another refresh, or of a run that mirrors into a table.
+        readers: a moment in which nobody reads the old tables; `attempt` is one try, in which new readers wait too.
+    """
+
+    writers: float = 60.0
+    readers: float = 1800.0
+    attempt: float = 2.0
+
+
 # A refresh takes as long as it takes, and its names are all qualified. The server would write a failed index or foreign
 # key to its log with the values of the row; where we may, we keep it from that, and report the error ourselves.
 _SETTINGS = """\
@@ -139,17 +154,20 @@ def lock_source(connection: Connection, tables: Sequence[str]) -> None:
         connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
 
 
-def lock_target(connection: Connection, mirrored: Sequence[tuple[str, str]], wait: Callable[[str], None]) -> None:
+def lock_target(
+    connection: Connection, mirrored: Sequence[tuple[str, str]], wait: Callable[[str], None], timeout: float
+) -> None:
     """Keep other refreshes, and runs that mirror into the tables, out until the end of the transaction.
 
     Args:
         mirrored: tables, as the mirror locks them: each with its schema before it.
         wait: told once what is waited for.
+        timeout: seconds they are waited for.
 
     Raises:
-        LoadConflictError: one of them took longer than `LOCK_TIMEOUT`.
+        LoadConflictError: one of them took longer.
     """
-    deadline = time.monotonic() + LOCK_TIMEOUT
+    deadline = time.monotonic() + timeout
     told = False
     number = build_lock_number(_REFRESH_LOCK)
     while True:
@@ -163,9 +181,7 @@ def lock_target(connection: Connection, mirrored: Sequence[tuple[str, str]], wai
         connection.execute("ROLLBACK TO SAVEPOINT locks")
         who = "another refresh writes to the target" if refreshing else "a run mirrors into a table of the target"
         if time.monotonic() > deadline:
-            raise LoadConflictError(
-                f"{who}, and did for longer than {LOCK_TIMEOUT:.0f} s; nothing was written, try again"
-            )
+            raise LoadConflictError(f"{who}, and did for longer than {timeout:.0f} s; nothing was written, try again")
         if not told:
             wait(f"Waiting: {who}.")
             told = True
@@ -173,24 +189,24 @@ def lock_target(connection: Connection, mirrored: Sequence[tuple[str, str]], wai
 
 
 def lock_tables_exclusively(
-    connection: Connection, tables: Sequence[str], wait: Callable[[str], None], *, patience: float, attempt: float
+    connection: Connection, tables: Sequence[str], wait: Callable[[str], None], waits: Waits
 ) -> None:
     """Shut everybody out of tables until the end of the transaction.
 
-    Who reads one is waited for `attempt` seconds at a time, in which new readers wait too; between the attempts
+    Who reads one is waited for `waits.attempt` seconds at a time, in which new readers wait too; between the attempts
     everybody goes on.
 
     Raises:
-        LoadConflictError: there was always a reader for `patience` seconds.
+        LoadConflictError: there was always a reader for `waits.readers` seconds.
     """
     if not tables:
         return
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + waits.readers
     told = False
     statement = f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE"
     while True:
         connection.execute("SAVEPOINT swap")
-        connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{round(attempt * 1000)}ms"])
+        connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{round(waits.attempt * 1000)}ms"])
         try:
             connection.execute(statement.encode())
         except (errors.LockNotAvailable, errors.DeadlockDetected):
@@ -202,13 +218,13 @@ def lock_tables_exclusively(
             return
         if time.monotonic() > deadline:
             raise LoadConflictError(
-                f"somebody had a table of the target in use for {patience:.0f} s without a pause; nothing was "
+                f"somebody had a table of the target in use for {waits.readers:.0f} s without a pause; nothing was "
                 "written, try again when the long transactions there are over"
             )
         if not told:
             wait("Everything is loaded; waiting for those who read the old tables.")
             told = True
-        time.sleep(min(1.0, attempt))
+        time.sleep(min(1.0, waits.attempt))
 
 
 def quote(*parts: str) -> str:

@@ -25,9 +25,6 @@ from smartdiet_assets.refresh.postgres.sessions import (
     quote,
 )
 
-#: Seconds that readers of the old tables are waited for at a time, and altogether.
-ATTEMPT = 2.0
-PATIENCE = 1800.0
 _NAMES = """\
 SELECT 'pg_class'::regclass::oid::bigint, c.oid::bigint, c.oid::regclass::text
 FROM pg_class AS c
@@ -71,7 +68,7 @@ def swap(work: Work, standing: list[tuple[Key, str]]) -> None:
         for key in sorted(selection.dropped | {pair[0] for pair in selection.references})
         if key in names and theirs.objects[key].kind in TABLES
     ]
-    lock_tables_exclusively(target, tables, work.progress.say, patience=PATIENCE, attempt=ATTEMPT)
+    lock_tables_exclusively(target, tables, work.progress.say, work.waits)
     _check_unchanged(work)
     _keep_records(work)
     _drop_old(work, names)

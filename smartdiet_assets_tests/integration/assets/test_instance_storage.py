@@ -79,14 +79,13 @@ def test_processes_that_start_at_once_open_one_new_instance(instances: Instances
     assert [process.returncode for process in processes] == [0] * 4, failures
 
 
-def test_a_lock_that_is_never_given_back_is_said_in_a_sentence(
-    dagster_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(held_postgres, "_SECONDS_TO_OPEN", 1)
-    with psycopg.connect(dagster_database) as holder:
-        holder.execute("SELECT pg_advisory_lock(%s)", [held_postgres._LOCK])
-        with pytest.raises(ConfigurationError, match="another process has held the database"):
-            held_postgres.HeldPostgresStorage(dagster_database)
+def test_a_lock_that_is_never_given_back_is_said_in_a_sentence(dagster_database: str) -> None:
+    def open_too() -> None:
+        with held_postgres.locked(dagster_database, seconds=1):
+            pytest.fail("both have it")
+
+    with held_postgres.locked(dagster_database), pytest.raises(ConfigurationError, match="another process has held"):
+        open_too()
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 """What ends a command from outside: Ctrl-C at any moment, an output that takes nothing any more."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from smartdiet_assets.doctor import run as doctor
 from smartdiet_assets_tests.integration.conftest import Smartdiet
 
 #: Ctrl-C while a driver makes its client, whose `__del__` may then complain.
@@ -34,11 +36,17 @@ def run(*arguments: str, output: int = subprocess.PIPE) -> subprocess.CompletedP
 def test_ctrl_c_is_no_failure_and_no_difference(smartdiet: Smartdiet, monkeypatch: pytest.MonkeyPatch) -> None:
     """`doctor` exits 1 for a failure and `compare` for a difference."""
 
-    def interrupt() -> None:
-        raise KeyboardInterrupt
+    main = threading.get_ident()
 
-    monkeypatch.setattr(doctor, "examine_all", interrupt)
-    result = smartdiet("doctor")
+    def interrupt(silent: socket.socket) -> None:
+        with silent.accept()[0]:
+            signal.pthread_kill(main, signal.SIGINT)
+            silent.accept()
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        threading.Thread(target=interrupt, args=(silent,), daemon=True).start()
+        monkeypatch.setenv("MONGODB_URL", f"mongodb://127.0.0.1:{silent.getsockname()[1]}/?directConnection=true")
+        result = smartdiet("doctor")
     assert (result.code, result.err) == (130, "Interrupted.")
 
 

@@ -1,6 +1,6 @@
 """Two databases to compare. Here: what tests say about them. Not here: what is in them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -11,6 +11,7 @@ from smartdiet_assets.compare.running import Outcome, compare_structure_sides
 from smartdiet_assets.load.structure.alteration import create_table
 from smartdiet_assets.load.structure.declared import build_expected_table
 from smartdiet_assets.load.structure.table_ddl import compose_comments, compose_keys
+from smartdiet_assets.resources.postgres_session import SettledConnection
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.support.configured import parse_pair
 
@@ -53,6 +54,7 @@ class Pair:
 
     left: Database
     right: Database
+    connection: type[SettledConnection] = SettledConnection
 
     def turn(self) -> "Pair":
         return Pair(self.right, self.left)
@@ -66,8 +68,8 @@ class Pair:
             side.run(statements, values)
 
     def compare(self, *tables: str, **options: Any) -> Outcome:
-        sides = parse_pair(self.left.url, self.right.url)
-        return compare_structure_sides(*sides, None, tables or None, **options)
+        left, right = (replace(s, connection=self.connection) for s in parse_pair(self.left.url, self.right.url))
+        return compare_structure_sides(left, right, None, tables or None, **options)
 
     def find(self, *tables: str) -> Found:
         """The differences of structure, as (table, aspect, name)."""

@@ -6,7 +6,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from smartdiet_assets.compare import sides
 from smartdiet_assets.compare.row_differences import RowComparison
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.resources.postgres_session import SettledConnection
@@ -69,8 +68,8 @@ class CountingConnection(SettledConnection):
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sides, "SettledConnection", CountingConnection)
+def counted(pair: Pair) -> None:
+    pair.connection = CountingConnection
     CountingCursor.statements = CountingCursor.rows = 0
 
 

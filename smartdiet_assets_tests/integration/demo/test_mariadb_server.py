@@ -75,10 +75,9 @@ def test_a_port_in_use_is_named(server: EmbeddedMariaDB, tmp_path: Path) -> None
 
 def test_a_machine_without_it_is_told_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(mariadb_server, "_SERVER_FOLDERS", ())
-    assert not mariadb_server.has_mariadb()
+    assert not mariadb_server.has_mariadb(folders=())
     with pytest.raises(ConfigurationError, match="run: apt install mariadb-server"):
-        EmbeddedMariaDB(tmp_path / "none").start()
+        EmbeddedMariaDB(tmp_path / "none", folders=()).start()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has ended")

@@ -150,7 +150,10 @@ class Restarter(logging.Handler):
 
 @pytest.mark.usefixtures("configured_servers")
 def test_a_restart_of_mariadb_in_mid_read_is_retried_and_completes(
-    own_server: EmbeddedMariaDB, postgres: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    own_server: EmbeddedMariaDB,
+    postgres: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with own_server.connect() as admin, admin.cursor() as cursor:
         cursor.execute("CREATE DATABASE matomo")
@@ -162,7 +165,7 @@ def test_a_restart_of_mariadb_in_mid_read_is_retried_and_completes(
         monkeypatch.setenv(f"MATOMO_{name}", str(value))
     monkeypatch.setenv("BATCH_SIZE", "50")
     monkeypatch.setattr(reading, "_SECONDS_BETWEEN_REPORTS", 0.0)
-    monkeypatch.setattr(progress_log, "level", logging.INFO)
+    caplog.set_level(logging.INFO, progress_log.name)
     restarter = Restarter(own_server)
     progress_log.addHandler(restarter)
     definitions = build_definitions(load_schema(CONFIG), read_environment())

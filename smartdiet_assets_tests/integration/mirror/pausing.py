@@ -48,6 +48,7 @@ class PausingRun:
                 connection,
                 run_id=f"concurrent-{self.pid}",
                 on_stage=self._listen,
+                bulk=self._mirrored.bulk,
                 **{"request": WindowRequest("newest"), "batch_size": self._mirrored.batch_size, **options},
             )
 

@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -17,7 +16,7 @@ from psycopg import errors
 
 from smartdiet_assets.errors import LoadConflictError, TransientError
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets.load.opening import open_load
+from smartdiet_assets.load.limits import Bulk
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.mirror.pausing import PausingRun, open_pool
@@ -88,9 +87,8 @@ SITUATIONS = [first_load, changes, bulk]
 
 
 @pytest.fixture
-def company(mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch) -> Company:
-    monkeypatch.setattr("smartdiet_assets.mirror.table_run.open_load", partial(open_load, bulk_from=1))
-    monkeypatch.setattr("smartdiet_assets.load.bulk._SECONDS_BETWEEN_ATTEMPTS", 0.01)
+def company(mirrored: Mirrored) -> Company:
+    mirrored.bulk = Bulk(rows=1, pause=0.01)
     return Company(mirrored)
 
 

@@ -87,13 +87,17 @@ class Clinic:
             mirror_table(self.schema, table, self.mongo, self.connection, run_id="sync", request=WindowRequest(kind))
 
     def reconcile(
-        self, *tables: str, mongo: Database[Any] | None = None, **options: Any
+        self,
+        *tables: str,
+        mongo: Database[Any] | None = None,
+        source: type[MongoSource] = MongoSource,
+        **options: Any,
     ) -> dict[str, TableReconciliation]:
         """Reconcile every table, or those named."""
 
         @contextmanager
         def open_source(table: Table) -> Iterator[Source]:
-            yield MongoSource(self.schema, table, self.mongo if mongo is None else mongo, 100)
+            yield source(self.schema, table, self.mongo if mongo is None else mongo, 100)
 
         return dict(
             reconcile_tables(

@@ -1,5 +1,6 @@
 """Documents deleted in MongoDB: the pass that finds them, and what it refuses."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ from bson import Binary, Decimal128, Int64, ObjectId
 from pymongo.database import Database
 
 from smartdiet_assets.mirror.sources.mongodb import MongoSource
+from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets_tests.integration.reconcile.clinic import NOW, Clinic
 
 
@@ -199,24 +201,21 @@ def test_a_table_that_was_never_mirrored_is_left_alone(clinic: Clinic) -> None:
 
 
 @pytest.mark.parametrize("on_delete", ["delete", "flag"])
-def test_documents_mirrored_while_the_ids_are_read_stay(
-    clinic: Clinic, on_delete: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_documents_mirrored_while_the_ids_are_read_stay(clinic: Clinic, on_delete: str) -> None:
     clinic.declare(on_delete)
     clinic.sync()
     late: list[Any] = [ObjectId(), 12, Int64(2**40), "text", "0" * 24, 1.5, Decimal128("2.50"), True]
     late += [NOW, Binary(b"\x00\x01", 7), Binary(bytes(16), 4), Binary(bytes(range(16)), 3)]
-    fetch_keys = MongoSource.fetch_keys
 
-    def fetch_and_insert(source: MongoSource) -> Any:
-        yield from fetch_keys(source)
-        clinic.mongo.users.insert_many([{"_id": value, "creation_date": NOW, "update_date": NOW} for value in late])
-        clinic.sync()
+    class Growing(MongoSource):
+        def fetch_keys(self) -> Iterator[IdBatch]:
+            yield from super().fetch_keys()
+            clinic.mongo.users.insert_many([{"_id": value, "creation_date": NOW, "update_date": NOW} for value in late])
+            clinic.sync()
 
-    monkeypatch.setattr(MongoSource, "fetch_keys", fetch_and_insert)
     clinic.mongo.users.delete_one({"_id": clinic.users[0]})
 
-    counts = clinic.reconcile("users")["users"].counts
+    counts = clinic.reconcile("users", source=Growing)["users"].counts
 
     assert (counts.gone, counts.removed + counts.flagged) == (1, 1)
     kept = "WHERE deleted_at IS NULL" if on_delete == "flag" else ""
@@ -233,19 +232,16 @@ def test_ids_of_every_type_are_compared_as_the_table_spells_them(clinic: Clinic)
     assert clinic.reconcile("users")["users"].counts.removed == 4
 
 
-def test_the_ids_of_a_collection_are_read_once_for_all_its_tables(
-    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_ids_of_a_collection_are_read_once_for_all_its_tables(clinic: Clinic) -> None:
     clinic.sync()
     read: list[str] = []
-    fetch_keys = MongoSource.fetch_keys
 
-    def count(source: MongoSource) -> Any:
-        read.append(source.table.mongo_collection)
-        return fetch_keys(source)
+    class Counting(MongoSource):
+        def fetch_keys(self) -> Iterator[IdBatch]:
+            read.append(self.table.mongo_collection)
+            return super().fetch_keys()
 
-    monkeypatch.setattr(MongoSource, "fetch_keys", count)
-    clinic.reconcile()
+    clinic.reconcile(source=Counting)
     assert read == ["logs", "users"]
 
 

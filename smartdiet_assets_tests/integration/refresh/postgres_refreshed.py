@@ -18,6 +18,7 @@ from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.refresh.plan import RefreshOutcome
 from smartdiet_assets.refresh.postgres.refresh import PostgresRefresh
 from smartdiet_assets.refresh.postgres.selection import RefreshFilters
+from smartdiet_assets.refresh.postgres.sessions import Waits
 from smartdiet_assets.refresh.progress import LineProgress
 from smartdiet_assets.refresh.running import prepare_refresh, run_refresh
 from smartdiet_assets.resources.postgres import PostgresResource
@@ -72,6 +73,7 @@ class PostgresPair:
         self.source_name, self.target_name = (str(conninfo_to_dict(url)["dbname"]) for url in (source, target))
         self.lines: list[str] = []
         self.steps: list[str] = []
+        self.waits = Waits()
 
     def build_resource(self, database: str, user: str = "", password: str = "") -> PostgresResource:
         return PostgresResource(
@@ -118,6 +120,7 @@ class PostgresPair:
             "local",
             RefreshFilters(**filters),
             note,
+            self.waits,
         )
 
     def refresh(self, **options: Any) -> RefreshOutcome:

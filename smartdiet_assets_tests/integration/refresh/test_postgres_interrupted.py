@@ -8,7 +8,7 @@ import pytest
 
 from smartdiet_assets.errors import LoadConflictError, TransientError
 from smartdiet_assets.load.advisory import lock_tables
-from smartdiet_assets.refresh.postgres import sessions, swap
+from smartdiet_assets.refresh.postgres.sessions import Waits
 from smartdiet_assets_tests.integration.refresh import killed_postgres_refresh
 from smartdiet_assets_tests.integration.refresh.postgres_refreshed import PostgresPair, assert_same, dump_structure
 
@@ -110,8 +110,8 @@ def test_a_reader_of_an_older_moment_sees_whole_tables(tables: PostgresPair) -> 
         assert reader.execute(COUNTED).fetchall() == NEW
 
 
-def test_it_waits_for_readers_and_lets_them_go_on(tables: PostgresPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(swap, "ATTEMPT", 0.2)
+def test_it_waits_for_readers_and_lets_them_go_on(tables: PostgresPair) -> None:
+    tables.waits = Waits(attempt=0.2)
     with psycopg.connect(tables.server.dsn(tables.target_name)) as reader:
         assert reader.execute(COUNTED).fetchall() == OLD
         say = tables.say
@@ -128,9 +128,8 @@ def test_it_waits_for_readers_and_lets_them_go_on(tables: PostgresPair, monkeypa
         assert tables.target(COUNTED) == NEW
 
 
-def test_readers_without_a_pause_keep_the_old_tables(tables: PostgresPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(swap, "ATTEMPT", 0.2)
-    monkeypatch.setattr(swap, "PATIENCE", 0.5)
+def test_readers_without_a_pause_keep_the_old_tables(tables: PostgresPair) -> None:
+    tables.waits = Waits(attempt=0.2, readers=0.5)
     with psycopg.connect(tables.server.dsn(tables.target_name)) as reader:
         reader.execute("SELECT 1 FROM children LIMIT 1")
         with pytest.raises(LoadConflictError, match="in use for"):
@@ -150,14 +149,15 @@ def test_what_somebody_adds_to_the_old_tables_meanwhile_is_not_lost(tables: Post
     assert tables.target("SELECT min(id) FROM added") == [(1,)]
 
 
-def test_two_refreshes_do_not_run_at_once(tables: PostgresPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "LOCK_TIMEOUT", 0.5)
+def test_two_refreshes_do_not_run_at_once(tables: PostgresPair) -> None:
+    tables.waits = Waits(writers=0.5)
     refused: list[BaseException] = []
 
     def start_another(step: str) -> None:
         if step == "built":
             names = (tables.source_name, tables.target_name)
             another = PostgresPair(tables.server, *map(tables.server.dsn, names))
+            another.waits = tables.waits
             with pytest.raises(LoadConflictError, match="another refresh") as caught:
                 another.refresh()
             refused.append(caught.value)
@@ -167,14 +167,14 @@ def test_two_refreshes_do_not_run_at_once(tables: PostgresPair, monkeypatch: pyt
     assert tables.target(COUNTED) == NEW
 
 
-def test_it_waits_for_a_run_that_mirrors_into_a_table(tables: PostgresPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "LOCK_TIMEOUT", 0.5)
+def test_it_waits_for_a_run_that_mirrors_into_a_table(tables: PostgresPair) -> None:
+    tables.waits = Waits(writers=0.5)
     with psycopg.connect(tables.server.dsn(tables.target_name)) as run:
         lock_tables(run, ["children"])
         with pytest.raises(LoadConflictError, match="a run mirrors into"):
             tables.refresh()
         assert tables.target(COUNTED) == OLD
-        monkeypatch.undo()
+        tables.waits = Waits()
         say = tables.say
 
         def end_run(line: str) -> None:

@@ -5,6 +5,8 @@ rejected document is the one thing shown, so ids hold none.
 """
 
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.demo.server_folder import find_free_port
 from smartdiet_assets.load.advisory import LOCK_CLASS, build_lock_number
+from smartdiet_assets.schema.types import TYPES
+from smartdiet_assets.transform.conversion import Conversion
+from smartdiet_assets.transform.convert import CONVERSIONS
 from smartdiet_assets_tests.integration.replaced_tool.leaky_strategies import MARK
 from smartdiet_assets_tests.integration.replaced_tool.planted import Plant, write_marked_company
 
@@ -156,13 +161,25 @@ def test_marks_in_every_field_of_every_collection_show_nowhere(
     assert rejected[0] > 20
 
 
-def test_a_bug_anywhere_in_a_run_shows_its_type_and_place_only(
-    plant: Plant, monkeypatch: pytest.MonkeyPatch, capfd: Any, caplog: Any
-) -> None:
-    def decode_with_a_bug(raw: bytes) -> Any:
-        raise LookupError(raw.decode(errors="replace"))
+@pytest.fixture
+def buggy_type() -> Iterator[str]:
+    """A type whose conversion fails with the value in the text of the error."""
 
-    monkeypatch.setattr("smartdiet_assets.transform.batch.decode_batch", decode_with_a_bug)
+    def convert(value: Any) -> Any:
+        raise LookupError(str(value))
+
+    TYPES["buggy"] = replace(TYPES["text"], name="buggy")
+    CONVERSIONS["buggy"] = lambda column: Conversion(convert)
+    yield "BUGGY"
+    del TYPES["buggy"], CONVERSIONS["buggy"]
+
+
+def test_a_bug_anywhere_in_a_run_shows_its_type_and_place_only(
+    plant: Plant, buggy_type: str, capfd: Any, caplog: Any
+) -> None:
+    plant.schemas.write_text(
+        plant.schemas.read_text().replace("email, sql_type: VARCHAR(60)", f"email, sql_type: {buggy_type}")
+    )
     success, said = plant.run()
     assert not success
     assert "unexpected LookupError at " in said

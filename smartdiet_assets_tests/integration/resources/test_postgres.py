@@ -1,6 +1,7 @@
 """The PostgreSQL resource on a real server: what its check says, and that its password never shows."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import psycopg
 import pytest
@@ -170,11 +171,14 @@ def test_a_connection_that_failed_is_not_lent_again(postgres_resource: PostgresR
 
 
 def test_a_connection_the_server_ended_meanwhile_is_not_lent_again(
-    postgres_resource: PostgresResource, postgres: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    postgres_resource: PostgresResource, postgres: psycopg.Connection
 ) -> None:
+    class Distrustful(PostgresResource):
+        seconds_trusted: ClassVar[float] = 0.0
+
+    postgres_resource = Distrustful(**dict(postgres_resource))
     with postgres_resource.borrow() as first:
         pid = first.info.backend_pid
     postgres.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
-    monkeypatch.setattr("smartdiet_assets.resources.postgres_server._SECONDS_TRUSTED", 0.0)
     with postgres_resource.borrow() as second:
         assert second.execute("SELECT 1").fetchone() == (1,)

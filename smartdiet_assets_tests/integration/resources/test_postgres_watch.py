@@ -7,7 +7,6 @@ import pytest
 
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.errors import ServerUnreachableError
-from smartdiet_assets.resources import postgres_session
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
 from smartdiet_assets.resources.postgres_watch import StalledConnectionError
@@ -103,11 +102,12 @@ def test_a_stall_of_every_connection_is_noticed_too(proxy: FaultProxy, behind: P
 
 
 def test_the_server_ends_the_statement_of_a_client_that_died(
-    behind: PostgresResource, postgres: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    behind: PostgresResource, postgres: psycopg.Connection
 ) -> None:
-    monkeypatch.setattr(postgres_session, "_CLIENT_CHECK", ("client_connection_check_interval", "100ms", 140_000))
     connection = behind.connect()
     connection.autocommit = True
+    assert connection.execute("SHOW client_connection_check_interval").fetchone() == ("10s",)
+    connection.execute("SET client_connection_check_interval = '100ms'")
     connection.execute("SELECT pg_advisory_lock(3)")
     pid = connection.info.backend_pid
     connection.pgconn.send_query(b"SELECT pg_sleep(3600)")

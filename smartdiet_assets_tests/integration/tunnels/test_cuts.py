@@ -11,9 +11,9 @@ from pymongo.database import Database
 
 from smartdiet_assets.assets import tables
 from smartdiet_assets.errors import ServerUnreachableError
-from smartdiet_assets.resources import ssh_connection
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
+from smartdiet_assets.resources.ssh_connection import Keepalive, SshConnection
 from smartdiet_assets.resources.tunnel import Tunnel
 from smartdiet_assets_tests.support.broken import (
     MONGO_TABLES,
@@ -119,16 +119,12 @@ def test_a_cut_between_two_uses_is_not_even_noticed(
         mongo.close()
 
 
-def test_a_server_that_answers_nothing_any_more_is_noticed(
-    ssh_server: InProcessSshServer, postgres_resource: PostgresResource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_answers_nothing_any_more_is_noticed(ssh_server: InProcessSshServer) -> None:
     """Its process is halted: the network is content, and nobody sends anything."""
-    monkeypatch.setattr(ssh_connection, "_KEEPALIVE_INTERVAL", 0.2)
-    monkeypatch.setattr(ssh_connection, "_KEEPALIVE_TIMEOUT", 0.5)
     with FaultProxy(ssh_server.port) as proxy:
-        tunnel = Tunnel(build_access(ssh_server, port=proxy.port), 10)
+        connection = SshConnection(build_access(ssh_server, port=proxy.port), 10, Keepalive(0.2, 0.5))
         try:
-            connection = tunnel.ensure()
+            connection.ensure()
             transport = connection._transport
             assert transport is not None
             # While it answers, nothing happens.
@@ -137,7 +133,7 @@ def test_a_server_that_answers_nothing_any_more_is_noticed(
             proxy.strike(Fault("stall", times=None))
             wait_until(lambda: not transport.is_active(), "the silence is noticed")
         finally:
-            tunnel.close()
+            connection.close()
 
 
 def test_a_login_that_fails_half_way_leaves_nothing_open(ssh_server: InProcessSshServer) -> None:

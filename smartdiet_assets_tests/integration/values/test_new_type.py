@@ -63,10 +63,11 @@ def build_cents(column: Column) -> Conversion:
 
 
 @pytest.fixture(autouse=True)
-def cents(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(TYPES, "cents", CENTS)
-    monkeypatch.setitem(CONVERSIONS, "cents", build_cents)
-    return iter(())
+def cents() -> Iterator[None]:
+    TYPES["cents"] = CENTS
+    CONVERSIONS["cents"] = build_cents
+    yield
+    del TYPES["cents"], CONVERSIONS["cents"]
 
 
 def mirror(connection: psycopg.Connection, schema: Schema, *documents: dict[str, Any]) -> Any:

@@ -73,6 +73,13 @@ def test_whoever_stops_early_leaves_no_open_stream_and_no_thread(taken: int) -> 
     assert not source.asked[taken + 2].is_set()
 
 
-def test_an_empty_stream_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail("a thread was started"))
-    assert list(read_ahead(Source(0).stream())) == []
+def test_an_empty_stream_starts_no_thread() -> None:
+    started: list[str] = []
+    threading.settrace(lambda *call: started.append(threading.current_thread().name))
+    try:
+        assert list(read_ahead(Source(0).stream())) == []
+        assert not started
+        assert list(read_ahead(Source(2).stream())) == [0, 1]
+    finally:
+        threading.settrace(None)
+    assert set(started) == {"read ahead"}

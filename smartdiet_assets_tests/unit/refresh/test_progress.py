@@ -2,18 +2,15 @@
 
 import io
 
-import pytest
 from rich.console import Console
 
-from smartdiet_assets.refresh import progress as module
 from smartdiet_assets.refresh.progress import LineProgress, show_refresh
 
 
-def test_lines_tell_each_finished_item_and_now_and_then_a_long_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_tell_each_finished_item_and_now_and_then_a_long_one() -> None:
     clock = iter([0.0, 5.0, 11.0, 12.0, 20.0])
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
     lines: list[str] = []
-    progress = LineProgress(lines.append)
+    progress = LineProgress(lines.append, lambda: next(clock))
     progress.begin("users", 1_000)
     progress.advance("users", 400, 1_000_000)
     progress.advance("users", 400, 1_000_000)
