@@ -1,7 +1,4 @@
-"""What the processes of tables are forked from (SMARTDIET_EXECUTOR=multiprocess): loads once what each of them needs.
-
-Not here: connections and threads, which must not be forked.
-"""
+"""What the processes of tables are forked from (SMARTDIET_EXECUTOR=multiprocess): loads what each of them needs."""
 
 import gc
 from contextlib import suppress

@@ -1,8 +1,5 @@
 """Comparing documents with their rows, through the very transformation that a run uses.
 
-Here: which documents of a batch are compared, and comparing again what differs before it counts. Not here: the
-statement (`checks.row_comparison`), what the numbers mean (`checks.judgement`).
-
 A document that differs is read again, and so are its rows: only what is as it was, and still differs, counts. So
 neither an edit nor a run at the same time is taken for a fault.
 """

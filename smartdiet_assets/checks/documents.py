@@ -1,8 +1,7 @@
 """MongoDB's side of the checks: how many rows a collection's documents describe, and which changed since the last run.
 
 Here: fetching `SourceFacts`, at most five queries for each collection: three short ones for the changes, one that
-counts its documents, and one that counts for those of its tables that take more than that. Not here: what the facts
-mean (`checks.judgement`), reading contents (`checks.content`).
+counts its documents, and one that counts for those of its tables that take more than that.
 
 A document dated after a table's watermark may have been changed after its last run, so that its rows tell nothing: it
 is left out of the count on both sides. Of one whose dates are no dates every run reads what it is by then; it is left

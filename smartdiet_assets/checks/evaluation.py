@@ -1,8 +1,5 @@
 """All checks of any tables, in one go: what is asked of PostgreSQL is asked once for all of them, of a source once for
 each of its collections.
-
-Here: which facts the wanted checks need, fetching them in an order that makes them agree, and a sentence in the place
-of an error where a server is away. Not here: statements, judgements, Dagster, printing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 """What is known of a table on either side, as plain numbers: the checks are judged from these and nothing else.
 
-Here: types. Not here: how they are fetched (`checks.target`, `checks.documents`, `checks.matomo`, `checks.content`).
 All times are naive UTC.
 """
 

@@ -1,8 +1,7 @@
 """How many rows a document's arrays describe, as expressions that MongoDB evaluates.
 
-Here: composing them. Not here: running them (`checks.documents`). What identifies an item within its document is
-compared as it is stored, but for values that are one text: what a conversion makes equal beyond that (two moments of
-one day) only the transformation itself can tell.
+What identifies an item within its document is compared as it is stored, but for values that are one text: what a
+conversion makes equal beyond that (two moments of one day) only the transformation itself can tell.
 """
 
 from collections.abc import Iterable

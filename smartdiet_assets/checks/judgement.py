@@ -1,7 +1,4 @@
-"""What the facts mean: passed or failed, how bad, and a sentence with what to do. Pure.
-
-Here: one function per kind of check. Not here: how facts are fetched, or what a result looks like in Dagit.
-"""
+"""What the facts mean: passed or failed, how bad, and a sentence with what to do. Pure."""
 
 from smartdiet_assets.checks.facts import MAX_RECENT, ContentFacts, RecentRows, SourceFacts, TargetFacts
 from smartdiet_assets.checks.outcome import CheckOutcome, Number, Severity

@@ -1,8 +1,4 @@
-"""Matomo's side of the checks: counts, changes since the last run, and rows to compare.
-
-Here: fetching `SourceFacts` and `ContentFacts` of tables mirrored from MariaDB, two statements and a read of a sample
-for each. Not here: what they mean (`checks.judgement`).
-"""
+"""Matomo's side of the checks: counts, changes since the last run, and rows to compare."""
 
 from __future__ import annotations
 

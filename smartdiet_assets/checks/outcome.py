@@ -1,7 +1,4 @@
-"""The kinds of check, the same for every table, and what one of them found.
-
-Here: names, descriptions, severities. Not here: the facts (`checks.facts`) or how they are judged (`checks.judgement`).
-"""
+"""The kinds of check, the same for every table, and what one of them found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,8 +1,7 @@
 """Comparing the rows that documents describe with those in the table, in one statement that changes nothing.
 
-Here: the statement for each shape of table, and its answer. Not here: which documents are compared, or what a
-difference means (`checks.content`). It compares as a run does: the same key, the same columns, the same equality; dates
-of relationship rows are those of their first sync and are left alone.
+It compares as a run does: the same key, the same columns, the same equality; dates of relationship rows are those of
+their first sync and are left alone.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,8 +1,7 @@
 """PostgreSQL's side of the checks: structure, state, counts and rejects of all tables, in a handful of statements.
 
-Here: fetching `TargetFacts`, and what belongs to documents that changed since; in one snapshot, which changes nothing.
-Not here: searching for orphans and duplicates (`checks.unconstrained`), what the facts mean (`checks.judgement`),
-comparing rows by content (`checks.content`).
+Here: fetching `TargetFacts`, and what belongs to documents that changed since; in one snapshot, which changes
+nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

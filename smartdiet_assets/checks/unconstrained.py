@@ -1,8 +1,4 @@
-"""Orphans and duplicate keys, searched for where no valid constraint of the live table keeps them out.
-
-Here: which keys and references of a table nothing guarantees, and the statement that counts what breaks them. Not here:
-the other facts of a table (`checks.target`), what they mean (`checks.judgement`).
-"""
+"""Orphans and duplicate keys, searched for where no valid constraint of the live table keeps them out."""
 
 from collections.abc import Collection, Mapping, Sequence
 

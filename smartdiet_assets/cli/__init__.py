@@ -1,7 +1,6 @@
 """The entry point of `smartdiet …`: how Ctrl-C, an error of ours, and an output that takes not everything end one.
 
-Not here: the commands (`cli.group`). Nothing but what Python has anyway is imported before Ctrl-C is answered: the
-rest takes a second.
+Nothing but what Python has anyway is imported before Ctrl-C is answered: the rest takes a second.
 """
 
 from __future__ import annotations

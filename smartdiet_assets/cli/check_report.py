@@ -1,8 +1,4 @@
-"""`smartdiet check`: the checks of the graph, evaluated at once and outside of Dagster.
-
-Here: the configured servers, the outcome as a table and as JSON, and its way into Dagster where there is an instance.
-Not here: what is checked (`checks`), or how Dagster keeps it (`assets.check_history`).
-"""
+"""`smartdiet check`: the checks of the graph, evaluated at once and outside of Dagster."""
 
 import time
 from collections.abc import Collection, Sequence

@@ -1,7 +1,4 @@
-"""Deleting Dagster's old runs from the command line: asked for, or by itself behind a sync where no daemon does it.
-
-Here: how long it may take, and what is said. Not here: which runs go (`assets.pruning`).
-"""
+"""Deleting Dagster's old runs from the command line: asked for, or by itself behind a sync where no daemon does it."""
 
 import dagster as dg
 from rich.console import Console

@@ -1,8 +1,4 @@
-"""`smartdiet reconcile`: the reconcile pass over the configured servers.
-
-Here: opening the servers the tables need, and the outcome as a script reads it. Not here: the pass itself
-(`mirror.reconciliation`), what is printed (`commands`, `cli.reports`).
-"""
+"""`smartdiet reconcile`: the reconcile pass over the configured servers."""
 
 import time
 import uuid

@@ -1,6 +1,6 @@
 """`smartdiet refresh mongo` and `smartdiet refresh postgres`: their options, and what both do with them.
 
-Not here: the refreshes (`refresh`). What only one of them takes stands at its command.
+What only one of them takes stands at its command.
 """
 
 import json

@@ -1,9 +1,8 @@
 """Comparing the documents of MongoDB with the rows they should be, all of them.
 
-Here: what becomes of what `checks` finds: counts of rows, and the ids of documents. Every document is read and
-transformed as a run does it (`checks.content`); rows of documents that are not there any more are found by their ids
-(`load.removal.source_ids`). Documents that changed since the last run, or are among the rejects, are counted and no
-difference. Not here: the machinery, opening servers.
+Every document is read and transformed as a run does it (`checks.content`); rows of documents that are not there any
+more are found by their ids (`load.removal.source_ids`). Documents that changed since the last run, or are among the
+rejects, are counted and no difference.
 """
 
 import re

@@ -1,8 +1,4 @@
-"""The statements that bring the right side to the left one, in an order in which they can be run. Pure.
-
-Here: what has to make way for a change and comes back after it, across tables, and the script. Not here: the statements
-themselves (`load.structure.alteration`).
-"""
+"""The statements that bring the right side to the left one, in an order in which they can be run. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,7 +1,4 @@
-"""What differs between the rows of two tables, and finding it in two streams of hashed rows. Pure.
-
-Here: the counts, the keys that are listed, and the merge. Not here: the statements (`checksums`), fetching (`rows`).
-"""
+"""What differs between the rows of two tables, and finding it in two streams of hashed rows. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,4 @@
-"""One comparison from its two sides to what differs, with every server opened and closed.
-
-Not here: what a side is (`sides`), the comparisons themselves (`structures`, `rows`, `documents`), printing.
-"""
+"""One comparison from its two sides to what differs, with every server opened and closed."""
 
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack

@@ -1,7 +1,6 @@
 """What a side of a comparison is: how it is named on the command line, and opening it.
 
-Here: reading the name, and a connection whose values look the same on every server. A message names the variable or
-the server, never what a URL holds beside that. Not here: what is read through it.
+A message names the variable or the server, never what a URL holds beside that.
 """
 
 import re

@@ -1,8 +1,4 @@
-"""The structures of both sides, and how they differ, table by table.
-
-Here: what each side consists of, and which of it is compared. Not here: how two tables differ
-(`load.structure.comparison`), what would reconcile them (`reconciling`), printing.
-"""
+"""The structures of both sides, and how they differ, table by table."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace

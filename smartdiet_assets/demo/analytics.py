@@ -1,8 +1,4 @@
-"""A deterministic Matomo: visits, page views and the texts they point at, and a day on which they change.
-
-Here: rows in the tables of `analytics_tables`, as the tracker of a Matomo 5 would have written them.
-Not here: the DDL, the server, or anything the mirror does with the rows.
-"""
+"""A deterministic Matomo: visits, page views and the texts they point at, and a day on which they change."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The tables of a Matomo 5, as its installer and its bundled plugins make them.
-
-Here: the DDL of the three tables that are mirrored, dimensions included, with five custom dimensions of each scope.
-Not here: rows (`analytics`).
-"""
+"""The tables of a Matomo 5, as its installer and its bundled plugins make them."""
 
 _OPTIONS = "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci ROW_FORMAT=DYNAMIC"
 _OLD_TEXT = "VARCHAR(100) CHARACTER SET utf8 COLLATE utf8_general_ci NULL DEFAULT NULL"

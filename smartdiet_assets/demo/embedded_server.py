@@ -1,8 +1,5 @@
 """The life of an embedded server, the same for each: a folder held by one process, a start that leaves nothing behind
 when it fails, and an end when the block, or this process, ends.
-
-Here: nothing that knows one of the servers. Not here: what a server is started with (`postgres_server`, `mongo_server`,
-`mariadb_server`).
 """
 
 import atexit

@@ -1,8 +1,5 @@
 """An embedded MariaDB: a private server process on the loopback address, its data kept in a folder.
 
-Here: finding Debian's (or any) `mariadbd`, creating, starting, stopping and killing an instance of our own. Not here:
-which account and folder it uses (`postgres_placement`), or the tables in it (`analytics`).
-
 The process ends with the thread that started it, as the embedded PostgreSQL's does.
 """
 

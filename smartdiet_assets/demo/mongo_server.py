@@ -1,7 +1,6 @@
 """An embedded MongoDB: SecantusDB in a child process on the loopback address, its data kept in a folder.
 
-Here: starting, stopping and killing it, and what the child runs (this module as a program). Not here:
-anything about the documents in it. Only the child imports the server.
+Only the child imports the server.
 
 The child ends when its standard input does, so it never outlives the process that started it.
 """

@@ -1,7 +1,6 @@
 """Where an embedded PostgreSQL runs: its binaries, its data folder and the account it runs as.
 
-Here: the answer to "PostgreSQL refuses root": another account, and copies where that account cannot reach.
-The modes of folders that exist are never changed. Not here: starting and stopping (`postgres_server`).
+The modes of folders that exist are never changed.
 """
 
 import contextlib

@@ -1,8 +1,5 @@
 """An embedded PostgreSQL: a private server process on the loopback address, its data kept in a folder.
 
-Here: creating, starting, stopping and killing it. Not here: which account and folders it uses
-(`postgres_placement`), or anything about the tables in it.
-
 The process ends with the thread that started it: call `start` on a thread that lives as long as the server
 should (usually the main one). On Linux that holds even when this process is killed; elsewhere call `stop`.
 """

@@ -1,7 +1,4 @@
-"""`smartdiet demo`: the whole mirror on embedded servers, from an empty machine to a second, incremental run.
-
-Here: the order of the demo's steps and the clean-up after them. Not here: the servers, the company, the mirror.
-"""
+"""`smartdiet demo`: the whole mirror on embedded servers, from an empty machine to a second, incremental run."""
 
 import os
 import signal

@@ -1,8 +1,4 @@
-"""What both embedded servers need: a folder with one holder at a time, the end of a log, a free port.
-
-Here: nothing that knows PostgreSQL or MongoDB. Not here: starting and stopping (`postgres_server`,
-`mongo_server`).
-"""
+"""What both embedded servers need: a folder with one holder at a time, the end of a log, a free port."""
 
 import fcntl
 import os

@@ -1,8 +1,4 @@
-"""Starting an embedded server's process: under another account, with nothing of the caller's environment.
-
-Here: what the embedded PostgreSQL and MariaDB share, and writing a secret. Not here: what each of them is told, or
-where it keeps its data (`postgres_placement`).
-"""
+"""Starting an embedded server's process: under another account, with nothing of the caller's environment."""
 
 import os
 import signal

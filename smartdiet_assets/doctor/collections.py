@@ -1,7 +1,6 @@
 """What is looked at in the declared collections: there, readable, indexed by their dates, with a change stream.
 
-Here: MongoDB's side of the examination of the whole set-up. No value of a document is read, only whether there is one.
-Not here: the server (`doctor.mongo`), or comparing documents with rows (`checks.documents`).
+No value of a document is read, only whether there is one.
 """
 
 import json

@@ -1,7 +1,6 @@
 """What is looked at in Dagster's own folder and storage: whether a run could be recorded there.
 
-Here: reading them as they are; nothing is created, not even the folder. Not here: preparing or opening the instance
-(`resources.dagster_home`).
+Here: reading them as they are; nothing is created, not even the folder.
 """
 
 import os

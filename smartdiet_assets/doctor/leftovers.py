@@ -1,8 +1,4 @@
-"""What earlier runs left in PostgreSQL: locks of sessions that do nothing, and records of tables nobody declares.
-
-Here: finding it, and the statement that removes it. Not here: removing anything, or the live tables themselves
-(`doctor.live_tables`).
-"""
+"""What earlier runs left in PostgreSQL: locks of sessions that do nothing, and records of tables nobody declares."""
 
 import re
 from collections.abc import Iterator, Sequence

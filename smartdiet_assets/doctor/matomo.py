@@ -1,8 +1,4 @@
-"""What is looked at on Matomo's server itself: that it answers, who we are there, its version and clock.
-
-Here: what needs no declared table. Not here: the tables (`doctor.matomo_tables`), or the check of one sentence before a
-run (`matomo`).
-"""
+"""What is looked at on Matomo's server itself: that it answers, who we are there, its version and clock."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,8 +1,4 @@
-"""What is looked at in Matomo's tables: there, readable, with the declared columns and an index on their time.
-
-Here: MariaDB's side of the examination of the whole set-up; only its catalogue is read. Not here: the server
-(`doctor.matomo`), or counting and comparing rows (`checks.matomo`).
-"""
+"""What is looked at in Matomo's tables: there, readable, with the declared columns and an index on their time."""
 
 from __future__ import annotations
 

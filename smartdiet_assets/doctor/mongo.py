@@ -1,8 +1,4 @@
-"""What is looked at on the MongoDB server itself: that it answers, who we are there, its version, its kind and clock.
-
-Here: what needs no declared table. Not here: collections and indexes (`doctor.collections`), or the check of one
-sentence before a run (`mongo`).
-"""
+"""What is looked at on the MongoDB server itself: that it answers, who we are there, its version, kind and clock."""
 
 import json
 from dataclasses import dataclass

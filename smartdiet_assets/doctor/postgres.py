@@ -1,7 +1,4 @@
-"""How the facts of a PostgreSQL server are judged: whether the mirror can work there at all, whatever the tables.
-
-Not here: the facts and the user's rights (`resources.postgres_rights`), or the tables (`doctor.live_tables`).
-"""
+"""How the facts of a PostgreSQL server are judged: whether the mirror can work there at all, whatever the tables."""
 
 from collections.abc import Iterator, Mapping
 

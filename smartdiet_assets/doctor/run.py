@@ -1,8 +1,4 @@
-"""`smartdiet doctor`: everything a run needs, looked at before there is one.
-
-Here: the configured servers one after the other, what is left out where a setting cannot be used, the outcome as lines
-and as JSON. Not here: what is looked at (the modules beside it).
-"""
+"""`smartdiet doctor`: everything a run needs, looked at before there is one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack

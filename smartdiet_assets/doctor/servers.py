@@ -1,8 +1,7 @@
 """The examination of one server and of what the schema declares there: everything a run needs, before there is one.
 
-Here: the order of the questions on each server, and what is left out where an earlier answer makes them idle: a server
-that is away gives one complaint. Not here: the questions (the modules beside it), the
-settings and files (`doctor.settings`), printing, Dagster.
+Here: the order of the questions on each server, and what is left out where an earlier answer makes them idle: a
+server that is away gives one complaint.
 
 Each function yields a finding as soon as it is known, changes nothing, and raises nothing for a server's faults.
 """

@@ -1,8 +1,4 @@
-"""What is looked at before any server: the `.env`, the variables, and the schema files.
-
-Here: reading each as the other commands do, but going on where they would end. Not here: the servers
-(`doctor.servers`), Dagster's folder and storage (`doctor.dagster_instance`).
-"""
+"""What is looked at before any server: the `.env`, the variables, and the schema files."""
 
 import os
 from collections import Counter

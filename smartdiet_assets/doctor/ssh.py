@@ -1,8 +1,4 @@
-"""What is looked at on the SSH server that leads to remote servers: that it answers, its host key, our login.
-
-Here: one login, told in three findings. Not here: the servers behind it (each has its own examination), or the
-connection (`ssh_connection`).
-"""
+"""What is looked at on the SSH server that leads to remote servers: that it answers, its host key, our login."""
 
 from collections.abc import Iterator
 

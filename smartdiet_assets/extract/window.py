@@ -1,8 +1,6 @@
 """Which documents a run reads: a window on their dates, planned from the request and the table's state.
 
-Here: the five rules that turn a request (newest partition, range, everything) into a window. Pure.
-Not here: how a window becomes Mongo queries (`extract.mongodb.documents`), or what Dagster calls a partition
-(`assets.partitions`).
+Pure.
 
 All times are naive UTC datetimes, as BSON dates decode.
 """

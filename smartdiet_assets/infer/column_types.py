@@ -1,7 +1,7 @@
 """Which column type holds what was seen at a path, and what has to be said about it.
 
-Here: the rules, from the counts of kinds. A type that keeps every value is preferred; where nearly all values are of
-one family, the column has its type and the few others become NULL, with a remark that says so. Not here: names, keys.
+A type that keeps every value is preferred; where nearly all values are of one family, the column has its type and the
+few others become NULL, with a remark that says so.
 """
 
 from collections import Counter

@@ -1,8 +1,4 @@
-"""From what was seen of a document's or an item's fields to planned columns.
-
-Here: walking the fields, which of them become columns, JSON or tables of their own, and what is said about the others.
-Not here: the tables (`planning`), types (`column_types`), names (`naming`).
-"""
+"""From what was seen of a document's or an item's fields to planned columns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

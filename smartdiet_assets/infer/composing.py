@@ -1,7 +1,4 @@
-"""A plan as YAML, laid out like `config/schemas.yaml`: short columns on one line, remarks as comments.
-
-Here: text alone. Not here: what it says (`planning`), where in a file it goes (`placing`).
-"""
+"""A plan as YAML, laid out like `config/schemas.yaml`: short columns on one line, remarks as comments."""
 
 import re
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,4 @@
-"""By which dates a collection can be read, and whether its tables can have `created_at` and `updated_at`.
-
-Here: choosing the two fields among those seen, and what follows. Not here: their columns (`planning`).
-"""
+"""By which dates a collection can be read, and whether its tables can have `created_at` and `updated_at`."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

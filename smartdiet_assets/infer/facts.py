@@ -1,7 +1,6 @@
 """What is noted about values of one kind: texts, numbers, dates.
 
 Here: counters that grow by a value and never keep one, but for the extremes of numbers, which only choose a type.
-Not here: which values there are (`observation`), what follows (`column_types`).
 """
 
 import re

@@ -1,7 +1,4 @@
-"""What identifies an item of an array, so that its items can be rows.
-
-Here: choosing the column or saying why there is none. Not here: the table (`planning`), references (`references`).
-"""
+"""What identifies an item of an array, so that its items can be rows."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,4 @@
-"""Names of tables and columns, from names of collections and fields.
-
-Here: snake_case, singulars, reserved words, clashes; which fields look like secrets, and which names like values.
-Not here: how a name is written in YAML (`composing`).
-"""
+"""Names of tables and columns, from names of collections and fields."""
 
 import re
 import unicodedata

@@ -1,7 +1,6 @@
 """What documents hold: for each path the kinds of its values, their extremes, what is below them, and samples of ids.
 
-Here: growing an `Observed` tree by documents. Its size is bounded by the number of fields, not of documents: it is flat
-over a whole collection. Not here: reading documents (`reading`), what follows (the modules that decide).
+Its size is bounded by the number of fields, not of documents: it is flat over a whole collection.
 """
 
 import uuid

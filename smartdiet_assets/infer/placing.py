@@ -1,7 +1,4 @@
-"""An entry's place in a schema file: below the tables it declares, at their indentation.
-
-Here: text in, text out, and what the file says for all of its tables. Not here: reading and writing the file (`run`).
-"""
+"""An entry's place in a schema file: below the tables it declares, at their indentation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """A plan: the tables an entry will declare, as far as the file's format can say it.
 
-Here: the records, mutable, because trying a plan on documents mends it (`verification`). Not here: what is planned
-(`planning`, `columns`), YAML (`composing`).
+Here: the records, mutable, because trying a plan on documents mends it (`verification`).
 """
 
 from collections.abc import Iterator

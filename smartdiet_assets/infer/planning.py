@@ -1,7 +1,4 @@
-"""The tables of a collection: one for its documents, and one for each array whose items can be rows.
-
-Here: putting columns, keys, dates and references together. Not here: single fields (`columns`), YAML (`composing`).
-"""
+"""The tables of a collection: one for its documents, and one for each array whose items can be rows."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,4 @@
-"""What `infer` asks MongoDB: documents to observe, and which ids are documents of which collection.
-
-Here: the reads, each translated to our errors at its boundary. Not here: what follows from them.
-"""
+"""What `infer` asks MongoDB: documents to observe, and which ids are documents of which collection."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

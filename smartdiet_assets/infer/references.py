@@ -1,7 +1,4 @@
-"""Which fields refer to documents of which tables: their ids, looked up among the ids of the tables' documents.
-
-Here: the tables that can be referred to, and judging what was found of the ids. Not here: the look-ups (`reading`).
-"""
+"""Which fields refer to documents of which tables: their ids, looked up among the ids of the tables' documents."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

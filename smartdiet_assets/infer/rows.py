@@ -1,7 +1,6 @@
 """What `infer` asks PostgreSQL: how many of the ids that items refer to are rows of their table now.
 
-A document that is there may have no row: it was rejected, or its table was never mirrored. Here: that one question. Not
-here: what follows (`references`).
+A document that is there may have no row: it was rejected, or its table was never mirrored.
 """
 
 from collections.abc import Sequence

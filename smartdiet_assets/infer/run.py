@@ -1,7 +1,4 @@
-"""Inferring a collection's tables, from the configured servers to text that loads.
-
-Here: the order of the steps, and the file. Not here: the steps.
-"""
+"""Inferring a collection's tables, from the configured servers to text that loads."""
 
 import site
 import sysconfig

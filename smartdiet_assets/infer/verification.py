@@ -1,7 +1,4 @@
-"""Trying a plan: its tables transform the documents it was inferred from, and what they would reject is mended.
-
-Here: counting rejects, and changing the plan by them. Not here: reading the documents, loading the file (`run`).
-"""
+"""Trying a plan: its tables transform the documents it was inferred from, and what they would reject is mended."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,8 +1,4 @@
-"""What went wrong with a table, in words of ours: no driver's text, which can hold values from documents.
-
-Here: translating whatever a stage raised, and describing it. Not here: which error is which (`resources`), or what
-Dagster retries (`assets.tables`, `assets.reconcile`).
-"""
+"""What went wrong with a table, in words of ours: no driver's text, which can hold values from documents."""
 
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.mirror.sources import find_opener

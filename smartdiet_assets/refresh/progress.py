@@ -1,6 +1,6 @@
 """Showing a refresh while it runs: live on a terminal, plain lines in a file, some lines in Dagster's log.
 
-Names and counts only. Not here: what is shown before and after (`printing`).
+Names and counts only.
 """
 
 import time

@@ -1,7 +1,4 @@
-"""The steps of every refresh, whatever the database: plan, show, guard the target, run.
-
-Not here: the steps' contents, which are each database's own (`mongo.refresh`, `postgres.refresh`).
-"""
+"""The steps of every refresh, whatever the database: plan, show, guard the target, run."""
 
 import time
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Guarding the target: what must be typed before a refresh writes over a database, and what is refused whatever is.
 
-Pure. Not here: asking the servers (each database's own modules), showing the target (`printing`).
+Pure.
 """
 
 import ipaddress

@@ -1,8 +1,4 @@
-"""How a server is reached: directly (`local`), or through an SSH server (`remote`), as typed configuration.
-
-Here: the two forms, and the one that the environment describes. Not here: the SSH connection (`ssh_connection`) or what
-is forwarded over it (`tunnel`).
-"""
+"""How a server is reached: directly (`local`), or through an SSH server (`remote`), as typed configuration."""
 
 from collections.abc import Iterable, Mapping
 from copy import copy

@@ -1,7 +1,4 @@
-"""What the check of a resource answers: one sentence for a run about to start, or a finding for each thing looked at.
-
-Here: types. Not here: the checks themselves (each resource's module, and `doctor`), or printing them.
-"""
+"""What the check of a resource answers: one sentence before a run, or a finding for each thing looked at."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

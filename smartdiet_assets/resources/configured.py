@@ -1,8 +1,5 @@
 """Resources whose settings come from environment variables, and show in Dagit as the variables' names.
 
-Here: building such a resource, telling one that is not read yet, and what a run configuration may change of one. Not
-here: the variables (`environment`), and the resources themselves.
-
 Whoever may start a run writes its configuration, and need not be allowed to see what the environment holds. So a secret
 of the environment is sent only to the server that the environment names, and no message quotes what came by run
 configuration.

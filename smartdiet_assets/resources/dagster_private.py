@@ -1,9 +1,8 @@
 """Names of Dagster's private modules, each with why it is needed: nobody else imports from one.
 
 They may change with any minor version; pyproject.toml lets in those alone with which they were tried, and
-`unit/resources/test_dagster_private.py` says which. Here: what `import dagster` loads anyway, or is as small. Not here:
-Dagster's storages, which load SQLAlchemy (`assets.instance.dagster_storages`), and attributes of its objects
-(`assets.instance.held_sqlite`, `assets.instance.held_postgres`). In `resources`, as the doctor reads Dagster's folder.
+`unit/resources/test_dagster_private.py` says which. Here: what `import dagster` loads anyway, or is as small. In
+`resources`, as the doctor reads Dagster's folder.
 """
 
 from dagster._core.definitions.job_base import InMemoryJob

@@ -1,7 +1,6 @@
 """The file `.env` and the process environment, which wins over it, whoever reads the file first.
 
-Here: reading the file, and finding out what the environment said before Dagster put the file over it. Not here: what
-the variables mean (`variables`, `environment`).
+Here: reading the file, and finding out what the environment said before Dagster put the file over it.
 
 Every command of Dagster (`dagster`, `dagster-webserver`, `dg`) loads the `.env` of the current folder before any code
 of ours, writes it over the process environment, and passes that on to all its processes. What was there before is known

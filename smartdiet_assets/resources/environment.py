@@ -1,8 +1,7 @@
 """The settings: every variable of the environment with its kind, its default and what it is, declared once.
 
-Here: the only reading of the process environment; what Dagit says of a setting follows from its declaration. Not here:
-`.env` (`env_file`), the kinds of values (`variable_kinds`), connecting (`mongo`, `postgres`), and DAGSTER_HOME, which
-is Dagster's own. A message names the variable and never repeats what it holds.
+Here: the only reading of the process environment; what Dagit says of a setting follows from its declaration. A
+message names the variable and never repeats what it holds.
 """
 
 import os

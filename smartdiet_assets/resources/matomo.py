@@ -1,8 +1,4 @@
-"""Matomo's database (MariaDB or MySQL) as a resource: its settings, its connections and its check.
-
-Here: how a connection is opened and closed. Not here: what is read through it (`extract`), and which error is which
-(`matomo_errors`).
-"""
+"""Matomo's database (MariaDB or MySQL) as a resource: its settings, its connections and its check."""
 
 import socket
 import threading

@@ -1,7 +1,6 @@
 """The boundary where PyMySQL's errors become ours.
 
-Here: which error is worth a retry and what a user is told. Not here: connecting (`matomo`). The driver's text is never
-repeated: it can hold values of rows.
+The driver's text is never repeated: it can hold values of rows.
 """
 
 import ssl

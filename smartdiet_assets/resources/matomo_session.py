@@ -1,7 +1,4 @@
-"""What a connection to Matomo's database is like once it is open: its settings on the server, and its cursor.
-
-Here: both. Not here: opening one (`matomo`).
-"""
+"""What a connection to Matomo's database is like once it is open: its settings on the server, and its cursor."""
 
 from typing import Any
 

@@ -1,8 +1,6 @@
 """MongoDB as a resource: its settings, its one client, how it is read, and its check.
 
-Here: how a client is made and closed, what is read with it as the majority of a replica set has it, and again where
-that failed for a passing reason. Not here: what is read (`extract`), and which error is which (`mongo_errors`). The URL
-holds a password: it is never shown, only the hosts in it are.
+The URL holds a password: it is never shown, only the hosts in it are.
 
 The drivers take as long to import as half of Dagster, and loading the code location opens nothing: what opens a server
 imports its driver, here and in the other resources.

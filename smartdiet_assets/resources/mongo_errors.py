@@ -1,8 +1,7 @@
 """The boundary where pymongo's errors become ours.
 
-Here: which error is worth a retry and what a user is told. Not here: connecting (`mongo`), trying again (`patience`).
-The driver's text is never repeated: it can hold values of documents and parts of the URL. Where nothing else tells two
-errors apart, it is looked at.
+The driver's text is never repeated: it can hold values of documents and parts of the URL. Where nothing else tells
+two errors apart, it is looked at.
 """
 
 from bson.errors import BSONError

@@ -1,7 +1,4 @@
-"""What a MongoDB server says of itself when it is greeted, and its clock.
-
-Not here: what else is looked at on a server (`doctor.mongo`).
-"""
+"""What a MongoDB server says of itself when it is greeted, and its clock."""
 
 from datetime import UTC, datetime
 from typing import Any

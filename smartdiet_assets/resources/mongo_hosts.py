@@ -1,7 +1,6 @@
 """The hosts in a MongoDB URL, and a client that reaches one of them through a tunnel.
 
-Here: finding the hosts, choosing one of several, and pointing the URL at the tunnel. Not here: the settings of a client
-(`mongo`). The URL holds a password: it is never shown, only the hosts in it are.
+The URL holds a password: it is never shown, only the hosts in it are.
 
 Behind a tunnel a driver cannot find the members of a replica set by itself: they tell it addresses that lead nowhere
 from here. So it is connected directly to one member.

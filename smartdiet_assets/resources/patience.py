@@ -1,7 +1,4 @@
-"""Trying again what failed for a reason that may pass by itself: how often, and after which waits.
-
-Not here: which errors may pass (`mongo_errors` and its like), and the steps of Dagster's runs, which Dagster repeats.
-"""
+"""Trying again what failed for a reason that may pass by itself: how often, and after which waits."""
 
 import time
 from collections.abc import Callable

@@ -1,8 +1,5 @@
 """A port of this machine that leads to a host and port behind an SSH server.
 
-Here: the listening socket on 127.0.0.1, and passing bytes. Not here: the SSH connection, which the channels come from
-(`ssh_connection`).
-
 sshtunnel, which does this too, is not used (0.5.1 was tried). It adds no port to a connection that stands, opens none
 again, takes one host key and one login method a connection and no timeouts, and keeps why a login or a channel failed
 to its log. With only this module left to it, two parts of it had to be replaced that are private, and as it passes both

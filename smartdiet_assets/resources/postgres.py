@@ -1,7 +1,4 @@
-"""PostgreSQL as a resource: its settings, and which of them the environment gives.
-
-Not here: its connections and its check (`postgres_server`).
-"""
+"""PostgreSQL as a resource: its settings, and which of them the environment gives."""
 
 import threading
 from collections.abc import Generator

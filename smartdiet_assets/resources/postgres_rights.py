@@ -1,7 +1,4 @@
-"""What a PostgreSQL server says of itself and of its user, in one statement, and which rights are missing.
-
-Not here: how the rest of it is judged (`doctor.postgres`).
-"""
+"""What a PostgreSQL server says of itself and of its user, in one statement, and which rights are missing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

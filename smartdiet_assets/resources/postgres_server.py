@@ -1,8 +1,4 @@
-"""Connections to a PostgreSQL server by plain settings, and its check: what the resource and the command line share.
-
-Here: how a connection is opened, lent and closed. Not here: what is written through it (`load`), which error is which
-(`postgres_errors`), and anything of Dagster (`postgres`), which takes longer to import than many a command to run.
-"""
+"""Connections to a PostgreSQL server by plain settings, and its check: what the resource and the command line share."""
 
 import threading
 import time

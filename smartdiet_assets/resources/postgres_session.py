@@ -1,8 +1,5 @@
 """The settings of a session, whatever those of the server, the database and the role are.
 
-Here: which of them would change what our statements mean or end them, applied once when a connection opens. Not here:
-opening it (`postgres`), and what a load sets for its transaction (`load.transaction_settings`).
-
 What an administrator decides with a setting stays: `search_path`, `role`, `default_transaction_read_only`,
 `row_security`, `session_replication_role`, the tablespaces, memory, and what is logged.
 

@@ -1,8 +1,5 @@
 """A PostgreSQL connection that notices when nothing moves on it any more.
 
-Here: telling a stalled network from a statement that takes long, and giving up the former. Not here: opening
-connections (`postgres`), or which error a user sees (`postgres_errors`).
-
 A network device that accepts bytes and delivers none keeps TCP content for ever, and the server says nothing while it
 builds an index for minutes: silence alone proves nothing. So after each `stall_timeout` of silence the server is asked
 over a second connection what it does for the first. While it works, the wait goes on. Where it waits for us twice in

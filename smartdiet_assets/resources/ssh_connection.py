@@ -1,8 +1,4 @@
-"""One SSH connection of this process to a server: opened when first needed, kept alive, opened again after a cut.
-
-Here: the connection and the ports that lead through it. Not here: logging in (`ssh_login`), passing bytes
-(`port_forward`), and who shares it (`tunnel`).
-"""
+"""One SSH connection of this process to a server: opened when first needed, kept alive, opened again after a cut."""
 
 import threading
 import time

@@ -1,7 +1,6 @@
 """Which key an SSH server must show: the one configured, or those in a file of known hosts, as OpenSSH writes it.
 
-Here: reading keys, and judging the one a server offers. Not here: the connection (`ssh_login`). There is no way to
-connect without this judgement.
+There is no way to connect without this judgement.
 """
 
 import fnmatch

@@ -1,8 +1,7 @@
 """Logging in to an SSH server: the connection, the server's key, then our key, agent or password.
 
-Here: one login, from nothing to an authenticated transport of paramiko. Not here: which key a server may show
-(`ssh_host_keys`), keeping the connection (`ssh_connection`). Nothing is sent to the server before its key is accepted.
-paramiko itself takes part of a second to import: only what opens a connection imports this module.
+Nothing is sent to the server before its key is accepted. paramiko itself takes part of a second to import: only what
+opens a connection imports this module.
 """
 
 import contextlib

@@ -2,7 +2,6 @@
 
 Python can raise an exception in a thread wherever it is, also between taking a lock and the block that gives it back:
 `logging` would stand still for the whole process. So a thread looks by itself, where nothing is half done.
-Here: who is to be interrupted. Not here: when (`assets.threads`).
 """
 
 import threading

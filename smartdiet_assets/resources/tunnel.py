@@ -1,7 +1,4 @@
-"""A resource's way through an SSH server; all of a process that lead through the same one share its connection.
-
-Here: who uses which connection, and closing it after the last one. Not here: the connection (`ssh_connection`).
-"""
+"""A resource's way through an SSH server; all of a process that lead through the same one share its connection."""
 
 import atexit
 import hashlib

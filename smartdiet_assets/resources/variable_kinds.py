@@ -1,7 +1,4 @@
-"""The kinds of values that variables of the environment hold: how each is read, and what a user is told to put there.
-
-Not here: which variables there are, and their defaults (`environment`).
-"""
+"""The kinds of values that variables hold: how each is read, and what a user is told to put there."""
 
 import warnings
 from dataclasses import dataclass

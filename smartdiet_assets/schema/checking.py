@@ -1,8 +1,4 @@
-"""Checks that need every table: the foreign keys.
-
-Here: that a foreign key points at a column that can hold it.
-Not here: cycles and order (`schema.ordering`).
-"""
+"""Checks that need every table: the foreign keys."""
 
 from collections.abc import Collection, Mapping
 

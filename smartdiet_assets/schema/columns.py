@@ -1,7 +1,5 @@
 """The columns of one table, resolved: their types, and where each value comes from.
 
-Here: everything a column's declaration, the mappings and the arrays say together.
-Not here: which table a foreign key points at (`schema.checking`), keys and indexes (`schema.resolving`).
 A column that is wrong is resolved as far as it goes, so that the rest of the file can be checked.
 """
 

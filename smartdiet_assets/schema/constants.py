@@ -1,8 +1,7 @@
 """Constants of a schema file (`default`, an array's `set`): whether one fits the type of its column.
 
-Here: a check of the value's kind and size for each family of types, so that a mistake shows when the file is read, not
-in a load. Each says what the constant should be; nothing where it fits.
-Not here: the conversion of a document's values (`transform`).
+Here: a check of the value's kind and size for each family of types, so that a mistake shows when the file is read,
+not in a load. Each says what the constant should be; nothing where it fits.
 """
 
 import re

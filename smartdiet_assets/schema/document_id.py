@@ -1,7 +1,6 @@
 """A document's `_id` as text, and back: how documents are named wherever they are (rejects, waits, deletions).
 
 Here: the one spelling, which every stage shares, and which ids the document column of a row tells by its value alone.
-Not here: the id as a column value (`transform.text`), which cannot always be turned back.
 
 Two ids are one where MongoDB takes them for one (`$in`, `$lookup`, its unique index): numbers go by their value, also
 inside of documents; anything else by its type and its value. See MongoDB's manual, "Comparison and sort order".

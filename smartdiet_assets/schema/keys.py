@@ -1,8 +1,4 @@
-"""What identifies a document and a row of a table: its document column, its key, its shape, its indexes.
-
-Here: what the declared primary key and unique constraints mean for the mirror, and the indexes added to them.
-Not here: the SQL of a key or an index (`load`).
-"""
+"""What identifies a document and a row of a table: its document column, its key, its shape, its indexes."""
 
 from collections.abc import Iterable, Sequence
 

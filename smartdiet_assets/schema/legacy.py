@@ -1,8 +1,7 @@
 """The import strategies of the replaced tool, as declarations.
 
-Here: the arrays and columns that tool had in code, by the name of the strategy, and what a table that names
-one means in our terms. Where a file declares an array or a column's source itself, the file wins.
-Not here: our own strategies (`schema.strategies`).
+Here: the arrays and columns that tool had in code, by the name of the strategy, and what a table that names one means
+in our terms. Where a file declares an array or a column's source itself, the file wins.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,4 @@
-"""Limits that a file gives as a number or as a share: of rejects, of deletions, of changes.
-
-Here: the type, how it is written, and whether a count is within it.
-Not here: what is counted, or what happens beyond the limit.
-"""
+"""Limits that a file gives as a number or as a share: of rejects, of deletions, of changes."""
 
 import re
 from typing import Self

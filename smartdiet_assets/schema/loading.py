@@ -1,8 +1,6 @@
 """From schema files to the resolved schema, or to the list of everything wrong in them.
 
-Here: the order of the steps. Each notes its problems and leaves something the next can work on, so that one
-reading finds them all.
-Not here: the steps themselves.
+Each notes its problems and leaves something the next can work on, so that one reading finds them all.
 """
 
 from collections.abc import Collection, Iterator, Sequence

@@ -1,8 +1,4 @@
-"""What is known of Matomo's tables without asking the server: the prefix of their names, and which have a time.
-
-Here: data about Matomo itself, and the name of a table on a given server.
-Not here: the declared tables (`config/matomo_schemas.yaml`), or the columns a server has (`extract.matomo.structure`).
-"""
+"""What is known of Matomo's tables without asking the server: the prefix of their names, and which have a time."""
 
 #: What Matomo's installer proposes, and what the replaced tool's file writes out in every name.
 DEFAULT_PREFIX = "matomo_"

@@ -1,7 +1,5 @@
 """The resolved schema: what every other stage knows about a table.
 
-Here: frozen types with every default filled in and every reference settled, as `schema.loading` builds them.
-Not here: how they are written in YAML, how they are checked (`schema.loading`, `schema.checking`), or SQL.
 Field names are the YAML keys wherever a YAML key exists.
 """
 

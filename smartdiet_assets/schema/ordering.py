@@ -1,8 +1,4 @@
-"""The order of the tables: parents before children, and what the file says about order itself.
-
-Here: cycles, the topological order, and an `export_order` held against the foreign keys.
-Not here: whether a foreign key is right (`schema.checking`).
-"""
+"""The order of the tables: parents before children, and what the file says about order itself."""
 
 import heapq
 from collections.abc import Mapping, Sequence

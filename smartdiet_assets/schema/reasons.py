@@ -1,8 +1,4 @@
-"""Why a document or an item could not become a row: the words every stage and every report uses.
-
-Here: the stable list of reasons and the record of one reject.
-Not here: who finds them (`transform` in values, `load` in keys and parents) or how they are kept (`load`).
-"""
+"""Why a document or an item could not become a row: the words every stage and every report uses."""
 
 from dataclasses import dataclass
 from enum import StrEnum

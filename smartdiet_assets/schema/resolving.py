@@ -1,9 +1,4 @@
-"""One table, resolved: its columns and keys put together, its winner and its strategy.
-
-Here: what follows from a table's own declaration, and checks that need no other table.
-Not here: columns one by one (`schema.columns`), its keys (`schema.keys`), references between tables
-(`schema.checking`).
-"""
+"""One table, resolved: its columns and keys put together, its winner and its strategy."""
 
 import re
 from collections.abc import Mapping, Sequence

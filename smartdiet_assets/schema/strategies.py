@@ -1,8 +1,4 @@
-"""The names `import_strategy` may have: the four strategies, and a class of the user's own.
-
-Here: which strategy a table without one gets, which need arrays, and whether a named class is there.
-Not here: the names of the replaced tool (`schema.legacy`), or what a strategy does (`load`).
-"""
+"""The names `import_strategy` may have: the four strategies, and a class of the user's own."""
 
 import importlib
 import re

@@ -1,7 +1,7 @@
 """Column types: one object each, with all that is declared of it, and a column's own type with its parameters.
 
 A new type is an object in `TYPES` and its conversion beside its family in `transform`, under the same name; a column
-has it from then on. Not here: how a value becomes one of a type (`transform.convert`).
+has it from then on.
 """
 
 import json

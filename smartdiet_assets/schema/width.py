@@ -1,8 +1,4 @@
-"""How wide a table may be: PostgreSQL's limits on columns and on a row's bytes.
-
-Here: what can be told from the declaration. Not here: a document whose texts are too wide for a row
-(`load.conflicts.refusal`).
-"""
+"""How wide a table may be: PostgreSQL's limits on columns and on a row's bytes."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,4 @@
-"""One batch: from the bytes the server sent to rows, rejects and the batch's newest date.
-
-Here: running a table's row function over a batch, and adding up.
-Not here: decoding (`decode`), composing the function (`row_function`), which batches there are (`extract`).
-"""
+"""One batch: from the bytes the server sent to rows, rejects and the batch's newest date."""
 
 import gc
 from collections import Counter

@@ -1,8 +1,4 @@
-"""Values of UUID and BYTEA columns.
-
-Here: which bytes and strings they take.
-Not here: bytes as text (`text`) or in JSON (`json_documents`).
-"""
+"""Values of UUID and BYTEA columns."""
 
 import re
 import uuid

@@ -1,8 +1,4 @@
-"""What a conversion is: the interface between the families of types and what reads documents and rows.
-
-Here: the one record that `text`, `numbers`, `dates`, `json_documents` and `binary` build.
-Not here: the conversions, or their registry (`convert`).
-"""
+"""What a conversion is: the interface between the families of types and what reads documents and rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

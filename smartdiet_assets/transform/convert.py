@@ -1,9 +1,7 @@
 """The registry: which conversion fills which column type.
 
 Here: the families together, and what every column adds to its type's conversion (NULL, NOT NULL, its name, what
-becomes of a value it cannot hold).
-Not here: the conversions themselves, one module per family: `text`, `numbers`, `dates`, `json_documents`,
-`binary`. The documented table of all of them is their test, `support/conversion_table.py`.
+becomes of a value it cannot hold). The documented table of all of them is their test, `support/conversion_table.py`.
 """
 
 from collections.abc import Callable

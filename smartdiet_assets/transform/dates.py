@@ -1,8 +1,6 @@
 """Values of DATE, TIMESTAMP, TIMESTAMPTZ and TIME columns.
 
-Here: instants and the calendar days and clock times they are in a zone. Instants are naive UTC datetimes, as
-the mirror decodes them.
-Not here: dates as text (`text`) or in JSON (`json_documents`).
+Instants are naive UTC datetimes, as the mirror decodes them.
 """
 
 import re

@@ -1,8 +1,4 @@
-"""Batches of raw BSON decoded into documents, whole or, where one document is damaged, one by one.
-
-Here: decoding options, splitting, and finding the `_id` of a document that cannot be decoded.
-Not here: what documents become (`row_function`).
-"""
+"""Batches of raw BSON decoded into documents, whole or, where one document is damaged, one by one."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,8 +1,4 @@
-"""The ids of documents as a table's document column holds them.
-
-Here: the table's own conversion of that one column, applied to batches of ids. Not here: encoded ids
-(`schema.document_id`), other columns.
-"""
+"""The ids of documents as a table's document column holds them."""
 
 from collections.abc import Callable
 

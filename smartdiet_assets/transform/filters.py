@@ -2,8 +2,6 @@
 
 Here: MongoDB's meaning of the five operators on scalar operands, with arrays matched by their elements too, and of a
 path's number: the place of an item, or the name of a field of each.
-Not here: where filters are declared and checked (`schema`), or pushing them to the server: a document that
-stops matching must be seen, so that its rows go.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,9 +1,8 @@
 """Rows whose values are too long for an index of their table.
 
-Here: the rule, as tests of a row's values that are written into the row function. PostgreSQL refuses an index entry
-beyond a third of a page, after compression, and with it the statement: a whole run would fail for one document. The
-rule is PostgreSQL's limit without compression, so that it depends on nothing but the lengths.
-Not here: single values and their columns' types (`convert` and its families).
+PostgreSQL refuses an index entry beyond a third of a page, after compression, and with it the statement: a whole run
+would fail for one document. The rule is PostgreSQL's limit without compression, so that it depends on nothing but the
+lengths.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,4 @@
-"""Values of JSONB columns.
-
-Here: any BSON value as JSON text that PostgreSQL stores exactly.
-Not here: extended JSON for document ids (`schema.document_id`).
-"""
+"""Values of JSONB columns."""
 
 import base64
 import json

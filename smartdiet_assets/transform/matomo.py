@@ -1,8 +1,7 @@
 """One page of rows from Matomo to typed rows and rejects.
 
 Here: column by column, the usual values in one go; where a column has an unusual one, each of its values alone, with
-the conversions that documents go through too. Not here: reading (`extract`), and what a type takes (`text`, `numbers`,
-`dates`, ...).
+the conversions that documents go through too.
 
 Values arrive as the bytes the server sends: text as UTF-8, numbers and times spelled out.
 """

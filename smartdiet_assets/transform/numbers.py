@@ -1,8 +1,4 @@
-"""Values of the integer, REAL, DOUBLE PRECISION, NUMERIC and BOOLEAN columns.
-
-Here: which numbers and numeric strings fit, and PostgreSQL's rounding.
-Not here: numbers as text (`text`).
-"""
+"""Values of the integer, REAL, DOUBLE PRECISION, NUMERIC and BOOLEAN columns."""
 
 import math
 import re

@@ -1,7 +1,7 @@
 """Dotted paths where they do not lead from a document to one of its fields: into arrays and references.
 
-Here: MongoDB's meaning of a step into an array, and what stands for a path that meets one otherwise. The usual step is
-written into the row function (`row_function`). Not here: filters, whose paths match each item (`filters`).
+Here: MongoDB's meaning of a step into an array, and what stands for a path that meets one otherwise. The usual step
+is written into the row function (`row_function`).
 """
 
 from collections.abc import Iterable

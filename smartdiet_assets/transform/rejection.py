@@ -1,8 +1,4 @@
-"""How a value is refused inside a batch, and what BSON calls the type it has.
-
-Here: the exception that conversions raise, and the names used in rejects.
-Not here: the reasons (`schema.reasons`) or which value is refused (one module per family of types).
-"""
+"""How a value is refused inside a batch, and what BSON calls the type it has."""
 
 from datetime import datetime
 from typing import Any, Final

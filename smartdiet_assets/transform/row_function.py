@@ -1,11 +1,8 @@
 """The function that turns documents of one table into its rows, written out as Python source.
 
-Here: composing the source from a `Table` and compiling it. A written-out function tests the usual type of
-each column in place and calls nothing for it; measured, that is what makes checking every value affordable.
-No text from outside stands in the source, not even quoted: names and values are objects that it refers to by number,
-so the code has the same shape whatever they are. A test holds that.
-Not here: reading one value (`value_source`), what it becomes (`convert` and its families), decoding, or the result
-(`batch`).
+A written-out function tests the usual type of each column in place and calls nothing for it; measured, that is what
+makes checking every value affordable. No text from outside stands in the source, not even quoted: names and values
+are objects that it refers to by number, so the code has the same shape whatever they are. A test holds that.
 """
 
 import hashlib

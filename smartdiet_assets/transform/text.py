@@ -1,8 +1,4 @@
-"""Values of VARCHAR, CHAR and TEXT columns.
-
-Here: every coercion to text, spelled as the replaced tool's driver and PostgreSQL spelled it.
-Not here: text that other types read (each family reads its own).
-"""
+"""Values of VARCHAR, CHAR and TEXT columns."""
 
 import re
 import uuid

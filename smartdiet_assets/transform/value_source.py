@@ -1,8 +1,4 @@
-"""How a row function reads one value and makes a column's of it, as Python source.
-
-Here: paths through documents and items, conversions in place, defaults, and the objects the source refers to by name.
-Not here: which values a row has, and in what order (`row_function`).
-"""
+"""How a row function reads one value and makes a column's of it, as Python source."""
 
 from collections.abc import Iterator
 from textwrap import indent

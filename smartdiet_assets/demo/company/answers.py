@@ -1,8 +1,6 @@
 """The users' quizzes: clones of templates, their questions with answers, and free multiple answers.
 
-Here: `userquizzs`, `userquizzquestions` and the users' part of `items`, described together because a quiz is
-saved with its questions. Most of the company's documents come from here, so this part has to be fast.
-Not here: who a quiz belongs to (logbooks, coachings and days point at it).
+Most of the company's documents come from here, so this part has to be fast.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,4 @@
-"""The company's reference data: what the application's editors maintain.
-
-Here: appointment types, categories, targets, companies, offers, food and quiz templates.
-Not here: contents and events (`programme`), or anything about a user.
-"""
+"""The company's reference data: what the application's editors maintain."""
 
 from collections.abc import Iterator
 from random import Random

@@ -1,8 +1,4 @@
-"""A day in the company's life: what is added, edited, emptied, moved and repaired in a MongoDB database.
-
-Here: changes the application itself makes, all dated on the day, so that an incremental mirror can see them.
-Not here: deletions and edits without a date, which no window of dates shows.
-"""
+"""A day in the company's life: what is added, edited, emptied, moved and repaired in a MongoDB database."""
 
 from collections import Counter
 from dataclasses import dataclass, field

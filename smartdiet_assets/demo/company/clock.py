@@ -1,8 +1,4 @@
-"""The company's time: when its history begins and ends; moments, milliseconds and days.
-
-Here: naive UTC datetimes, milliseconds since 1970, days since 1970.
-Not here: when a document was created (`plan`).
-"""
+"""The company's time: when its history begins and ends; moments, milliseconds and days."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache

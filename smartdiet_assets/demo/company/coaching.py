@@ -1,8 +1,4 @@
-"""The company's coachings and their course: appointments, periods, days and logbooks.
-
-Here: the collections that tell what happened in a coaching.
-Not here: the quizzes filled on the way (`answers`).
-"""
+"""The company's coachings and their course: appointments, periods, days and logbooks."""
 
 from collections.abc import Iterator
 from datetime import timedelta

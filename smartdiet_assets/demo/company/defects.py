@@ -1,8 +1,7 @@
 """The documents of the company that cannot become rows, each with the reason its table must give.
 
-Here: a short list of single bad documents, the same at every scale. What the driver does not write (invalid
-UTF-8) or the embedded server does not store (dates beyond the year 9999) is not among them.
-Not here: dangling references (all over the collections) and odd values that load (text ids, 365.0 for 365).
+Here: a short list of single bad documents, the same at every scale. What the driver does not write (invalid UTF-8) or
+the embedded server does not store (dates beyond the year 9999) is not among them.
 """
 
 from collections.abc import Iterable, Iterator

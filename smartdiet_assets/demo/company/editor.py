@@ -1,8 +1,4 @@
-"""How a day's changes get at documents and back to the server.
-
-Here: choosing recent documents, none twice in a day, and collecting inserts and updates dated on the day.
-Not here: what is changed (`changes`).
-"""
+"""How a day's changes get at documents and back to the server."""
 
 from collections import Counter
 from collections.abc import Callable

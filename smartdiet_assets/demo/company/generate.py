@@ -1,8 +1,4 @@
-"""The company as a stream of batches, and its way into a MongoDB database.
-
-Here: the order of collections, batching and writing.
-Not here: what the documents look like, or what changes later (`changes`).
-"""
+"""The company as a stream of batches, and its way into a MongoDB database."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice

@@ -1,7 +1,6 @@
 """The company's people: users (customers, dietitians, staff) and the messages between them.
 
-Here: the `users` and `messages` collections. Everyone is invented.
-Not here: their coachings and answers.
+Everyone is invented.
 """
 
 from collections.abc import Iterator

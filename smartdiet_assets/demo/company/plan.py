@@ -1,8 +1,7 @@
 """The company's plan: how many documents there are, their ids, their dates, and who belongs to whom.
 
-Here: pure arithmetic on (seed, scale, number). Any document's id is computed, never remembered: a child can
-point at its parent while memory stays flat at every scale.
-Not here: the documents themselves.
+Here: pure arithmetic on (seed, scale, number). Any document's id is computed, never remembered: a child can point at
+its parent while memory stays flat at every scale.
 """
 
 import hashlib

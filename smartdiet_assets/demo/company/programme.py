@@ -1,8 +1,4 @@
-"""The company's programme: what users read, attend and cook.
-
-Here: contents with their readers, events of all kinds, and the meals of the menus.
-Not here: the recipes (`catalogue`), who registered for an event (`people`).
-"""
+"""The company's programme: what users read, attend and cook."""
 
 from collections.abc import Iterator
 from datetime import timedelta

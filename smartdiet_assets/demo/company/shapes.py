@@ -1,8 +1,4 @@
-"""The shapes documents take: present and missing dates, the ways an array can be empty.
-
-Here: what is true of documents of every collection.
-Not here: a collection's own fields.
-"""
+"""The shapes documents take: present and missing dates, the ways an array can be empty."""
 
 from datetime import datetime, timedelta
 from random import Random

@@ -1,7 +1,6 @@
 """The company's vocabulary: invented names and sentences.
 
-Here: words only. Nothing is taken from real data; addresses end in `.example`, which nobody can own.
-Not here: which document uses which word.
+Nothing is taken from real data; addresses end in `.example`, which nobody can own.
 """
 
 FIRSTNAMES = (

@@ -1,9 +1,5 @@
 """Reading a table of Matomo: pages of rows for a window, rows by key, all keys, the server's clock.
 
-Here: composing the statements and streaming what they find, as the bytes the server sends. Not here: what the table
-looks like there (`extract.matomo.structure`), values (`transform`), which window to read (`extract.window`),
-connections (`resources`).
-
 A page is a statement of its own, which begins after the last row of the page before in the order of an index. Matomo
 has no index on the time alone, but one on the site and the time: the sites are then read one after the other.
 """

@@ -1,9 +1,4 @@
-"""What a table of Matomo looks like on its server, and whether it has what is declared.
-
-Here: reading its columns and indexes, comparing them with the declaration, and the PostgreSQL type of a column that is
-mirrored without being declared. Not here: reading rows (`extract.matomo.documents`), or how a value becomes one of the
-type (`transform.matomo`).
-"""
+"""What a table of Matomo looks like on its server, and whether it has what is declared."""
 
 from __future__ import annotations
 

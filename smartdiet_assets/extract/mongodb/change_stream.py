@@ -1,8 +1,5 @@
 """Reading a collection's change stream: which documents changed since a position, and the position to go on from.
 
-Here: opening the stream, reading it up to now, and what its endings mean. Not here: reading the changed documents
-(`extract.mongodb.documents`), keeping the position (`load.records.sync_state`).
-
 A position is what the server calls a resume token. Reading never waits for a change: the stream is read up to the
 server's time when it was opened, so that a busy writer does not hold the run. That the server has no more to say does
 not mean that it got there: the router of a sharded cluster says so while it waits for its shards. Tokens tell the time

@@ -1,8 +1,6 @@
 """How much changed in a collection since a watermark: counted on the server, never more than asked for.
 
-Here: the counting queries, which date fields lack the index that makes them cheap, and which hold no dates. No
-document leaves the server. Not here: what the numbers lead to (`assets.change_decisions`), or reading what changed
-(`extract.mongodb.documents`).
+No document leaves the server.
 
 Each query looks at no more documents than its cap: it follows one index from the watermark on and stops there. One
 query for each date field rather than an `$or`, as in `extract.mongodb.documents`.

@@ -1,7 +1,6 @@
 """Reading only the `_id`s of a collection: all of them, or those of a list that are there.
 
-Here: the two queries, as raw BSON batches of documents that hold an `_id` and nothing else. Not here: their spelling
-in a table (`transform`), comparing them (`load`).
+Here: the two queries, as raw BSON batches of documents that hold an `_id` and nothing else.
 """
 
 from collections.abc import Iterator, Sequence

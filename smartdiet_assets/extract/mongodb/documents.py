@@ -1,8 +1,4 @@
-"""Reading a collection: queries for a window, and raw BSON batches of their results.
-
-Here: composing the filters of a window and streaming what they find; documents by id.
-Not here: decoding (`transform`), which window to read (`extract.window`), connections (`resources`).
-"""
+"""Reading a collection: queries for a window, and raw BSON batches of their results."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress

@@ -1,8 +1,4 @@
-"""Which fields of a collection's documents its tables need.
-
-Here: the projection document of their reads.
-Not here: which documents are read (`extract.window`), or the reading (`extract.mongodb.documents`).
-"""
+"""Which fields of a collection's documents its tables need."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice, takewhile

@@ -1,9 +1,4 @@
-"""Reading documents to look at them: a sample, the ends of a collection, all of them, or some again.
-
-Here: streaming raw BSON batches, of whole documents or with the fields that several tables of a collection need. Not
-here: which documents a run reads (`extract.mongodb.documents`), comparing (`checks.content`), what is in them
-(`infer`).
-"""
+"""Reading documents to look at them: a sample, the ends of a collection, all of them, or some again."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

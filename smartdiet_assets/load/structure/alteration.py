@@ -1,8 +1,4 @@
-"""The statements that create a table and bring it to the structure of another, composed and not executed.
-
-Here: a function for each kind of change, and the order in which changes of any tables can be made. Not here: which
-changes there are to make (`comparison`), and what a run makes of them (`table_ddl`).
-"""
+"""The statements that create a table and bring it to the structure of another, composed and not executed."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

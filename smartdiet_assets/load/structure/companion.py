@@ -1,6 +1,5 @@
 """The companion of a table that shares keys: documents behind the best of their key, kept to know which one shows next.
 
-Here: its name in a database, its DDL, and telling whether the live one still fits. Not here: its rows (`load.merge`).
 It is derived from the documents, so one of another form is dropped and filled again by a re-import.
 """
 

@@ -1,8 +1,7 @@
 """Comparing two tables by definition and not by name: what differs, and the statements that settle it.
 
-Here: pure functions from two descriptions to their differences. The left one is how it should be: declared
-(`declared`) or live; the right one is live, and what the statements change. Not here: reading the catalogue
-(`live`), what the mirror settles by itself (`mismatch`), which tables there are to be.
+The left one is how it should be: declared (`declared`) or live; the right one is live, and what the statements
+change.
 
 The order of columns, privileges, triggers, check constraints and views are the operator's own and never compared. A
 declaration is met more easily than a live table is equalled: it says nothing of collations, of the order of a key's

@@ -1,8 +1,4 @@
-"""Bringing the database to the declared structure: what is missing is created, what differs stops the run.
-
-Here: the functions that execute DDL, within the caller's transaction. Not here: the statements (`alteration`), their
-order (`table_ddl`), the comparison (`mismatch`), moving rows.
-"""
+"""Bringing the database to the declared structure: what is missing is created, what differs stops the run."""
 
 from dataclasses import dataclass
 

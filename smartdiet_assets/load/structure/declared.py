@@ -1,8 +1,4 @@
-"""A declared table as PostgreSQL's catalogue would describe it: creating, comparing and altering follow from that.
-
-Here: pure functions, and what a table needs beyond its columns: keys, indexes, nullability, collations. Not here: SQL
-(`alteration`), comparing (`comparison`).
-"""
+"""A declared table as PostgreSQL's catalogue would describe it: creating, comparing and altering follow from that."""
 
 from collections.abc import Collection, Mapping
 

@@ -1,7 +1,4 @@
-"""Column defaults: spelling the declared constant, and recognising it in the live expression.
-
-Here: both directions for every type. Not here: defaults the row function gives (`transform`).
-"""
+"""Column defaults: spelling the declared constant, and recognising it in the live expression."""
 
 import re
 

@@ -1,8 +1,5 @@
 """What belongs to a live table and changes, hides or refuses what a run writes: triggers, rules, row security,
 publications.
-
-Here: finding it, in one query of the catalogue, and the sentence and statement for each. Not here: when it is looked
-for (`load.hindrance` after a failure, `doctor.live_tables` for the doctor).
 """
 
 from collections.abc import Collection

@@ -1,7 +1,6 @@
 """The live structure: what PostgreSQL's catalogue says about tables, read in one round trip.
 
-Here: frozen descriptions of live tables and the one query that fills them. It takes no lock on the tables.
-Not here: what a table should look like (`declared`, in the same words) or whether it does (`comparison`).
+It takes no lock on the tables.
 """
 
 import re

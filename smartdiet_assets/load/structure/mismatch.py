@@ -1,9 +1,4 @@
-"""What the mirror makes of a live table that is not as declared.
-
-Here: what is missing, which a run adds, and what differs otherwise, which a person settles: a sentence each, with the
-statement or the declaration that settles it. Not here: the comparison (`comparison`), reading the catalogue
-(`live`) or changing anything (`creation`).
-"""
+"""What the mirror makes of a live table that is not as declared."""
 
 from smartdiet_assets.load.structure.comparison import compare_tables
 from smartdiet_assets.load.structure.declared import build_expected_table, build_indexes

@@ -1,7 +1,6 @@
 """Names of what the mirror creates beside tables: constraints, indexes, companion tables.
 
-Here: deterministic names within PostgreSQL's 63 bytes. Not here: names of tables and columns, which are
-declared. Existing objects are recognised by their definition, never by these names.
+Existing objects are recognised by their definition, never by these names.
 """
 
 import hashlib

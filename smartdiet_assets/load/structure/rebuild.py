@@ -1,9 +1,6 @@
 """The bulk way's frame: what to drop before COPY into an empty table, and how to build it again, identically.
 
-Here: reading the keys, indexes and foreign keys around a table and composing both lists of statements. Not
-here: deciding for the bulk way or executing it (`load.bulk`).
-What could not be rebuilt exactly as it was, or belongs to somebody else, is left in place: slower, and still
-right.
+What could not be rebuilt exactly as it was, or belongs to somebody else, is left in place: slower, and still right.
 """
 
 from dataclasses import dataclass

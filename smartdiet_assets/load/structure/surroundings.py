@@ -1,7 +1,6 @@
 """What a new table or column is built among: the names that are taken, and the columns it is to point at.
 
-Here: those facts and one short query for them. It takes no lock on the tables. Not here: the structure of a table that
-is there (`live`), which takes the server several times as long to tell.
+It takes no lock on the tables.
 """
 
 from collections.abc import Iterable, Mapping

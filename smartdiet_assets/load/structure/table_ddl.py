@@ -1,7 +1,4 @@
-"""What a run makes of a table's description: the statements that create it and add what it lacks, in their order.
-
-Here: their names, and which of them there are. Not here: composing each (`alteration`) or executing (`creation`).
-"""
+"""What a run makes of a table's description: the statements that create it and add what it lacks, in their order."""
 
 from collections.abc import Collection, Iterable
 

@@ -1,7 +1,6 @@
 """What becomes of values when a column's type changes, by the types' names as `format_type` spells them.
 
-Pure. In doubt values are lost. Not here: the statement of a change (`alteration`), what is known of a type
-(`schema.types`).
+Pure. In doubt values are lost.
 """
 
 import re

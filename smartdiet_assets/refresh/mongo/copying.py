@@ -1,7 +1,4 @@
-"""Filling the new collections of a refresh: made with their options, filled, indexed, not yet swapped in.
-
-Not here: reading and writing a batch (`documents`), which documents a sample has (`sample`), the swap.
-"""
+"""Filling the new collections of a refresh: made with their options, filled, indexed, not yet swapped in."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,6 @@
 """Streaming documents from one collection into another as raw BSON: they are never decoded.
 
-Here: reading batches, reading ahead, writing a batch. Memory holds a few batches whatever the collection's size.
-Not here: which collections (`refresh`), which documents of a sample (`sample`).
+Memory holds a few batches whatever the collection's size.
 """
 
 import contextlib

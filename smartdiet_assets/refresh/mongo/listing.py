@@ -1,7 +1,4 @@
-"""What a MongoDB database consists of: its collections and views, their options, indexes and sizes.
-
-Here: reading that, and composing the commands that make the same again elsewhere. Not here: documents.
-"""
+"""What a MongoDB database consists of: its collections and views, their options, indexes and sizes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

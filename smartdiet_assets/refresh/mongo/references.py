@@ -1,7 +1,7 @@
 """Which documents a document refers to, as the schema file's foreign keys tell. Pure.
 
-Not here: reading documents (`sample`). What is found may be more than the mirror would use, never less: each
-path of a column is followed, and where an array stands on a path, every item of it.
+What is found may be more than the mirror would use, never less: each path of a column is followed, and where an array
+stands on a path, every item of it.
 """
 
 from collections.abc import Iterator, Mapping

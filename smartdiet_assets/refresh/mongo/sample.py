@@ -1,8 +1,8 @@
 """A share of every collection, and every document that a copied one refers to.
 
 A document is chosen by a hash of its `_id`: the same ones each time, wherever the sample is taken. First the chosen
-documents of all collections are copied, then, until none is missing, those referred to (`references`). Memory
-grows with the ids referred to, not with the documents. Not here: what is swapped in.
+documents of all collections are copied, then, until none is missing, those referred to (`references`). Memory grows
+with the ids referred to, not with the documents.
 """
 
 import contextlib

@@ -1,7 +1,4 @@
-"""Reading all collections as they were at one moment, where the server can.
-
-Here: finding out whether it can, and the session that does it. Not here: what is read.
-"""
+"""Reading all collections as they were at one moment, where the server can."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

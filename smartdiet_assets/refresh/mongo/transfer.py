@@ -1,8 +1,4 @@
-"""Copying the documents of a refresh, all or a sample, as of one moment where the source can show it.
-
-Here: what happens when it cannot, or can no longer. Not here: a single batch (`documents`), making and indexing
-the new collections (`copying`).
-"""
+"""Copying the documents of a refresh, all or a sample, as of one moment where the source can show it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext

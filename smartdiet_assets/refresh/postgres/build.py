@@ -2,8 +2,6 @@
 
 The old schemas are renamed within the transaction, and new ones of the same names made: the statements of the source
 then mean the new objects, without a change. Nobody else sees either before the commit, nor is anybody held up.
-
-Here: everything up to complete new tables. Not here: what becomes of the old ones (`swap`).
 """
 
 import time

@@ -1,8 +1,5 @@
 """What a PostgreSQL database consists of, as far as a refresh copies it: objects, the statements that make them,
 what depends on what.
-
-Here: reading both sides' catalogues into the same form, so that they can be compared. Not here: the queries (modules
-`postgres_*_queries`), what is chosen of it (`selection`).
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,6 +1,5 @@
 """Streaming rows from one PostgreSQL database into another by COPY, chunk by chunk, whatever they are.
 
-Here: the two COPY statements and the pump between them. Not here: which rows (`sample`), the tables.
 Rows pass through as bytes and are never looked at.
 """
 

@@ -1,8 +1,4 @@
-"""What a PostgreSQL refresh will do, in words: a line for each table, and what concerns none.
-
-Here: wording decisions for the plan, and refusing where the target cannot take what is copied. Not here: deciding
-(`selection`).
-"""
+"""What a PostgreSQL refresh will do, in words: a line for each table, and what concerns none."""
 
 from collections.abc import Iterable
 

@@ -1,8 +1,5 @@
 """Refreshing a PostgreSQL database from another one: the plan that is shown, and the steps of the refresh.
 
-Here: both ends opened, and the order of the steps. Not here: deciding (`selection`), wording
-(`plan`), making and copying (`build`), replacing (`swap`).
-
 What is copied, of all schemas or those the filters choose: tables with columns, defaults, generated and identity
 columns, storage settings, partitions and inheritance, unlogged ones too; sequences and their values; keys, checks,
 exclusions, foreign keys, indexes, extended statistics; views, materialized views; enumerations, domains, composite and

@@ -3,8 +3,6 @@
 A sample of P percent holds of each table the rows whose key hashes below P percent, and every row that a chosen one
 refers to through a foreign key, however far, cycles included. It is the same each time, and a smaller sample is part
 of a larger one. Rows are told by their place (`ctid`), which cannot change while the snapshot is open.
-
-Here: the queries. Not here: running them (`build`).
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -1,8 +1,4 @@
-"""Which objects of a PostgreSQL database a refresh copies, and what becomes of those of the target. Pure.
-
-Here: filters, and everything that follows from them. Not here: reading the catalogues (`catalog`), what is
-shown of the decisions (`plan`), carrying them out (`build`, `swap`).
-"""
+"""Which objects of a PostgreSQL database a refresh copies, and what becomes of those of the target. Pure."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field

@@ -1,8 +1,4 @@
-"""The two transactions of a PostgreSQL refresh: one that only reads the source, one that does everything in the target.
-
-Here: what they set for themselves, the locks that keep others' writes out, and the boundary where driver errors become
-ours. Not here: what is read and written.
-"""
+"""The two transactions of a refresh: one that only reads the source, one that does everything in the target."""
 
 import re
 import time

@@ -1,6 +1,6 @@
 """What the target's roles may do with an object that is replaced: owner and grants, which the source knows nothing of.
 
-Here: reading them as the statements that give them again. Objects that are new to the target belong to who refreshes.
+Objects that are new to the target belong to who refreshes.
 """
 
 from collections.abc import Collection

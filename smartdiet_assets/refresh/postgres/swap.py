@@ -1,7 +1,6 @@
 """Putting the new tables in the place of the old ones: the last moments of the target's transaction.
 
-Here: shutting readers out, dropping the old, moving the new, and making again what the target has beside them. All of
-it happens at the commit, or none of it.
+All of it happens at the commit, or none of it.
 """
 
 from psycopg import errors
