@@ -10,8 +10,10 @@ bytes of BSON directly, without Python's objects between, could reach.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from psycopg import sql
+from pymongo.database import Database
 
 from smartdiet_assets.extract.mongodb.documents import fetch_window
 from smartdiet_assets.extract.window import Window, WindowRequest
@@ -86,7 +88,6 @@ def measure_first_load(
         # As the application keeps them; who reads in the order of a date is not made to sort.
         for field in ("creation_date", "update_date"):
             mongo[TABLE].create_index(field)
-        bytes_read = 0
 
         def mirror() -> None:
             mirror_table(
@@ -94,19 +95,10 @@ def measure_first_load(
                 run_id="benchmark", request=WindowRequest("full"),
             )  # fmt: skip
 
-        def read() -> None:
-            nonlocal bytes_read
-            bytes_read = sum(map(len, fetch_window(mongo, logbooks.table, Window("full"), BATCH_SIZE)))
-
-        def check_read() -> Work:
-            # Every field of the documents is a column, so whole documents are asked for.
-            assert bytes_read == sum(map(len, logbooks.batches))
-            return {"bytes": bytes_read}
-
         source = Source(servers.mongo.uri, mongo.name, [TABLE])
         contestants = [
             Contestant("mirror", mirror, check, prepare),
-            Contestant(READING, read, check_read),
+            _enter_reading(mongo, logbooks),
             floor,
             *(_enter_others(servers, connection, source) if peers else ()),
         ]
@@ -121,6 +113,22 @@ def measure_first_load(
         )
         if peers:
             yield from compare_with(rounds, "mirror", [REPLACED, *(peer.name for peer in list_peers())])
+
+
+def _enter_reading(mongo: Database[dict[str, Any]], logbooks: Logbooks) -> Contestant:
+    """Enter the reading alone."""
+    bytes_read = 0
+
+    def read() -> None:
+        nonlocal bytes_read
+        bytes_read = sum(map(len, fetch_window(mongo, logbooks.table, Window("full"), BATCH_SIZE)))
+
+    def check() -> Work:
+        # Every field of the documents is a column, so whole documents are asked for.
+        assert bytes_read == sum(map(len, logbooks.batches))
+        return {"bytes": bytes_read}
+
+    return Contestant(READING, read, check)
 
 
 def _enter_others(servers: Servers, connection: Connection, source: Source) -> list[Contestant]:

@@ -23,6 +23,33 @@ NAMES = [
 ]  # fmt: skip
 
 
+FIELDS = {name: f"field{number}" for number, name in enumerate(NAMES)}
+
+
+def declare_names(shape: str) -> dict[str, Any]:
+    """Declare a table of documents with every name, or beside it one of items."""
+    columns = [{"name": name, "sql_type": "VARCHAR", "mongo_field": field} for name, field in FIELDS.items()]
+    parent = {"include_base": True, "on_delete": "delete", "additional_columns": columns, "indexes": [["rate %", '"']]}
+    if shape == "row":
+        return {"things": parent}
+    key = {
+        "name": "part_of %",
+        "sql_type": "VARCHAR",
+        "nullable": False,
+        "mongo_field": "_id",
+        "foreign_key": "things(id)",
+    }
+    items: list[dict[str, Any]] = [
+        {"name": name, "sql_type": "VARCHAR", "item_field": field} for name, field in FIELDS.items()
+    ]
+    items[0]["nullable"] = False
+    parts = {
+        "mongo_collection": "things", "import_strategy": "smart_diff", "arrays": [{"field": "parts"}],
+        "on_delete": "delete", "columns": [key, *items], "unique_constraints": [["part_of %", NAMES[0]]],
+    }  # fmt: skip
+    return {"things": parent, "parts": parts}
+
+
 @pytest.mark.parametrize("shape", ["row", "items"])
 def test_every_command_takes_every_name(
     configured_servers: None,
@@ -33,29 +60,11 @@ def test_every_command_takes_every_name(
     shape: str,
 ) -> None:
     now = datetime.now(UTC)
-    fields = {name: f"field{number}" for number, name in enumerate(NAMES)}
-    columns = [{"name": name, "sql_type": "VARCHAR", "mongo_field": field} for name, field in fields.items()]
-    parent = {"include_base": True, "on_delete": "delete", "additional_columns": columns, "indexes": [["rate %", '"']]}
-    key = {
-        "name": "part_of %",
-        "sql_type": "VARCHAR",
-        "nullable": False,
-        "mongo_field": "_id",
-        "foreign_key": "things(id)",
-    }
-    items = [{"name": name, "sql_type": "VARCHAR", "item_field": field} for name, field in fields.items()]
-    tables: dict[str, Any] = {"things": parent}
-    if shape == "items":
-        items[0]["nullable"] = False
-        tables["parts"] = {
-            "mongo_collection": "things", "import_strategy": "smart_diff", "arrays": [{"field": "parts"}],
-            "on_delete": "delete", "columns": [key, *items], "unique_constraints": [["part_of %", NAMES[0]]],
-        }  # fmt: skip
     path = tmp_path / "tables.yaml"
-    path.write_text(yaml.safe_dump({"tables": tables}, allow_unicode=True))
+    path.write_text(yaml.safe_dump({"tables": declare_names(shape)}, allow_unicode=True))
     monkeypatch.setenv("SMARTDIET_SCHEMAS", str(path))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    values = {field: f"value {field}" for field in fields.values()}
+    values = {field: f"value {field}" for field in FIELDS.values()}
     mongo_database.things.insert_many(
         {"_id": f"n{n}", **values, "parts": [values | {"field0": f"{i}"} for i in range(3)], "creation_date": now}
         | {"update_date": now}
@@ -84,7 +93,7 @@ def test_every_command_takes_every_name(
     assert postgres.execute("SELECT \"rate %\" FROM things WHERE id = 'n1'").fetchone() == ("new",)
     identifiers = sql.SQL(", ").join(map(sql.Identifier, NAMES[1:]))
     found = postgres.execute(sql.SQL("SELECT {} FROM things WHERE id = 'n1'").format(identifiers)).fetchone()
-    assert found == tuple(values[fields[name]] for name in NAMES[1:])
+    assert found == tuple(values[FIELDS[name]] for name in NAMES[1:])
     printed = expect("infer", "things")
     assert "field0" in printed
 

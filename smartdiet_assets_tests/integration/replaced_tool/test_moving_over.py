@@ -97,8 +97,23 @@ def test_the_checklist(mirror: OldMirror, left: Left, smartdiet: Smartdiet) -> N
     """Every step of config/README.md in order, on all 31 tables."""
     before = fetch_versions(mirror)
     newest = {name: max(max(dates) for dates in mirror.rows(name, "created_at", "updated_at")) for name in TABLES}
+    look_before_the_first_run(smartdiet)
+    assert fetch_versions(mirror) == before
+    after_first = run_first(mirror, left, smartdiet, before)
+    watermarks = dict(
+        mirror.target.cursor(row_factory=tuple_row).execute("SELECT table_name, watermark FROM smartdiet.sync_state")
+    )
+    assert all(watermarks[name] >= newest[name] for name in TABLES)
+    repair(mirror, left, smartdiet)
+    assert not count_written(after_first, fetch_versions(mirror))
+    remove_deleted(mirror, left, smartdiet)
+    untouched = fetch_versions(mirror)
+    assert smartdiet("sync").code == 0
+    assert fetch_versions(mirror) == untouched
 
-    # Before the first run: nothing is written by looking.
+
+def look_before_the_first_run(smartdiet: Smartdiet) -> None:
+    """Nothing is written by looking."""
     assert smartdiet("doctor").code == 0
     status = smartdiet("status")
     assert status.code == 0
@@ -111,46 +126,45 @@ def test_the_checklist(mirror: OldMirror, left: Left, smartdiet: Smartdiet) -> N
     assert [line for line in differences if "column" in line.split()[:2]] == [
         "+ column document_id: only in schema: character varying"
     ]
-    assert fetch_versions(mirror) == before
 
-    # What changed since that tool's last run.
+
+def run_first(
+    mirror: OldMirror, left: Left, smartdiet: Smartdiet, before: dict[str, set[tuple[Any, ...]]]
+) -> dict[str, set[tuple[Any, ...]]]:
+    """The first run writes what changed since that tool's last run, and what the id of the document adds."""
     edited = ObjectId(next(user for user in mirror.rows("users", "id") if user != str(left.user)))
     mirror.source.users.update_one({"_id": edited}, {"$set": {"phone": "+33600000000", "update_date": LATER}})
     mirror.source.messages.insert_one(
         {"content": "Bonjour", "sender": edited, "creation_date": LATER, "update_date": LATER}
     )
-
-    # The first run writes that, and what the id of the document adds.
     first = smartdiet("sync", "--json")
     assert first.code == 0, first.err
     tables = json.loads(first.out)["tables"]
     assert {name for name, table in tables.items() if table["mode"] == "bulk"} == set()
     assert (tables["users"]["updated"], tables["messages"]["inserted"]) == (1, 1)
-    after_first = fetch_versions(mirror)
+    after = fetch_versions(mirror)
     menu_recipes = len(before["menu_recipes"])
-    assert count_written(before, after_first) == {"users": 1, "messages": 1, "menu_recipes": menu_recipes}
+    assert count_written(before, after) == {"users": 1, "messages": 1, "menu_recipes": menu_recipes}
     assert {name for name, table in tables.items() if table["documents_read"] > 700} <= READ_WHOLE
-    watermarks = dict(
-        mirror.target.cursor(row_factory=tuple_row).execute("SELECT table_name, watermark FROM smartdiet.sync_state")
-    )
-    assert all(watermarks[name] >= newest[name] for name in TABLES)
+    return after
 
-    # The checks see what that tool left wrong.
+
+def repair(mirror: OldMirror, left: Left, smartdiet: Smartdiet) -> None:
+    """The checks see what that tool left wrong; one full read repairs it."""
     checked = json.loads(smartdiet("check", "user_events", "--json").out)["tables"]
     assert not checked["user_events"]["rows_match_source"]["passed"]
     assert mirror.rows("user_events", "user_id").count(str(left.user)) == left.links
-
-    # One full read repairs it, and writes nothing else.
     full = smartdiet("sync", "--full", "--json")
     assert full.code == 0, full.err
     tables = json.loads(full.out)["tables"]
     assert tables["user_events"]["deleted"] == left.links
     assert sum(table["deleted"] for table in tables.values()) == left.links
     assert sum(table["rejected"] for table in tables.values()) > 20, "what that tool dropped is listed"
-    assert not count_written(after_first, fetch_versions(mirror))
     assert "missing_parent" in smartdiet("rejects", "--limit", "0").out
 
-    # Deleted documents are a decision of their own.
+
+def remove_deleted(mirror: OldMirror, left: Left, smartdiet: Smartdiet) -> None:
+    """Deleted documents are a decision of their own."""
     (found,) = [
         (name, table["gone"])
         for name, table in json.loads(smartdiet("reconcile", "--dry-run", "--json").out)["tables"].items()
@@ -160,7 +174,6 @@ def test_the_checklist(mirror: OldMirror, left: Left, smartdiet: Smartdiet) -> N
     mirror.path.write_text("defaults: {on_delete: delete}\n" + mirror.path.read_text())
     assert smartdiet("reconcile", "messages").code == 0
     assert str(left.message) not in mirror.rows("messages", "id")
-
     checked = json.loads(smartdiet("check", "--all", "--json").out)
     assert checked["errors"] == 0, [
         (name, check["sentence"])
@@ -169,9 +182,6 @@ def test_the_checklist(mirror: OldMirror, left: Left, smartdiet: Smartdiet) -> N
         if not check["passed"] and check["severity"] == "ERROR"
     ]
     assert smartdiet("compare", "schema", "local").code == 0
-    untouched = fetch_versions(mirror)
-    assert smartdiet("sync").code == 0
-    assert fetch_versions(mirror) == untouched
 
 
 def test_that_tool_can_go_on_in_between(mirror: OldMirror) -> None:
