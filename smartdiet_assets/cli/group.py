@@ -8,6 +8,7 @@ from smartdiet_assets.cli.demo import demo
 from smartdiet_assets.cli.doctor import doctor
 from smartdiet_assets.cli.home import home
 from smartdiet_assets.cli.infer import infer
+from smartdiet_assets.cli.init import init
 from smartdiet_assets.cli.inspection import rejects, status
 from smartdiet_assets.cli.prune import prune
 from smartdiet_assets.cli.reconcile import reconcile
@@ -32,5 +33,5 @@ def cli(context: click.Context) -> None:
     context.with_resource(keep_connections())
 
 
-for command in (sync, reconcile, refresh, status, rejects, home, check, compare, doctor, infer, prune, demo):
+for command in (init, sync, reconcile, refresh, status, rejects, home, check, compare, doctor, infer, prune, demo):
     cli.add_command(command)

@@ -48,7 +48,7 @@ def infer_collections(
 
     Args:
         read: reads the source.
-        files: the schema file the entries are for, which need not exist, and further ones beside it.
+        files: the schema file the entries are for, which need not exist, and further ones beside it; or none yet.
         sample: how many documents of each collection to look at; None looks at all.
         target: where the tables are; without it, documents that are there are taken for rows.
         report: is told of each collection.

@@ -237,11 +237,10 @@ def read_file(files: Sequence[Path]) -> tuple[Schema | None, Place]:
         SchemaFileError: a file cannot be used as it is.
         ConfigurationError: its tables are written in braces.
     """
-    path = files[0]
-    if not path.exists():
+    if not files or not files[0].exists():
         return None, find_place("")
     schema = load_schema(*files)
-    return schema, find_place(path.read_text(encoding="utf-8-sig"))
+    return schema, find_place(files[0].read_text(encoding="utf-8-sig"))
 
 
 def list_zones(schema: Schema | None) -> tuple[str, ...]:
