@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import bson
 from bson.errors import InvalidBSON
@@ -20,6 +20,7 @@ from smartdiet_assets.checks.row_comparison import RowDifference, fetch_differen
 from smartdiet_assets.extract.mongodb.samples import fetch_again, fetch_sample, fetch_whole
 from smartdiet_assets.load.execution import Connection
 from smartdiet_assets.schema.document_id import decode_document_id, encode_document_id
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 from smartdiet_assets.schema.reasons import Reject
 from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
@@ -35,7 +36,7 @@ class SourceDocument:
 
     document_id: str
     raw: bytes
-    fields: Mapping[str, Any]
+    fields: Document
 
 
 #: Why a document is not compared: it could not be loaded, changed since the last run, or is from before a date limit.
@@ -77,7 +78,7 @@ class ComparedBatch:
 
 def compare_collections(
     connection: Connection,
-    database: Database[dict[str, Any]],
+    database: Database[Document],
     tables: Sequence[Table],
     target: Mapping[str, TargetFacts],
     *,
@@ -98,7 +99,7 @@ def compare_collections(
 
 def stream_comparisons(
     connection: Connection,
-    database: Database[dict[str, Any]],
+    database: Database[Document],
     tables: Sequence[Table],
     target: Mapping[str, TargetFacts],
     *,
@@ -206,7 +207,7 @@ def _choose(
 
 
 def _read_again(
-    database: Database[dict[str, Any]], group: Sequence[Table], documents: Sequence[SourceDocument], ids: set[str]
+    database: Database[Document], group: Sequence[Table], documents: Sequence[SourceDocument], ids: set[str]
 ) -> list[SourceDocument]:
     """Read documents again; those that are gone, or are not as they were, are left out."""
     before = {document.document_id: document for document in documents if document.document_id in ids}

@@ -11,7 +11,7 @@ among the expected rows rather than among those that are there.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, cast
+from typing import cast
 
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -24,19 +24,19 @@ from smartdiet_assets.extract.mongodb.documents import Query, compose_window_que
 from smartdiet_assets.extract.mongodb.projection import compose_projection
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.schema.document_id import encode_document_id
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID, CollectionRules, Schema, Table
 from smartdiet_assets.transform.batch import build_transformer
 
 _TICK = timedelta(milliseconds=1)
 #: Dates beyond Python's stay numbers, and text that is not UTF-8 does not matter here.
-LENIENT: CodecOptions[dict[str, Any]] = CodecOptions(
+LENIENT: CodecOptions[Document] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
 )
-Document = Mapping[str, Any]
 
 
 def fetch_source_facts(
-    database: Database[dict[str, Any]],
+    database: Database[Document],
     schema: Schema,
     tables: Sequence[Table],
     target: Mapping[str, TargetFacts],
@@ -144,7 +144,7 @@ def compose_recent_queries(table: Table, start: datetime) -> list[Query]:
     return [*queries, {DOCUMENT_ID: {"$not": {"$lt": earlier}}}]
 
 
-def _fetch_recent(database: Database[dict[str, Any]], table: Table, start: datetime) -> list[Document]:
+def _fetch_recent(database: Database[Document], table: Table, start: datetime) -> list[Document]:
     """Fetch ids and dates of the documents dated from `start` on, and of those whose dates are no dates.
 
     The oldest come first, so that the limit, of one more than is looked at for each query, leaves out those that
@@ -193,7 +193,7 @@ def _build_facts(
 
 
 def _count(
-    database: Database[dict[str, Any]],
+    database: Database[Document],
     tables: Sequence[Table],
     starts: Mapping[str, datetime],
     facts: Mapping[str, SourceFacts],
@@ -206,7 +206,7 @@ def _count(
         f"table_{number}": compose_count(table, find_threshold(table, global_date_threshold))
         for number, table in enumerate(tables)
     }
-    first: list[dict[str, Any]] = []
+    first: list[Document] = []
     for number, table in enumerate(tables):
         settled = [{"$match": {"$nor": compose_recent_queries(table, starts[table.name])}}]
         if len({starts[table.name] for table in tables}) == 1:
@@ -223,7 +223,7 @@ def _count(
         facts[table.name].before_threshold = int(counts.get("before", 0))
 
 
-def _count_collapsed(database: Database[dict[str, Any]], table: Table, start: datetime, facts: SourceFacts) -> None:
+def _count_collapsed(database: Database[Document], table: Table, start: datetime, facts: SourceFacts) -> None:
     """Count the items that share a key where the server's count does not explain what is missing.
 
     Which values are equal in a column, only their conversion tells.
@@ -243,14 +243,14 @@ def is_plain(table: Table, global_date_threshold: date | None) -> bool:
     return not table.shape.has_items and not table.filter and find_threshold(table, global_date_threshold) is None
 
 
-def compose_count(table: Table, threshold: datetime | None) -> list[dict[str, Any]]:
+def compose_count(table: Table, threshold: datetime | None) -> list[Document]:
     """Compose the stages that count the rows documents describe."""
     conditions: list[Query] = [
         {condition.path: {condition.operator: _operand(condition.value)}} for condition in table.filter
     ]
-    matching: list[dict[str, Any]] = [{"$match": {"$and": conditions}}] if conditions else []
-    rows: Any = compose_item_count(table) if table.shape.has_items else 1
-    group: dict[str, Any] = {"_id": None, "expected": {"$sum": rows}}
+    matching: list[Document] = [{"$match": {"$and": conditions}}] if conditions else []
+    rows: object = compose_item_count(table) if table.shape.has_items else 1
+    group: Document = {"_id": None, "expected": {"$sum": rows}}
     if table.shape.has_items:
         group["items"] = {"$sum": compose_item_total(table)}
     if threshold is not None:

@@ -40,7 +40,7 @@ Facts = TypeVar("Facts")
 class Servers:
     """How to reach what the checks read. Nothing is opened before a check needs it."""
 
-    postgres: Callable[[], AbstractContextManager[Connection[Any]]]
+    postgres: Callable[[], AbstractContextManager[Connection]]
     #: By the name of their kind.
     sources: Mapping[str, CheckedSource] = field(default_factory=dict)
 
@@ -116,7 +116,7 @@ class _Evaluation:
         for table in self._tables.values():
             self._fail(table, KINDS, fault)
 
-    def run(self, connection: Connection[Any]) -> None:
+    def run(self, connection: Connection) -> None:
         with ExitStack() as stack:
             for kind in self._schema.sources:
                 wanting = [t for t in self._tables.values() if t.source_kind == kind and self._wants_source(t)]
@@ -138,7 +138,7 @@ class _Evaluation:
         self._tables |= source.tables
         self._schema = self._schema.model_copy(update={"tables": {**self._schema.tables, **source.tables}})
 
-    def _run(self, connection: Connection[Any]) -> None:
+    def _run(self, connection: Connection) -> None:
         with open_snapshot(connection):
             self._tables = {name: place(connection, table) for name, table in self._tables.items()}
             tables = list(self._tables.values())
@@ -194,7 +194,7 @@ class _Evaluation:
             if self._wants(table, _FRESHNESS):
                 self._keep(judgement.judge_freshness(table, target[name], facts))
 
-    def _compare(self, connection: Connection[Any], target: Mapping[str, TargetFacts]) -> None:
+    def _compare(self, connection: Connection, target: Mapping[str, TargetFacts]) -> None:
         for kind, source, tables in self._list_asked(_CONTENT):
             compared = source.compare(
                 connection, tables, target, sample=self._sample, global_date_threshold=self._threshold

@@ -5,12 +5,12 @@ conversion makes equal beyond that (two moments of one day) only the transformat
 """
 
 from collections.abc import Iterable
-from typing import Any
 
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import ITEM_ITSELF, ITEM_POSITION, ArraySource, Column, Scalar, Table
 from smartdiet_assets.transform.paths import read_index
 
-Expression = dict[str, Any]
+Expression = Document
 _ITEM, _POSITION = "$$item", "$$position"
 #: Types whose text in a column is the one that MongoDB gives.
 _SPELLED = ["objectId", "int", "long", "bool"]
@@ -27,7 +27,7 @@ def compose_item_count(table: Table) -> Expression:
     varying = [column for column in table.stored_columns if column.name in table.key and not column.mongo_field]
     has_position = any(column.item_field == (ITEM_POSITION,) for column in varying)
     for array in table.arrays:
-        key: Any = [_compose_part(column, array) for column in varying]
+        key: object = [_compose_part(column, array) for column in varying]
         if has_position:
             item = {"$arrayElemAt": [_compose_array(array.field), _POSITION]}
             key = {"$let": {"vars": {"item": item}, "in": key}}
@@ -63,12 +63,12 @@ def _compose_array(field: str) -> Expression:
     return {"$cond": [{"$isArray": [path]}, path, {"$cond": [absent, [], [path]]}]}
 
 
-def _compose_path(start: Any, segments: Iterable[str]) -> Any:
+def _compose_path(start: object, segments: Iterable[str]) -> object:
     """Compose a path, whose numbers MongoDB's expressions take for names of fields."""
     path = start
     for segment in segments:
         if isinstance(path, str):
-            named: Any = f"{path}.{segment}"
+            named: object = f"{path}.{segment}"
         else:
             named = {"$let": {"vars": {"below": path}, "in": f"$$below.{segment}"}}
         index = read_index(segment)
@@ -79,7 +79,7 @@ def _compose_path(start: Any, segments: Iterable[str]) -> Any:
     return path
 
 
-def _compose_part(column: Column, array: ArraySource) -> Any:
+def _compose_part(column: Column, array: ArraySource) -> object:
     if column.item_field == (ITEM_POSITION,):
         return _POSITION
     if not column.item_field:
@@ -97,6 +97,6 @@ def _spell(value: Expression) -> Expression:
     return {"$let": {"vars": {"value": value}, "in": spelled}}
 
 
-def _first(paths: Iterable[Any], default: Scalar) -> Expression:
+def _first(paths: Iterable[object], default: Scalar) -> Expression:
     """The first value other than null, or else the default."""
     return {"$ifNull": [*paths, {"$literal": default}, None]}

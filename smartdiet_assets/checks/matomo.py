@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
@@ -48,7 +47,7 @@ _PAGE = 5_000
 class CheckedMatomo:
     """The tables of a Matomo; see `CheckedSource`."""
 
-    connect: Callable[[], AbstractContextManager[Connection[Any]]]
+    connect: Callable[[], AbstractContextManager[Connection]]
     prefix: str = DEFAULT_PREFIX
 
     @contextmanager
@@ -60,7 +59,7 @@ class CheckedMatomo:
 class _OpenedMatomo:
     """The tables that are there; see `OpenedSource`."""
 
-    def __init__(self, connection: Connection[Any], tables: Sequence[Table], prefix: str) -> None:
+    def __init__(self, connection: Connection, tables: Sequence[Table], prefix: str) -> None:
         self._connection = connection
         self._found: dict[str, SourceTable] = {}
         self.tables: dict[str, Table] = {}
@@ -111,7 +110,7 @@ class _OpenedMatomo:
                 yield table, facts
 
 
-def open_source_table(connection: Connection[Any], table: Table, prefix: str) -> tuple[Table, SourceTable]:
+def open_source_table(connection: Connection, table: Table, prefix: str) -> tuple[Table, SourceTable]:
     """Read what a table looks like on the server; return the table with the columns a run would mirror, too.
 
     Raises:
@@ -124,9 +123,7 @@ def open_source_table(connection: Connection[Any], table: Table, prefix: str) ->
     return extend_table(table, found), found
 
 
-def fetch_matomo_facts(
-    connection: Connection[Any], table: Table, source: SourceTable, target: TargetFacts
-) -> SourceFacts:
+def fetch_matomo_facts(connection: Connection, table: Table, source: SourceTable, target: TargetFacts) -> SourceFacts:
     """Count the rows up to the watermark, and find the keys of those that changed since."""
     clock = fetch_server_clock(connection)
     facts = SourceFacts(clock=clock, max_delay=CollectionRules().max_delay)
@@ -156,7 +153,7 @@ def fetch_matomo_facts(
 
 def compare_matomo_table(
     postgres: PostgresConnection,
-    connection: Connection[Any],
+    connection: Connection,
     table: Table,
     source: SourceTable,
     target: TargetFacts,
@@ -189,7 +186,7 @@ def compare_matomo_table(
 
 
 def _read_pages(
-    connection: Connection[Any], table: Table, source: SourceTable, sample: int | None
+    connection: Connection, table: Table, source: SourceTable, sample: int | None
 ) -> Iterator[Sequence[Row]]:
     if sample is None or not has_integer_key(table):
         for page in fetch_window(connection, table, source, Window("full"), None, sample or _PAGE):
@@ -242,7 +239,7 @@ def _text(value: bytes | None) -> str:
     return (value or b"").decode(errors="replace")
 
 
-def _fetch(connection: Connection[Any], statement: str, values: Sequence[Any]) -> Sequence[Row]:
+def _fetch(connection: Connection, statement: str, values: Sequence[object]) -> Sequence[Row]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         rows: Sequence[Row] = cursor.fetchall()

@@ -6,7 +6,6 @@ their first sync and are left alone.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -55,7 +54,7 @@ def fetch_differences(
     Raises:
         psycopg.Error: PostgreSQL refused or was lost.
     """
-    columns: list[list[Any]] = [list(map(_plain, values)) for values in zip(*rows, strict=True)]
+    columns: list[list[object]] = [list(map(_plain, values)) for values in zip(*rows, strict=True)]
     parameters = columns or [[] for _ in table.stored_columns]
     found = fetch_all(connection, compose_differences(place(connection, table)), [*parameters, list(documents)])
     differences = [RowDifference(document, missing, extra, tuple(names)) for document, missing, extra, names in found]

@@ -6,7 +6,6 @@ Names, types, counts and technical identifiers; never a value of a row.
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -41,9 +40,9 @@ def print_outcome(console: Console, outcome: Outcome, *, limit: int | None) -> N
     console.print(_summarise(outcome), markup=False, highlight=False)
 
 
-def build_json(outcome: Outcome) -> dict[str, Any]:
+def build_json(outcome: Outcome) -> dict[str, object]:
     """Build the object that `--json` prints."""
-    built: dict[str, Any] = {
+    built: dict[str, object] = {
         "left": outcome.left.label,
         "right": outcome.right.label,
         "equal": not outcome.differs and not outcome.faulty,
@@ -127,7 +126,7 @@ def _summarise(outcome: Outcome) -> str:
     return f"{text}: {', '.join(parts)}."
 
 
-def _build_difference(difference: Difference) -> dict[str, Any]:
+def _build_difference(difference: Difference) -> dict[str, object]:
     return {
         "table": difference.table,
         "aspect": difference.aspect,
@@ -138,8 +137,8 @@ def _build_difference(difference: Difference) -> dict[str, Any]:
     }
 
 
-def _build_rows(comparison: RowComparison) -> dict[str, Any]:
-    built: dict[str, Any] = {
+def _build_rows(comparison: RowComparison) -> dict[str, object]:
+    built: dict[str, object] = {
         "left": comparison.left,
         "right": comparison.right,
         "missing": comparison.missing,

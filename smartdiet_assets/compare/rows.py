@@ -6,7 +6,6 @@ of those; both at the same time. Memory is that of the buckets and of a few rows
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from psycopg.rows import tuple_row
 
@@ -20,7 +19,7 @@ from smartdiet_assets.load.structure.live import LiveTable
 #: Takes the table's name and how many rows of it were compared.
 Report = Callable[[str, int], None]
 _FETCHED = 2_000
-_Buckets = dict[int, tuple[int, Any, Any]]
+_Buckets = dict[int, tuple[int, object, object]]
 
 
 def compare_rows(

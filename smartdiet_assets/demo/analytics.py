@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
 
 from pymysql.connections import Connection
 
@@ -69,7 +68,7 @@ class DayOfVisits:
         )
 
 
-def create_matomo_tables(connection: Connection[Any], prefix: str = "matomo_") -> None:
+def create_matomo_tables(connection: Connection, prefix: str = "matomo_") -> None:
     """Create the tables of an empty Matomo."""
     with connection.cursor() as cursor:
         for statement in compose_matomo_tables(prefix):
@@ -77,7 +76,7 @@ def create_matomo_tables(connection: Connection[Any], prefix: str = "matomo_") -
 
 
 def write_analytics(
-    connection: Connection[Any],
+    connection: Connection,
     seed: int,
     scale: float,
     on_progress: ProgressListener = lambda done, total: None,
@@ -99,8 +98,8 @@ def write_analytics(
     views = 0
     for first in range(0, total, _ROWS_PER_INSERT):
         numbers = range(first, min(first + _ROWS_PER_INSERT, total))
-        visits: list[tuple[Any, ...]] = []
-        pages: list[tuple[Any, ...]] = []
+        visits: list[tuple[object, ...]] = []
+        pages: list[tuple[object, ...]] = []
         for number in numbers:
             visit, viewed = _compose_visit(random, number + 1, begin + number * step, views)
             visits.append(visit)
@@ -112,7 +111,7 @@ def write_analytics(
     return {"matomo_log_action": len(actions), "matomo_log_visit": total, "matomo_log_link_visit_action": views}
 
 
-def apply_day_of_visits(connection: Connection[Any], seed: int, day: datetime) -> DayOfVisits:
+def apply_day_of_visits(connection: Connection, seed: int, day: datetime) -> DayOfVisits:
     """Let a day pass: visits go on in place, new ones begin, pages are viewed that nobody viewed before.
 
     Args:
@@ -126,7 +125,7 @@ def apply_day_of_visits(connection: Connection[Any], seed: int, day: datetime) -
         _compose_action(last_action + 2, f"Nouveautés du {day:%d/%m/%Y}", _TITLE),
     ]
     writer.insert("log_action", _ACTION_COLUMNS, new)
-    views: list[tuple[Any, ...]] = []
+    views: list[tuple[object, ...]] = []
     continued = range(max(1, last_visit - 9), last_visit + 1)
     for idvisit in continued:
         moment = day + timedelta(minutes=random.randrange(30))
@@ -154,17 +153,17 @@ def apply_day_of_visits(connection: Connection[Any], seed: int, day: datetime) -
 class _Writer:
     """Inserts into the tables, many rows a statement."""
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         places = ", ".join(["%s"] * len(columns))
         statement = f"INSERT INTO matomo_{table} ({', '.join(columns)}) VALUES ({places})"
         with self._connection.cursor() as cursor:
             for first in range(0, len(rows), _ROWS_PER_INSERT):
                 cursor.executemany(statement, rows[first : first + _ROWS_PER_INSERT])
 
-    def execute(self, statement: str, values: Sequence[Any]) -> None:
+    def execute(self, statement: str, values: Sequence[object]) -> None:
         with self._connection.cursor() as cursor:
             cursor.execute(statement, values)
 
@@ -179,9 +178,9 @@ class _Writer:
             return visit, view, action
 
 
-def _compose_actions() -> list[tuple[Any, ...]]:
+def _compose_actions() -> list[tuple[object, ...]]:
     """Compose the texts: address and title of each page side by side, then events."""
-    actions: list[tuple[Any, ...]] = []
+    actions: list[tuple[object, ...]] = []
     for section in _SECTIONS:
         for page in range(_PAGES_PER_SECTION):
             slug = section.lower().replace("é", "e")
@@ -192,17 +191,17 @@ def _compose_actions() -> list[tuple[Any, ...]]:
     return actions
 
 
-def _compose_action(number: int, name: str, kind: int) -> tuple[Any, ...]:
+def _compose_action(number: int, name: str, kind: int) -> tuple[object, ...]:
     return number, name, zlib.crc32(name.encode()), kind, _HTTPS if kind == _URL else None
 
 
 def _compose_visit(
     random: Random, idvisit: int, begin: datetime, views_before: int
-) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]]:
+) -> tuple[tuple[object, ...], list[tuple[object, ...]]]:
     """Compose a visit and its page views, which are numbered from `views_before` on."""
     idvisitor = _visitor(idvisit)
     moment = begin.replace(microsecond=0)
-    views: list[tuple[Any, ...]] = []
+    views: list[tuple[object, ...]] = []
     previous, spent = (0, 0), 0
     for position in range(1, random.choice((1, 2, 2, 3, 4, 6)) + 1):
         page = _pick_page(random)
@@ -243,7 +242,7 @@ def _compose_view(
     spent: int,
     page: tuple[int, int],
     previous: tuple[int, int] = (0, 0),
-) -> tuple[Any, ...]:
+) -> tuple[object, ...]:
     event = random.random() < 0.05
     events = len(_SECTIONS) * _PAGES_PER_SECTION * 2
     timings = [random.randrange(1, 900) for _ in range(6)]

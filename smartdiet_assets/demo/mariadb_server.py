@@ -13,7 +13,6 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
@@ -77,9 +76,9 @@ class EmbeddedMariaDB(EmbeddedServer):
         super().__init__(directory, port, "mariadb.log")
         self._settings = dict(settings or {})
 
-    def connect(self, database: str | None = None, **options: Any) -> Connection[Any]:
+    def connect(self, database: str | None = None, **options: object) -> Connection:
         """Open a connection as the account with all rights, autocommit on."""
-        settings: dict[str, Any] = {"charset": "utf8mb4", "autocommit": True, **options}
+        settings: dict[str, object] = {"charset": "utf8mb4", "autocommit": True, **options}
         return pymysql.connect(
             host=self.host, port=self.port, user=self.user, password=self.password, database=database, **settings
         )

@@ -10,6 +10,8 @@ from typing import Any
 
 from bson.dbref import DBRef
 
+from smartdiet_assets.schema.documents import Document
+
 #: How an index entry begins, by the alias of a type.
 _RANKS = {
     "minKey": 1, "null": 2, "number": 3, "double": 3, "int": 3, "long": 3, "decimal": 3, "string": 4,
@@ -27,7 +29,7 @@ def follow_more_indexes() -> None:
     lookup: Lookup = Storage._try_index_id_keys
 
     def look_up(
-        storage: Any, db: str, collection: str, condition: dict[str, Any], *, collation: Any = None
+        storage: object, db: str, collection: str, condition: Document, *, collation: object = None
     ) -> list[int] | None:
         [(field, clause), *others] = [*condition.items()] or [("", None)]
         if field == "$or" and not others:

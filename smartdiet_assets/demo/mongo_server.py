@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from smartdiet_assets.demo.embedded_server import EmbeddedServer
 from smartdiet_assets.demo.mongo_indexes import follow_more_indexes
@@ -29,6 +29,7 @@ from smartdiet_assets.demo.server_folder import (
 )
 from smartdiet_assets.demo.server_process import write_private
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.schema.documents import Document
 
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
@@ -120,7 +121,7 @@ class EmbeddedMongo(EmbeddedServer):
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], START_TIMEOUT_SECONDS)
         line = self._process.stdout.readline() if ready else ""
-        answer: dict[str, Any] = json.loads(line) if line else {}
+        answer: Document = json.loads(line) if line else {}
         if "port" in answer:
             return int(answer["port"])
         if answer.get("port_in_use"):
@@ -171,7 +172,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         server.stop()
 
 
-def _close_listener(server: Any) -> None:
+def _close_listener(server: object) -> None:
     """Wake the thread that accepts connections; `stop` would wait two seconds for it."""
     listener: socket.socket | None = getattr(server, "_socket", None)
     if listener is not None:
@@ -182,7 +183,7 @@ def _close_listener(server: Any) -> None:
 def _create_user(port: int, user: str, password: str) -> None:
     from pymongo import MongoClient
 
-    with MongoClient[dict[str, Any]](HOST, port, directConnection=True) as client:
+    with MongoClient[Document](HOST, port, directConnection=True) as client:
         if not client.admin.command("usersInfo", user)["users"]:
             client.admin.command("createUser", user, pwd=password, roles=["root"])
 

@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import psycopg
 import yaml
@@ -38,6 +37,7 @@ from smartdiet_assets.demo.mariadb_server import HOW_TO_HAVE_IT, EmbeddedMariaDB
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.loading import load_schema
 
 DATABASE = "smartdiet"
@@ -71,7 +71,7 @@ def run_demo(folder: Path | None, *, scale: float, seed: int, serve: bool, port:
             mongo = stack.enter_context(EmbeddedMongo(folder / "mongo"))
             _point_environment(folder, postgres, mongo)
             _create_database(postgres)
-            client = stack.enter_context(MongoClient[dict[str, Any]](mongo.uri))
+            client = stack.enter_context(MongoClient[Document](mongo.uri))
             client.drop_database(DATABASE)
             analytics = _start_matomo(console, stack, folder)
             return _run(console, folder, client[DATABASE], analytics, seed, scale, port if serve else None)
@@ -83,8 +83,8 @@ def run_demo(folder: Path | None, *, scale: float, seed: int, serve: bool, port:
 def _run(
     console: Console,
     folder: Path,
-    source: Database[dict[str, Any]],
-    analytics: "Connection[Any] | None",
+    source: Database[Document],
+    analytics: "Connection | None",
     seed: int,
     scale: float,
     port: int | None,
@@ -191,7 +191,7 @@ def _list_servers() -> str:
     return "PostgreSQL, MongoDB and MariaDB" if has_mariadb() else "PostgreSQL and MongoDB"
 
 
-def _start_matomo(console: Console, stack: ExitStack, folder: Path) -> "Connection[Any] | None":
+def _start_matomo(console: Console, stack: ExitStack, folder: Path) -> "Connection | None":
     """Start a MariaDB with an empty Matomo and make it the configured one; None where this machine has none."""
     if not has_mariadb():
         # Also where the user's own settings name a Matomo: the demo reads nothing but what it made.

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
@@ -29,7 +28,7 @@ class MatomoFacts:
     answered: datetime
 
 
-def fetch_facts(matomo: MatomoResource, connection: "Connection[Any]") -> MatomoFacts:
+def fetch_facts(matomo: MatomoResource, connection: "Connection") -> MatomoFacts:
     """Fetch the facts.
 
     Raises:

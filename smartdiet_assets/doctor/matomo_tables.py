@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
@@ -23,7 +22,7 @@ from smartdiet_assets.schema.model import Table
 
 
 def examine_matomo_tables(
-    connection: Connection[Any], tables: Sequence[Table], *, prefix: str, database: str, account: str
+    connection: Connection, tables: Sequence[Table], *, prefix: str, database: str, account: str
 ) -> Iterator[Finding]:
     """Examine every declared table: one finding for all that are well, one for each that is not.
 

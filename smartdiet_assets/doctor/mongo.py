@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
@@ -14,6 +13,7 @@ from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.mongo_errors import may_pass, translate_mongo_error
 from smartdiet_assets.resources.mongo_hello import fetch_hello
 from smartdiet_assets.resources.mongo_reading import MongoDatabase
+from smartdiet_assets.schema.documents import Document
 
 MONGODB = Part("mongodb")
 #: From here on a change stream gives the position that a run goes on from.
@@ -90,7 +90,7 @@ def fetch_collections(mongo: MongoResource) -> frozenset[str]:
         raise translate_mongo_error(error, action, prefix=choose_prefix(mongo.access)) from None
 
 
-def _ask_aside(database: MongoDatabase, command: str) -> dict[str, Any] | None:
+def _ask_aside(database: MongoDatabase, command: str) -> Document | None:
     """Ask what a run does not need to know; None where that is refused, as it may be to whom may only read."""
     try:
         return database.client.admin.command(command)

@@ -49,7 +49,7 @@ class DoctorReport:
     def count(self, status: str) -> int:
         return sum(finding.status == status for finding in self.findings)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The object `--json` prints."""
         return {
             "findings": [finding.model_dump(mode="json") for finding in self.findings],

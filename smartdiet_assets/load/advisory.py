@@ -18,7 +18,6 @@ timeout, a parent just deleted), which is a `TransientError`, and the run is tri
 
 import zlib
 from collections.abc import Iterable
-from typing import Any
 
 from psycopg import Cursor, errors, sql
 from psycopg.rows import tuple_row
@@ -57,7 +56,7 @@ def lock_tables(connection: Connection, table_names: Iterable[str]) -> None:
             raise build_conflict(table_name) from None
 
 
-def send_lock(connection: Connection, table_name: str) -> Cursor[tuple[Any, ...]]:
+def send_lock(connection: Connection, table_name: str) -> Cursor[tuple[object, ...]]:
     """Send for a table's lock, with other statements; it is held when the answer is there."""
     return connection.cursor(row_factory=tuple_row).execute(
         _LOCK, [LOCK_CLASS, build_lock_number(table_name)], prepare=True

@@ -15,7 +15,7 @@ from psycopg.rows import tuple_row
 
 Connection = psycopg.Connection
 Statement = sql.SQL | sql.Composed
-Parameters = Sequence[Any] | Mapping[str, Any] | None
+Parameters = Sequence[object] | Mapping[str, object] | None
 #: A statement with its parameters, to be sent later; its text is the same for all tables, so that it can be prepared.
 PlannedStatement = tuple[str, Parameters]
 
@@ -41,7 +41,7 @@ def fetch_all(connection: Connection, statement: Statement, parameters: Paramete
     _check_free(connection)
     with connection.cursor(row_factory=tuple_row) as cursor:
         query = _double_percent(statement, parameters)
-        rows: list[tuple[Any, ...]] = cursor.execute(query, parameters, prepare=False).fetchall()
+        rows: list[tuple[object, ...]] = cursor.execute(query, parameters, prepare=False).fetchall()
         return rows
 
 
@@ -69,13 +69,13 @@ def execute_counted(connection: Connection, statements: Iterable[Statement]) -> 
 
 def fetch_after(connection: Connection, statements: Iterable[Statement], query: Statement) -> list[tuple[Any, ...]]:
     """Execute statements and then a query, in one round trip; return the rows of the query."""
-    rows: list[tuple[Any, ...]] = []
+    rows: list[tuple[object, ...]] = []
     for cursor in _run(connection, [*statements, query]):
         rows = cursor.fetchall() if cursor.description else []
     return rows
 
 
-def _run(connection: Connection, statements: Iterable[Statement]) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
+def _run(connection: Connection, statements: Iterable[Statement]) -> Iterator[psycopg.Cursor[tuple[object, ...]]]:
     """Execute statements in one round trip; give the cursor once at the result of each."""
     script = list(statements)
     if not script:

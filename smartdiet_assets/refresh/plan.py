@@ -5,7 +5,7 @@ An item is a collection or a table; its count is that of its documents or rows. 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from smartdiet_assets.resources.variable_kinds import Place
 
@@ -95,7 +95,7 @@ class RefreshOutcome:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Build what `--json` prints: both sides, each item by name, and the notes."""
         return {
             "dry_run": self.dry_run,
@@ -108,7 +108,7 @@ class RefreshOutcome:
             "seconds": round(self.seconds, 3),
         }
 
-    def _copied_as_json(self, item: CopiedItem) -> dict[str, Any]:
+    def _copied_as_json(self, item: CopiedItem) -> dict[str, object]:
         return {
             "action": item.action,
             self.plan.record: item.count,
@@ -119,11 +119,11 @@ class RefreshOutcome:
         }
 
 
-def _side_as_json(side: Side) -> dict[str, Any]:
+def _side_as_json(side: Side) -> dict[str, object]:
     return {"place": side.place, "server": side.server, "database": side.database}
 
 
-def _planned_as_json(item: PlannedItem) -> dict[str, Any]:
+def _planned_as_json(item: PlannedItem) -> dict[str, object]:
     return {
         "action": item.action,
         "in_source": item.source_count,

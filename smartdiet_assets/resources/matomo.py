@@ -64,7 +64,7 @@ class MatomoResource(ServerResource):
             self.close()
 
     @contextmanager
-    def connect(self) -> Generator["Connection[Any]", None, None]:
+    def connect(self) -> Generator["Connection", None, None]:
         """Open a connection that gives values as the bytes the server sends; closed at the end of the block.
 
         Raises:
@@ -78,7 +78,7 @@ class MatomoResource(ServerResource):
             # Without a word to the server: there may be half an answer on the line.
             connection._force_close()
 
-    def _open(self) -> "Connection[Any]":
+    def _open(self) -> "Connection":
         import pymysql
         from pymysql.converters import encoders
 

@@ -1,7 +1,5 @@
 """What a connection to Matomo's database is like once it is open: its settings on the server, and its cursor."""
 
-from typing import Any
-
 import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import SSCursor
@@ -30,7 +28,7 @@ class StreamingCursor(SSCursor):  # type: ignore[misc]
     __del__ = close
 
 
-def prepare_session(connection: "Connection[Any]") -> None:
+def prepare_session(connection: "Connection") -> None:
     """Have the server answer as the mirror reads."""
     with connection.cursor() as cursor:
         try:

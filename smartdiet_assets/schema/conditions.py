@@ -1,13 +1,11 @@
 """The `filter` of a table read into conditions, and what a path of a document may look like."""
 
-from datetime import date
-
 import yaml
 from pydantic_core import PydanticCustomError
 
 from smartdiet_assets.schema.model import Condition, Scalar
 from smartdiet_assets.schema.reading import describe, quote, say_received
-from smartdiet_assets.schema.section import Items, Section, is_scalar
+from smartdiet_assets.schema.section import Items, Section, is_constant
 
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 _LIST = {"type": "array", "items": _SCALAR}
@@ -72,6 +70,6 @@ def _read_operand(operator: str, value: object, node: yaml.Node) -> Scalar | tup
 
 
 def _read_scalar(value: object, node: yaml.Node, wanted: str) -> Scalar:
-    if not is_scalar(value) or isinstance(value, date):
+    if not is_constant(value):
         raise ValueError(f"{wanted}, not {say_received(node)}")
-    return value  # type: ignore[return-value]
+    return value

@@ -50,7 +50,7 @@ class _WithoutDefaults(GenerateJsonSchema):
 def _compose_section(section: type[Keys]) -> dict[str, Any]:
     made = section.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_WithoutDefaults)
     keys = {key: section.model_fields[key] for key in section.known_keys()}
-    properties: dict[str, Any] = {}
+    properties: dict[str, object] = {}
     for key, field in keys.items():
         value = {name: part for name, part in made["properties"][key].items() if name not in _SAID}
         if not field.is_required() and value:

@@ -4,8 +4,9 @@ Null counts as absent too, as it did in the replaced tool. Which keys there are 
 """
 
 from collections.abc import Collection, Mapping
+from datetime import date
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeGuard
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ModelWrapValidatorHandler, SkipValidation, model_validator
@@ -13,6 +14,7 @@ from pydantic import ValidationError as PydanticError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from smartdiet_assets.schema.findings import Findings, Place, suggest
+from smartdiet_assets.schema.model import Scalar
 from smartdiet_assets.schema.reading import describe, is_null, line_of, quote, read_value, say_received
 from smartdiet_assets.schema.sources import MONGODB, SourceKind
 
@@ -32,6 +34,11 @@ _DEEPEST_LIST = 2
 def is_scalar(value: object) -> bool:
     """Tell whether a value is one by itself, and readable: a text, a number, true, false, null or a date."""
     return not isinstance(value, dict | list | yaml.Node)
+
+
+def is_constant(value: object) -> TypeGuard[Scalar]:
+    """Tell whether a value is a scalar that is no date: a text, a number, true, false or null."""
+    return is_scalar(value) and not isinstance(value, date)
 
 
 class Items(list[Any]):

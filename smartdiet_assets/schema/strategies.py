@@ -2,7 +2,6 @@
 
 import importlib
 import re
-from typing import Any
 
 STRATEGIES = ("direct", "array", "delete_and_insert", "smart_diff")
 #: Strategies that merge the items of arrays.
@@ -16,7 +15,7 @@ def is_class_name(name: str) -> bool:
     return _CLASS.fullmatch(name) is not None
 
 
-def import_class(name: str) -> type[Any]:
+def import_class(name: str) -> type[object]:
     """Import the class a strategy `package.module:Class` names.
 
     Raises:

@@ -72,7 +72,7 @@ class SqlType:
     measure: Callable[[Any], int] | None = None
     bounded: bool = False
     fault: Fault = constants.refuse
-    read_constant: Callable[[str], Any] = str
+    read_constant: Callable[[str], object] = str
     bare: tuple[type, ...] = ()
     keeps: frozenset[str] = frozenset()
     hashed_by: LiteralString = ""
@@ -126,7 +126,7 @@ def _float(name: str, size: int, spellings: tuple[str, ...], **settings: Any) ->
     )  # fmt: skip
 
 
-def _instant(name: str, size: int, form: str, read: Callable[[str], Any], **settings: Any) -> SqlType:
+def _instant(name: str, size: int, form: str, read: Callable[[str], object], **settings: Any) -> SqlType:
     fault = constants.expect(form, read)
     return SqlType(name=name, family="instant", size=size, fault=fault, **{"read_constant": read, **settings})
 

@@ -22,7 +22,7 @@ from smartdiet_assets.schema.findings import Place
 from smartdiet_assets.schema.limits import Limit
 from smartdiet_assets.schema.model import ITEM_ITSELF, ITEM_POSITION, Condition, Scalar
 from smartdiet_assets.schema.reading import quote
-from smartdiet_assets.schema.section import Items, Section, expected, is_scalar
+from smartdiet_assets.schema.section import Items, Section, expected, is_constant, is_scalar
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?([smhd]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -38,9 +38,11 @@ def _received(value: object) -> str:
 def _read_duration(value: object) -> timedelta:
     match = _DURATION.fullmatch(f"{value}") if is_scalar(value) and not isinstance(value, bool) else None
     try:
-        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])  # type: ignore[index]
-    except (TypeError, OverflowError):
-        raise expected("a time such as 2h, 30m, 1d or a number of seconds", _received(value)) from None
+        if match is not None:
+            return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    except OverflowError:
+        pass
+    raise expected("a time such as 2h, 30m, 1d or a number of seconds", _received(value))
 
 
 def _read_limit(value: object) -> Limit:
@@ -51,10 +53,11 @@ def _read_limit(value: object) -> Limit:
 
 
 def _read_share(value: object) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and 0 <= value <= 1:  # type: ignore[operator]
-        return float(value)  # type: ignore[arg-type]
-    raise expected("a number from 0 to 1", f"{value}" if number else "")
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise expected("a number from 0 to 1")
+    if 0 <= value <= 1:
+        return float(value)
+    raise expected("a number from 0 to 1", f"{value}")
 
 
 def _read_whole_number(value: object) -> int:
@@ -77,9 +80,11 @@ def _read_day(value: object) -> date:
 
 def _read_constant(value: object) -> Scalar:
     """Read a scalar for a column; a YAML date becomes its ISO text, which every date type reads."""
-    if not is_scalar(value):
+    if isinstance(value, date):
+        return value.isoformat()
+    if not is_constant(value):
         raise expected("one value")
-    return value.isoformat() if isinstance(value, date) else value  # type: ignore[return-value]
+    return value
 
 
 def _check(fault: Callable[[str], str], sentence: str = "{} {}") -> AfterValidator:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any
 
 from smartdiet_assets.schema.document_id import TypedDocument, encode_document_id
 from smartdiet_assets.schema.model import Table
@@ -33,7 +32,7 @@ class TransformedBatch:
             to fit, as its `on_invalid` says.
     """
 
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    rows: list[tuple[object, ...]] = field(default_factory=list)
     documents: list[object] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     documents_read: int = 0

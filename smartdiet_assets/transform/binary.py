@@ -3,7 +3,6 @@
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any
 
 from bson.binary import UUID_SUBTYPE, Binary
 
@@ -20,7 +19,7 @@ def build_uuid(column: Column) -> Conversion:
     """Build the conversion to UUID: binary of subtype 3 or 4, byte by byte, or the canonical string."""
     expected = column.type.sql
 
-    def convert(value: Any) -> uuid.UUID:
+    def convert(value: object) -> uuid.UUID:
         if type(value) is Binary and value.subtype in (3, UUID_SUBTYPE) and len(value) == _UUID_BYTES:
             return uuid.UUID(bytes=bytes(value))
         if type(value) is str and _UUID.fullmatch(value):
@@ -34,7 +33,7 @@ def build_bytea(column: Column) -> Conversion:
     """Build the conversion to BYTEA: binary of any subtype."""
     expected = column.type.sql
 
-    def convert(value: Any) -> bytes:
+    def convert(value: object) -> bytes:
         if isinstance(value, bytes):
             return bytes(value)
         raise Rejection(Reason.INVALID_TYPE, expected, value)

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from smartdiet_assets.schema.model import Column
 
 #: Converts a column's values of a page of rows as MariaDB sends them, None among them, or raises anything at the first
 #: that is unusual.
-PageConversion = Callable[[Sequence[bytes | None]], Sequence[Any]]
+PageConversion = Callable[[Sequence[bytes | None]], Sequence[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +39,12 @@ class Conversion:
             where there is none.
     """
 
-    convert: Callable[[Any], Any]
+    convert: Callable[[object], object]
     fast: tuple[FastPath, ...] = ()
     remembered: int = 0
-    clamp: Callable[[Any], Any] | None = None
-    constant: Callable[[str], Any] | None = None
-    parse: Callable[[str], Any] | None = str
+    clamp: Callable[[object], object] | None = None
+    constant: Callable[[str], object] | None = None
+    parse: Callable[[str], object] | None = str
     page: Callable[[str], PageConversion | None] = lambda data_type: None
 
 

@@ -6,7 +6,7 @@ becomes of a value it cannot hold). The documented table of all of them is their
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 from smartdiet_assets.schema.model import Column
 from smartdiet_assets.schema.reasons import Reason
@@ -34,7 +34,7 @@ def build_conversion(column: Column) -> Conversion:
 
 def build_column_converter(
     column: Column, conversion: Conversion, adjustments: list[Adjustment]
-) -> Callable[[Any], Any]:
+) -> Callable[[object], object]:
     """Build the slow path of a column: takes any decoded value, None included.
 
     The function returns the column's value, or raises `Rejection` with the column's name. A value that the column
@@ -42,7 +42,7 @@ def build_column_converter(
     """
     name, nullable, convert_value = column.name, column.nullable, conversion.convert
 
-    def convert(value: Any) -> Any:
+    def convert(value: object) -> object:
         try:
             refuse_array(value)
             if value is not None:
@@ -58,7 +58,7 @@ def build_column_converter(
         return convert
     clamp = conversion.clamp
 
-    def convert_or_adjust(value: Any) -> Any:
+    def convert_or_adjust(value: object) -> object:
         try:
             return convert(value)
         except Rejection as rejection:
@@ -76,7 +76,9 @@ def build_column_converter(
     return convert_or_adjust
 
 
-def build_remembering(column: Column, conversion: Conversion, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def build_remembering(
+    column: Column, conversion: Conversion, convert: Callable[[object], object]
+) -> Callable[[object], object]:
     """Build the conversion that keeps its last results.
 
     Args:
@@ -86,7 +88,7 @@ def build_remembering(column: Column, conversion: Conversion, convert: Callable[
         return lru_cache(conversion.remembered)(convert)
     remembered = lru_cache(conversion.remembered)(conversion.convert)
 
-    def convert_remembered(value: Any) -> Any:
+    def convert_remembered(value: object) -> object:
         try:
             return remembered(value)
         except Rejection:

@@ -33,7 +33,7 @@ _EPOCH = datetime(1970, 1, 1)
 _REMEMBERED = 8192
 
 
-def build_object_id_time(value: Any) -> datetime | None:
+def build_object_id_time(value: object) -> datetime | None:
     """Read the second an ObjectId was made in, naive UTC; None for any other value."""
     if type(value) is ObjectId:
         return _EPOCH + timedelta(seconds=int.from_bytes(value.binary[:4], "big"))
@@ -44,10 +44,10 @@ def build_date(column: Column) -> Conversion:
     """Build the conversion to DATE: the day of the instant, in UTC or in the zone given."""
     read = _build_reader(column.type.sql, column.timezone)
 
-    def convert(value: Any) -> date:
+    def convert(value: object) -> date:
         return read(value).date()
 
-    def clamp(value: Any) -> date:
+    def clamp(value: object) -> date:
         return _clamp_moment(value, column.type.sql).date()
 
     if column.timezone is None:
@@ -64,7 +64,7 @@ def build_timestamp(column: Column) -> Conversion:
     """Build the conversion to TIMESTAMP: naive UTC, or naive in the zone given."""
     read = _build_reader(column.type.sql, column.timezone)
 
-    def clamp(value: Any) -> datetime:
+    def clamp(value: object) -> datetime:
         return _clamp_moment(value, column.type.sql)
 
     def page(data_type: str) -> PageConversion | None:
@@ -78,13 +78,13 @@ def build_timestamptz(column: Column) -> Conversion:
     """Build the conversion to TIMESTAMPTZ: aware UTC; a string without a zone is read as UTC."""
     expected = column.type.sql
 
-    def convert(value: Any) -> datetime:
+    def convert(value: object) -> datetime:
         moment = _read_moment(value, expected)
         if moment.tzinfo is None:
             return moment.replace(tzinfo=UTC)
         return _shift(lambda: moment.astimezone(UTC), value, expected)
 
-    def clamp(value: Any) -> datetime:
+    def clamp(value: object) -> datetime:
         return _clamp_moment(value, expected).replace(tzinfo=UTC)
 
     return Conversion(convert, fast=(FastPath("type(value) is datetime", "value.replace(tzinfo=UTC)"),), clamp=clamp)
@@ -95,7 +95,7 @@ def build_time(column: Column) -> Conversion:
     expected = column.type.sql
     read = _build_reader(expected, column.timezone)
 
-    def convert(value: Any) -> time:
+    def convert(value: object) -> time:
         if type(value) is datetime:
             return read(value).time()
         if type(value) is str and _TIME.fullmatch(text := value.strip(_SPACES)):
@@ -109,7 +109,7 @@ def build_time(column: Column) -> Conversion:
     )
 
 
-def _build_reader(expected: str, timezone: str | None) -> Callable[[Any], datetime]:
+def _build_reader(expected: str, timezone: str | None) -> Callable[[object], datetime]:
     """Build the reading of a value as a naive datetime.
 
     Without a zone, the zone of a string is ignored, as the replaced tool's database did. With one, a string
@@ -119,7 +119,7 @@ def _build_reader(expected: str, timezone: str | None) -> Callable[[Any], dateti
         return lambda value: _read_moment(value, expected).replace(tzinfo=None)
     zone = ZoneInfo(timezone)
 
-    def read(value: Any) -> datetime:
+    def read(value: object) -> datetime:
         moment = _read_moment(value, expected)
         if moment.tzinfo is None:
             if type(value) is str:
@@ -154,7 +154,7 @@ def _read_moment(value: Any, expected: str) -> datetime:
     raise Rejection(Reason.INVALID_TYPE, expected, value)
 
 
-def _clamp_moment(value: Any, expected: str) -> datetime:
+def _clamp_moment(value: object, expected: str) -> datetime:
     """Move an instant that was refused to the nearer end of the calendar: the first or the last microsecond of it.
 
     The calendar is Python's, years 1 to 9999, as psycopg can write and read no other dates; PostgreSQL's is wider.
@@ -166,7 +166,7 @@ def _clamp_moment(value: Any, expected: str) -> datetime:
     return datetime.min if moment.year == datetime.min.year else datetime.max
 
 
-def _shift(compute: Callable[[], _T], value: Any, expected: str) -> _T:
+def _shift(compute: Callable[[], _T], value: object, expected: str) -> _T:
     """Compute a date or time that may leave Python's calendar, which is also the mirror's."""
     try:
         return compute()

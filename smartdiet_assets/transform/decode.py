@@ -1,18 +1,16 @@
 """Batches of raw BSON decoded into documents, whole or, where one document is damaged, one by one."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import InvalidBSON
 
 from smartdiet_assets.schema.document_id import UNREADABLE, encode_document_id
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.reasons import Reason, Reject
 
-_STRICT: CodecOptions[dict[str, Any]] = CodecOptions(
-    tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO
-)
+_STRICT: CodecOptions[Document] = CodecOptions(tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 #: Bytes that are not UTF-8 become lone surrogates, which only the column that holds them refuses.
 _LENIENT = _STRICT.with_options(unicode_decode_error_handler="surrogateescape")
 _SHORTEST = 5
@@ -35,7 +33,7 @@ _SIZES = {
 _LENGTHS = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 0}
 
 
-def decode_batch(raw: bytes) -> list[dict[str, Any]] | None:
+def decode_batch(raw: bytes) -> list[Document] | None:
     """Decode concatenated documents; None where at least one of them is damaged."""
     try:
         return bson.decode_all(raw, _STRICT)
@@ -43,13 +41,13 @@ def decode_batch(raw: bytes) -> list[dict[str, Any]] | None:
         return None
 
 
-def decode_damaged_batch(raw: bytes) -> tuple[list[dict[str, Any]], list[Reject]]:
+def decode_damaged_batch(raw: bytes) -> tuple[list[Document], list[Reject]]:
     """Decode concatenated documents one by one.
 
     Returns the documents that can be decoded, in order, and a reject for each of the others. Text that is not
     UTF-8 does not make a document undecodable: it arrives with lone surrogates.
     """
-    documents: list[dict[str, Any]] = []
+    documents: list[Document] = []
     rejects: list[Reject] = []
     for document in split_batch(raw):
         try:

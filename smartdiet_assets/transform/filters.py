@@ -5,7 +5,6 @@ path's number: the place of an item, or the name of a field of each.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
@@ -17,7 +16,7 @@ from smartdiet_assets.transform.rejection import MISSING
 _DOCUMENTS = (dict, DBRef)
 
 
-def build_condition(condition: Condition) -> Callable[[Mapping[str, Any]], bool]:
+def build_condition(condition: Condition) -> Callable[[Mapping[str, object]], bool]:
     """Build the test of one condition; takes a decoded document."""
     segments = tuple(condition.path.split("."))
     operator, operand = condition.operator, condition.value
@@ -27,14 +26,14 @@ def build_condition(condition: Condition) -> Callable[[Mapping[str, Any]], bool]
     operands = operand if isinstance(operand, tuple) else (operand,)
     negated = operator in ("$ne", "$nin")
 
-    def test(document: Mapping[str, Any]) -> bool:
+    def test(document: Mapping[str, object]) -> bool:
         values = _find_values(document, segments)
         return any(_equals(value, one) for value in values for one in operands) is not negated
 
     return test
 
 
-def _find_values(value: Any, segments: tuple[str, ...]) -> list[Any]:
+def _find_values(value: object, segments: tuple[str, ...]) -> list[object]:
     """Find what a path leads to: one value or MISSING, or several where it ends in an array or passes through one."""
     for position, segment in enumerate(segments):
         if type(value) is list:
@@ -45,10 +44,10 @@ def _find_values(value: Any, segments: tuple[str, ...]) -> list[Any]:
     return [*value, value] if type(value) is list else [value]
 
 
-def _find_in_items(items: list[Any], segment: str, path: tuple[str, ...]) -> list[Any]:
+def _find_in_items(items: list[object], segment: str, path: tuple[str, ...]) -> list[object]:
     """Find what a path leads to in each item that is a document, and in the one that a number names."""
     rest, index = path[1:], read_index(segment)
-    found: list[Any] = []
+    found: list[object] = []
     for place, item in enumerate(items):
         if type(item) in _DOCUMENTS:
             found += _find_values(item, path)
@@ -58,7 +57,7 @@ def _find_in_items(items: list[Any], segment: str, path: tuple[str, ...]) -> lis
     return found
 
 
-def _equals(value: Any, operand: Scalar) -> bool:
+def _equals(value: object, operand: Scalar) -> bool:
     """Compare as MongoDB does: numbers of any type with each other, everything else within its type."""
     if operand is None:
         return value is None or value is MISSING

@@ -37,7 +37,7 @@ class EntryCheck:
 
     columns: tuple[int, ...]
     characters: int | None
-    check: Callable[[tuple[Any, ...]], None]
+    check: Callable[[tuple[object, ...]], None]
 
 
 def plan_entry_checks(table: Table) -> list[EntryCheck]:
@@ -80,11 +80,11 @@ def _build_check(
     names: tuple[str, ...],
     limit: int,
     widest: int,
-    measures: Sequence[Callable[[Any], int]],
+    measures: Sequence[Callable[[object], int]],
 ) -> EntryCheck:
     expected = f"at most {limit} bytes in an index"
 
-    def check(values: tuple[Any, ...]) -> None:
+    def check(values: tuple[object, ...]) -> None:
         sizes = [0 if value is None else measure(value) for measure, value in zip(measures, values, strict=True)]
         if sum(sizes) > limit:
             at_fault = sizes.index(max(sizes))

@@ -18,6 +18,7 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 from psycopg.types.json import Jsonb
 
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import Column
 from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.transform.conversion import Build, Conversion
@@ -52,7 +53,7 @@ def build_jsonb(column: Column) -> Conversion:
     """
     expected = column.type.sql
 
-    def convert(value: Any) -> JsonText:
+    def convert(value: object) -> JsonText:
         try:
             text = _write(value)
         except _NulCharacterError:
@@ -71,7 +72,7 @@ def _check_text(text: str) -> JsonText:
     return JsonText(text)
 
 
-def _write(value: Any) -> str:
+def _write(value: object) -> str:
     """Write a value. The standard encoder is not used: it cannot write Decimal128, NaN or Code faithfully."""
     return _WRITERS.get(type(value), _write_extended)(value)
 
@@ -82,11 +83,11 @@ def _write_text(value: str) -> str:
     return encode_basestring(value)
 
 
-def _write_document(value: dict[str, Any]) -> str:
+def _write_document(value: Document) -> str:
     return "{" + ",".join([f"{_write_text(key)}:{_write(item)}" for key, item in value.items()]) + "}"
 
 
-def _write_list(value: list[Any]) -> str:
+def _write_list(value: list[object]) -> str:
     return "[" + ",".join([_write(item) for item in value]) + "]"
 
 
@@ -114,7 +115,7 @@ def _write_binary_subtype(value: Binary) -> str:
     return _write_binary(value)
 
 
-def _write_extended(value: Any) -> str:
+def _write_extended(value: object) -> str:
     """Write a value of a type that JSON lacks as relaxed extended JSON."""
     return _write(dict(json_util.default(value, json_util.RELAXED_JSON_OPTIONS)))
 

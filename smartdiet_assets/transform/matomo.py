@@ -9,7 +9,6 @@ Values arrive as the bytes the server sends: text as UTF-8, numbers and times sp
 import gc
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from smartdiet_assets.schema.document_id import UNREADABLE, encode_document_id
 from smartdiet_assets.schema.model import Column, Table
@@ -21,7 +20,7 @@ from smartdiet_assets.transform.rejection import Rejection
 
 Row = tuple[bytes | None, ...]
 #: Converts one value, or raises `Rejection`.
-Alone = Callable[[bytes], Any]
+Alone = Callable[[bytes], object]
 
 _ZERO_DATES = ("0000-00-00", "0000-00-00 00:00:00")
 _TIMES = ("date", "datetime", "timestamp", "time")
@@ -77,9 +76,9 @@ class _ColumnConverter:
             reference is not None and reference.on_missing_parent == "null" and column.type.base.is_integer
         )
 
-    def convert(self, values: Sequence[bytes | None], rejections: dict[int, Rejection]) -> Sequence[Any]:
+    def convert(self, values: Sequence[bytes | None], rejections: dict[int, Rejection]) -> Sequence[object]:
         """Convert the values of a page; a row that has a rejection keeps its first."""
-        found: Sequence[Any]
+        found: Sequence[object]
         if self._column.nullable and values.count(None) == len(values):
             return values
         try:
@@ -92,8 +91,8 @@ class _ColumnConverter:
             found = [self._fill(value, index, rejections) for index, value in enumerate(found)]
         return found
 
-    def _convert_each(self, values: Sequence[bytes | None], rejections: dict[int, Rejection]) -> list[Any]:
-        found: list[Any] = []
+    def _convert_each(self, values: Sequence[bytes | None], rejections: dict[int, Rejection]) -> list[object]:
+        found: list[object] = []
         for index, value in enumerate(values):
             converted = None
             if value is not None:
@@ -104,7 +103,7 @@ class _ColumnConverter:
             found.append(converted)
         return found
 
-    def _fill(self, value: Any, index: int, rejections: dict[int, Rejection]) -> Any:
+    def _fill(self, value: object, index: int, rejections: dict[int, Rejection]) -> object:
         """Give a NOT NULL column its default in the place of NULL, or reject the row."""
         if value is None and index not in rejections:
             if self._column.default is not None:
@@ -143,7 +142,7 @@ def _build_alone(column: Column, conversion: Conversion, data_type: str) -> Alon
     if data_type == "bit":
         return lambda value: conversion.convert(int.from_bytes(value, "big"))
 
-    def convert_text(value: bytes) -> Any:
+    def convert_text(value: bytes) -> object:
         try:
             text = value.decode()
         except UnicodeDecodeError:
@@ -165,6 +164,6 @@ def _build_alone(column: Column, conversion: Conversion, data_type: str) -> Alon
     return convert_text
 
 
-def _refuse(values: Sequence[bytes | None]) -> Sequence[Any]:
+def _refuse(values: Sequence[bytes | None]) -> Sequence[object]:
     """Leave every value to be converted alone."""
     raise ValueError

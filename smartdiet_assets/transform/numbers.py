@@ -61,7 +61,7 @@ def build_integer(column: Column) -> Conversion:
     # A BSON int has 32 bits; a longer one arrives as Int64, which is not exactly `int`.
     check = f"type(value) is int and {low} <= value <= {high}" if high < 2**31 - 1 else "type(value) is int"
 
-    def convert_page(values: Sequence[bytes | None]) -> Sequence[Any]:
+    def convert_page(values: Sequence[bytes | None]) -> Sequence[object]:
         found: Sequence[Any]
         if None in values:
             found = [None if value is None else int(value) for value in values]
@@ -82,7 +82,7 @@ def build_float(column: Column) -> Conversion:
     expected = column.type.sql
     single = column.type.base.is_single
 
-    def convert(value: Any) -> float:
+    def convert(value: object) -> float:
         if type(value) is float:
             number = value
         elif type(value) is not bool and isinstance(value, int):
@@ -102,7 +102,7 @@ def build_float(column: Column) -> Conversion:
         check += " and (1e-37 <= value <= 3.4e+38 or value == 0.0)"
     limit = _LARGEST_SINGLE if single else math.inf
 
-    def convert_page(values: Sequence[bytes | None]) -> Sequence[Any]:
+    def convert_page(values: Sequence[bytes | None]) -> Sequence[object]:
         found = [None if value is None else float(value) for value in values]
         if limit < math.inf and any(value is not None and not -limit <= value <= limit for value in found):
             raise ValueError
@@ -131,7 +131,7 @@ def build_numeric(column: Column) -> Conversion:
     precision, scale = column.type.precision, column.type.scale or 0
     step = Decimal(1).scaleb(-scale)
 
-    def convert(value: Any) -> Decimal:
+    def convert(value: object) -> Decimal:
         if type(value) is not bool and isinstance(value, int):
             exact = Decimal(int(value))
         else:
@@ -166,7 +166,7 @@ def build_numeric(column: Column) -> Conversion:
 def _build_decimal_page(precision: int | None, scale: int) -> PageConversion:
     high = None if precision is None else Decimal(10) ** (precision - scale)
 
-    def convert_page(values: Sequence[bytes | None]) -> Sequence[Any]:
+    def convert_page(values: Sequence[bytes | None]) -> Sequence[object]:
         texts = split(values)
         found = [None if value is None else Decimal(text) for value, text in zip(values, texts, strict=True)]
         if high is not None and any(
@@ -184,7 +184,7 @@ def _exponent(value: Decimal) -> int:
     return exponent
 
 
-def _read_decimal(value: Any, expected: str) -> Decimal:
+def _read_decimal(value: object, expected: str) -> Decimal:
     """Read a double, a Decimal128 or a numeric string exactly; NaN and infinities included."""
     if type(value) is float:
         # By its shortest spelling, as the old driver sent it: 0.1 and not 0.1000000000000000055.
@@ -206,7 +206,7 @@ def build_boolean(column: Column) -> Conversion:
     """Build the conversion to BOOLEAN: booleans, and the strings PostgreSQL reads as such; never numbers."""
     expected = column.type.sql
 
-    def convert(value: Any) -> bool:
+    def convert(value: object) -> bool:
         if type(value) is bool:
             return value
         if type(value) is str:

@@ -1,7 +1,6 @@
 """Reading the values of a page of MariaDB's rows all at once: what the families' conversions of pages share."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from smartdiet_assets.transform.conversion import PageConversion
 
@@ -23,10 +22,10 @@ def split(values: Sequence[bytes | None]) -> list[str]:
     return texts
 
 
-def build_spelled(read: Callable[[str], Any]) -> PageConversion:
+def build_spelled(read: Callable[[str], object]) -> PageConversion:
     """Build the conversion of values that `read` takes as they are spelled."""
 
-    def convert(values: Sequence[bytes | None]) -> Sequence[Any]:
+    def convert(values: Sequence[bytes | None]) -> Sequence[object]:
         texts = split(values)
         if None not in values:
             return list(map(read, texts))

@@ -18,7 +18,7 @@ IN_ARRAY: Final = type("InArray", (), {"__repr__": lambda self: "IN_ARRAY"})()
 _EXPECTED = "a path without arrays"
 
 
-def take_step(value: Any, segment: str, absent: Any) -> Any:
+def take_step(value: Any, segment: str, absent: object) -> object:
     """Take one step of a path: a number indexes an array, anything else is the name of a field.
 
     Returns `absent` where it leads to nothing, and `IN_ARRAY` where it leads into an array.
@@ -43,14 +43,14 @@ def read_index(segment: str) -> int | None:
     return None
 
 
-def follow(value: Any, segments: Iterable[str], absent: Any = None) -> Any:
+def follow(value: object, segments: Iterable[str], absent: object = None) -> object:
     """Follow a path from a value, step by step."""
     for segment in segments:
         value = take_step(value, segment, absent)
     return value
 
 
-def follow_first(value: Any, paths: Iterable[Iterable[str]], absent: Any) -> Any:
+def follow_first(value: object, paths: Iterable[Iterable[str]], absent: object) -> object:
     """Follow paths in order of preference: the first that leads to a value other than null; null as a last resort."""
     found = absent
     for path in paths:
@@ -62,7 +62,7 @@ def follow_first(value: Any, paths: Iterable[Iterable[str]], absent: Any) -> Any
     return found
 
 
-def refuse_array(value: Any) -> None:
+def refuse_array(value: object) -> None:
     """Refuse what stands for a path into an array.
 
     Raises:
@@ -72,7 +72,7 @@ def refuse_array(value: Any) -> None:
         raise Rejection(Reason.INVALID_TYPE, _EXPECTED, [])
 
 
-def list_single(value: Any) -> tuple[Any, ...]:
+def list_single(value: object) -> tuple[object, ...]:
     """List the items of what is no array: it is an array of one, and null is empty.
 
     Raises:

@@ -1,7 +1,7 @@
 """How a value is refused inside a batch, and what BSON calls the type it has."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from bson.binary import Binary
 from bson.code import Code
@@ -56,7 +56,7 @@ class Rejection(Exception):  # noqa: N818 - it is an outcome, not an error; it n
     `column` is filled in where the column is known, one level above the conversion.
     """
 
-    def __init__(self, reason: Reason, expected: str, value: Any = None) -> None:
+    def __init__(self, reason: Reason, expected: str, value: object = None) -> None:
         super().__init__(reason)
         self.column = ""
         self.reason = reason

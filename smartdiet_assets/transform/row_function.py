@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from bson.objectid import ObjectId
 
 from smartdiet_assets.schema.document_id import tells_id
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import (
     DOCUMENT_ID,
     ITEM_POSITION,
@@ -38,7 +39,7 @@ IdNote = tuple[object, object, int, int, int]
 #: Takes documents, three lists to append to (rows, ids of understood documents, rejects) and the newest date
 #: so far; returns the newest date and the counts of `Counts`, in that order.
 RowFunction = Callable[
-    [list[dict[str, Any]], list[tuple[Any, ...]], list[object], list[Reject], datetime],
+    [list[Document], list[tuple[object, ...]], list[object], list[Reject], datetime],
     tuple[datetime, int, int, int, int],
 ]
 

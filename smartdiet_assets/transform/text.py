@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.datetime_ms import DatetimeMS
@@ -14,6 +13,7 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 
 from smartdiet_assets.schema.document_id import UNREADABLE, encode_document_id, normalise_id
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF, Column
 from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.transform.conversion import Build, Conversion, FastPath, PageConversion
@@ -52,13 +52,13 @@ def build_text(column: Column) -> Conversion:
     is_id = key is not None or is_own
     documents = is_own or (key is not None and key.documents)
 
-    def spell(value: Any) -> str | None:
+    def spell(value: object) -> str | None:
         if type(value) is dict:
             is_one = documents and (is_own or DOCUMENT_ID not in value)
             return _spell_document_id(value, expected) if is_one else None
         return _spell(normalise_id(value) if is_id and type(value) is not list else value)
 
-    def convert(value: Any) -> str:
+    def convert(value: object) -> str:
         text = value if type(value) is str else spell(value)
         if text is None:
             raise Rejection(Reason.INVALID_TYPE, expected, value)
@@ -73,7 +73,7 @@ def build_text(column: Column) -> Conversion:
             text = text[:limit]
         return text
 
-    def clamp(value: Any) -> str:
+    def clamp(value: object) -> str:
         """Leave out NUL, replace what is no character by U+FFFD, and cut at the length."""
         text = value if type(value) is str else spell(value)
         if text is None:
@@ -95,7 +95,7 @@ def build_text(column: Column) -> Conversion:
 
 
 def _build_page(limit: int | None) -> PageConversion:
-    def convert_page(values: Sequence[bytes | None]) -> Sequence[Any]:
+    def convert_page(values: Sequence[bytes | None]) -> Sequence[object]:
         texts = split(values)
         if limit is not None and max(map(len, texts)) > limit:
             raise ValueError
@@ -106,7 +106,7 @@ def _build_page(limit: int | None) -> PageConversion:
     return convert_page
 
 
-def _spell_document_id(value: dict[str, Any], expected: str) -> str:
+def _spell_document_id(value: Document, expected: str) -> str:
     """Spell an id that is a document; one that is encoded as a digest is too long for an index as well."""
     text = encode_document_id(value)
     if not text.startswith("{"):
@@ -114,7 +114,7 @@ def _spell_document_id(value: dict[str, Any], expected: str) -> str:
     return text
 
 
-def _spell(value: Any) -> str | None:
+def _spell(value: object) -> str | None:
     """Spell a value that is not a string; None where it has no text (or, for dates, raise)."""
     match value:
         case bool():

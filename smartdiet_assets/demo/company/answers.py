@@ -5,7 +5,6 @@ Most of the company's documents come from here, so this part has to be fast.
 
 from collections.abc import Iterator
 from random import Random
-from typing import Any
 
 from bson import ObjectId
 
@@ -13,7 +12,8 @@ from smartdiet_assets.demo.company import words
 from smartdiet_assets.demo.company.catalogue import question_type, questions_of_template, template_for
 from smartdiet_assets.demo.company.clock import moment
 from smartdiet_assets.demo.company.plan import Plan
-from smartdiet_assets.demo.company.shapes import Document, add_dates, edited_after
+from smartdiet_assets.demo.company.shapes import add_dates, edited_after
+from smartdiet_assets.schema.documents import Document
 
 #: A template question as answering needs it: id, kind of answer, id of its first choice.
 _Question = tuple[ObjectId, str, ObjectId]
@@ -49,7 +49,7 @@ def describe_quizz(
     make_id, random = plan.make_id, rng.random
     questions: list[Document] = []
     items: list[Document] = []
-    question_ids: list[Any] = []
+    question_ids: list[object] = []
     for place, question_number in enumerate(plan.questions_of(quizz)):
         template_question, answer_kind, first_choice = asked[place % len(asked)]
         question_id = make_id("userquizzquestions", question_number, created_ms)

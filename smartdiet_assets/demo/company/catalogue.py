@@ -8,7 +8,8 @@ from bson import Int64
 from smartdiet_assets.demo.company import words
 from smartdiet_assets.demo.company.clock import moment
 from smartdiet_assets.demo.company.plan import Plan
-from smartdiet_assets.demo.company.shapes import Document, add_dates, entity, set_array, some_ids
+from smartdiet_assets.demo.company.shapes import add_dates, entity, set_array, some_ids
+from smartdiet_assets.schema.documents import Document
 
 CATEGORY_TYPES = ("OBJECTIVE", "SPECIFICITY", "ACTIVITY", "HOME", "HEALTH", "COACHING")
 #: The kinds of quiz; of eight templates the first four are of the first four kinds, the others for patients.

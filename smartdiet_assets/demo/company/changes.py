@@ -3,14 +3,13 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from pymongo.database import Database
 
 from smartdiet_assets.demo.company.clock import DAY_MS, END, local_midnight, milliseconds
 from smartdiet_assets.demo.company.defects import ABSENT, BAD_DOCUMENTS, bad_document_id
 from smartdiet_assets.demo.company.editor import Editor
-from smartdiet_assets.demo.company.shapes import Document
+from smartdiet_assets.schema.documents import Document
 
 #: The day after the company's history ends: the first that can be applied.
 DEMO_DAY = END + timedelta(days=1)
@@ -80,7 +79,7 @@ class DayOfChanges:
         return f"{self.documents} documents ({kinds})"
 
 
-def apply_day_of_changes(database: Database[dict[str, Any]], seed: int, day: datetime) -> DayOfChanges:
+def apply_day_of_changes(database: Database[Document], seed: int, day: datetime) -> DayOfChanges:
     """Apply a day of changes to a company that `write_company` wrote.
 
     The same company, seed and day give the same changes. A day is applied once; days in ascending order.
@@ -96,7 +95,7 @@ def apply_day_of_changes(database: Database[dict[str, Any]], seed: int, day: dat
 
 
 class _Day(Editor):
-    def __init__(self, database: Database[dict[str, Any]], seed: int, day: datetime) -> None:
+    def __init__(self, database: Database[Document], seed: int, day: datetime) -> None:
         super().__init__(database, seed, day)
         self.changes = DayOfChanges(day)
 

@@ -8,7 +8,8 @@ from smartdiet_assets.demo.company.catalogue import template_for
 from smartdiet_assets.demo.company.clock import DAY_MS, EPOCH, local_midnight, moment
 from smartdiet_assets.demo.company.people import DANGLING_SHARE
 from smartdiet_assets.demo.company.plan import APPOINTMENTS_OF_COACHING, DAYS_OF_PERIOD, Plan
-from smartdiet_assets.demo.company.shapes import Document, add_dates, set_array, some_ids
+from smartdiet_assets.demo.company.shapes import add_dates, set_array, some_ids
+from smartdiet_assets.schema.documents import Document
 
 STATUSES = ("STARTED", "FINISHED", "DROPPED", "STOPPED")
 

@@ -7,13 +7,12 @@ the embedded server does not store (dates beyond the year 9999) is not among the
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from bson import ObjectId
 
 from smartdiet_assets.demo.company.clock import BEGIN, milliseconds
 from smartdiet_assets.demo.company.plan import BAD, Plan
-from smartdiet_assets.demo.company.shapes import Document
+from smartdiet_assets.schema.documents import Document
 
 #: The field is taken out of the document.
 ABSENT = object()
@@ -34,8 +33,8 @@ class BadDocument:
     column: str
     reason: str
     field: str
-    value: Any
-    good_value: Any
+    value: object
+    good_value: object
 
 
 _DAY = datetime(2024, 3, 6, 23, 0)

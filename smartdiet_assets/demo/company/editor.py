@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
 
 from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
@@ -13,7 +12,7 @@ from pymongo.database import Database
 from smartdiet_assets.demo.company.clock import DAY_MS, milliseconds
 from smartdiet_assets.demo.company.defects import ABSENT
 from smartdiet_assets.demo.company.plan import LATER, Plan
-from smartdiet_assets.demo.company.shapes import Document
+from smartdiet_assets.schema.documents import Document
 
 #: Documents younger than this are candidates for a change, as people edit recent things. All of a collection
 #: are where fewer than `FEW` are that young; never more than `MANY`.
@@ -26,7 +25,7 @@ ONE_IN = 100
 class Editor:
     """Documents to change on a day, and the writes collected for it."""
 
-    def __init__(self, database: Database[dict[str, Any]], seed: int, day: datetime) -> None:
+    def __init__(self, database: Database[Document], seed: int, day: datetime) -> None:
         self.database = database
         self.day = day
         self.rng = Random(f"{seed}:{day.isoformat()}")
@@ -101,7 +100,7 @@ class Editor:
         """Collect an update of some fields, dated on the day; `ABSENT` takes a field out."""
         values = {**values, "update_date": self._moment()}
         removed = [name for name, value in values.items() if value is ABSENT]
-        update: dict[str, Any] = {"$set": {name: value for name, value in values.items() if value is not ABSENT}}
+        update: Document = {"$set": {name: value for name, value in values.items() if value is not ABSENT}}
         if removed:
             update["$unset"] = dict.fromkeys(removed, "")
         self._writes.setdefault(collection, []).append(UpdateOne({"_id": document["_id"]}, update))

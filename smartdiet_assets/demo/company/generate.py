@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from random import Random
-from typing import Any
 
 from pymongo.database import Database
 
 from smartdiet_assets.demo.company import answers, catalogue, coaching, people, programme
 from smartdiet_assets.demo.company.defects import describe_bad_documents, with_bad_documents
 from smartdiet_assets.demo.company.plan import QUESTIONS_OF_QUIZZ, Plan
-from smartdiet_assets.demo.company.shapes import Document
+from smartdiet_assets.schema.documents import Document
 
 BATCH_SIZE = 1_000
 
@@ -44,7 +43,7 @@ def generate_collections(seed: int = 1, scale: float = 0.01, *, defects: bool = 
 
 
 def write_company(
-    database: Database[dict[str, Any]],
+    database: Database[Document],
     seed: int = 1,
     scale: float = 0.01,
     progress: Callable[[int, int], None] | None = None,

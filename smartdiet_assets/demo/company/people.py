@@ -6,14 +6,14 @@ Everyone is invented.
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
 
 from bson import ObjectId
 
 from smartdiet_assets.demo.company import words
 from smartdiet_assets.demo.company.clock import PARIS, moment
 from smartdiet_assets.demo.company.plan import Plan
-from smartdiet_assets.demo.company.shapes import Document, add_dates, choose_some, set_array, some_ids
+from smartdiet_assets.demo.company.shapes import add_dates, choose_some, set_array, some_ids
+from smartdiet_assets.schema.documents import Document
 
 EVENT_ARRAYS = ("passed_events", "skipped_events", "failed_events", "routine_events", "replayed_events")
 #: One reference in 200 dangles.
@@ -91,10 +91,8 @@ def describe_users(plan: Plan, rng: Random, defects: bool) -> Iterator[Document]
 def describe_messages(plan: Plan, rng: Random, defects: bool) -> Iterator[Document]:
     for number in range(plan.counts["messages"]):
         created = plan.created_ms("messages", number)
-        sender = plan.id_of("users", plan.customer(number))
-        receiver: object = plan.id_of("users", plan.dietitian(number))
-        if number % 2:
-            sender, receiver = receiver, sender  # type: ignore[assignment]
+        pair = [plan.id_of("users", plan.customer(number)), plan.id_of("users", plan.dietitian(number))]
+        sender, receiver = reversed(pair) if number % 2 else pair
         if defects and rng.random() < DANGLING_SHARE:
             sender = plan.dangling_id("users", number)
         document: Document = {
@@ -115,11 +113,11 @@ def describe_messages(plan: Plan, rng: Random, defects: bool) -> Iterator[Docume
         yield add_dates(rng, document, created)
 
 
-def _registrations(plan: Plan, rng: Random, number: int, created_ms: int, defects: bool) -> list[Any]:
+def _registrations(plan: Plan, rng: Random, number: int, created_ms: int, defects: bool) -> list[object]:
     """List up to 30 registrations, none for 60 % of the users; old ones are bare ids."""
     if rng.random() < 0.6:
         return []
-    registered: list[Any] = []
+    registered: list[object] = []
     for event in some_ids(plan, rng, "events", int(30 * rng.random() ** 3) + 1) or [plan.id_of("events", 0)]:
         if defects and rng.random() < DANGLING_SHARE:
             event = plan.dangling_id("events", number)

@@ -7,7 +7,8 @@ from random import Random
 from smartdiet_assets.demo.company import words
 from smartdiet_assets.demo.company.clock import DAY_MS, local_midnight, moment
 from smartdiet_assets.demo.company.plan import MEALS_OF_MENU, Plan
-from smartdiet_assets.demo.company.shapes import Document, add_dates, entity, set_array, some_ids
+from smartdiet_assets.demo.company.shapes import add_dates, entity, set_array, some_ids
+from smartdiet_assets.schema.documents import Document
 
 #: The shares of the kinds of event: 60 % webinars, 15 % individual and 5 % collective challenges, 20 % menus.
 _EVENT_KINDS = "wmwiwmwcwiwmwwiwmwww"

@@ -6,8 +6,7 @@ from typing import Any
 
 from smartdiet_assets.demo.company.clock import END, moment
 from smartdiet_assets.demo.company.plan import Plan
-
-Document = dict[str, Any]
+from smartdiet_assets.schema.documents import Document
 
 
 def add_dates(rng: Random, document: Document, created_ms: int) -> Document:
@@ -48,7 +47,7 @@ def choose_some(rng: Random, count: int, most: int) -> list[int]:
     return rng.sample(range(count), min(count, rng.randrange(most + 1)))
 
 
-def some_ids(plan: Plan, rng: Random, collection: str, most: int) -> list[Any]:
+def some_ids(plan: Plan, rng: Random, collection: str, most: int) -> list[object]:
     """Choose 0 to `most` different documents of a collection."""
     return [plan.id_of(collection, number) for number in choose_some(rng, plan.counts[collection], most)]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from pymysql.connections import Connection
 
@@ -29,7 +28,7 @@ _FIRST_TIME = "1000-01-01"
 
 
 def fetch_window(
-    connection: Connection[Any], table: Table, source: SourceTable, window: Window, after_key: object, page_size: int
+    connection: Connection, table: Table, source: SourceTable, window: Window, after_key: object, page_size: int
 ) -> Generator[list[Row]]:
     """Stream the rows of a window in pages of at most `page_size` rows.
 
@@ -54,7 +53,7 @@ def fetch_window(
 
 
 def fetch_by_keys(
-    connection: Connection[Any], table: Table, source: SourceTable, document_ids: Sequence[str]
+    connection: Connection, table: Table, source: SourceTable, document_ids: Sequence[str]
 ) -> Iterator[list[Row]]:
     """Stream the rows with the given encoded ids, whatever their times; ids that cannot be keys name no row."""
     keys = dict.fromkeys(key for text in document_ids if (key := _read_key(table, text)) is not None)
@@ -67,10 +66,10 @@ def fetch_by_keys(
         yield rows
 
 
-def fetch_keys(connection: Connection[Any], table: Table, source: SourceTable) -> Iterator[list[Any]]:
+def fetch_keys(connection: Connection, table: Table, source: SourceTable) -> Iterator[list[object]]:
     """Stream all keys there are, in order."""
     key = _key(table)
-    last: Any = None
+    last: object = None
     while True:
         condition = "" if last is None else f" WHERE {key} > %s"
         statement = f"SELECT {key} FROM {quote_name(source.name)}{condition} ORDER BY {key} LIMIT {KEYS_PER_PAGE}"
@@ -83,7 +82,7 @@ def fetch_keys(connection: Connection[Any], table: Table, source: SourceTable) -
         last = keys[-1]
 
 
-def fetch_server_clock(connection: Connection[Any]) -> datetime:
+def fetch_server_clock(connection: Connection) -> datetime:
     """Fetch the server's own time, naive UTC, cut to the second as its DATETIME columns are."""
     [(clock,)] = _fetch(connection, "SELECT UTC_TIMESTAMP()", [])
     assert clock is not None
@@ -96,7 +95,7 @@ def has_integer_key(table: Table) -> bool:
 
 
 def _pages_by_key(
-    connection: Connection[Any], table: Table, source: SourceTable, after: object, page_size: int
+    connection: Connection, table: Table, source: SourceTable, after: object, page_size: int
 ) -> Iterator[list[Row]]:
     key, place = _key(table), _place(table, table.document_column)
     select = _select(table, source)
@@ -113,20 +112,20 @@ def _pages_by_key(
 
 
 def _pages_by_time(
-    connection: Connection[Any], table: Table, source: SourceTable, start: str | None, end: str | None, page_size: int
+    connection: Connection, table: Table, source: SourceTable, start: str | None, end: str | None, page_size: int
 ) -> Iterator[list[Row]]:
     """Stream the rows from `start` (inclusive) to `end` (exclusive) in the order of the index there is."""
     index = source.time_index
     time = quote_name(table.column(table.time_column).source_column)
     bounds = [(f"{time} >= %s", start), (f"{time} < %s", end)]
     conditions = [text for text, value in bounds if value is not None]
-    values: list[Any] = [value for _, value in bounds if value is not None]
+    values: list[object] = [value for _, value in bounds if value is not None]
     if index is None:
         # Nothing leads to the rows of a page: the server sends them all in one answer, which is read bit by bit.
         statement = f"{_select(table, source)} WHERE {' AND '.join(conditions)}"
         yield from _stream(connection, statement, values, page_size)
         return
-    groups: list[Any] = [None]
+    groups: list[object] = [None]
     if index.group_column is not None:
         group = quote_name(index.group_column)
         found = _fetch(connection, f"SELECT DISTINCT {group} FROM {quote_name(source.name)} ORDER BY {group}", [])
@@ -139,19 +138,19 @@ def _pages_by_time(
 
 
 def _pages_of_group(
-    connection: Connection[Any],
+    connection: Connection,
     table: Table,
     source: SourceTable,
     hint: str,
     conditions: list[str],
-    values: list[Any],
+    values: list[object],
     page_size: int,
 ) -> Iterator[list[Row]]:
     time, key = quote_name(table.column(table.time_column).source_column), _key(table)
     time_place, key_place = _place(table, table.time_column), _place(table, table.document_column)
     order = f" ORDER BY {time}, {key} LIMIT {page_size}"
     more: list[str] = []
-    last: list[Any] = []
+    last: list[object] = []
     while True:
         where = " AND ".join([*conditions, *more])
         rows = _fetch(connection, f"{_select(table, source)}{hint} WHERE {where}{order}", [*values, *last])
@@ -164,20 +163,21 @@ def _pages_of_group(
         last = [rows[-1][time_place], rows[-1][time_place], _value(table, rows[-1][key_place])]
 
 
-def _fetch(connection: Connection[Any], statement: str, values: Sequence[Any]) -> list[Row]:
+def _fetch(connection: Connection, statement: str, values: Sequence[object]) -> list[Row]:
     was_enabled = gc.isenabled()
     # Nothing the driver makes forms cycles, and it makes millions of things.
     gc.disable()
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement, [_parameter(value) for value in values])
-            return cursor.fetchall()  # type: ignore[no-any-return]
+            rows: list[Row] = cursor.fetchall()
+            return rows
     finally:
         if was_enabled:
             gc.enable()
 
 
-def _stream(connection: Connection[Any], statement: str, values: Sequence[Any], size: int) -> Iterator[list[Row]]:
+def _stream(connection: Connection, statement: str, values: Sequence[object], size: int) -> Iterator[list[Row]]:
     cursor = connection.cursor()
     cursor.execute(statement, [_parameter(value) for value in values])
     while rows := cursor.fetchmany(size):
@@ -185,7 +185,7 @@ def _stream(connection: Connection[Any], statement: str, values: Sequence[Any], 
     cursor.close()
 
 
-def _parameter(value: Any) -> Any:
+def _parameter(value: object) -> object:
     """Give back as text what the server sent as bytes: times and numbers, which are ASCII, and keys."""
     return value.decode() if isinstance(value, bytes) else value
 
@@ -211,7 +211,7 @@ def _place(table: Table, name: str) -> int:
     return [column.name for column in table.stored_columns].index(name)
 
 
-def _value(table: Table, raw: bytes | None) -> Any:
+def _value(table: Table, raw: bytes | None) -> object:
     """Read a key as a value that finds its row again."""
     assert raw is not None, "a primary key is never NULL"
     return int(raw) if has_integer_key(table) else raw.decode()

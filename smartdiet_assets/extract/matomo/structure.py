@@ -87,7 +87,7 @@ WHERE table_schema = DATABASE() AND table_name = %s
 ORDER BY index_name, seq_in_index"""
 
 
-def fetch_source_table(connection: Connection[Any], name: str, time_column: str = "") -> SourceTable:
+def fetch_source_table(connection: Connection, name: str, time_column: str = "") -> SourceTable:
     """Fetch what the server says about a table.
 
     Args:

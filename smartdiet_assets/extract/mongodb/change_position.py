@@ -23,7 +23,7 @@ class ChangePosition:
     """
 
     namespace: str
-    token: Mapping[str, Any]
+    token: Mapping[str, object]
     time: Timestamp
 
     def to_text(self) -> str:

@@ -24,6 +24,7 @@ from smartdiet_assets.errors import ConfigurationError, PositionLostError, Sourc
 from smartdiet_assets.extract.mongodb.change_position import ChangePosition, read_token_time
 from smartdiet_assets.extract.mongodb.documents import ID_OPTIONS
 from smartdiet_assets.schema.document_id import encode_document_id
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
 #: Events per batch of the server, and per `Changes`. An event is the id of a document and little more.
@@ -60,7 +61,7 @@ _LOST = {
 _ON_A_VIEW = 166
 _UNSUPPORTED = frozenset({20, 59, 115, _ON_A_VIEW, 238, 303, 376, 40324, 40573})
 
-Documents = Database[dict[str, Any]]
+Documents = Database[Document]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def fetch_changes(
     """
     start = _read_position(database, table, position)
     reader: _Reader | None = None
-    token: Mapping[str, Any] | None = start.token
+    token: Mapping[str, object] | None = start.token
     try:
         while token is not None:
             with _watch(database, table, session, token) as stream:
@@ -151,7 +152,7 @@ class _Reader:
         self._deleted: set[str] = set()
         self._events = 0
 
-    def read(self, stream: ChangeStream[dict[str, Any]]) -> Generator[Changes, None, Mapping[str, Any] | None]:
+    def read(self, stream: ChangeStream[Document]) -> Generator[Changes, None, Mapping[str, object] | None]:
         """Stream what comes; returns the token to open the stream anew from, None at the end.
 
         A stream that has nothing more to say after some events is opened anew once: that tells on any server whether
@@ -191,7 +192,7 @@ class _Reader:
             fate.add(encode_document_id(event["documentKey"][DOCUMENT_ID]))
             self._events += 1
 
-    def _is_there(self, token: Mapping[str, Any] | None) -> bool:
+    def _is_there(self, token: Mapping[str, object] | None) -> bool:
         """Whether a token of a stream that has no more to say stands for the moment to read up to, or later."""
         told = read_token_time(token)
         if self._now is None or told is None:
@@ -203,7 +204,7 @@ class _Reader:
         if told > self._reached:
             self._reached, self._progress = told, time.monotonic()
 
-    def _take(self, token: Mapping[str, Any] | None, reached: Timestamp | None) -> Changes:
+    def _take(self, token: Mapping[str, object] | None, reached: Timestamp | None) -> Changes:
         position = _compose_position(self._table, self._namespace, token, reached or self._session.operation_time)
         taken = Changes(sorted(self._changed), sorted(self._deleted), self._events, position)
         self._changed, self._deleted, self._events = set(), set(), 0
@@ -211,8 +212,8 @@ class _Reader:
 
 
 def _watch(
-    database: Documents, table: Table, session: ClientSession, token: Mapping[str, Any] | None = None
-) -> ChangeStream[dict[str, Any]]:
+    database: Documents, table: Table, session: ClientSession, token: Mapping[str, object] | None = None
+) -> ChangeStream[Document]:
     collection = database.get_collection(table.mongo_collection, codec_options=ID_OPTIONS)
     # The shortest wait there is: a server that has no more says so at once.
     return collection.watch(
@@ -220,7 +221,9 @@ def _watch(
     )
 
 
-def _compose_position(table: Table, namespace: str, token: Mapping[str, Any] | None, reached: Timestamp | None) -> str:
+def _compose_position(
+    table: Table, namespace: str, token: Mapping[str, object] | None, reached: Timestamp | None
+) -> str:
     if token is None or reached is None:
         raise ConfigurationError(
             f"{table.name}: the server gives no position in the change stream of {table.mongo_collection}; "

@@ -10,7 +10,6 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from bson import ObjectId
 from pymongo import timeout
@@ -18,9 +17,10 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 from smartdiet_assets.extract.mongodb.documents import compose_untold
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
-Pipeline = list[dict[str, Any]]
+Pipeline = list[Document]
 _CHANGED_AT = "changed_at"
 #: ObjectIds hold 32-bit seconds since 1970.
 _LAST_OBJECT_ID_TIME = datetime(2106, 2, 7, 6, 28, 15)
@@ -50,7 +50,7 @@ class ChangeVolume:
 
 
 def count_changes(
-    database: Database[dict[str, Any]],
+    database: Database[Document],
     collection: str,
     date_fields: Sequence[str],
     *,
@@ -106,8 +106,8 @@ def compose_counts(date_fields: Sequence[str], *, since: datetime, clock: dateti
     A document that an earlier pipeline counted is left out after the cap, not before it: the server would read on
     until it had found enough others.
     """
-    after: dict[str, Any] = {"$gt": since}
-    seen: dict[str, Any] = {}
+    after: Document = {"$gt": since}
+    seen: Document = {}
     for field in date_fields:
         yield [{"$match": {field: after}}, {"$limit": cap}, {"$match": dict(seen)}, *_summarize(f"${field}", clock)]
         seen[field] = {"$not": after}
@@ -117,9 +117,9 @@ def compose_counts(date_fields: Sequence[str], *, since: datetime, clock: dateti
     undated = {**dict.fromkeys(date_fields), DOCUMENT_ID: {"$not": {"$lt": start}}}
     untold = [query for field in date_fields for query in compose_untold(field, _other_than(seen, field))]
     # One with another date moves no watermark by its id, and would be counted for ever.
-    is_born: list[dict[str, Any]] = [{"$ne": [{"$type": f"${field}"}, "date"]} for field in date_fields]
+    is_born: list[Document] = [{"$ne": [{"$type": f"${field}"}, "date"]} for field in date_fields]
     is_born += [{"$eq": [{"$type": f"${DOCUMENT_ID}"}, "objectId"]}, {"$gte": [f"${DOCUMENT_ID}", start]}]
-    born: dict[str, Any] = {"$cond": [{"$and": is_born}, f"${DOCUMENT_ID}", None]}
+    born: Document = {"$cond": [{"$and": is_born}, f"${DOCUMENT_ID}", None]}
     yield [{"$match": {"$or": [undated, *untold]}}, {"$limit": cap}, *_summarize(born, _object_id_at(clock))]
 
 
@@ -130,9 +130,7 @@ def list_date_fields(tables: Collection[Table]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fields))
 
 
-def find_unindexed_fields(
-    database: Database[dict[str, Any]], collection: str, date_fields: Sequence[str]
-) -> tuple[str, ...]:
+def find_unindexed_fields(database: Database[Document], collection: str, date_fields: Sequence[str]) -> tuple[str, ...]:
     """Find the date fields that no index of the collection begins with; none where there is no collection.
 
     Raises:
@@ -148,7 +146,7 @@ def find_unindexed_fields(
 
 
 def count_untold(
-    database: Database[dict[str, Any]], collection: str, date_fields: Sequence[str], cap: int
+    database: Database[Document], collection: str, date_fields: Sequence[str], cap: int
 ) -> dict[str, dict[str, int]]:
     """Count what date fields hold that is no date, by field and by MongoDB's name of the type, up to a cap each.
 
@@ -176,7 +174,7 @@ def compose_create_index(collection: str, field: str) -> str:
     return f"db.getCollection({json.dumps(collection)}).createIndex({{{json.dumps(field)}: 1}})"
 
 
-def _other_than(conditions: dict[str, Any], field: str) -> dict[str, Any]:
+def _other_than(conditions: Document, field: str) -> Document:
     return {name: condition for name, condition in conditions.items() if name != field}
 
 

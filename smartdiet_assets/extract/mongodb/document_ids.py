@@ -4,13 +4,13 @@ Here: the two queries, as raw BSON batches of documents that hold an `_id` and n
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from pymongo import ASCENDING, ReadPreference
 from pymongo.database import Database
 
 from smartdiet_assets.errors import CollectionNotFoundError
 from smartdiet_assets.extract.mongodb.documents import IDS_PER_QUERY
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID
 
 #: Ids of one batch, about half a megabyte.
@@ -18,7 +18,7 @@ _IDS_PER_BATCH = 20_000
 _ONLY_IDS = {DOCUMENT_ID: 1}
 
 
-def fetch_ids(database: Database[dict[str, Any]], collection: str) -> Iterator[bytes]:
+def fetch_ids(database: Database[Document], collection: str) -> Iterator[bytes]:
     """Stream the ids of all documents, in their order.
 
     In the order of its index no document is passed over because others move, and the index alone answers.
@@ -41,7 +41,7 @@ def fetch_ids(database: Database[dict[str, Any]], collection: str) -> Iterator[b
         yield from filter(None, cursor)
 
 
-def find_ids(database: Database[dict[str, Any]], collection: str, document_ids: Sequence[object]) -> Iterator[bytes]:
+def find_ids(database: Database[Document], collection: str, document_ids: Sequence[object]) -> Iterator[bytes]:
     """Stream which of the given ids are there now; asks the primary, which has what was mirrored.
 
     Raises:

@@ -3,27 +3,28 @@
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
-from typing import Any
 
 import pymongo
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
+from pymongo.cursor import RawBatchCursor
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from smartdiet_assets.extract.mongodb.projection import compose_projection, needs_most
 from smartdiet_assets.extract.window import Window
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
-Query = dict[str, Any]
-RawCollection = Collection[dict[str, Any]]
+Query = Document
+RawCollection = Collection[Document]
 #: Ids in one `$in`. The embedded server's cost per id grows with the list, and 100 already hide the round trip.
 IDS_PER_QUERY = 100
 _SECONDS_TO_ESTIMATE = 2.0
 #: For reading ids, whatever else a document holds.
-ID_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
+ID_OPTIONS: CodecOptions[Document] = CodecOptions(
     tz_aware=False,
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     unicode_decode_error_handler="surrogateescape",
@@ -84,7 +85,7 @@ def compose_untold(field: str, beside: Query | None = None) -> list[Query]:
 
 
 def fetch_window(
-    database: Database[dict[str, Any]],
+    database: Database[Document],
     table: Table,
     window: Window,
     batch_size: int,
@@ -108,7 +109,7 @@ def fetch_window(
         yield from _fetch(collection, query, projection, batch_size, session)
 
 
-def estimate_documents(database: Database[dict[str, Any]], table: Table, window: Window) -> int | None:
+def estimate_documents(database: Database[Document], table: Table, window: Window) -> int | None:
     """Estimate how many documents a window has, in two seconds at most; None where that is not known by then."""
     collection = database[table.mongo_collection]
     with suppress(PyMongoError), pymongo.timeout(_SECONDS_TO_ESTIMATE):
@@ -120,7 +121,7 @@ def estimate_documents(database: Database[dict[str, Any]], table: Table, window:
 
 
 def fetch_by_ids(
-    database: Database[dict[str, Any]],
+    database: Database[Document],
     table: Table,
     document_ids: Sequence[object],
     session: ClientSession | None = None,
@@ -137,7 +138,7 @@ def fetch_by_ids(
 
 
 def fetch_present_ids(
-    database: Database[dict[str, Any]],
+    database: Database[Document],
     table: Table,
     document_ids: Sequence[object],
     session: ClientSession | None = None,
@@ -160,6 +161,11 @@ def _fetch(
     session: ClientSession | None,
 ) -> Generator[bytes]:
     cursor = collection.find_raw_batches(query, projection=projection, batch_size=batch_size, session=session)
+    yield from iterate_batches(cursor)
+
+
+def iterate_batches(cursor: RawBatchCursor[Document]) -> Generator[bytes]:
+    """Stream the batches of a cursor that are not empty, and close it."""
     with cursor:
         batch: bytes
         for batch in cursor:  # type: ignore[assignment]  # pymongo types it as the cursor of documents it derives from

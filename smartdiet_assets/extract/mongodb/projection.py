@@ -9,6 +9,7 @@ from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
 _AS_THEY_ARE = CodecOptions(RawBSONDocument)
@@ -49,9 +50,9 @@ def needs_most(documents: bytes, projection: dict[str, int]) -> bool:
     return needed >= _MOST * whole
 
 
-def _project(document: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+def _project(document: Mapping[str, Any], paths: Iterable[str]) -> Document:
     """Keep of a document what a projection of these paths keeps; of an array, all."""
-    kept: dict[str, Any] = {}
+    kept: Document = {}
     below: dict[str, list[str]] = {}
     for path in paths:
         name, _, rest = path.partition(".")

@@ -1,21 +1,21 @@
 """Reading documents to look at them: a sample, the ends of a collection, all of them, or some again."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
 from smartdiet_assets.extract.mongodb.documents import IDS_PER_QUERY
 from smartdiet_assets.extract.mongodb.projection import compose_projection
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 
-Query = dict[str, Any]
+Query = Document
 #: A projection.
 Fields = dict[str, int] | None
 
 
-def fetch_sample(database: Database[dict[str, Any]], tables: Sequence[Table], size: int) -> Iterator[bytes]:
+def fetch_sample(database: Database[Document], tables: Sequence[Table], size: int) -> Iterator[bytes]:
     """Stream documents of the tables' collection that the server picks at random.
 
     Raises:
@@ -26,7 +26,7 @@ def fetch_sample(database: Database[dict[str, Any]], tables: Sequence[Table], si
         yield from filter(None, cursor)
 
 
-def fetch_whole(database: Database[dict[str, Any]], tables: Sequence[Table], batch_size: int) -> Iterator[bytes]:
+def fetch_whole(database: Database[Document], tables: Sequence[Table], batch_size: int) -> Iterator[bytes]:
     """Stream all documents of the tables' collection; see `fetch_sample`."""
     cursor = database[tables[0].mongo_collection].find_raw_batches(
         {}, projection=compose_projection(*tables), batch_size=batch_size
@@ -36,7 +36,7 @@ def fetch_whole(database: Database[dict[str, Any]], tables: Sequence[Table], bat
 
 
 def fetch_again(
-    database: Database[dict[str, Any]], tables: Sequence[Table], document_ids: Sequence[object]
+    database: Database[Document], tables: Sequence[Table], document_ids: Sequence[object]
 ) -> Iterator[bytes]:
     """Stream the documents with the given ids, those that are still there; see `fetch_sample`."""
     projection = compose_projection(*tables)
@@ -50,7 +50,7 @@ def fetch_again(
 
 
 def fetch_random(
-    database: Database[dict[str, Any]], collection: str, size: int, fields: Fields = None, matching: Query | None = None
+    database: Database[Document], collection: str, size: int, fields: Fields = None, matching: Query | None = None
 ) -> Iterator[bytes]:
     """Stream documents that the server picks at random; see `fetch_sample`.
 
@@ -66,7 +66,7 @@ def fetch_random(
 
 
 def fetch_ends(
-    database: Database[dict[str, Any]], collection: str, size: int, fields: Fields = None, matching: Query | None = None
+    database: Database[Document], collection: str, size: int, fields: Fields = None, matching: Query | None = None
 ) -> Iterator[bytes]:
     """Stream the first and the last `size` documents in the order of their `_id`; see `fetch_random`.
 
@@ -79,7 +79,7 @@ def fetch_ends(
 
 
 def fetch_every(
-    database: Database[dict[str, Any]], collection: str, batch_size: int, matching: Query | None = None
+    database: Database[Document], collection: str, batch_size: int, matching: Query | None = None
 ) -> Iterator[bytes]:
     """Stream all documents of a collection, whole; see `fetch_random`."""
     with database[collection].find_raw_batches(matching or {}, batch_size=batch_size) as cursor:

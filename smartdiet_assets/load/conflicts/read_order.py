@@ -28,11 +28,11 @@ class ReadOrder:
     def __init__(self, table: Table) -> None:
         self.proves = tells_apart(table, [table.document_column])
         #: The largest id of all batches but the last, and that of all.
-        self._older: Any = None
-        self._largest: Any = None
-        self._last: Collection[Any] = ()
+        self._older: object = None
+        self._largest: object = None
+        self._last: Collection[object] = ()
 
-    def note(self, ids: Sequence[Any]) -> None:
+    def note(self, ids: Sequence[object]) -> None:
         """Take the ids of a batch, in the order read."""
         if not self.proves or not ids:
             return

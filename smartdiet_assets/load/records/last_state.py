@@ -135,7 +135,7 @@ class LastState:
         return self.has_rejects or self.awaits or self.awaited
 
 
-def send_last_state(connection: Connection, table: Table) -> Cursor[tuple[Any, ...]]:
+def send_last_state(connection: Connection, table: Table) -> Cursor[tuple[object, ...]]:
     """Send the query for how a table stands, with other statements; the mirror's own tables must be there."""
     return connection.cursor(row_factory=tuple_row).execute(_FETCH, build_parameters(table), prepare=True)
 

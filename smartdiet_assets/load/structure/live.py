@@ -269,9 +269,9 @@ def _build_table(
     kind: str,
     owned: bool,
     comment: str,
-    columns: list[dict[str, Any]] | None,
-    indexes: list[dict[str, Any]] | None,
-    foreign_keys: list[dict[str, Any]] | None,
+    columns: list[dict[str, object]] | None,
+    indexes: list[dict[str, object]] | None,
+    foreign_keys: list[dict[str, object]] | None,
 ) -> LiveTable:
     live_columns = [LiveColumn(**_freeze(entry)) for entry in columns or ()]
     live_indexes = [LiveIndex(**_freeze(entry)) for entry in indexes or ()]
@@ -289,5 +289,5 @@ def _build_table(
     )
 
 
-def _freeze(entry: dict[str, Any]) -> dict[str, Any]:
+def _freeze(entry: dict[str, object]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
@@ -45,7 +44,7 @@ class MatomoSource:
         self,
         schema: Schema,
         table: Table,
-        connection: Connection[Any],
+        connection: Connection,
         batch_size: int = 5_000,
         *,
         table_prefix: str = DEFAULT_PREFIX,

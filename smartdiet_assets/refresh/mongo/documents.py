@@ -7,7 +7,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import bson
 from bson.codec_options import CodecOptions
@@ -15,8 +15,10 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 
 from smartdiet_assets.errors import RefreshError
+from smartdiet_assets.extract.mongodb.documents import iterate_batches
 from smartdiet_assets.refresh.mongo.listing import CollectionSpec
 from smartdiet_assets.resources.mongo_reading import MongoDatabase
+from smartdiet_assets.schema.documents import Document
 
 #: What a batch is to hold. The server ends one at 16 MB, so that a message of it stays below the 48 MB MongoDB takes.
 _BATCH_BYTES = 4_000_000
@@ -45,11 +47,8 @@ def fetch_batches(database: MongoDatabase, spec: CollectionSpec, session: Client
     Raises:
         pymongo.errors.PyMongoError: the server refused or was lost.
     """
-    with database[spec.name].find_raw_batches({}, batch_size=choose_batch_size(spec.size), session=session) as cursor:
-        batch: bytes
-        for batch in cursor:  # type: ignore[assignment]  # pymongo types it as the cursor of documents it derives from
-            if batch:
-                yield batch
+    size = choose_batch_size(spec.size)
+    yield from iterate_batches(database[spec.name].find_raw_batches({}, batch_size=size, session=session))
 
 
 def choose_batch_size(size: float) -> int:
@@ -137,9 +136,9 @@ def write_batch(
 
 def _insert(
     database: MongoDatabase, name: str, documents: list[RawBSONDocument], *, ordered: bool, bypass_validation: bool
-) -> dict[str, Any]:
+) -> Document:
     # The command, not `insert_many`: the answer then is read here, and never quoted in an exception.
-    command: dict[str, Any] = {"insert": name, "ordered": ordered, "documents": documents, "writeConcern": {"w": 1}}
+    command: Document = {"insert": name, "ordered": ordered, "documents": documents, "writeConcern": {"w": 1}}
     if bypass_validation:
         command["bypassDocumentValidation"] = True
     return database.command(command)

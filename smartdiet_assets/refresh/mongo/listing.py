@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pymongo.errors import OperationFailure
 
 from smartdiet_assets.resources.mongo_reading import MongoDatabase
+from smartdiet_assets.schema.documents import Document
 
 #: What a refresh makes in its target begins so; never copied, never shown.
 OWN_PREFIX = "_smartdiet_refresh"
@@ -32,7 +33,7 @@ class CollectionSpec:
 
     name: str
     kind: Kind
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     indexes: Sequence[Mapping[str, Any]] = ()
     count: int | None = None
     size: float = 0.0
@@ -63,12 +64,12 @@ def fetch_system_collections(database: MongoDatabase) -> list[str]:
     return [name for name in database.list_collection_names() if name == "system.js"]
 
 
-def compose_create(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def compose_create(name: str, options: Mapping[str, object]) -> Document:
     """Compose the command that makes a collection or view with given options."""
     return {"create": name, **options}
 
 
-def compose_indexes(spec: CollectionSpec) -> list[dict[str, Any]]:
+def compose_indexes(spec: CollectionSpec) -> list[Document]:
     """Compose the indexes of a collection for `createIndexes`, all their options kept.
 
     An index without a collation compares bytes; where the collection has one by default, that has to be said.
@@ -84,7 +85,7 @@ def has_same_structure(spec: CollectionSpec, other: CollectionSpec | None) -> bo
     if other is None:
         return False
 
-    def index_by_name(spec: CollectionSpec) -> dict[str, Mapping[str, Any]]:
+    def index_by_name(spec: CollectionSpec) -> dict[str, Mapping[str, object]]:
         return {index["name"]: index for index in spec.indexes}
 
     return dict(spec.options) == dict(other.options) and index_by_name(spec) == index_by_name(other)

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any
 
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
@@ -19,6 +18,7 @@ from smartdiet_assets.errors import RefreshError, TransientError
 from smartdiet_assets.refresh.mongo.swap import BOOKKEEPING
 from smartdiet_assets.resources.mongo_hello import fetch_server_clock
 from smartdiet_assets.resources.mongo_reading import MongoDatabase
+from smartdiet_assets.schema.documents import Document
 
 _LOCK = {"_id": "lock"}
 _SECONDS_BETWEEN_BEATS = 15.0
@@ -27,7 +27,7 @@ _STALE = timedelta(minutes=2)
 _running: set[str] = set()
 
 
-Insist = Callable[[Callable[[], Any]], Any]
+Insist = Callable[[Callable[[], object]], object]
 
 
 class RefreshLock:
@@ -89,7 +89,7 @@ class RefreshLock:
         mine = {**_LOCK, "token": self._token}
         return self._database[BOOKKEEPING].update_one(mine, {"$currentDate": {"at": True}}).matched_count == 1
 
-    def _is_gone(self, holder: dict[str, Any]) -> bool:
+    def _is_gone(self, holder: Document) -> bool:
         if holder.get("host") == socket.gethostname():
             pid = int(holder.get("pid", 0))
             if holder.get("token") not in _running if pid == os.getpid() else not _is_running(pid):

@@ -6,7 +6,6 @@ stands on a path, every item of it.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from bson.dbref import DBRef
 from bson.objectid import ObjectId
@@ -35,7 +34,7 @@ def find_references(schema: Schema) -> dict[str, list[Reference]]:
     return {collection: list(references) for collection, references in found.items()}
 
 
-def read_references(document: Mapping[str, Any], reference: Reference) -> Iterator[object]:
+def read_references(document: Mapping[str, object], reference: Reference) -> Iterator[object]:
     """Give what a document refers to: each id as it may be spelled in the parent's documents."""
     for value in _follow(document, reference.path):
         yield from _spell(value)

@@ -6,7 +6,7 @@ and are swapped in at the end (`swap`). The source is only read.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from functools import partial
 
 from pymongo.errors import PyMongoError
 
@@ -49,6 +49,7 @@ from smartdiet_assets.resources.mongo import MongoResource, build_mongo_resource
 from smartdiet_assets.resources.mongo_hello import fetch_hello
 from smartdiet_assets.resources.mongo_reading import MongoDatabase
 from smartdiet_assets.resources.variable_kinds import Place
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import Schema
 
 
@@ -112,7 +113,7 @@ class MongoRefresh:
             notes,
         )
 
-    def _look_at_source(self, database: MongoDatabase) -> tuple[dict[str, Any], list[str]]:
+    def _look_at_source(self, database: MongoDatabase) -> tuple[Document, list[str]]:
         """Learn what there is to copy; returns the server's greeting, and system collections that are not copied."""
         hello = fetch_hello(database.client)
         self._collections = fetch_collections(database)
@@ -146,7 +147,7 @@ class MongoRefresh:
                         database, collections, {item.name: item.action for item in plan.items}, progress
                     )
                     for name in collections:
-                        self._target.insist(lambda name=name: new.make(name))  # type: ignore[misc]
+                        self._target.insist(partial(new.make, name))
                     self._copy(new, outcome)
                     self._target.insist(lock.require)
                     removed = [item.name for item in plan.items if item.action == "remove"]
@@ -246,7 +247,7 @@ def _prepare_target(database: MongoDatabase) -> None:
     try_renaming(database)
 
 
-def _look_at_target(database: MongoDatabase) -> tuple[dict[str, Any], dict[str, CollectionSpec], bool]:
+def _look_at_target(database: MongoDatabase) -> tuple[Document, dict[str, CollectionSpec], bool]:
     """Learn what is to be written over: the server's greeting, what is there, and whether a swap was interrupted."""
     hello = fetch_hello(database.client)
     if unfit := find_unfit_target(database.name, hello):

@@ -8,17 +8,17 @@ with the ids referred to, not with the documents.
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
 
 import bson
 from bson.errors import BSONError
 from bson.objectid import ObjectId
 from pymongo.client_session import ClientSession
 
-from smartdiet_assets.extract.mongodb.documents import ID_OPTIONS
+from smartdiet_assets.extract.mongodb.documents import ID_OPTIONS, iterate_batches
 from smartdiet_assets.refresh.mongo.listing import CollectionSpec
 from smartdiet_assets.refresh.mongo.references import Reference, read_references
 from smartdiet_assets.resources.mongo_reading import MongoDatabase
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID
 
 #: Asked for at once: few enough for one message whatever the ids are, enough to hide the way to a remote server.
@@ -85,21 +85,19 @@ class Sample:
                 for batch in self._read(name, {field: {"$in": pending[offset : offset + _IDS_PER_QUERY]}}):
                     yield name, batch
 
-    def _read(self, name: str, query: Mapping[str, Any]) -> Iterator[bytes]:
+    def _read(self, name: str, query: Mapping[str, object]) -> Iterator[bytes]:
         for batch in self._find(name, query, _IDS_PER_QUERY):
             self._take_down(name, batch)
             yield batch
 
     def _find(
-        self, name: str, query: Mapping[str, Any], batch_size: int, projection: Mapping[str, Any] | None = None
+        self, name: str, query: Mapping[str, object], batch_size: int, projection: Mapping[str, object] | None = None
     ) -> Iterator[bytes]:
-        with self._database[name].find_raw_batches(
-            query, projection=projection, batch_size=batch_size, session=self._session
-        ) as cursor:
-            batch: bytes
-            for batch in cursor:  # type: ignore[assignment]  # pymongo types it as the cursor it derives from
-                if batch:
-                    yield batch
+        yield from iterate_batches(
+            self._database[name].find_raw_batches(
+                query, projection=projection, batch_size=batch_size, session=self._session
+            )
+        )
 
     def _take_down(self, name: str, batch: bytes) -> None:
         references = self._references[name]
@@ -137,7 +135,7 @@ def _is_bucket_part(name: str, specs: Mapping[str, CollectionSpec]) -> bool:
     return False
 
 
-def _decode_each(batch: bytes) -> Iterator[dict[str, Any]]:
+def _decode_each(batch: bytes) -> Iterator[Document]:
     """Decode the documents of a batch; one that cannot be is copied, but refers to nothing."""
     try:
         yield from bson.decode_all(batch, ID_OPTIONS)

@@ -13,7 +13,7 @@ _OWN_DATABASES = frozenset({"admin", "config", "local"})
 
 
 def describe_mongo_side(
-    resource: MongoResource, place: Place, hello: Mapping[str, Any], collections: Iterable[CollectionSpec]
+    resource: MongoResource, place: Place, hello: Mapping[str, object], collections: Iterable[CollectionSpec]
 ) -> Side:
     """Describe a side by what its server answered to `hello`, and what is in its database."""
     return Side(
@@ -38,12 +38,12 @@ def build_identities(database: str, hello: Mapping[str, Any], collections: Itera
     return frozenset({f"{process}/{database}"} if process else ()) | members
 
 
-def is_router(hello: Mapping[str, Any]) -> bool:
+def is_router(hello: Mapping[str, object]) -> bool:
     """Whether a server is the router of a sharded cluster."""
     return hello.get("msg") == "isdbgrid"
 
 
-def find_unfit_target(database: str, hello: Mapping[str, Any]) -> str:
+def find_unfit_target(database: str, hello: Mapping[str, object]) -> str:
     """Say why a database cannot be refreshed; "" where it can."""
     if database in _OWN_DATABASES:
         return f"{database} is a database of MongoDB's own: name another one as the target"

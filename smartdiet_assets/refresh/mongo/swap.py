@@ -21,6 +21,7 @@ from smartdiet_assets.refresh.mongo.listing import (
     is_duplicate_name,
 )
 from smartdiet_assets.resources.mongo_reading import MongoDatabase
+from smartdiet_assets.schema.documents import Document
 
 #: Holds the list of a swap and the lock of a refresh, while there is one.
 BOOKKEEPING = OWN_PREFIX
@@ -38,7 +39,7 @@ def plan_swap(
     views: Sequence[CollectionSpec],
     removed: Sequence[str],
     target: Mapping[str, CollectionSpec],
-) -> list[dict[str, Any]]:
+) -> list[Document]:
     """Plan the steps of a swap: renames, then what goes, then the views.
 
     Args:
@@ -46,7 +47,7 @@ def plan_swap(
         removed: what is only in the target and goes.
         target: what is in the target now.
     """
-    steps: list[dict[str, Any]] = []
+    steps: list[Document] = []
     for name, temporary in temporaries.items():
         if name in target and target[name].kind == "view":
             steps.append({"do": "drop view", "name": name})
@@ -62,7 +63,7 @@ def plan_swap(
     return steps
 
 
-def keep_swap(database: MongoDatabase, steps: Sequence[Mapping[str, Any]]) -> None:
+def keep_swap(database: MongoDatabase, steps: Sequence[Mapping[str, object]]) -> None:
     """Keep the steps of a swap: from here on it will be ended, by this refresh or the next one."""
     bookkeeping = database.get_collection(BOOKKEEPING, write_concern=_JOURNALED)
     bookkeeping.replace_one(_SWAP, {**_SWAP, "steps": list(steps)}, upsert=True)
@@ -109,7 +110,7 @@ def try_renaming(database: MongoDatabase) -> None:
     database.drop_collection(other)
 
 
-def _drop(spec: CollectionSpec) -> dict[str, Any]:
+def _drop(spec: CollectionSpec) -> Document:
     # With its identity: should the steps be gone through much later, what was made anew meanwhile is not dropped.
     return {"do": "drop", "name": spec.name, "uuid": spec.uuid}
 

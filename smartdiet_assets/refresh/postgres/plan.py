@@ -1,12 +1,12 @@
 """What a PostgreSQL refresh will do, in words: a line for each table, and what concerns none."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import psycopg
 from psycopg import Connection
 
 from smartdiet_assets.errors import ConfigurationError, PermissionDeniedError
-from smartdiet_assets.refresh.plan import PlannedItem, Side
+from smartdiet_assets.refresh.plan import Action, PlannedItem, Side
 from smartdiet_assets.refresh.postgres.catalog import TABLES, Catalog, CatalogObject, Key
 from smartdiet_assets.refresh.postgres.selection import (
     Obstacle,
@@ -60,14 +60,15 @@ def build_items(source: Catalog, target: Catalog, selection: Selection) -> list[
             note = "without rows" if key in selection.empty else ""
             if is_record(found):
                 note = "the lines of the copied tables"
-            action = "create" if there is None else "replace"
-            items.append(PlannedItem(found.label, action, found.rows, rows, note))  # type: ignore[arg-type]
+            action: Action = "create" if there is None else "replace"
+            items.append(PlannedItem(found.label, action, found.rows, rows, note))
         elif key in selection.excluded:
             items.append(PlannedItem(found.label, "leave out", found.rows, rows, "by the filters"))
-    for keys, action in ((selection.kept, "keep"), (selection.removed, "remove")):
+    staying: tuple[tuple[Collection[Key], Action], ...] = ((selection.kept, "keep"), (selection.removed, "remove"))
+    for keys, action in staying:
         for key, found in target.objects.items():
             if key in keys and found.kind == "table":
-                items.append(PlannedItem(found.label, action, None, found.rows or 0))  # type: ignore[arg-type]
+                items.append(PlannedItem(found.label, action, None, found.rows or 0))
     return items
 
 

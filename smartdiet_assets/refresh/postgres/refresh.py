@@ -61,7 +61,7 @@ _UNKNOWN = "the target is as it was, or wholly new: look there, or refresh it ag
 StepListener = Callable[[str], None]
 
 
-def build_filters(settings: Environment, **asked: Any) -> RefreshFilters:
+def build_filters(settings: Environment, **asked: object) -> RefreshFilters:
     """Build the filters from what was asked for, and where nothing was from the variables.
 
     Args:
@@ -79,7 +79,7 @@ def build_filters(settings: Environment, **asked: Any) -> RefreshFilters:
 
 
 @contextmanager
-def open_postgres_refresh(environment: Environment, *, to: Place, **asked: Any) -> Iterator["PostgresRefresh"]:
+def open_postgres_refresh(environment: Environment, *, to: Place, **asked: object) -> Iterator["PostgresRefresh"]:
     """Open both sides of a refresh that writes to the PostgreSQL database of a place.
 
     Args:

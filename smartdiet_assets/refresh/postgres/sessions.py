@@ -85,7 +85,7 @@ def open_target(resource: PostgresResource) -> Iterator[Connection]:
         connection.close()
 
 
-def fetch(connection: Connection, query: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+def fetch(connection: Connection, query: str, parameters: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
     """Run a query and return its rows."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         return cursor.execute(query.encode(), parameters, prepare=False).fetchall()
