@@ -26,6 +26,7 @@ from smartdiet_assets.refresh.postgres.build import (
 )
 from smartdiet_assets.refresh.postgres.catalog import Catalog, CatalogObject, read_catalog
 from smartdiet_assets.refresh.postgres.database import create_database, exists
+from smartdiet_assets.refresh.postgres.grants import read_grants
 from smartdiet_assets.refresh.postgres.plan import (
     build_items,
     build_notes,
@@ -48,7 +49,6 @@ from smartdiet_assets.refresh.postgres.sessions import (
     open_source,
     open_target,
 )
-from smartdiet_assets.refresh.postgres.standing import read_standing
 from smartdiet_assets.refresh.postgres.swap import swap
 from smartdiet_assets.refresh.progress import Progress
 from smartdiet_assets.refresh.target import other_place
@@ -188,7 +188,7 @@ class PostgresRefresh:
 
     def _carry_out(self, work: Work, outcome: RefreshOutcome) -> None:
         actions = {item.name: item.action for item in outcome.plan.items}
-        standing = read_standing(work.target, work.selection.dropped | work.selection.remade)
+        standing = read_grants(work.target, work.selection.dropped | work.selection.remade)
         for table in _tables(work.ours, work.selection):
             item = CopiedItem(table.label, actions.get(table.label, "replace"))
             work.copied[table.key] = item

@@ -68,7 +68,7 @@ WHERE a.grantee <> x.relowner AND x.oid >= 16384""",
 )  # fmt: skip
 
 
-def read_standing(connection: Connection, keys: Collection[Key]) -> list[tuple[Key, str]]:
+def read_grants(connection: Connection, keys: Collection[Key]) -> list[tuple[Key, str]]:
     """Read owner and grants of some objects as statements, each with its object; grants come before owners."""
     found: list[tuple[int, Key, str]] = []
     for query in _QUERIES:
