@@ -44,10 +44,10 @@ class SchemaProblem:
 
     def __str__(self) -> str:
         where = ".".join(part for part in (self.table, self.column) if part)
-        return _spell_safely(f"line {self.line}: {where + ': ' if where else ''}{self.message}")
+        return _escape(f"line {self.line}: {where + ': ' if where else ''}{self.message}")
 
 
-def _spell_safely(text: str) -> str:
+def _escape(text: str) -> str:
     """Escape what a terminal or a log would obey rather than show: messages hold names of the file."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
@@ -65,7 +65,7 @@ class SchemaFileError(TerminalError):
 
 
 class SchemaMismatchError(TerminalError):
-    """A live table differs from its declaration in a way the mirror does not settle by itself."""
+    """A live table differs from its declaration in a way the mirror does not resolve by itself."""
 
     def __init__(self, table: str, differences: list[str]) -> None:
         self.table = table

@@ -147,7 +147,7 @@ def compare_documents(
     place = [column.name for column in table.stored_columns].index(table.document_column)
     understood = batch.documents or [row[place] for row in batch.rows]
     differences = fetch_differences(connection, table, batch.rows, understood)
-    identities = {_spell(value): document_id for value, document_id in _pair(documents, understood, batch.rejects)}
+    identities = {_as_text(value): document_id for value, document_id in _pair(documents, understood, batch.rejects)}
     # Of a document with a reject that is not recorded, nothing more needs to be said.
     kept = [found for found in differences if identities.get(found.document, "") not in rejected]
     return Comparison(kept, identities, rejected, len(batch.rows))
@@ -228,13 +228,13 @@ def _pair(
     if len(kept) == len(understood):
         yield from zip(understood, kept, strict=True)
         return
-    spelled = {_spell(value): value for value in understood}
+    spelled = {_as_text(value): value for value in understood}
     for document in documents:
         value = decode_document_id(document.document_id)
-        if _spell(value) in spelled:
-            yield spelled[_spell(value)], document.document_id
+        if _as_text(value) in spelled:
+            yield spelled[_as_text(value)], document.document_id
 
 
-def _spell(value: object) -> str:
+def _as_text(value: object) -> str:
     """Spell a document column value as PostgreSQL does when it is cast to text."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -208,12 +208,12 @@ def _count(
     }
     first: list[Document] = []
     for number, table in enumerate(tables):
-        settled = [{"$match": {"$nor": compose_recent_queries(table, starts[table.name])}}]
+        unchanged = [{"$match": {"$nor": compose_recent_queries(table, starts[table.name])}}]
         if len({starts[table.name] for table in tables}) == 1:
             # Usual: all tables of a collection were mirrored to the same document.
-            first = settled
+            first = unchanged
         else:
-            branches[f"table_{number}"] = [*settled, *branches[f"table_{number}"]]
+            branches[f"table_{number}"] = [*unchanged, *branches[f"table_{number}"]]
     collection = database[tables[0].mongo_collection]
     found = next(iter(collection.aggregate([*first, {"$facet": branches}], allowDiskUse=True)), {})
     for number, table in enumerate(tables):
@@ -231,8 +231,8 @@ def _count_collapsed(database: Database[Document], table: Table, start: datetime
     if table.on_duplicate_item == "reject":
         return
     transform = build_transformer(table)
-    settled = {"$nor": compose_recent_queries(table, start)}
-    with database[table.mongo_collection].find_raw_batches(settled, compose_projection(table)) as cursor:
+    unchanged = {"$nor": compose_recent_queries(table, start)}
+    with database[table.mongo_collection].find_raw_batches(unchanged, compose_projection(table)) as cursor:
         collapsed = sum(transform(cast(bytes, batch)).collapsed for batch in cursor if batch)
     facts.expected = (facts.expected or 0) + facts.collapsed - collapsed
     facts.collapsed = collapsed

@@ -81,7 +81,7 @@ def evaluate_checks(
             connection.rollback()
             evaluation.run(connection)
     except (SmartdietError, psycopg.Error) as error:
-        evaluation.fail_all(_spell(translate_postgres_error(error, "reading PostgreSQL")))
+        evaluation.fail_all(_say(translate_postgres_error(error, "reading PostgreSQL")))
     return list(evaluation.list_outcomes())
 
 
@@ -133,7 +133,7 @@ class _Evaluation:
             self._fail_source(kind, error)
             return
         for name, fault in source.faults.items():
-            self._fail(self._tables[name], _list_kinds(self._tables[name]), _spell(fault))
+            self._fail(self._tables[name], _list_kinds(self._tables[name]), _say(fault))
         self._sources[kind] = source
         self._tables |= source.tables
         self._schema = self._schema.model_copy(update={"tables": {**self._schema.tables, **source.tables}})
@@ -217,7 +217,7 @@ class _Evaluation:
         try:
             for table, facts in found:
                 if isinstance(facts, SmartdietError):
-                    self._fail(table, _SOURCE_KINDS, _spell(facts))
+                    self._fail(table, _SOURCE_KINDS, _say(facts))
                 else:
                     yield table.name, facts
         except SmartdietError as error:
@@ -226,7 +226,7 @@ class _Evaluation:
     def _fail_source(self, kind: SourceKind, error: SmartdietError) -> None:
         for table in self._tables.values():
             if table.source_kind == kind:
-                self._fail(table, _list_kinds(table), _spell(error))
+                self._fail(table, _list_kinds(table), _say(error))
 
     def _wants_source(self, table: Table) -> bool:
         return any(self._wants(table, kind) for kind in _list_kinds(table))
@@ -250,5 +250,5 @@ def _list_kinds(table: Table) -> Collection[str]:
     return {*_SOURCE_KINDS, "structure_matches"} if table.takes_all_columns else _SOURCE_KINDS
 
 
-def _spell(error: SmartdietError) -> str:
+def _say(error: SmartdietError) -> str:
     return str(error).rstrip(".")

@@ -17,7 +17,7 @@ class TargetFacts:
 
     Attributes:
         exists: whether there is a live table of that name.
-        differences: what a person has to settle, one sentence each.
+        differences: what a person has to resolve, one sentence each.
         pending: what the next run adds by itself.
         comparable: whether the live columns can be compared with declared values.
         countable: whether its rows could be counted: it is a table, and has what counting needs.

@@ -88,10 +88,10 @@ def _compose_part(column: Column, array: ArraySource) -> object:
     itself = [_ITEM] if ITEM_ITSELF in column.item_field else []
     is_document = {"$eq": [{"$type": _ITEM}, "object"]}
     value = {"$cond": [is_document, _first(inner, column.default), _first(itself or inner, column.default)]}
-    return _spell(value) if column.type.is_text else value
+    return _compose_text(value) if column.type.is_text else value
 
 
-def _spell(value: Expression) -> Expression:
+def _compose_text(value: Expression) -> Expression:
     """Give the text of an id or a number, so that it equals the same text."""
     spelled = {"$cond": [{"$in": [{"$type": "$$value"}, _SPELLED]}, {"$toString": "$$value"}, "$$value"]}
     return {"$let": {"vars": {"value": value}, "in": spelled}}

@@ -83,20 +83,20 @@ def judge_freshness(table: Table, target: TargetFacts, source: SourceFacts) -> C
     if untold:
         unknown_for = (source.clock - target.last_run).total_seconds() if target.last_run else limit
         numbers |= {"untold": source.untold, "unknown_for_seconds": round(unknown_for, 3)}
-        untold += f" only a run tells what changed, and the last one ended {_spell_seconds(unknown_for)} ago"
+        untold += f" only a run tells what changed, and the last one ended {_duration(unknown_for)} ago"
     number = len(source.recent)
     count = f"{'more than ' if source.more_recent else ''}{number:,} change{'s' if number > 1 else ''}"
     wait = "wait" if number > 1 else "waits"
     if delay > limit:
         sentence = (
-            f"{count} of {table.origin} {wait}, the oldest for {_spell_seconds(delay)}; max_delay is"
-            f" {_spell_seconds(limit)}: run `smartdiet sync {table.name}`, and see why the"
+            f"{count} of {table.origin} {wait}, the oldest for {_duration(delay)}; max_delay is"
+            f" {_duration(limit)}: run `smartdiet sync {table.name}`, and see why the"
             " sensor or schedule did not."
         )
         return CheckOutcome(table.name, "data_is_fresh", False, sentence, numbers=numbers)
     if unknown_for > limit:
         sentence = (
-            f"{untold}; max_delay is {_spell_seconds(limit)}: run `smartdiet sync {table.name}`, and see why the sensor"
+            f"{untold}; max_delay is {_duration(limit)}: run `smartdiet sync {table.name}`, and see why the sensor"
             " or schedule did not."
         )
         return CheckOutcome(table.name, "data_is_fresh", False, sentence, "WARN", numbers)
@@ -196,7 +196,7 @@ def judge_keys(table: Table, target: TargetFacts) -> CheckOutcome:
 
 
 def judge_structure(table: Table, target: TargetFacts) -> CheckOutcome:
-    """Judge `structure_matches`: what a person has to settle is an error, what the next run adds a warning."""
+    """Judge `structure_matches`: what a person has to resolve is an error, what the next run adds a warning."""
     numbers: dict[str, Number] = {"differences": len(target.differences), "pending": len(target.pending)}
     severity: Severity = "ERROR" if target.differences else "WARN"
     if target.differences:
@@ -242,7 +242,7 @@ def _describe_untold(table: Table, source: SourceFacts) -> str:
     return ""
 
 
-def _spell_seconds(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

@@ -8,7 +8,7 @@ from typing import Literal
 Severity = Literal["ERROR", "WARN"]
 #: Documents of each collection that are compared by content unless more are asked for.
 DEFAULT_SAMPLE = 500
-#: Counts, times, names of columns and reasons, statements that settle a difference. Never a value from a document.
+#: Counts, times, names of columns and reasons, statements that resolve a difference. Never a value from a document.
 Number = int | float | str | bool | datetime | None | Mapping[str, int]
 
 

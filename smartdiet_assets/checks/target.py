@@ -197,7 +197,7 @@ def _compose_recent(table: Table, index: int, *, kept: bool) -> sql.Composed:
         " WHERE h.table_name = {table_name} AND h.document_id = r.document_id AND h.reason = {reason}"
         " AND h.column_name = {column})"
     ).format(
-        spelled=_spell(table, kept=kept),
+        spelled=_compose_document(table, kept=kept),
         ids=sql.Placeholder(f"ids_{index}"),
         rejects=records_here("rejected_rows"),
         table_name=sql.Literal(table.name),
@@ -235,7 +235,7 @@ def _compose_without_row(table: Table, *, kept: bool) -> sql.Composable:
     """The condition that the document of a reject `r` has no earlier row. Of arrays, nobody asks."""
     if table.shape.has_items:
         return sql.SQL("true")
-    same = _same_document(table, "x", _spell(table, kept=kept))
+    same = _same_document(table, "x", _compose_document(table, kept=kept))
     without = sql.SQL(" AND ").join(
         sql.SQL("NOT EXISTS (SELECT FROM {} AS x WHERE {})").format(relation, same) for relation in relations_of(table)
     )
@@ -245,7 +245,7 @@ def _compose_without_row(table: Table, *, kept: bool) -> sql.Composable:
     )
 
 
-def _spell(table: Table, *, kept: bool) -> sql.Composed:
+def _compose_document(table: Table, *, kept: bool) -> sql.Composed:
     """Compose the value of a reject's document; records of an earlier version kept no ids."""
     return _SPELLED.format(kept=_KEPT.format(sql.Literal(table.name)) if kept else sql.SQL("NULL"))
 

@@ -69,7 +69,7 @@ ORDER BY key_hash COLLATE "C", row_hash COLLATE "C\"""").format(
 def _compose_hashes(table: LiveTable, identity: RowIdentity, *, detailed: bool = False) -> sql.Composed:
     details: sql.Composable = sql.SQL("")
     if detailed:
-        hashes = [_hash(_spell(table, column), 8) for column in identity.columns]
+        hashes = [_hash(_compose_hashed(table, column), 8) for column in identity.columns]
         details = sql.SQL(",\n    ARRAY[{}]::text[] AS column_hashes,\n    ARRAY[{}]::text[] AS shown").format(
             sql.SQL(", ").join(hashes if identity.key else []),
             sql.SQL(", ").join(_show(table, column) for column in identity.shown),
@@ -89,10 +89,10 @@ def _compose_bucket(buckets: int) -> sql.Composed:
 
 def _compose_record(table: LiveTable, columns: Sequence[str]) -> sql.Composed:
     """Compose values as one text, in which none can be taken for another."""
-    return sql.SQL("ROW({})").format(sql.SQL(", ").join(_spell(table, column) for column in columns))
+    return sql.SQL("ROW({})").format(sql.SQL(", ").join(_compose_hashed(table, column) for column in columns))
 
 
-def _spell(table: LiveTable, column: str) -> sql.Composable:
+def _compose_hashed(table: LiveTable, column: str) -> sql.Composable:
     base, value = find_type(table.columns[column].type), name(column, "t")
     return sql.SQL(f"{base.hashed_by}({{}})").format(value) if base and base.hashed_by else value
 

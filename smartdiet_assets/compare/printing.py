@@ -92,7 +92,7 @@ def _describe_rows(comparison: RowComparison, outcome: Outcome, limit: int | Non
     for kind in KINDS:
         for key in comparison.keys:
             if key.kind == kind:
-                yield Text.assemble("    ", marks[kind], f" {_spell_key(key, comparison)}")
+                yield Text.assemble("    ", marks[kind], f" {_format_key(key, comparison)}")
     listed = Counter(key.kind for key in comparison.keys)
     if limit is not None and any(listed[kind] == limit for kind in KINDS):
         yield Text(f"    at most {limit} of each kind are listed; --limit 0 lists all", "dim")
@@ -100,7 +100,7 @@ def _describe_rows(comparison: RowComparison, outcome: Outcome, limit: int | Non
         yield Text("    nothing that identifies these rows may be shown", "dim")
 
 
-def _spell_key(key: DifferingKey, comparison: RowComparison) -> str:
+def _format_key(key: DifferingKey, comparison: RowComparison) -> str:
     """Write a key; of a column that may not be shown only the name."""
     values = dict(key.values)
     return ", ".join(f"{column} {values.get(column) or '(not shown)'}" for column in comparison.key_columns)

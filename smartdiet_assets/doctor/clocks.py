@@ -13,16 +13,19 @@ def measure_offset(clock: datetime, before: datetime, after: datetime) -> timede
 def judge_clock(part: Part, offset: timedelta, limit: timedelta) -> Finding:
     """Judge how far a server's clock is ahead of this machine's, or behind it."""
     if abs(offset) <= limit:
-        return part.passed("clock", f"Its clock is {_spell(offset)} from this machine's; {_spell(limit)} do no harm.")
+        return part.passed(
+            "clock",
+            f"Its clock is {_format(offset)} from this machine's; {_format(limit)} do no harm.",
+        )
     direction = "ahead of" if offset > timedelta() else "behind"
     return part.warned(
         "clock",
-        f"Its clock is {_spell(offset)} {direction} this machine's, more than the overlap of the tables is sure to make"
-        f" up for ({_spell(limit)}): have both follow a time server (NTP), or raise `overlap` in the schema file.",
+        f"Its clock is {_format(offset)} {direction} this machine's, more than the overlap of the tables is sure to"
+        f" make up for ({_format(limit)}): have both follow a time server (NTP), or raise `overlap` in the schema file.",
     )
 
 
-def _spell(distance: timedelta) -> str:
+def _format(distance: timedelta) -> str:
     seconds = abs(distance.total_seconds())
     for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:

@@ -1,6 +1,6 @@
 """What is looked at in the live tables: as declared, with their indexes, and may the user work with them.
 
-Here: PostgreSQL's side of the examination of the whole set-up; only the catalogue is read, no row of a table.
+Here: only the catalogue is read, no row of a table.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

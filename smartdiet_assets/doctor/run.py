@@ -11,7 +11,7 @@ from rich.text import Text
 
 from smartdiet_assets.doctor.dagster_instance import examine_instance
 from smartdiet_assets.doctor.servers import EXAMINED, examine_postgres, examine_source, skip_behind
-from smartdiet_assets.doctor.settings import SETTINGS, SettingsExamination
+from smartdiet_assets.doctor.settings import SETTINGS, ExaminedSettings
 from smartdiet_assets.doctor.ssh import examine_ssh
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.mirror.sources import find_opener
@@ -62,7 +62,7 @@ class DoctorReport:
 
 def examine_all() -> Iterator[Finding]:
     """Examine settings, schema files, Dagster and every configured server; a finding as soon as it is known."""
-    settings = SettingsExamination()
+    settings = ExaminedSettings()
     yield from settings.examine_settings()
     environment = settings.environment
     if environment is None:
@@ -76,7 +76,7 @@ def examine_all() -> Iterator[Finding]:
 
 
 def print_finding(console: Console, finding: Finding) -> None:
-    """Print a finding as a line, and below it what it sums up and the statements that settle it."""
+    """Print a finding as a line, and below it what it sums up and the statements that resolve it."""
     mark, style = _MARKS[finding.status]
     label = f"{_NAMES.get(finding.part, finding.part)} {finding.check}"
     line = Text.assemble((mark, style), " ", (f"{label:<{_LABEL_WIDTH}}", "bold"), " ", finding.sentence)
@@ -97,7 +97,7 @@ def print_summary(console: Console, report: DoctorReport) -> None:
 class _Servers:
     """The configured servers, examined one after the other; the SSH server in front of several of them once."""
 
-    def __init__(self, environment: Environment, settings: SettingsExamination) -> None:
+    def __init__(self, environment: Environment, settings: ExaminedSettings) -> None:
         self._environment = environment
         self._settings = settings
         self._schema = settings.schema

@@ -1,4 +1,4 @@
-"""The examination of one server and of what the schema declares there: everything a run needs, before there is one.
+"""One server, and what the schema declares there, looked at: everything a run needs, before there is one.
 
 Here: the order of the questions on each server, and what is left out where an earlier answer makes them idle: a
 server that is away gives one complaint.
@@ -60,7 +60,7 @@ def examine_mongodb(mongo: MongoResource, schema: Schema | None) -> Iterator[Fin
         yield from _examine_mongodb(mongo, schema)
     except (SmartdietError, PyMongoError) as error:
         fault = translate_mongo_error(error, f"reading {mongo.describe()}", prefix=choose_prefix(mongo.access))
-        yield MONGODB.failed("connection", _spell(fault))
+        yield MONGODB.failed("connection", _say(fault))
         yield MONGODB.skipped(_REST, _AWAY)
 
 
@@ -69,7 +69,7 @@ def examine_matomo(matomo: MatomoResource, schema: Schema | None) -> Iterator[Fi
     try:
         yield from _examine_matomo(matomo, schema)
     except (SmartdietError, pymysql.Error) as error:
-        yield MATOMO.failed("connection", _spell(translate_matomo_error(error, f"reading {matomo.describe()}")))
+        yield MATOMO.failed("connection", _say(translate_matomo_error(error, f"reading {matomo.describe()}")))
         yield MATOMO.skipped(_REST, _AWAY)
 
 
@@ -92,7 +92,7 @@ def examine_postgres(
         connection = postgres.connect()
     except SmartdietError as error:
         statements = postgres_server.compose_access(error, postgres.spell("database"), postgres.spell("user"))
-        yield POSTGRES.failed("connection", _spell(error), statements=statements)
+        yield POSTGRES.failed("connection", _say(error), statements=statements)
         yield POSTGRES.skipped(_REST, _AWAY)
         return
     try:
@@ -100,7 +100,7 @@ def examine_postgres(
             yield from _examine_postgres(postgres, connection, schema, servers or {}, configured)
     except (SmartdietError, psycopg.Error) as error:
         fault = translate_postgres_error(error, f"asking {postgres.describe()}", prefix=choose_prefix(postgres.access))
-        yield POSTGRES.failed("connection", _spell(fault))
+        yield POSTGRES.failed("connection", _say(fault))
         yield POSTGRES.skipped(_REST, _AWAY)
 
 
@@ -122,7 +122,7 @@ def examine_way(part: Part, resource: Resource, examine: Callable[[], Iterator[F
     try:
         resource.require_usable()
     except SmartdietError as error:
-        yield part.failed("settings", _spell(error))
+        yield part.failed("settings", _say(error))
         yield part.skipped(_REST, _AWAY)
         return
     usable = True
@@ -160,7 +160,7 @@ def _examine_mongodb(mongo: MongoResource, schema: Schema | None) -> Iterator[Fi
     try:
         collections = mongo_server.fetch_collections(mongo)
     except PermissionDeniedError as error:
-        yield MONGODB.failed("collections", _spell(error), statements=grant)
+        yield MONGODB.failed("collections", _say(error), statements=grant)
         yield MONGODB.skipped(_REST, "Not examined: the database cannot be read.")
         return
     if not collections:
@@ -262,7 +262,7 @@ def _extend_tables(schema: Schema, servers: Mapping[str, Server]) -> tuple[Schem
     return schema.model_copy(update={"tables": {**schema.tables, **extended}}), unknown
 
 
-def _spell(error: SmartdietError) -> str:
+def _say(error: SmartdietError) -> str:
     return f"{str(error).rstrip('.')}."
 
 

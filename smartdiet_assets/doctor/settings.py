@@ -23,7 +23,7 @@ _ALIKE = 0.85
 _PLACES = {"MONGODB": "TRANSFER_SOURCE", "POSTGRES": "TRANSFER_DESTINATION", "MATOMO": "MATOMO_SOURCE"}
 
 
-class SettingsExamination:
+class ExaminedSettings:
     """The settings and the declared tables, as far as they can be used.
 
     Attributes:

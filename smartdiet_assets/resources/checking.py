@@ -28,7 +28,7 @@ class Finding(BaseModel):
         check: which of its checks, such as `indexes`.
         sentence: what was found; of a fault, also what to do.
         details: what the sentence sums up, one line each.
-        statements: what settles it, to be run as they are. They hold names only.
+        statements: what resolves it, to be run as they are. They hold names only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

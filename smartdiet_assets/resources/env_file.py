@@ -24,7 +24,7 @@ _DAGSTER = re.compile(r"dagster([-._].+)?|dg|dagit")
 _PYTHON = re.compile(r"python[\d.]*")
 #: No chain of processes is longer; one that seems to be is not followed.
 _MOST_ANCESTORS = 64
-#: Where Dagster keeps its own things was settled before; its processes must stay of one mind about it.
+#: Where Dagster keeps its own things was decided before; its processes must stay of one mind about it.
 _DAGSTERS_OWN = "DAGSTER_"
 _SINGLE_QUOTED = re.compile(r"[^=]*=[^\S\r\n]*'")
 

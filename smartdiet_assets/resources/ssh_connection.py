@@ -145,16 +145,16 @@ class SshConnection:
         A connection that stood already gets half of the time: whoever waits for the channel has then enough left.
         """
         with self._lock:
-            standing = self._transport
+            existing = self._transport
         transport = self._get_transport(patient=patient)
-        timeout = self._timeout / 2 if transport is standing else self._timeout
+        timeout = self._timeout / 2 if transport is existing else self._timeout
         try:
             return self._open_channel_of(transport, host, port, timeout)
         except ServerUnreachableError:
             with self._lock:
                 if self._transport is transport:
                     self._drop()
-            if transport is not standing:
+            if transport is not existing:
                 raise
         return self._open_channel_of(self._get_transport(patient=patient), host, port, self._timeout)
 

@@ -102,7 +102,7 @@ def build_deleted_at() -> Column:
     )
 
 
-def settle_key(
+def resolve_key(
     declared: TableDeclaration,
     columns: Sequence[Column],
     primary_key: Names,

@@ -36,8 +36,8 @@ def _free_tables(
     parents: Mapping[str, set[str]], ranks: Mapping[str, tuple[int, int, str]], done: Sequence[str]
 ) -> list[str]:
     """Give the tables that can follow the ones done, each after all its parents."""
-    settled = set(done)
-    waiting = {name: parents[name] - settled for name in parents if name not in settled}
+    placed = set(done)
+    waiting = {name: parents[name] - placed for name in parents if name not in placed}
     children: dict[str, list[str]] = {}
     for name, missing in waiting.items():
         for parent in missing:

@@ -16,7 +16,7 @@ from smartdiet_assets.schema.keys import (
     find_row_column,
     keep_column_lists,
     replace_document_column,
-    settle_key,
+    resolve_key,
 )
 from smartdiet_assets.schema.legacy import LEGACY_STRATEGIES
 from smartdiet_assets.schema.model import DOCUMENT_ID, ArraySource, Column, Table, WinnerOrder
@@ -47,7 +47,7 @@ def resolve_table(declared: TableDeclaration, findings: Findings) -> tuple[Table
             columns = (*columns, build_implicit_column())
     if declared.on_delete == "flag":
         columns = _add_deleted_at(declared, columns, findings)
-    shape, key, unique = settle_key(declared, columns, primary_key, unique, document_column, findings)
+    shape, key, unique = resolve_key(declared, columns, primary_key, unique, document_column, findings)
     winner = _resolve_winner(declared, columns, shape, document_column, findings)
     table = Table.model_validate(
         # What a key says is what the field of its name holds, but where it is resolved below.

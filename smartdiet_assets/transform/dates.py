@@ -16,7 +16,7 @@ from bson.timestamp import Timestamp
 from smartdiet_assets.schema.model import Column
 from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.transform.conversion import Build, Conversion, FastPath, PageConversion
-from smartdiet_assets.transform.pages import build_spelled
+from smartdiet_assets.transform.pages import build_reading
 from smartdiet_assets.transform.rejection import Rejection
 
 _T = TypeVar("_T")
@@ -68,7 +68,7 @@ def build_timestamp(column: Column) -> Conversion:
         return _clamp_moment(value, column.type.sql)
 
     def page(data_type: str) -> PageConversion | None:
-        return build_spelled(datetime.fromisoformat) if data_type in ("datetime", "timestamp") else None
+        return build_reading(datetime.fromisoformat) if data_type in ("datetime", "timestamp") else None
 
     fast = (FastPath("type(value) is datetime"),) if column.timezone is None else ()
     return Conversion(read, fast=fast, clamp=clamp, page=page)
@@ -105,7 +105,7 @@ def build_time(column: Column) -> Conversion:
         raise Rejection(Reason.INVALID_TYPE, expected, value)
 
     return Conversion(
-        convert, page=lambda data_type: build_spelled(time.fromisoformat) if data_type == "time" else None
+        convert, page=lambda data_type: build_reading(time.fromisoformat) if data_type == "time" else None
     )
 
 

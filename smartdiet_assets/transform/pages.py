@@ -22,7 +22,7 @@ def split(values: Sequence[bytes | None]) -> list[str]:
     return texts
 
 
-def build_spelled(read: Callable[[str], object]) -> PageConversion:
+def build_reading(read: Callable[[str], object]) -> PageConversion:
     """Build the conversion of values that `read` takes as they are spelled."""
 
     def convert(values: Sequence[bytes | None]) -> Sequence[object]:

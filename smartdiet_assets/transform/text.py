@@ -55,8 +55,8 @@ def build_text(column: Column) -> Conversion:
     def spell(value: object) -> str | None:
         if type(value) is dict:
             is_one = documents and (is_own or DOCUMENT_ID not in value)
-            return _spell_document_id(value, expected) if is_one else None
-        return _spell(normalise_id(value) if is_id and type(value) is not list else value)
+            return _format_document_id(value, expected) if is_one else None
+        return _format_value(normalise_id(value) if is_id and type(value) is not list else value)
 
     def convert(value: object) -> str:
         text = value if type(value) is str else spell(value)
@@ -106,7 +106,7 @@ def _build_page(limit: int | None) -> PageConversion:
     return convert_page
 
 
-def _spell_document_id(value: Document, expected: str) -> str:
+def _format_document_id(value: Document, expected: str) -> str:
     """Spell an id that is a document; one that is encoded as a digest is too long for an index as well."""
     text = encode_document_id(value)
     if not text.startswith("{"):
@@ -114,7 +114,7 @@ def _spell_document_id(value: Document, expected: str) -> str:
     return text
 
 
-def _spell(value: object) -> str | None:
+def _format_value(value: object) -> str | None:
     """Spell a value that is not a string; None where it has no text (or, for dates, raise)."""
     match value:
         case bool():
@@ -124,9 +124,9 @@ def _spell(value: object) -> str | None:
         case int() | Int64():
             return str(int(value))
         case float():
-            return _spell_double(value)
+            return _format_double(value)
         case datetime():
-            return _spell_datetime(value)
+            return _format_datetime(value)
         case DatetimeMS():
             raise Rejection(Reason.OUT_OF_RANGE, "a year from 1 to 9999", value)
         case list() if all(type(item) is str for item in value):
@@ -138,7 +138,7 @@ def _spell(value: object) -> str | None:
     return None
 
 
-def _spell_double(value: float) -> str:
+def _format_double(value: float) -> str:
     """Spell a double as PostgreSQL spelled the numeric literal the old driver sent: 12.0, never 1e+16."""
     if value != value:
         return "NaN"
@@ -147,7 +147,7 @@ def _spell_double(value: float) -> str:
     return format(Decimal(repr(value or 0.0)), "f")
 
 
-def _spell_datetime(value: datetime) -> str:
+def _format_datetime(value: datetime) -> str:
     text = value.isoformat(" ")
     return text.rstrip("0") if value.microsecond else text
 

@@ -47,8 +47,8 @@ def fetch_window(
     if window.end is None:
         # A zero date is before every time, and tells nothing: such rows are read always.
         yield from _pages_by_time(connection, table, source, None, _FIRST_TIME, page_size)
-    end = None if window.end is None else _spell(window.end)
-    start_text = _FIRST_TIME if window.start is None else _spell(window.start)
+    end = None if window.end is None else _format_instant(window.end)
+    start_text = _FIRST_TIME if window.start is None else _format_instant(window.start)
     yield from _pages_by_time(connection, table, source, start_text, end, page_size)
 
 
@@ -225,5 +225,5 @@ def _read_key(table: Table, document_id: str) -> object:
     return int(text) if text.removeprefix("-").isdecimal() else None
 
 
-def _spell(instant: datetime) -> str:
+def _format_instant(instant: datetime) -> str:
     return instant.isoformat(" ")

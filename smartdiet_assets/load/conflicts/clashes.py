@@ -25,7 +25,7 @@ from smartdiet_assets.schema.reasons import Reason
 def settle_clashes(settlement: Settlement, *, rows: sql.Composable, replaced: sql.Composable) -> int:
     """Reject the rows that clash on a secondary unique constraint, until none does; return how many went.
 
-    A rejected row may leave its old version in the table, which may clash with another row: hence the repetition.
+    A rejected row may leave its old version in the table, which may clash with another row: so it is repeated.
 
     Args:
         rows: the rows to look at: the run's, or the winners among them.

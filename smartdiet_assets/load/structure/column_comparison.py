@@ -30,7 +30,7 @@ def _compare_column(table: LiveTable, wanted: LiveColumn, present: LiveColumn, d
         run = [alteration.drop_column(table, present), *alteration.add_column(table, wanted)]
         if wanted.expression is None and not present.virtual:
             run = [alteration.drop_expression(table, present)]
-        yield found("expression", _spell_expression(wanted), _spell_expression(present), run)
+        yield found("expression", _describe_expression(wanted), _describe_expression(present), run)
         return
     if wanted.type != present.type:
         yield found("type", wanted.type, present.type, alteration.set_type(table, wanted, present))
@@ -56,14 +56,14 @@ def _compare_column(table: LiveTable, wanted: LiveColumn, present: LiveColumn, d
         run = alteration.drop_default(table, present)
         if wanted.default is not None:
             run = [alteration.set_default(table, wanted)]
-        yield found("default", _spell_default(wanted), _spell_default(present), run)
+        yield found("default", _describe_default(wanted), _describe_default(present), run)
 
 
-def _spell_expression(column: LiveColumn) -> str:
+def _describe_expression(column: LiveColumn) -> str:
     if column.expression is None:
         return "a column that is written"
     return f"GENERATED ALWAYS AS ({column.expression}){' VIRTUAL' if column.virtual else ''}"
 
 
-def _spell_default(column: LiveColumn) -> str:
+def _describe_default(column: LiveColumn) -> str:
     return "no default" if column.default is None else f"DEFAULT {column.default}"

@@ -1,4 +1,4 @@
-"""Comparing two tables by definition and not by name: what differs, and the statements that settle it.
+"""Comparing two tables by definition and not by name: what differs, and the statements that resolve it.
 
 The left one is how it should be: declared (`declared`) or live; the right one is live, and what the statements
 change.

@@ -76,7 +76,7 @@ def apply_table(
             the rows are in; until then the table holds no lock on its parents.
 
     Raises:
-        SchemaMismatchError: the live table differs in a way only a person can settle; nothing was changed.
+        SchemaMismatchError: the live table differs in a way only a person can resolve; nothing was changed.
     """
     with within_transaction(connection):
         table = place(connection, table)

@@ -25,7 +25,14 @@ def compare_primary_key(left: LiveTable, right: LiveTable, declared: bool) -> It
     run += [alteration.add_index(right, wanted)] if wanted else []
     needed = wanted.columns if wanted and not present else ()
     yield Difference(
-        right.name, "primary key", "", _spell_key(wanted), _spell_key(present), tuple(run), needed, related=present
+        right.name,
+        "primary key",
+        "",
+        _name_key(wanted),
+        _name_key(present),
+        tuple(run),
+        needed,
+        related=present,
     )
 
 
@@ -37,7 +44,7 @@ def _is_same_key(wanted: LiveIndex | None, present: LiveIndex | None, declared: 
     return (wanted.columns, wanted.deferrable) == (present.columns, present.deferrable)
 
 
-def _spell_key(index: LiveIndex | None) -> str:
+def _name_key(index: LiveIndex | None) -> str:
     if index is None:
         return NONE
     return f"{spell_names(index.columns)}{' DEFERRABLE' if index.deferrable else ''}"
@@ -58,11 +65,11 @@ def compare_uniques(left: LiveTable, right: LiveTable, declared: bool) -> Iterat
         name = f"{spell_names(wanted.columns)}"
         added = alteration.add_index(right, wanted)
         if not declared or not same:
-            yield Difference(right.name, "unique", name, _spell_unique(wanted), NONE, (added,), wanted.columns)
+            yield Difference(right.name, "unique", name, _describe_unique(wanted), NONE, (added,), wanted.columns)
             continue
         run = (alteration.drop_index(right, same[0]), added)
         strict = f"{spell_names(wanted.columns)}, not deferrable"
-        yield Difference(right.name, "unique", name, strict, _spell_key(same[0]), run, related=same[0])
+        yield Difference(right.name, "unique", name, strict, _name_key(same[0]), run, related=same[0])
     for index in rest:
         if declared and left.primary_key and _is_same_unique(left.primary_key, index, declared):
             continue
@@ -77,7 +84,7 @@ def _is_same_unique(wanted: LiveIndex, index: LiveIndex, declared: bool) -> bool
     return (wanted.form, wanted.valid) == (index.form, index.valid)
 
 
-def _spell_unique(index: LiveIndex) -> str:
+def _describe_unique(index: LiveIndex) -> str:
     return "unique" if not index.name else f"{index.form}{' DEFERRABLE' if index.deferrable else ''}"
 
 

@@ -24,7 +24,7 @@ def find_missing_indexes(table: Table, live: LiveTable) -> tuple[tuple[str, ...]
 
 
 def find_differences(schema: Schema, table: Table, live: LiveTable) -> list[str]:
-    """List what differs otherwise, one sentence each: live, declared, and what would settle it.
+    """List what differs otherwise, one sentence each: live, declared, and what would resolve it.
 
     Missing columns, and keys over them, are no differences: the mirror adds them, and indexes and comments too.
     """

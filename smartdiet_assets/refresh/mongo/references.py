@@ -37,7 +37,7 @@ def find_references(schema: Schema) -> dict[str, list[Reference]]:
 def read_references(document: Mapping[str, object], reference: Reference) -> Iterator[object]:
     """Give what a document refers to: each id as it may be spelled in the parent's documents."""
     for value in _follow(document, reference.path):
-        yield from _spell(value)
+        yield from _list_forms(value)
 
 
 def _find_column_references(schema: Schema, table: Table, column: Column) -> Iterator[Reference]:
@@ -77,15 +77,15 @@ def _follow(value: object, path: tuple[str, ...]) -> Iterator[object]:
         yield from _follow(value.get(path[0]), path[1:])
 
 
-def _spell(value: object) -> Iterator[object]:
+def _list_forms(value: object) -> Iterator[object]:
     match value:
         case None:
             return
         case DBRef():
-            yield from _spell(value.id)
+            yield from _list_forms(value.id)
         case dict():
             # A document that was copied into another one keeps its id.
-            yield from _spell(value.get(DOCUMENT_ID))
+            yield from _list_forms(value.get(DOCUMENT_ID))
         case ObjectId():
             yield value
             yield str(value)

@@ -278,17 +278,17 @@ def read_dependencies(connection: Connection) -> list[Dependency]:
     with connection.cursor(row_factory=tuple_row) as cursor:
         parts = cursor.execute(_PARTS.encode(), prepare=False).fetchall()
         depends = cursor.execute(_DEPENDENCIES.encode(), prepare=False).fetchall()
-    return list(_settle_dependencies(parts, depends))
+    return list(_resolve_dependencies(parts, depends))
 
 
 def _quoted(schema: str, identity: str) -> str:
     return f'"{schema.replace(chr(34), chr(34) * 2)}"' if identity.startswith('"') else schema
 
 
-def _settle_dependencies(parts: list[tuple[Any, ...]], depends: list[tuple[Any, ...]]) -> Iterator[Dependency]:
+def _resolve_dependencies(parts: list[tuple[Any, ...]], depends: list[tuple[Any, ...]]) -> Iterator[Dependency]:
     owner_of: dict[Key, tuple[Key, str]] = {(row[0], row[1]): ((row[2], row[3]), row[4]) for row in parts}
 
-    def settle(key: Key) -> tuple[Key, str]:
+    def resolve(key: Key) -> tuple[Key, str]:
         via = "column"
         while key in owner_of:
             key, kind = owner_of[key]
@@ -297,8 +297,8 @@ def _settle_dependencies(parts: list[tuple[Any, ...]], depends: list[tuple[Any, 
 
     for class_of, oid, referenced_class, referenced_oid, _ in depends:
         part = (class_of, oid)
-        dependent, via = settle(part)
-        referenced, _ = settle((referenced_class, referenced_oid))
+        dependent, via = resolve(part)
+        referenced, _ = resolve((referenced_class, referenced_oid))
         if dependent != referenced:
             yield Dependency(dependent, referenced, via, part)
 

@@ -188,7 +188,7 @@ class PostgresRefresh:
 
     def _carry_out(self, work: Work, outcome: RefreshOutcome) -> None:
         actions = {item.name: item.action for item in outcome.plan.items}
-        standing = read_grants(work.target, work.selection.dropped | work.selection.remade)
+        grants = read_grants(work.target, work.selection.dropped | work.selection.remade)
         for table in _tables(work.ours, work.selection):
             item = CopiedItem(table.label, actions.get(table.label, "replace"))
             work.copied[table.key] = item
@@ -205,7 +205,7 @@ class PostgresRefresh:
         complete_tables(work, late)
         self._on_step("completed")
         work.progress.say("Swapping the new tables in")
-        swap(work, standing)
+        swap(work, grants)
         self._on_step("swapped")
         _commit(work.target)
         for key, item in work.copied.items():

@@ -91,7 +91,7 @@ def choose_objects(source: Catalog, target: Catalog, filters: RefreshFilters) ->
     _choose_of_source(source, filters, selection)
     _choose_records(source, selection)
     _match_target(source, target, filters, selection)
-    obstacles = _settle_dependents(target, selection)
+    obstacles = _decide_dependents(target, selection)
     counterparts = target.name_objects()
     selection.created = {
         key
@@ -246,7 +246,7 @@ def _match_target(source: Catalog, target: Catalog, filters: RefreshFilters, sel
     selection.dropped |= selection.removed
 
 
-def _settle_dependents(target: Catalog, selection: Selection) -> list[Obstacle]:
+def _decide_dependents(target: Catalog, selection: Selection) -> list[Obstacle]:
     """Find what else of the target is affected; what is borrowed and affected is replaced instead."""
     while True:
         replaced = selection.borrowed & find_dependents(selection.dropped, target.dependencies)

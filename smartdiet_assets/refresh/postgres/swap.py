@@ -51,11 +51,11 @@ ORDER BY coalesce(r.schema_name, n.nspname) <> 'public', 1
 LIMIT 1"""
 
 
-def swap(work: Work, standing: list[tuple[Key, str]]) -> None:
+def swap(work: Work, grants: list[tuple[Key, str]]) -> None:
     """Replace the old by the new; the caller commits.
 
     Args:
-        standing: the statements that give the target's roles what they had, each with the object of the target.
+        grants: the statements that give the target's roles what they had, each with the object of the target.
 
     Raises:
         SmartdietError: readers did not go away, or something of the target does not fit the new tables.
@@ -83,7 +83,7 @@ def swap(work: Work, standing: list[tuple[Key, str]]) -> None:
     _make_rest(work)
     _make_again(work)
     kept = selection.dropped - selection.removed | selection.remade
-    for key, statement in standing:
+    for key, statement in grants:
         if key in kept:
             make(target, statement, theirs.objects[key].label, "giving its roles their rights")
 
