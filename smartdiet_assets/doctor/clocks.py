@@ -20,8 +20,9 @@ def judge_clock(part: Part, offset: timedelta, limit: timedelta) -> Finding:
     direction = "ahead of" if offset > timedelta() else "behind"
     return part.warned(
         "clock",
-        f"Its clock is {_format(offset)} {direction} this machine's, more than the overlap of the tables is sure to"
-        f" make up for ({_format(limit)}): have both follow a time server (NTP), or raise `overlap` in the schema file.",
+        f"Its clock is {_format(offset)} {direction} this machine's, more than the overlap of the tables is sure"
+        f" to make up for ({_format(limit)}): have both follow a time server (NTP), or raise `overlap` in the schema"
+        " file.",
     )
 
 
