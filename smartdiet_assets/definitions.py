@@ -1,19 +1,14 @@
-"""Assembles the Dagster definitions from the schema files and the environment, and nothing else."""
+"""This project's own code location: the mirror that the environment and the schema files describe, and nothing else."""
 
 from typing import Any
 
 import dagster as dg
 
-from smartdiet_assets.assets.checks import build_check_job, build_check_schedule, build_checks
-from smartdiet_assets.assets.doctor import build_doctor_job
-from smartdiet_assets.assets.jobs import MIRROR_JOB, build_domain_jobs, build_mirror_job, build_tags, choose_executor
-from smartdiet_assets.assets.partitions import build_partitions
-from smartdiet_assets.assets.prune import build_prune_job, build_prune_schedule
-from smartdiet_assets.assets.reconcile import build_reconcile_job, build_reconcile_schedule
+from smartdiet_assets.assets.build import build_mirror
+from smartdiet_assets.assets.jobs import MIRROR_JOB, choose_executor
+from smartdiet_assets.assets.prune import build_retention
 from smartdiet_assets.assets.refresh import build_refresh_jobs
-from smartdiet_assets.assets.schedules import build_mirror_schedule
-from smartdiet_assets.assets.sensors import build_change_sensor
-from smartdiet_assets.assets.tables import AllTables, MirrorSettings, build_table_asset
+from smartdiet_assets.assets.tables import MirrorSettings
 from smartdiet_assets.resources.environment import Environment, read_environment
 from smartdiet_assets.resources.matomo import build_matomo_resource
 from smartdiet_assets.resources.mongo import build_mongo_resource
@@ -35,62 +30,34 @@ def load_definitions(automation_condition: dg.AutomationCondition[Any] | None = 
 def build_definitions(
     schema: Schema, environment: Environment, automation_condition: dg.AutomationCondition[Any] | None = None
 ) -> dg.Definitions:
-    """Build everything Dagster shows: one asset per table, the jobs and what starts them, the resources.
+    """Build the mirror with its plain names, the jobs that write over whole databases where they are wanted, and the
+    executor.
 
     The resources take their values from variables when a run starts: Dagit then shows a variable's name and never its
     value.
     """
-    partitions = build_partitions(schema.partitions)
-    assets = [
-        build_table_asset(
-            schema,
-            table,
-            partitions,
-            database=environment.target_database,
-            matomo_configured=environment.matomo_configured,
-            retry_delay=environment.retry_delay,
-            automation_condition=automation_condition,
-        )
-        for table in schema.tables.values()
-    ]
-    mirror_job = build_mirror_job(assets, build_tags(schema, list(schema.tables)))
-    reconcile_job = build_reconcile_job(schema, environment)
-    prune_job = build_prune_job(schema, environment)
-    checks = build_checks(schema)
-    check_job = build_check_job(schema, environment, checks)
-    return dg.Definitions(
-        assets=assets,
-        asset_checks=checks,
-        jobs=[
-            mirror_job,
-            *build_domain_jobs(schema),
-            reconcile_job,
-            check_job,
-            build_doctor_job(schema, environment),
-            prune_job,
-            *(build_refresh_jobs(schema, environment) if environment.refresh_jobs else []),
-        ],
-        schedules=[
-            build_mirror_schedule(schema, environment, mirror_job, partitions),
-            build_reconcile_schedule(reconcile_job),
-            build_check_schedule(check_job),
-            build_prune_schedule(prune_job),
-        ],
-        sensors=[build_change_sensor(schema, mirror_job, partitions)],
-        resources={
-            "all_tables": AllTables(),
-            "mongo": build_mongo_resource(environment),
-            "matomo": build_matomo_resource(environment),
-            "postgres": build_postgres_resource(environment),
-            "settings": MirrorSettings(
-                global_date_threshold=environment.global_date_threshold.isoformat()
-                if environment.global_date_threshold
-                else None,
-                batch_size=environment.batch_size,
-                retry_limit=environment.retry_limit,
-            ),
-        },
-        executor=choose_executor(environment.executor),
+    threshold = environment.global_date_threshold
+    mirror = build_mirror(
+        schema,
+        name="",
+        mongo=build_mongo_resource(environment),
+        matomo=build_matomo_resource(environment),
+        postgres=build_postgres_resource(environment),
+        schedule=environment.schedule,
+        automation_condition=automation_condition,
+        settings=MirrorSettings(
+            global_date_threshold=threshold.isoformat() if threshold else None,
+            batch_size=environment.batch_size,
+            retry_limit=environment.retry_limit,
+        ),
+        retention=build_retention(environment),
+    )
+    return dg.Definitions.merge(
+        mirror,
+        dg.Definitions(
+            jobs=build_refresh_jobs(schema, environment) if environment.refresh_jobs else [],
+            executor=choose_executor(environment.executor),
+        ),
     )
 
 

@@ -27,6 +27,7 @@ from smartdiet_assets.assets.change_decisions import (
     shorten,
 )
 from smartdiet_assets.assets.jobs import build_tags
+from smartdiet_assets.assets.naming import MirrorNames
 from smartdiet_assets.extract.mongodb.change_volume import (
     compose_create_index,
     count_changes,
@@ -61,12 +62,14 @@ class Tick:
     def __init__(
         self,
         schema: Schema,
+        names: MirrorNames,
         tables: Collection[Table],
         cursor: ChangeCursor,
         context: dg.SensorEvaluationContext,
         partition: str,
     ) -> None:
         self._schema = schema
+        self._names = names
         self._tables: dict[str, list[Table]] = {}
         for table in tables:
             self._tables.setdefault(table.mongo_collection, []).append(table)
@@ -230,10 +233,10 @@ class Tick:
         return dg.RunRequest(
             run_key=run_key,
             partition_key=self._partition,
-            asset_selection=[dg.AssetKey(name) for name in tables],
+            asset_selection=self._names.list_keys(tables),
             asset_check_keys=[],
             tags={
-                **build_tags(self._schema, tables),
+                **build_tags(self._schema, tables, mirror=self._names.name),
                 REASON_TAG: shorten(
                     "; ".join(f"{name}: {one.change.reason}" for name, one in due.items()), _LONGEST_TAG
                 ),

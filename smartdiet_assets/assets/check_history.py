@@ -13,6 +13,7 @@ import dagster as dg
 
 from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.assets.location import REPOSITORY_TAGS, locate_runs
+from smartdiet_assets.assets.naming import build_plain_names
 from smartdiet_assets.checks.outcome import CheckOutcome, Number
 from smartdiet_assets.schema.model import Schema
 
@@ -66,7 +67,8 @@ def record_outcomes(schema: Schema, instance: dg.DagsterInstance, outcomes: Sequ
     What passes as it did, or fails with the sentence it had, is shown already; not when it is old, or older than the
     last run of its table, for then Dagit takes the check for one that was not evaluated.
     """
-    keys = [dg.AssetCheckKey(dg.AssetKey(outcome.table), outcome.kind) for outcome in outcomes]
+    tables = build_plain_names(schema).keys
+    keys = [dg.AssetCheckKey(tables[outcome.table], outcome.kind) for outcome in outcomes]
     known = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     since = _fetch_last_materialisations(instance, {key.asset_key for key in keys})
     news = [
@@ -82,7 +84,7 @@ def record_outcomes(schema: Schema, instance: dg.DagsterInstance, outcomes: Sequ
     def record_checks(context: dg.OpExecutionContext) -> None:
         for outcome in news:
             # Taken, though the annotation leaves it out.
-            context.log_event(_build_evaluation(outcome))  # type: ignore[arg-type]
+            context.log_event(_build_evaluation(outcome, tables[outcome.table]))  # type: ignore[arg-type]
 
     @dg.job(name=CHECK_JOB, tags=build_tags(schema, {outcome.table for outcome in outcomes}, CHECK_JOB))
     def job() -> None:
@@ -96,13 +98,13 @@ def record_outcomes(schema: Schema, instance: dg.DagsterInstance, outcomes: Sequ
         )
 
 
-def build_check_result(outcome: CheckOutcome) -> dg.AssetCheckResult:
-    """Build what Dagit shows of an outcome."""
-    return dg.AssetCheckResult(asset_key=outcome.table, check_name=outcome.kind, **_describe(outcome))
+def build_check_result(outcome: CheckOutcome, key: dg.AssetKey) -> dg.AssetCheckResult:
+    """Build what Dagit shows of an outcome; `key` is its table's."""
+    return dg.AssetCheckResult(asset_key=key, check_name=outcome.kind, **_describe(outcome))
 
 
-def _build_evaluation(outcome: CheckOutcome) -> dg.AssetCheckEvaluation:
-    return dg.AssetCheckEvaluation(asset_key=dg.AssetKey(outcome.table), check_name=outcome.kind, **_describe(outcome))
+def _build_evaluation(outcome: CheckOutcome, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(asset_key=key, check_name=outcome.kind, **_describe(outcome))
 
 
 def _describe(outcome: CheckOutcome) -> dict[str, Any]:

@@ -20,11 +20,11 @@ from pydantic import Field
 from smartdiet_assets.assets.check_history import CHECK_JOB, build_check_result, fetch_last_result
 from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.jobs import build_tags
+from smartdiet_assets.assets.naming import MirrorNames
 from smartdiet_assets.assets.tables import MirrorSettings
 from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS
 from smartdiet_assets.mirror.failures import describe_origin
 from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
-from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
@@ -38,6 +38,8 @@ CHECK_SCHEDULE = "checks_schedule"
 _CRON = "30 4 * * *"
 #: Those that read whole collections and tables, or documents with their rows.
 _DEAR = frozenset({"rows_match_source", "content_matches"})
+#: How the databases are spelled that answer a check together with PostgreSQL.
+_SPELLED = {"mongodb": "MongoDB", "matomo": "MariaDB"}
 CheckResults = Iterator[dg.AssetCheckResult]
 
 
@@ -50,18 +52,18 @@ class ContentCheckConfig(dg.Config):
     all: bool = Field(default=False, description="Compare every document; reads all collections whole.")
 
 
-def build_checks(schema: Schema) -> list[dg.AssetChecksDefinition]:
+def build_checks(schema: Schema, names: MirrorNames) -> list[dg.AssetChecksDefinition]:
     """Build the checks of every table, as one step for each database they are answered by."""
     built = []
-    for database, build in (("postgres", _build_postgres), ("mongodb", _build_mongodb), ("matomo", _build_matomo)):
+    for database in ("postgres", "mongodb", "matomo"):
         specs = [
-            build_spec(table, kind)
+            build_spec(names.keys[table.name], kind)
             for table in schema.tables.values()
             for kind in KINDS
             if choose_database(table, kind) == database
         ]
         if specs:
-            built.append(build(schema, specs))
+            built.append((_build_alone if database == "postgres" else _build_together)(schema, names, database, specs))
     return built
 
 
@@ -73,34 +75,29 @@ def choose_database(table: Table, kind: str) -> str:
     return "postgres"
 
 
-def build_spec(table: Table, kind: str) -> dg.AssetCheckSpec:
+def build_spec(key: dg.AssetKey, kind: str) -> dg.AssetCheckSpec:
     """Build the spec of one check. No check blocks: what is downstream is as right as before."""
-    return dg.AssetCheckSpec(kind, asset=table.name, description=KINDS[kind].description, blocking=False)
+    return dg.AssetCheckSpec(kind, asset=key, description=KINDS[kind].description, blocking=False)
 
 
 def build_check_job(
-    schema: Schema, environment: Environment, checks: Collection[dg.AssetChecksDefinition]
+    schema: Schema, names: MirrorNames, known: Collection[str], checks: Collection[dg.AssetChecksDefinition]
 ) -> UnresolvedAssetJobDefinition:
-    """Build the job that evaluates every check; Matomo's are left out where nothing says where Matomo is."""
-    keys = [
-        key
-        for definition in checks
-        for key in definition.check_keys
-        if environment.matomo_configured or schema.tables[key.asset_key.to_user_string()].source != "matomo"
-    ]
-    tables = {key.asset_key.to_user_string() for key in keys}
+    """Build the job that evaluates every check; `known` are the tables whose source is there."""
+    asked = set(names.list_keys(known))
+    keys = [key for definition in checks for key in definition.check_keys if key.asset_key in asked]
     return dg.define_asset_job(
-        CHECK_JOB,
+        names.derive(CHECK_JOB),
         selection=dg.AssetSelection.checks(*keys),
         description="Compare every table with its source and its declaration. Changes nothing.",
-        tags=build_tags(schema, tables, "checks"),
+        tags=build_tags(schema, known, "checks", mirror=names.name),
     )
 
 
-def build_check_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def build_check_schedule(names: MirrorNames, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     """Build the schedule of the job, stopped until somebody starts it."""
     return dg.ScheduleDefinition(
-        name=CHECK_SCHEDULE,
+        name=names.derive(CHECK_SCHEDULE),
         job=job,
         cron_schedule=_CRON,
         execution_timezone="UTC",
@@ -109,59 +106,53 @@ def build_check_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefini
     )
 
 
-def _build_postgres(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetChecksDefinition:
+def _build_alone(
+    schema: Schema, names: MirrorNames, database: str, specs: list[dg.AssetCheckSpec]
+) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
-        name="check_postgres", specs=specs, can_subset=True, description="What PostgreSQL alone can answer."
+        name=names.derive(f"check_{database}"),
+        specs=specs,
+        can_subset=True,
+        description="What PostgreSQL alone can answer.",
+        required_resource_keys={names.postgres},
     )
-    def check_postgres(context: dg.AssetCheckExecutionContext, postgres: PostgresResource) -> CheckResults:
+    def check(context: dg.AssetCheckExecutionContext) -> CheckResults:
         from smartdiet_assets.checks.evaluation import Servers
 
-        yield from _evaluate(context, schema, Servers(postgres=postgres.borrow))
+        postgres: PostgresResource = getattr(context.resources, names.postgres)
+        yield from _evaluate(context, schema, names, Servers(postgres=postgres.borrow))
 
-    return check_postgres
+    return check
 
 
-def _build_mongodb(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetChecksDefinition:
+def _build_together(
+    schema: Schema, names: MirrorNames, database: str, specs: list[dg.AssetCheckSpec]
+) -> dg.AssetChecksDefinition:
+    source = names.name_source(database)
+
     @dg.multi_asset_check(
-        name="check_mongodb", specs=specs, can_subset=True, description="What MongoDB and PostgreSQL answer together."
+        name=names.derive(f"check_{database}"),
+        specs=specs,
+        can_subset=True,
+        description=f"What {_SPELLED[database]} and PostgreSQL answer together.",
+        required_resource_keys={names.postgres, names.settings, source},
     )
-    def check_mongodb(
-        context: dg.AssetCheckExecutionContext,
-        config: ContentCheckConfig,
-        postgres: PostgresResource,
-        mongo: MongoResource,
-        settings: MirrorSettings,
-    ) -> CheckResults:
+    def check(context: dg.AssetCheckExecutionContext, config: ContentCheckConfig) -> CheckResults:
         from smartdiet_assets.checks.evaluation import Servers, build_sources
 
-        servers = Servers(postgres=postgres.borrow, sources=build_sources({"mongodb": mongo}))
-        yield from _evaluate(context, schema, servers, config, _read_date(settings.global_date_threshold))
+        postgres: PostgresResource = getattr(context.resources, names.postgres)
+        settings: MirrorSettings = getattr(context.resources, names.settings)
+        sources = build_sources({database: getattr(context.resources, source)})
+        servers = Servers(postgres=postgres.borrow, sources=sources)
+        yield from _evaluate(context, schema, names, servers, config, _read_date(settings.global_date_threshold))
 
-    return check_mongodb
-
-
-def _build_matomo(schema: Schema, specs: list[dg.AssetCheckSpec]) -> dg.AssetChecksDefinition:
-    @dg.multi_asset_check(
-        name="check_matomo", specs=specs, can_subset=True, description="What MariaDB and PostgreSQL answer together."
-    )
-    def check_matomo(
-        context: dg.AssetCheckExecutionContext,
-        config: ContentCheckConfig,
-        postgres: PostgresResource,
-        matomo: MatomoResource,
-        settings: MirrorSettings,
-    ) -> CheckResults:
-        from smartdiet_assets.checks.evaluation import Servers, build_sources
-
-        servers = Servers(postgres=postgres.borrow, sources=build_sources({"matomo": matomo}))
-        yield from _evaluate(context, schema, servers, config, _read_date(settings.global_date_threshold))
-
-    return check_matomo
+    return check
 
 
 def _evaluate(
     context: dg.AssetCheckExecutionContext,
     schema: Schema,
+    names: MirrorNames,
     servers: "Servers",
     config: ContentCheckConfig | None = None,
     global_date_threshold: date | None = None,
@@ -174,14 +165,14 @@ def _evaluate(
         if last is not None and last.stands:
             yield last.repeat()
         else:
-            wanted.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
+            wanted.setdefault(names.find_table(key.asset_key), set()).add(key.name)
     sample = None if config is None or config.all else config.sample
     try:
         outcomes = evaluate_checks(schema, wanted, servers, sample=sample, global_date_threshold=global_date_threshold)
     except Exception as error:  # noqa: BLE001 - the text of an error that is nobody's may hold a value
         raise StepFailure(f"checks: unexpected {type(error).__name__} at {describe_origin(error)}") from None
     for outcome in outcomes:
-        yield build_check_result(outcome)
+        yield build_check_result(outcome, names.keys[outcome.table])
 
 
 def _read_date(text: str | None) -> date | None:

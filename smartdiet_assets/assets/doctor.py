@@ -6,16 +6,16 @@ No postponed annotations in this module: Dagster reads the annotation of `contex
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
 from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.jobs import build_tags
+from smartdiet_assets.assets.naming import MirrorNames
 from smartdiet_assets.mirror.failures import describe_origin
 from smartdiet_assets.resources.checking import Finding
-from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.model import Schema
 
 DOCTOR_JOB = "doctor"
@@ -25,50 +25,51 @@ _MARKDOWN = re.compile(r"[<>&|`*\[\]]")
 Examine = Callable[[Any], Iterator[Finding]]
 
 
-def build_doctor_job(schema: Schema, environment: Environment) -> dg.JobDefinition:
-    """Build the job; the steps do not wait for each other, and Matomo has one where something says where it is."""
-    sources = {table.source for table in schema.tables.values()}
-    with_matomo = "matomo" in sources and environment.matomo_configured
+def build_doctor_job(schema: Schema, names: MirrorNames, known: Collection[str]) -> dg.JobDefinition:
+    """Build the job; the steps do not wait for each other, and a source has one where tables are read from it.
+
+    Args:
+        known: the tables whose source is there.
+    """
+    sources = {schema.tables[name].source for name in known}
+    with_matomo = "matomo" in sources
 
     def examine_postgres(resources: Any) -> Iterator[Finding]:
         from smartdiet_assets.doctor.servers import examine_postgres, examine_way
         from smartdiet_assets.resources.postgres_rights import POSTGRES
 
-        servers = {"matomo": resources.matomo} if with_matomo else {}
+        postgres = getattr(resources, names.postgres)
+        servers = {"matomo": getattr(resources, names.matomo)} if with_matomo else {}
         configured = ["mongodb", *servers]
         return examine_way(
-            POSTGRES,
-            resources.postgres,
-            lambda: examine_postgres(resources.postgres, schema, servers, configured=configured),
+            POSTGRES, postgres, lambda: examine_postgres(postgres, schema, servers, configured=configured)
         )
 
     def examine_mongodb(resources: Any) -> Iterator[Finding]:
         from smartdiet_assets.doctor.mongo import MONGODB
         from smartdiet_assets.doctor.servers import examine_mongodb, examine_way
 
-        return examine_way(MONGODB, resources.mongo, lambda: examine_mongodb(resources.mongo, schema))
+        mongo = getattr(resources, names.mongo)
+        return examine_way(MONGODB, mongo, lambda: examine_mongodb(mongo, schema))
 
     def examine_matomo(resources: Any) -> Iterator[Finding]:
         from smartdiet_assets.doctor.matomo import MATOMO
         from smartdiet_assets.doctor.servers import examine_matomo, examine_way
 
-        return examine_way(MATOMO, resources.matomo, lambda: examine_matomo(resources.matomo, schema))
+        matomo = getattr(resources, names.matomo)
+        return examine_way(MATOMO, matomo, lambda: examine_matomo(matomo, schema))
 
-    steps = [
-        _build_step(
-            "examine_postgres", "PostgreSQL", {"postgres", *(["matomo"] if with_matomo else [])}, examine_postgres
-        )
-    ]
+    matomo = {names.matomo} if with_matomo else set()
+    steps = [_build_step(names.derive("examine_postgres"), "PostgreSQL", {names.postgres} | matomo, examine_postgres)]
     if "mongodb" in sources:
-        steps.append(_build_step("examine_mongodb", "MongoDB", {"mongo"}, examine_mongodb))
+        steps.append(_build_step(names.derive("examine_mongodb"), "MongoDB", {names.mongo}, examine_mongodb))
     if with_matomo:
-        steps.append(_build_step("examine_matomo", "Matomo's database", {"matomo"}, examine_matomo))
-    examined = [name for name, table in schema.tables.items() if table.source == "mongodb" or with_matomo]
+        steps.append(_build_step(names.derive("examine_matomo"), "Matomo's database", matomo, examine_matomo))
 
     @dg.job(
-        name=DOCTOR_JOB,
+        name=names.derive(DOCTOR_JOB),
         description="Look at what runs need of every server: connection, rights, tables, indexes. Changes nothing.",
-        tags=build_tags(schema, examined, DOCTOR_JOB),
+        tags=build_tags(schema, known, DOCTOR_JOB, mirror=names.name),
     )
     def job() -> None:
         for step in steps:

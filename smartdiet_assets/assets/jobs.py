@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from smartdiet_assets.assets.location import Mirror
+from smartdiet_assets.assets.naming import KIND_TAG, MIRROR_TAG, SOURCE_TAG, MirrorNames
 from smartdiet_assets.assets.threads import THREADS, threads_executor
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
@@ -20,10 +21,6 @@ from smartdiet_assets.schema.model import Schema
 MIRROR_JOB = "mirror"
 #: The job of the tables of Matomo.
 MATOMO_JOB = f"{MIRROR_JOB}_matomo"
-#: What a run is (`mirror`), and which source it reads (`mongodb`, `matomo` or `all`); an asset has the latter as well.
-#: `config/dagster.yaml` limits runs by `SOURCE_TAG`. Two: Dagit gives each a line of its list of runs.
-KIND_TAG = "smartdiet/kind"
-SOURCE_TAG = "smartdiet/source"
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
@@ -32,8 +29,6 @@ _UNFINISHED = [
     dg.DagsterRunStatus.SUSPENDED,
     dg.DagsterRunStatus.CANCELING,
 ]
-#: The job of the runs that are started by picking assets in Dagit.
-_PICKED_ASSETS_JOB = "__ASSET_JOB"
 #: A run whose process was killed may stay "started" for ever where no daemon watches it.
 _LONGEST_RUN = timedelta(days=1)
 #: What the process has loaded that those of tables are forked from.
@@ -42,41 +37,43 @@ _PRELOADED = "smartdiet_assets.preloaded"
 _PROCESSES = 4
 
 
-def build_mirror_job(
-    assets: list[dg.AssetsDefinition], tags: Mapping[str, str] | None = None
-) -> UnresolvedAssetJobDefinition:
+def build_mirror_job(schema: Schema, names: MirrorNames) -> UnresolvedAssetJobDefinition:
     """Build the job that mirrors every table."""
-    return dg.define_asset_job(
-        MIRROR_JOB,
-        selection=dg.AssetSelection.assets(*assets).without_checks(),
-        description="Mirror every table: the newest partition reads what changed since the last run.",
-        tags=tags,
-    )
+    return _build_job(schema, names, MIRROR_JOB, list(schema.tables), "every table")
 
 
-def build_domain_jobs(schema: Schema) -> list[UnresolvedAssetJobDefinition]:
-    """Build a job for each domain (`group`) of tables, and the one of Matomo's tables.
+def build_domain_jobs(
+    schema: Schema, names: MirrorNames, groups: Mapping[str, str]
+) -> list[UnresolvedAssetJobDefinition]:
+    """Build a job for each domain of tables, and the one of Matomo's tables.
 
     A domain's job runs its own tables only: rows whose parent is in another domain wait for that one as rejects.
+
+    Args:
+        groups: by table, the name of its domain.
     """
     domains: dict[str, list[str]] = {}
     for table in schema.tables.values():
-        domain = "matomo" if table.source == "matomo" else re.sub(r"\W", "_", table.group)
+        domain = "matomo" if table.source == "matomo" else re.sub(r"\W", "_", groups[table.name])
         domains.setdefault(f"{MIRROR_JOB}_{domain}", []).append(table.name)
-    return [
-        dg.define_asset_job(
-            name,
-            selection=dg.AssetSelection.assets(*tables).without_checks(),
-            description=f"Mirror {', '.join(tables)}: the newest partition reads what changed since the last run.",
-            tags=build_tags(schema, tables),
-        )
-        for name, tables in domains.items()
-    ]
+    return [_build_job(schema, names, job, tables, ", ".join(tables)) for job, tables in domains.items()]
 
 
-def build_tags(schema: Schema, tables: Collection[str], kind: str = "mirror") -> dict[str, str]:
-    """Build the tags of a run of some tables: what it does, and which source it reads."""
-    return {KIND_TAG: kind, SOURCE_TAG: merge_sources({schema.tables[name].source for name in tables})}
+def _build_job(
+    schema: Schema, names: MirrorNames, plain: str, tables: Collection[str], what: str
+) -> UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        names.derive(plain),
+        selection=dg.AssetSelection.assets(*names.list_keys(tables)).without_checks(),
+        description=f"Mirror {what}: the newest partition reads what changed since the last run.",
+        tags=build_tags(schema, tables, mirror=names.name),
+    )
+
+
+def build_tags(schema: Schema, tables: Collection[str], kind: str = "mirror", *, mirror: str = "") -> dict[str, str]:
+    """Build the tags of a run of some tables: what it does, which source it reads, and of which mirror it is."""
+    sources = {schema.tables[name].source for name in tables}
+    return {KIND_TAG: kind, SOURCE_TAG: merge_sources(sources), **({MIRROR_TAG: mirror} if mirror else {})}
 
 
 def merge_sources(sources: Collection[str]) -> str:
@@ -85,26 +82,24 @@ def merge_sources(sources: Collection[str]) -> str:
 
 
 def find_overlapping_run(
-    instance: dg.DagsterInstance, schema: Schema, tables: Collection[str], location: str | None = None
+    instance: dg.DagsterInstance, schema: Schema, mirror: Mirror, tables: Collection[str]
 ) -> dg.DagsterRun | None:
     """Find a run, queued or in progress, that mirrors one of some tables.
 
     Args:
-        location: the name of the code location that asks; the runs of another are of another mirror, whose tables have
-            the same names elsewhere.
+        mirror: whose tables they are; the runs of another code location are of another mirror, whose tables may have
+            the same keys.
     """
-    mirror = Mirror(tables, location)
+    keys = set(mirror.names.list_keys(tables))
     sources = {schema.tables[name].source for name in tables} | {"all"}
     filters = dg.RunsFilter(statuses=_UNFINISHED, created_after=datetime.now(UTC) - _LONGEST_RUN)
     for run in instance.get_runs(filters):
         if not mirror.may_own(run):
             continue
-        if run.tags.get(KIND_TAG) != "mirror" and run.job_name != _PICKED_ASSETS_JOB:
-            continue
-        if run.asset_selection is None:
-            if run.tags.get(SOURCE_TAG) in sources:
+        if run.asset_selection is not None:
+            if not keys.isdisjoint(run.asset_selection):
                 return run
-        elif mirror.names(run.asset_selection):
+        elif mirror.tagged(run) and run.tags[KIND_TAG] == "mirror" and run.tags.get(SOURCE_TAG) in sources:
             return run
     return None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from smartdiet_assets.assets.naming import KIND_TAG, MIRROR_TAG, MirrorNames
 from smartdiet_assets.resources.dagster_private import (
     RegisteredCodeLocationOrigin,
     RemoteJobOrigin,
@@ -41,9 +42,9 @@ def read_location(repository: dg.RepositoryDefinition | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """The mirror that asks: its tables, and its code location's name."""
+    """The mirror that asks: what is its own, and its code location's name."""
 
-    tables: Collection[str]
+    names: MirrorNames
     location: str | None
 
     def may_own(self, run: dg.DagsterRun) -> bool:
@@ -51,9 +52,13 @@ class Mirror:
         location = find_location(run)
         return location is None or self.location is None or location == self.location
 
-    def names(self, keys: Collection[dg.AssetKey]) -> bool:
+    def has(self, keys: Collection[dg.AssetKey]) -> bool:
         """Whether some of the assets are tables of this mirror."""
-        return any(key.to_user_string() in self.tables for key in keys)
+        return not set(self.names.keys.values()).isdisjoint(keys)
+
+    def tagged(self, run: dg.DagsterRun) -> bool:
+        """Whether a run has the tags of this mirror's runs."""
+        return KIND_TAG in run.tags and run.tags.get(MIRROR_TAG, "") == self.names.name
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from smartdiet_assets.errors import TooManyRejectsError
-from smartdiet_assets.schema.model import ITEM_ITSELF, ITEM_POSITION, Column, Schema, Table
+from smartdiet_assets.schema.model import ITEM_ITSELF, ITEM_POSITION, Column, Table
 
 if TYPE_CHECKING:
     from smartdiet_assets.mirror.table_run import MirrorResult
@@ -30,14 +30,9 @@ _WINDOWS = {
 }
 
 
-def build_definition_metadata(schema: Schema, table: Table, database: str) -> dict[str, dg.MetadataValue]:
-    """Build what is known before any run: columns, lineage, where the rows come from.
-
-    Args:
-        database: PostgreSQL's. Which schema of it the search path names, only a connection knows: a run says it.
-    """
+def describe_table(table: Table) -> dict[str, dg.MetadataValue]:
+    """Build what is known of a table before any run: its columns, and where its rows come from."""
     metadata: dict[str, dg.MetadataValue] = {
-        "dagster/table_name": name_table(database, "public", table),
         "dagster/column_schema": dg.MetadataValue.table_schema(build_column_schema(table)),
         **_describe_source(table),
         "import_strategy": dg.MetadataValue.text(table.import_strategy),
@@ -45,15 +40,12 @@ def build_definition_metadata(schema: Schema, table: Table, database: str) -> di
     }
     if table.path:
         metadata["dagster/code_references"] = build_code_reference(table)
-    lineage = build_column_lineage(schema, table)
-    if lineage.deps_by_column:
-        metadata["dagster/column_lineage"] = dg.MetadataValue.column_lineage(lineage)
     return metadata
 
 
 def name_table(database: str, schema_name: str, table: Table) -> dg.MetadataValue:
-    """Name a table as a warehouse's catalogue does, and Dagit beside the asset."""
-    return dg.MetadataValue.text(f"{database}.{schema_name}.{table.name}")
+    """Name a table as a warehouse's catalogue does, and Dagit beside the asset; without the database where it is ""."""
+    return dg.MetadataValue.text(".".join(filter(None, (database, schema_name, table.name))))
 
 
 def build_code_reference(table: Table) -> dg.CodeReferencesMetadataValue:
@@ -89,17 +81,20 @@ def build_column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def build_column_lineage(schema: Schema, table: Table) -> dg.TableColumnLineage:
-    """Build the column lineage: each foreign-key column comes from the parent column it points at."""
-    return dg.TableColumnLineage(
-        deps_by_column={
-            column.name: [dg.TableColumnDep(asset_key=dg.AssetKey(reference.table), column_name=reference.column)]
-            for column in table.columns
-            if (reference := column.foreign_key) is not None
-            and reference.table != table.name
-            and reference.table in schema.tables
-        }
-    )
+def build_column_lineage(table: Table, keys: Mapping[str, dg.AssetKey]) -> dict[str, dg.MetadataValue]:
+    """Build the column lineage: each foreign-key column comes from the parent column it points at; empty without one.
+
+    Args:
+        keys: the asset key of each table.
+    """
+    lineage = {
+        column.name: [dg.TableColumnDep(asset_key=keys[reference.table], column_name=reference.column)]
+        for column in table.columns
+        if (reference := column.foreign_key) is not None and reference.table != table.name and reference.table in keys
+    }
+    if not lineage:
+        return {}
+    return {"dagster/column_lineage": dg.MetadataValue.column_lineage(dg.TableColumnLineage(deps_by_column=lineage))}
 
 
 def build_run_metadata(table: Table, result: "MirrorResult") -> Mapping[str, dg.MetadataValue]:

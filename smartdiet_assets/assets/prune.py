@@ -6,11 +6,10 @@ Dagster reads the annotation of `context`.
 
 import dagster as dg
 
-from smartdiet_assets.assets.jobs import KIND_TAG
 from smartdiet_assets.assets.location import LOCATION, Mirror, find_location
+from smartdiet_assets.assets.naming import KIND_TAG, MIRROR_TAG, MirrorNames
 from smartdiet_assets.assets.pruning import PRUNE_JOB, Retention, prune_runs
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.schema.model import Schema
 
 PRUNE_SCHEDULE = "prune_schedule"
 #: At night, UTC; a daemon that slept then does it when it wakes.
@@ -24,13 +23,16 @@ def build_retention(environment: Environment) -> Retention:
     return Retention(environment.prune_after_days, environment.prune_failed_after_days)
 
 
-def build_prune_job(schema: Schema, environment: Environment) -> dg.JobDefinition:
+def build_prune_job(names: MirrorNames, retention: Retention) -> dg.JobDefinition:
     """Build the job: one step, whose output says how many runs it deleted."""
-    retention = build_retention(environment)
 
-    @dg.op(name="delete_old_runs", description="Delete the runs that nobody looks at.", out=dg.Out(dg.Nothing))
+    @dg.op(
+        name=names.derive("delete_old_runs"),
+        description="Delete the runs that nobody looks at.",
+        out=dg.Out(dg.Nothing),
+    )
     def delete_old_runs(context: dg.OpExecutionContext) -> dg.Output[None]:
-        mirror = Mirror(frozenset(schema.tables), find_location(context.run) or LOCATION)
+        mirror = Mirror(names, find_location(context.run) or LOCATION)
         pruned = prune_runs(context.instance, mirror, retention, seconds=_SECONDS)
         return dg.Output(
             None,
@@ -42,13 +44,13 @@ def build_prune_job(schema: Schema, environment: Environment) -> dg.JobDefinitio
         )
 
     @dg.job(
-        name=PRUNE_JOB,
+        name=names.derive(PRUNE_JOB),
         description=(
             f"Delete runs of more than {retention.days} days ago, failed ones of more than {retention.failed_days} "
             "(SMARTDIET_PRUNE_AFTER_DAYS, SMARTDIET_PRUNE_FAILED_AFTER_DAYS; 0 keeps them for ever). What the pages of "
             "the tables, their partitions and checks show stays."
         ),
-        tags={KIND_TAG: PRUNE_JOB},
+        tags={KIND_TAG: PRUNE_JOB, **({MIRROR_TAG: names.name} if names.name else {})},
     )
     def job() -> None:
         delete_old_runs()
@@ -56,10 +58,10 @@ def build_prune_job(schema: Schema, environment: Environment) -> dg.JobDefinitio
     return job
 
 
-def build_prune_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+def build_prune_schedule(names: MirrorNames, job: dg.JobDefinition) -> dg.ScheduleDefinition:
     """Build the daily schedule of the job."""
     return dg.ScheduleDefinition(
-        name=PRUNE_SCHEDULE,
+        name=names.derive(PRUNE_SCHEDULE),
         job=job,
         cron_schedule=_DAILY,
         execution_timezone="UTC",

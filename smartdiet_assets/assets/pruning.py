@@ -18,8 +18,8 @@ from typing import Any
 
 import dagster as dg
 
-from smartdiet_assets.assets.jobs import KIND_TAG
 from smartdiet_assets.assets.location import REPOSITORY_TAG, Mirror
+from smartdiet_assets.assets.naming import KIND_TAG
 from smartdiet_assets.checks.outcome import KINDS
 
 PRUNE_JOB = "prune"
@@ -154,7 +154,7 @@ class _Shown:
 
     def __init__(self, instance: dg.DagsterInstance, mirror: Mirror, before: datetime) -> None:
         self._instance = instance
-        self._tables = {dg.AssetKey(name) for name in mirror.tables}
+        self._tables = set(mirror.names.keys.values())
         self._checks = {dg.AssetCheckKey(key, kind) for key in self._tables for kind in KINDS}
         self._before = before.timestamp()
         self._runs: set[str] = set()
@@ -223,7 +223,7 @@ def _list_old(instance: dg.DagsterInstance, mirror: Mirror, before: datetime) ->
 def _is_of(mirror: Mirror, run: dg.DagsterRun) -> bool:
     """Whether a run is of a mirror: of its jobs, or of some of its tables, picked."""
     picked = {*(run.asset_selection or ()), *(key.asset_key for key in run.asset_check_selection or ())}
-    return mirror.may_own(run) and (mirror.names(picked) if picked else KIND_TAG in run.tags)
+    return mirror.may_own(run) and (mirror.has(picked) if picked else mirror.tagged(run))
 
 
 def _delete_runs(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
@@ -297,7 +297,7 @@ def _vacuum(connection: Any) -> None:
 
 
 def _name_pass(mirror: Mirror) -> str:
-    return f"smartdiet/pruned/{mirror.location}"
+    return "/".join(filter(None, ("smartdiet/pruned", mirror.location, mirror.names.name)))
 
 
 def _note_pass(instance: dg.DagsterInstance, mirror: Mirror, now: datetime) -> None:

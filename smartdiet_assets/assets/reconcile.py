@@ -5,7 +5,7 @@ Here: the run configuration, the observations, and which failures Dagster retrie
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.jobs import build_tags
-from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.assets.naming import MirrorNames
 from smartdiet_assets.schema.model import Schema
 
 if TYPE_CHECKING:
@@ -37,17 +37,21 @@ class ReconcileConfig(dg.Config):
     )
 
 
-def build_reconcile_job(schema: Schema, environment: Environment) -> dg.JobDefinition:
-    """Build the job: one step for all tables, an observation of each, and a failure at its end if one failed."""
-    known = [
-        name for name, table in schema.tables.items() if environment.matomo_configured or table.source == "mongodb"
-    ]
-    sources = {"mongo" if schema.tables[name].source == "mongodb" else "matomo" for name in known}
+def build_reconcile_job(
+    schema: Schema, names: MirrorNames, known: Collection[str], *, retry_delay: float
+) -> dg.JobDefinition:
+    """Build the job: one step for all tables, an observation of each, and a failure at its end if one failed.
+
+    Args:
+        known: the tables whose source is there.
+        retry_delay: in seconds, before what failed for a passing reason is tried again.
+    """
+    sources = {names.name_source(schema.tables[name].source) for name in known}
 
     @dg.op(
-        name="reconcile_tables",
+        name=names.derive("reconcile_tables"),
         description="Remove or mark the rows whose documents are gone, by each table's on_delete.",
-        required_resource_keys={"postgres", *sources},
+        required_resource_keys={names.postgres, *sources},
         out=dg.Out(dg.Nothing),
         retry_policy=_RETRY_POLICY,
     )
@@ -58,39 +62,23 @@ def build_reconcile_job(schema: Schema, environment: Environment) -> dg.JobDefin
             # What it names is not repeated: it may be what a variable holds.
             raise StepFailure(f"`tables` of the run configuration names one that is not there: {', '.join(known)} are")
         resources = context.resources
-        servers = {
-            kind.name: getattr(resources, kind.resource) for kind in schema.sources if hasattr(resources, kind.resource)
-        }
+        servers = {schema.tables[name].source: getattr(resources, names.name_source(schema.tables[name].source)) for name in known}
         passing = reconcile_tables(
             schema,
             config.tables or known,
-            resources.postgres.connect,
+            getattr(resources, names.postgres).connect,
             build_source_opener(schema, servers),
             run_id=context.run_id,
             dry_run=config.dry_run,
             force=config.force,
-            retry_delay=environment.retry_delay,
+            retry_delay=retry_delay,
         )
-        failed: list[TableReconciliation] = []
-        for name, result in passing:
-            if result.left_out and not config.dry_run:
-                context.log.info("%s is left out: %s", name, result.left_out)
-                continue
-            # Yielded, for what is only logged is lost when the step fails.
-            yield dg.AssetObservation(asset_key=name, metadata=build_metadata(result, dry_run=config.dry_run))
-            if result.error:
-                failed.append(result)
-        if failed:
-            raise StepFailure(
-                "\n".join(result.error for result in failed),
-                allow_retries=any(result.transient for result in failed)
-                and context.retry_number < _RETRY_POLICY.max_retries,
-            )
+        yield from _report(context, names, passing, dry_run=config.dry_run)
 
     @dg.job(
-        name=RECONCILE_JOB,
+        name=names.derive(RECONCILE_JOB),
         description="Remove or mark the rows of documents that were deleted at the source (on_delete).",
-        tags=build_tags(schema, known, RECONCILE_JOB),
+        tags=build_tags(schema, known, RECONCILE_JOB, mirror=names.name),
     )
     def job() -> None:
         reconcile()
@@ -98,10 +86,35 @@ def build_reconcile_job(schema: Schema, environment: Environment) -> dg.JobDefin
     return job
 
 
-def build_reconcile_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+def _report(
+    context: dg.OpExecutionContext,
+    names: MirrorNames,
+    passing: "Iterable[tuple[str, TableReconciliation]]",
+    *,
+    dry_run: bool,
+) -> Iterator[dg.AssetObservation]:
+    """Report each table as soon as it is done; at the end, raise what failed."""
+    failed: list[TableReconciliation] = []
+    for name, result in passing:
+        if result.left_out and not dry_run:
+            context.log.info("%s is left out: %s", name, result.left_out)
+            continue
+        # Yielded, for what is only logged is lost when the step fails.
+        yield dg.AssetObservation(asset_key=names.keys[name], metadata=build_metadata(result, dry_run=dry_run))
+        if result.error:
+            failed.append(result)
+    if failed:
+        raise StepFailure(
+            "\n".join(result.error for result in failed),
+            allow_retries=any(result.transient for result in failed)
+            and context.retry_number < _RETRY_POLICY.max_retries,
+        )
+
+
+def build_reconcile_schedule(names: MirrorNames, job: dg.JobDefinition) -> dg.ScheduleDefinition:
     """Build the daily schedule, stopped until somebody starts it."""
     return dg.ScheduleDefinition(
-        name=RECONCILE_SCHEDULE,
+        name=names.derive(RECONCILE_SCHEDULE),
         job=job,
         cron_schedule=_DAILY,
         execution_timezone="UTC",

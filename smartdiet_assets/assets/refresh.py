@@ -15,7 +15,7 @@ import dagster as dg
 from pydantic import Field
 
 from smartdiet_assets.assets.failures import StepFailure
-from smartdiet_assets.assets.jobs import KIND_TAG
+from smartdiet_assets.assets.naming import KIND_TAG
 from smartdiet_assets.errors import ConfigurationError, SmartdietError, TransientError, UnknownNamesError
 from smartdiet_assets.resources.configured import find_references
 from smartdiet_assets.resources.environment import Environment

@@ -1,8 +1,7 @@
 """The sensor on change volume: it asks for a run of a collection's tables when enough of the collection changed.
 
 Here: its definition, and what it needs to be at a tick: nobody running, and both databases. Not here: measuring the
-collections and answering (`assets.change_tick`). No postponed annotations in this module: Dagster reads the annotations
-of the resources at definition time.
+collections and answering (`assets.change_tick`).
 """
 
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ import dagster as dg
 
 from smartdiet_assets.assets.change_cursor import ChangeCursor
 from smartdiet_assets.assets.jobs import find_overlapping_run
-from smartdiet_assets.assets.location import read_location
+from smartdiet_assets.assets.location import Mirror, read_location
+from smartdiet_assets.assets.naming import MirrorNames
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
 from smartdiet_assets.resources.mongo import MongoResource
@@ -29,6 +29,7 @@ _SECONDS_FOR_MONGO = 40.0
 
 def build_change_sensor(
     schema: Schema,
+    names: MirrorNames,
     job: UnresolvedAssetJobDefinition,
     partitions: dg.TimeWindowPartitionsDefinition,
 ) -> dg.SensorDefinition:
@@ -36,8 +37,9 @@ def build_change_sensor(
     tables = [table for table in schema.tables.values() if table.source == "mongodb"]
 
     @dg.sensor(
-        name=CHANGE_SENSOR,
+        name=names.derive(CHANGE_SENSOR),
         job=job,
+        required_resource_keys={names.mongo, names.postgres},
         minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=(
@@ -45,9 +47,7 @@ def build_change_sensor(
             "sync_after or the oldest change is older than max_delay; a skipped tick tells the numbers."
         ),
     )
-    def change_sensor(
-        context: dg.SensorEvaluationContext, mongo: MongoResource, postgres: PostgresResource
-    ) -> dg.SensorResult | dg.SkipReason:
+    def change_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         # A tick needs the drivers, loading the code location does not.
         import pymongo
         from pymongo.errors import PyMongoError
@@ -55,9 +55,8 @@ def build_change_sensor(
         from smartdiet_assets.assets.change_tick import Tick
         from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 
-        running = find_overlapping_run(
-            context.instance, schema, [table.name for table in tables], read_location(context.repository_def)
-        )
+        mirror = Mirror(names, read_location(context.repository_def))
+        running = find_overlapping_run(context.instance, schema, mirror, [table.name for table in tables])
         if running is not None:
             return dg.SkipReason(
                 f"The run {running.run_id[:8]} is {running.status.value.lower()}; nothing was counted."
@@ -66,7 +65,9 @@ def build_change_sensor(
         partition = partitions.get_last_partition_key()
         if partition is None:
             return dg.SkipReason("The first partition is in the future; see `partitions:` in the schema file.")
-        tick = Tick(schema, tables, cursor, context, partition)
+        tick = Tick(schema, names, tables, cursor, context, partition)
+        mongo: MongoResource = getattr(context.resources, names.mongo)
+        postgres: PostgresResource = getattr(context.resources, names.postgres)
         try:
             positions = _fetch_positions(postgres)
             with pymongo.timeout(_SECONDS_FOR_MONGO):

@@ -17,9 +17,9 @@ from pydantic import Field
 
 from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure, expect_retry, was_interrupted
-from smartdiet_assets.assets.jobs import SOURCE_TAG
 from smartdiet_assets.assets.marks import mark_covered
-from smartdiet_assets.assets.metadata import build_definition_metadata, build_rejects_metadata, build_run_metadata
+from smartdiet_assets.assets.metadata import build_rejects_metadata, build_run_metadata
+from smartdiet_assets.assets.naming import MirrorNames
 from smartdiet_assets.assets.outages import (
     SERVER,
     await_server,
@@ -57,15 +57,11 @@ if TYPE_CHECKING:
 # Single-run backfills are a beta parameter of 1.13, and what makes a range of partitions one run.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
 
-#: One pool per database: `config/dagster.yaml` limits how many runs write to PostgreSQL at once.
-POSTGRES_POOL = "smartdiet_postgres"
 #: Seconds for which one reading of MongoDB's clock serves the tables of a run.
 _CLOCK_AGE = 5.0
-#: By run, when it was read (monotonic) and what it said; of one run.
-_clocks: dict[str, tuple[float, datetime]] = {}
+#: By run and resource, when it was read (monotonic) and what it said; of one run.
+_clocks: dict[tuple[str, str], tuple[float, datetime]] = {}
 _MATOMO_UNSET = "neither MATOMO_HOST nor MATOMO_DATABASE is set"
-#: What Dagit shows beside PostgreSQL, by the source of a table.
-_KINDS = {"mongodb": "mongodb", "matomo": "mariadb"}
 #: How a server is called that all tables of a run wait for.
 _SERVERS = {"mongodb": "MongoDB", "matomo": "Matomo's database"}
 _TARGET = "PostgreSQL"
@@ -116,63 +112,56 @@ Mirror = Callable[["Connection", WindowRequest, date | None], "MirrorResult"]
 def build_table_asset(
     schema: Schema,
     table: Table,
+    spec: dg.AssetSpec,
+    names: MirrorNames,
     partitions: dg.TimeWindowPartitionsDefinition,
     *,
-    database: str = "",
-    matomo_configured: bool = True,
+    optional: bool = False,
     retry_delay: float = RETRY_DELAY,
     automation_condition: dg.AutomationCondition[Any] | None = None,
 ) -> dg.AssetsDefinition:
     """Build the asset of one table; it needs the server its rows come from, and no other source.
 
-    Where nothing says where Matomo is, and it is not in its usual place either, a run leaves its tables out instead of
-    failing. They stay in the graph, which must not differ from one process to another by a variable.
+    Args:
+        spec: how it looks (`assets.translator`).
+        optional: a run leaves the table out where its source is not there, instead of failing. It stays in the graph,
+            which must not differ from one process to another by a variable.
+        retry_delay: in seconds, before what failed for a passing reason is tried again.
+        automation_condition: where the spec has none of its own.
     """
-    step, optional = _Step(schema, table, partitions, retry_delay), table.source == "matomo" and not matomo_configured
-    describe_asset = dg.asset(
-        name=table.name,
-        deps=list(table.parents),
-        description=_describe(table),
-        group_name=table.group,
-        owners=list(table.owners) or None,
-        kinds={_KINDS[table.source], "postgres"},
-        tags={SOURCE_TAG: table.source},
-        code_version=table.code_version,
-        metadata=build_definition_metadata(schema, table, database),
+    step, source = _Step(schema, table, names, partitions, retry_delay), names.name_source(table.source)
+
+    @dg.asset(
+        key=spec.key,
+        deps=spec.deps,
+        description=spec.description,
+        group_name=spec.group_name,
+        owners=spec.owners,
+        tags=spec.tags,
+        code_version=spec.code_version,
+        metadata=spec.metadata,
+        freshness_policy=spec.freshness_policy,
+        automation_condition=spec.automation_condition or automation_condition,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRY_POLICY and RETRY_POLICY._replace(delay=retry_delay),
-        pool=POSTGRES_POOL,
+        pool=names.pool,
         output_required=not optional,
-        automation_condition=automation_condition,
+        required_resource_keys={names.all_tables, names.settings, names.postgres, source},
     )
-
-    def mirror_from_mongo(
-        context: dg.AssetExecutionContext,
-        config: MirrorConfig,
-        all_tables: AllTables,
-        mongo: MongoResource,
-        postgres: PostgresResource,
-        settings: MirrorSettings,
-    ) -> StepEvents:
-        mirror = _build_mongo_mirror(step, mongo, settings, context.run.run_id)
-        yield from _run_mirror(context, config, all_tables, postgres, settings, step, mirror)
-
-    def mirror_from_matomo(
-        context: dg.AssetExecutionContext,
-        config: MirrorConfig,
-        all_tables: AllTables,
-        matomo: MatomoResource,
-        postgres: PostgresResource,
-        settings: MirrorSettings,
-    ) -> StepEvents:
-        if optional and not (check := matomo.check([table.source_table])).ok:
+    def mirror(context: dg.AssetExecutionContext, config: MirrorConfig) -> StepEvents:
+        asked: MongoResource | MatomoResource = getattr(context.resources, source)
+        settings: MirrorSettings = getattr(context.resources, names.settings)
+        if isinstance(asked, MongoResource):
+            mirror = _build_mongo_mirror(step, asked, settings, context.run.run_id)
+        elif optional and not (check := asked.check([table.source_table])).ok:
             context.log.warning("%s is left out: %s. %s", table.name, _MATOMO_UNSET, check.sentence)
             return
-        mirror = _build_matomo_mirror(step, matomo, settings, context.run.run_id)
-        yield from _run_mirror(context, config, all_tables, postgres, settings, step, mirror)
+        else:
+            mirror = _build_matomo_mirror(step, asked, settings, context.run.run_id)
+        yield from _run_mirror(context, config, step, mirror)
 
-    return describe_asset(mirror_from_matomo if table.source == "matomo" else mirror_from_mongo)
+    return mirror
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +170,19 @@ class _Step:
 
     schema: Schema
     table: Table
+    names: MirrorNames
     partitions: dg.TimeWindowPartitionsDefinition
     retry_delay: float
+
+    @property
+    def label(self) -> str:
+        """Tells the table from others of a run: those of another mirror may have its name."""
+        return self.names.keys[self.table.name].to_user_string()
+
+    @property
+    def servers(self) -> tuple[str, str]:
+        """How the target and the source are called, for which all tables of a run wait together."""
+        return self.names.spell_server(_TARGET), self.names.spell_server(_SERVERS[self.table.source])
 
 
 def _build_mongo_mirror(step: _Step, mongo: MongoResource, settings: MirrorSettings, run_id: str) -> Mirror:
@@ -201,7 +201,7 @@ def _build_mongo_mirror(step: _Step, mongo: MongoResource, settings: MirrorSetti
                 batch_size=settings.batch_size,
                 lock_timeout=settings.lock_timeout,
                 retry_limit=settings.retry_limit,
-                source_clock=_fetch_clock(database, run_id),
+                source_clock=_fetch_clock(database, (run_id, step.names.mongo)),
             )
 
         # What may pass, Dagster tries again.
@@ -229,24 +229,17 @@ def _build_matomo_mirror(step: _Step, matomo: MatomoResource, settings: MirrorSe
     return mirror
 
 
-def _run_mirror(
-    context: dg.AssetExecutionContext,
-    config: MirrorConfig,
-    all_tables: AllTables,
-    postgres: PostgresResource,
-    settings: MirrorSettings,
-    step: _Step,
-    mirror: Mirror,
-) -> StepEvents:
+def _run_mirror(context: dg.AssetExecutionContext, config: MirrorConfig, step: _Step, mirror: Mirror) -> StepEvents:
     run_id, table = context.run.run_id, step.table
-    if not begin_step(run_id, table.name):
+    if not begin_step(run_id, step.label):
         raise build_interrupted_failure(run_id)
+    all_tables: AllTables = getattr(context.resources, step.names.all_tables)
     asked = MirrorConfig(
         full=all_tables.full if config.full is None else config.full, since=config.since or all_tables.since
     )
     try:
         with forward_progress(context, table.name):
-            result = _try_mirror(context, asked, postgres, settings, step, mirror)
+            result = _try_mirror(context, asked, step, mirror)
     except StepFailure as failure:
         if not was_interrupted(run_id):
             # Of a failed run the asset's page says no more than that there was one.
@@ -264,20 +257,16 @@ def _run_mirror(
     yield dg.MaterializeResult(metadata=build_run_metadata(table, result))
 
 
-def _try_mirror(
-    context: dg.AssetExecutionContext,
-    asked: MirrorConfig,
-    postgres: PostgresResource,
-    settings: MirrorSettings,
-    step: _Step,
-    mirror: Mirror,
-) -> "MirrorResult":
+def _try_mirror(context: dg.AssetExecutionContext, asked: MirrorConfig, step: _Step, mirror: Mirror) -> "MirrorResult":
     """Mirror a table; what goes wrong is raised as what Dagster tries again, or as the sentence the step ends with."""
     from psycopg import Error as PostgresError
 
     run_id, table = context.run.run_id, step.table
+    postgres: PostgresResource = getattr(context.resources, step.names.postgres)
+    settings: MirrorSettings = getattr(context.resources, step.names.settings)
+    target, source = step.servers
     # Whatever goes wrong before there is a connection is PostgreSQL's.
-    server = _TARGET
+    server = target
     try:
         request = build_window_request(
             step.partitions,
@@ -286,10 +275,10 @@ def _try_mirror(
             since=_read_instant("since", asked.since),
         )
         threshold = _read_instant("global_date_threshold", settings.global_date_threshold)
-        for needed in (_TARGET, _SERVERS[table.source]):
+        for needed in step.servers:
             await_server(run_id, needed, table.name)
         with postgres.borrow() as connection:
-            server = _SERVERS[table.source]
+            server = source
             result = mirror(connection, request, threshold.date() if threshold else None)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         raise build_interrupted_failure(run_id) from None
@@ -300,7 +289,7 @@ def _try_mirror(
         if not isinstance(run_error, TransientError):
             raise run_error from None
         if isinstance(run_error, ServerUnreachableError | ForwardingFailedError):
-            away = _TARGET if isinstance(error, PostgresError) else server
+            away = target if isinstance(error, PostgresError) else server
             if given_up := find_given_up(context.instance, run_id, away):
                 raise StepFailure(f"{table.name}: not tried again, as {away} is away: {given_up}") from None
             if vain := note_outage(
@@ -315,24 +304,25 @@ def _try_mirror(
                 raise StepFailure(vain, {SERVER: away}) from None
         if context.retry_number >= RETRY_POLICY.max_retries:
             raise StepFailure(compose_vain(run_error, context.retry_number + 1)) from None
-        expect_retry(run_id, table.name)
+        expect_retry(run_id, step.label)
         raise run_error from None
-    for needed in (_TARGET, _SERVERS[table.source]):
+    for needed in step.servers:
         note_answer(run_id, needed)
     return result
 
 
-def _fetch_clock(database: "MongoDatabase", run_id: str) -> datetime:
+def _fetch_clock(database: "MongoDatabase", asked: tuple[str, str]) -> datetime:
     """Fetch the server's clock, as it was `_CLOCK_AGE` ago at most: what a run sees is what came before it anyway."""
     from smartdiet_assets.resources.mongo_hello import fetch_server_clock
 
     now = time.monotonic()
     # Another thread may forget it meanwhile.
-    known = _clocks.get(run_id)
+    known = _clocks.get(asked)
     if known is None or now - known[0] >= _CLOCK_AGE:
         known = (now, fetch_server_clock(database))
-        _clocks.clear()
-        _clocks[run_id] = known
+        if not any(run_id == asked[0] for run_id, _ in tuple(_clocks)):
+            _clocks.clear()
+        _clocks[asked] = known
     return known[1]
 
 
@@ -356,12 +346,3 @@ def _read_instant(name: str, text: str | None) -> datetime | None:
     except ValueError:
         raise ConfigurationError(f"{name} must be an ISO date such as {date(2024, 1, 1)}") from None
     return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
-
-
-def _describe(table: Table) -> str:
-    if table.source == "matomo":
-        what = table.description or f"Mirror of Matomo's table {table.source_table}."
-        return f"{what}\n\nOne row per row of `{table.source_table}` in Matomo."
-    what = table.description or f"Mirror of the collection {table.mongo_collection}."
-    how = table.shape.describe(table.mongo_collection, [array.field for array in table.arrays], table.key)
-    return f"{what}\n\n{how}"

@@ -4,6 +4,7 @@ import dagster as dg
 from rich.console import Console
 
 from smartdiet_assets.assets.location import LOCATION, Mirror
+from smartdiet_assets.assets.naming import build_plain_names
 from smartdiet_assets.assets.prune import build_retention
 from smartdiet_assets.assets.pruning import Pruned, give_back_space, is_due, prune_runs
 from smartdiet_assets.resources.environment import Environment
@@ -63,4 +64,4 @@ def prune_behind_sync(
 
 
 def _build_mirror(schema: Schema) -> Mirror:
-    return Mirror(frozenset(schema.tables), LOCATION)
+    return Mirror(build_plain_names(schema), LOCATION)

@@ -80,6 +80,16 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
                 hidden.add("end")
             access.hide(hidden)
 
+    def find_known(self, field: str) -> Any:
+        """Find what a field holds as far as that is known before any run; "" where a variable of others holds it."""
+        match getattr(self, field):
+            case EnvVar() | IntEnvVar():
+                return ""
+            case {"env": str(name)} if self.settings is not None:
+                return self.settings.get(name)
+            case value:
+                return value
+
     def spell(self, field: str, value: object = None) -> str:
         """Spell a field as a message may show it; `value` is how the server spells it, where that differs."""
         if (field,) in self._given and not self._is_configured((field,)):

@@ -54,6 +54,11 @@ class MatomoResource(ServerResource):
     _tunnel: Tunnel | None = PrivateAttr(default=None)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether somebody said where Matomo is: the environment, where that describes the resource."""
+        return self.settings is None or self.settings.matomo_configured
+
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["MatomoResource", None, None]:
         """Serve a run, and close the tunnel after it."""

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 from weakref import WeakSet
 
 from dagster import InitResourceContext
@@ -41,6 +41,11 @@ class PostgresResource(PostgresConnections, ServerResource):
     ssl_ca: str = build_field("POSTGRES_SSL_CA")
     ssl_cert: str = build_field("POSTGRES_SSL_CERT")
     ssl_key: str = build_field("POSTGRES_SSL_KEY")
+    target_schema: str = Field(
+        default="",
+        description="Schema that holds the tables, which the first run makes where it is missing; the first of the "
+        "user's search_path where none is given.",
+    )
     access: Access = Field(
         default=LocalAccess(),
         discriminator="place",
@@ -74,6 +79,10 @@ class PostgresResource(PostgresConnections, ServerResource):
             yield self
         finally:
             self.close()
+
+    def in_schema(self, target_schema: str) -> Self:
+        """The same database, the tables in a schema of it."""
+        return type(self)(**{**dict(self), "target_schema": target_schema})
 
     @property
     def remote(self) -> RemoteAccess | None:

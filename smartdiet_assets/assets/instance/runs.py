@@ -8,7 +8,8 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from smartdiet_assets.assets.jobs import KIND_TAG, SOURCE_TAG, merge_sources
+from smartdiet_assets.assets.jobs import merge_sources
+from smartdiet_assets.assets.naming import KIND_TAG, MIRROR_TAG, SOURCE_TAG
 
 
 class TaggingRunCoordinator(dg.QueuedRunCoordinator):
@@ -22,13 +23,16 @@ class TaggingRunCoordinator(dg.QueuedRunCoordinator):
         run = context.dagster_run
         checked = {key.asset_key for key in run.asset_check_selection or ()}
         picked = run.asset_selection or checked
-        if picked and SOURCE_TAG not in run.tags and (sources := _find_sources(context, picked)):
+        if picked and SOURCE_TAG not in run.tags and (sources := _find_tags(context, picked, SOURCE_TAG)):
             kind = "mirror" if run.asset_selection else "checks"
-            self._instance.add_run_tags(run.run_id, {KIND_TAG: kind, SOURCE_TAG: merge_sources(sources)})
+            mirrors = _find_tags(context, picked, MIRROR_TAG)
+            tags = {MIRROR_TAG: mirrors.pop()} if len(mirrors) == 1 else {}
+            self._instance.add_run_tags(run.run_id, {KIND_TAG: kind, SOURCE_TAG: merge_sources(sources), **tags})
         return super().submit_run(context)
 
 
-def _find_sources(context: dg.SubmitRunContext, picked: Collection[dg.AssetKey]) -> set[str]:
+def _find_tags(context: dg.SubmitRunContext, picked: Collection[dg.AssetKey], tag: str) -> set[str]:
+    """Find what some assets say of themselves by a tag."""
     graph = context.workspace.asset_graph
     tags = [graph.get(key).tags for key in picked if graph.has(key)]
-    return {found[SOURCE_TAG] for found in tags if SOURCE_TAG in found}
+    return {found[tag] for found in tags if tag in found}

@@ -15,8 +15,9 @@ from dagster._core.test_utils import create_run_for_test
 from pymongo.database import Database
 
 from smartdiet_assets.assets.instance.opening import open_instance
-from smartdiet_assets.assets.jobs import KIND_TAG, SOURCE_TAG, build_tags
+from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.assets.location import REPOSITORY_TAG
+from smartdiet_assets.assets.naming import KIND_TAG, SOURCE_TAG
 from smartdiet_assets.assets.sensors import CHANGE_SENSOR
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.dagster_home import choose_dagster_home

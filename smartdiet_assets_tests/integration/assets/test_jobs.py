@@ -1,6 +1,7 @@
 """The jobs, what their runs are tagged with, the schedule, and that nobody needs a Matomo."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from smartdiet_assets.assets.jobs import MATOMO_JOB, build_tags, find_overlapping_run
-from smartdiet_assets.assets.location import REPOSITORY_TAG
+from smartdiet_assets.assets.location import REPOSITORY_TAG, Mirror
+from smartdiet_assets.assets.naming import build_plain_names
 from smartdiet_assets.assets.schedules import MIRROR_SCHEDULE
 from smartdiet_assets.assets.sensors import CHANGE_SENSOR
 from smartdiet_assets.definitions import build_definitions
@@ -20,6 +22,7 @@ from smartdiet_assets_tests.integration.assets.sensing import TABLES, tables_of
 CONFIG = Path(__file__).parents[3] / "config" / "schemas.yaml"
 MATOMO = CONFIG.with_name("matomo_schemas.yaml")
 SCHEMA = load_schema(CONFIG, MATOMO)
+OURS = Mirror(build_plain_names(SCHEMA), "smartdiet")
 MATOMO_TABLES = {name for name, table in SCHEMA.tables.items() if table.source == "matomo"}
 
 
@@ -119,10 +122,10 @@ def test_the_schedule_waits_for_a_run_of_the_same_tables_and_for_no_other(instan
     begin(*MATOMO_TABLES)
     assert evaluate_schedule(instance).run_requests
     running = begin("users")
-    assert find_overlapping_run(instance, SCHEMA, ["users"], "smartdiet") is not None
+    assert find_overlapping_run(instance, SCHEMA, OURS, ["users"]) is not None
     instance.add_run_tags(running.run_id, {REPOSITORY_TAG: "__repository__@other"})
-    assert find_overlapping_run(instance, SCHEMA, ["users"], "smartdiet") is None
-    assert find_overlapping_run(instance, SCHEMA, ["users"], "other") is not None
+    assert find_overlapping_run(instance, SCHEMA, OURS, ["users"]) is None
+    assert find_overlapping_run(instance, SCHEMA, replace(OURS, location="other"), ["users"]) is not None
     assert evaluate_schedule(instance).skip_message == f"The run {running.run_id[:8]} is started."
     instance.report_run_failed(running)
     assert evaluate_schedule(instance).run_requests

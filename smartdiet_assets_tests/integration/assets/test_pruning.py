@@ -15,8 +15,9 @@ from dagster._core.test_utils import create_run_for_test
 from psycopg import sql
 
 from smartdiet_assets.assets.instance.opening import open_instance
-from smartdiet_assets.assets.jobs import KIND_TAG, MIRROR_JOB
+from smartdiet_assets.assets.jobs import MIRROR_JOB
 from smartdiet_assets.assets.location import LOCATION, REPOSITORY_TAG, Mirror
+from smartdiet_assets.assets.naming import KIND_TAG, MirrorNames
 from smartdiet_assets.assets.prune import PRUNE_SCHEDULE
 from smartdiet_assets.assets.pruning import Retention, is_due, prune_runs
 from smartdiet_assets.checks.outcome import KINDS
@@ -28,7 +29,8 @@ from smartdiet_assets_tests.integration.assets.sensing import NOW, TABLES
 
 ROOT = Path(__file__).parents[3]
 KEPT = Retention(days=7, failed_days=30)
-MIRROR = Mirror(frozenset({"companies", "users", "user_events", "notes"}), LOCATION)
+NAMES = MirrorNames("", {name: dg.AssetKey(name) for name in ("companies", "users", "user_events", "notes")})
+MIRROR = Mirror(NAMES, LOCATION)
 DAYS = 365  # odd, so that the last of every other day is today
 DAYS_BETWEEN = 28
 
@@ -66,7 +68,7 @@ class Shown:
     """What the pages of Dagit show of the tables, their partitions and their checks."""
 
     def __init__(self, instance: dg.DagsterInstance, partitions: dg.PartitionsDefinition) -> None:
-        keys = [dg.AssetKey(name) for name in sorted(MIRROR.tables)]
+        keys = sorted(NAMES.keys.values())
         checks = [dg.AssetCheckKey(key, kind) for key in keys for kind in KINDS]
         # Counted from what is there, not remembered.
         instance.wipe_asset_cached_status(keys)
@@ -216,7 +218,7 @@ def test_what_is_not_over_or_not_this_mirrors_stays_and_the_rest_goes_with_its_f
     assert prune_runs(instance, MIRROR, KEPT, now=later).deleted == len(going)
     assert remaining() == staying | {failed}
     assert not is_due(instance, MIRROR, later)
-    assert is_due(instance, Mirror(MIRROR.tables, "other"), later)
+    assert is_due(instance, Mirror(NAMES, "other"), later)
     prune_runs(instance, MIRROR, Retention(7, 0), now=much_later)
     assert failed in remaining()
     prune_runs(instance, MIRROR, KEPT, now=much_later)

@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 from dagster._serdes import serialize_value
 
-from smartdiet_assets.assets.doctor import build_doctor_job
+from smartdiet_assets.assets.doctor import DOCTOR_JOB
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo import MatomoResource
@@ -298,9 +298,7 @@ def test_no_message_quotes_what_came_by_run_configuration(listener: Listener, re
 
 def test_the_doctor_refuses_too_and_shows_no_key_to_a_foreign_ssh_server(listener: Listener) -> None:
     schema = load_schema(CONFIG)
-    job = build_definitions(schema, read_environment()).resolve_job_def(
-        build_doctor_job(schema, read_environment()).name
-    )
+    job = build_definitions(schema, read_environment()).resolve_job_def(DOCTOR_JOB)
     config = {
         "postgres": {"config": {"password": "own", "access": {"remote": {"port": listener.port}}}},
         "mongo": {"config": {"database": {"env": "FOREIGN"}}},
