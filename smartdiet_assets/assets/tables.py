@@ -277,7 +277,7 @@ def _try_mirror(context: dg.AssetExecutionContext, asked: MirrorConfig, step: _S
         threshold = _read_instant("global_date_threshold", settings.global_date_threshold)
         for needed in step.servers:
             await_server(run_id, needed, table.name)
-        with postgres.borrow() as connection:
+        with postgres.borrow(making_schema=True) as connection:
             server = source
             result = mirror(connection, request, threshold.date() if threshold else None)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):

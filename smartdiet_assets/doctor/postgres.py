@@ -33,7 +33,8 @@ def judge_server(facts: PostgresFacts, state_schema: str) -> Iterator[Finding]:
     if not faults:
         yield POSTGRES.passed(
             "rights",
-            f"The user may create tables in {facts.schema_name}, the schema {state_schema} and temporary tables.",
+            f"The user may create tables in {facts.schema_name or facts.target_schema}, the schema {state_schema} and "
+            "temporary tables.",
         )
     yield _judge_connections(facts)
 

@@ -216,13 +216,14 @@ def _examine_postgres(
     assert isinstance(connection, WatchedConnection)
     connection.stall_timeout = postgres.connect_timeout
     asked = datetime.now(UTC)
-    facts = postgres.spell_facts(fetch_facts(connection, STATE_SCHEMA))
+    facts = postgres.spell_facts(fetch_facts(connection, STATE_SCHEMA, postgres.target_schema))
     offset = measure_offset(facts.clock, asked, datetime.now(UTC))
     yield POSTGRES.passed("connection", f"{postgres.describe()} answers, as the user {facts.user_name}.")
     yield from postgres_server.judge_server(facts, STATE_SCHEMA)
     yield judge_clock(POSTGRES, offset, find_clock_limit(schema))
     if facts.schema_name is None:
-        yield POSTGRES.skipped(_REST, "Not examined: no schema for the tables.")
+        first = ", which the first run makes" if facts.target_schema and facts.may_create_schema else ""
+        yield POSTGRES.skipped(_REST, f"Not examined: no schema for the tables{first}.")
         return
     if schema is None:
         yield POSTGRES.skipped(_REST, _NO_SCHEMA)

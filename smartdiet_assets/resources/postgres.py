@@ -19,6 +19,8 @@ from smartdiet_assets.resources.variable_kinds import Place
 if TYPE_CHECKING:
     import psycopg
 
+    from smartdiet_assets.resources.postgres_watch import WatchedConnection
+
 
 class PostgresResource(PostgresConnections, ServerResource):
     """The PostgreSQL database that holds the mirrored tables.
@@ -65,7 +67,7 @@ class PostgresResource(PostgresConnections, ServerResource):
     #: The tables of a run may be in threads of their own. Held for the lists and the tunnel, never for a statement.
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     #: Those that a table of this run is done with, each with the moment it came back.
-    _idle: "list[tuple[float, psycopg.Connection]]" = PrivateAttr(default_factory=list)
+    _idle: "list[tuple[float, WatchedConnection]]" = PrivateAttr(default_factory=list)
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["PostgresResource", None, None]:

@@ -41,7 +41,9 @@ SELECT
   CASE WHEN r.rolconnlimit >= 0 AND NOT r.rolsuper THEN r.rolconnlimit
     - (SELECT count(*) FROM pg_stat_activity WHERE usesysid = r.oid)::integer
   END AS free_of_user,
-  clock_timestamp() AS clock
+  clock_timestamp() AS clock,
+  %(target)s AS target_schema,
+  EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %(target)s) AS target_exists
 FROM pg_catalog.pg_database AS d
 JOIN pg_catalog.pg_roles AS r ON r.rolname = current_user
 LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = %(state)s
@@ -51,7 +53,10 @@ WHERE d.datname = current_database()
 
 @dataclass(frozen=True, slots=True)
 class PostgresFacts:
-    """What the server says of itself and of the user; `free_of_*` is None where no such limit is set."""
+    """What the server says of itself and of the user; `free_of_*` is None where no such limit is set.
+
+    `schema_name` is where tables are created: None where there is no such schema, or none that the user may use.
+    """
 
     version_number: int
     version: str
@@ -72,16 +77,22 @@ class PostgresFacts:
     free_of_database: int | None
     free_of_user: int | None
     clock: datetime
+    target_schema: str = ""
+    target_exists: bool = False
 
 
-def fetch_facts(connection: psycopg.Connection, state_schema: str) -> PostgresFacts:
-    """Fetch the facts; `state_schema` is where the mirror keeps its own tables.
+def fetch_facts(connection: psycopg.Connection, state_schema: str, target_schema: str = "") -> PostgresFacts:
+    """Fetch the facts.
+
+    Args:
+        state_schema: where the mirror keeps its own tables.
+        target_schema: where the mirrored ones are, if that was said.
 
     Raises:
         psycopg.Error: the server refused or was lost.
     """
     with connection.cursor(row_factory=class_row(PostgresFacts)) as cursor:
-        facts = cursor.execute(_FACTS, {"state": state_schema}).fetchone()
+        facts = cursor.execute(_FACTS, {"state": state_schema, "target": target_schema}).fetchone()
     assert facts is not None
     return facts
 
@@ -106,7 +117,9 @@ def find_missing_rights(facts: PostgresFacts, state_schema: str) -> Iterator[Fin
                 )
             ],
         )
-    if facts.schema_name is None:
+    if facts.schema_name is None and facts.target_schema:
+        yield from _find_missing_target(facts, user)
+    elif facts.schema_name is None:
         yield POSTGRES.failed(
             "rights",
             f"{user} has no schema to create tables in: none of its search_path exists, or may be used.",
@@ -135,6 +148,21 @@ def find_missing_rights(facts: PostgresFacts, state_schema: str) -> Iterator[Fin
             "rights",
             f"{user} has no right to create temporary tables, which every run loads into.",
             statements=[spell_statement("GRANT TEMPORARY ON DATABASE {} TO {}", facts.database, facts.user_name)],
+        )
+
+
+def _find_missing_target(facts: PostgresFacts, user: str) -> Iterator[Finding]:
+    """Find what keeps the first run from making the schema that was asked for, or a later one from using it."""
+    schema = facts.target_schema
+    if facts.target_exists:
+        statement = spell_statement("GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, facts.user_name)
+        yield POSTGRES.failed("rights", f"{user} has no right to use the schema {schema}.", statements=[statement])
+    elif not facts.may_create_schema:
+        statement = spell_statement("CREATE SCHEMA {} AUTHORIZATION {}", schema, facts.user_name)
+        yield POSTGRES.failed(
+            "rights",
+            f"There is no schema {schema}, and {user[0].lower()}{user[1:]} has no right to make it.",
+            statements=[statement],
         )
 
 

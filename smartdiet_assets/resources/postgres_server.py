@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakSet
 
-from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.errors import ConfigurationError, PermissionDeniedError, SmartdietError
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.tunnel import Tunnel, Way
@@ -47,6 +47,8 @@ class PostgresConnections:
         ssl_ca: str
         ssl_cert: str
         ssl_key: str
+        #: Where the tables are; "" is what the search path says.
+        target_schema: str
         #: Seconds.
         connect_timeout: float
         stall_timeout: float
@@ -54,7 +56,7 @@ class PostgresConnections:
         _connections: WeakSet[psycopg.Connection]
         _tunnel: Tunnel | None
         _lock: threading.Lock
-        _idle: list[tuple[float, psycopg.Connection]]
+        _idle: list[tuple[float, WatchedConnection]]
 
         @property
         def remote(self) -> RemoteAccess | None:
@@ -78,11 +80,16 @@ class PostgresConnections:
         import psycopg
 
         self.require_usable()
+        if self.target_schema == STATE_SCHEMA:
+            raise ConfigurationError(
+                f"{STATE_SCHEMA} is the schema of the mirror's own records: name another target_schema"
+            )
         way = self._open_way()
         try:
             connection = self._open(way)
             with self._lock:
                 self._connections.add(connection)
+            connection.target_schema = self.target_schema
             connection.settle()
         except psycopg.Error as error:
             if way is not None and way.failure is not None:
@@ -97,21 +104,27 @@ class PostgresConnections:
         return connection
 
     @contextmanager
-    def borrow(self) -> "Iterator[psycopg.Connection]":
+    def borrow(self, *, making_schema: bool = False) -> "Iterator[psycopg.Connection]":
         """Lend a connection with autocommit on, opened or left by an earlier table of the run.
 
         A table's run opens its transaction itself, and sends what comes first along with BEGIN. Opening a connection
         costs several times what an idle table's statements cost. It is kept for the next table when the
         block ends well, and closed when it ends with an error or within a transaction.
 
+        Args:
+            making_schema: whether `target_schema` is made where it is missing.
+
         Raises:
             SmartdietError: as `connect`.
+            PermissionDeniedError: the schema is missing, and the user may not make it.
         """
         from psycopg.pq import TransactionStatus
 
         connection = self._take_idle() or self.connect()
         connection.autocommit = True
         try:
+            if making_schema and connection.lacks_schema:
+                self._make_schema(connection)
             yield connection
         except BaseException:
             connection.close()
@@ -122,7 +135,26 @@ class PostgresConnections:
         else:
             connection.close()
 
-    def _take_idle(self) -> "psycopg.Connection | None":
+    def _make_schema(self, connection: "WatchedConnection") -> None:
+        import psycopg
+        from psycopg import sql
+
+        from smartdiet_assets.resources.postgres_rights import spell_statement
+
+        try:
+            with connection.transaction():
+                # Two that make it at once would both find it missing.
+                connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('smartdiet create schema', 0))")
+                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.target_schema)))
+        except psycopg.errors.InsufficientPrivilege:
+            schema, user = self.spell("target_schema"), self.spell("user")
+            statement = spell_statement("CREATE SCHEMA {} AUTHORIZATION {}", schema, user)
+            raise PermissionDeniedError(
+                f"{self.describe()} has no schema {schema}, and the user {user} no right to make it; run {statement}"
+            ) from None
+        connection.lacks_schema = False
+
+    def _take_idle(self) -> "WatchedConnection | None":
         import psycopg
 
         while True:
@@ -214,7 +246,10 @@ class PostgresConnections:
     def spell_facts(self, facts: "PostgresFacts") -> "PostgresFacts":
         """Spell the names in what the server says as a message may show them."""
         return replace(
-            facts, database=self.spell("database", facts.database), user_name=self.spell("user", facts.user_name)
+            facts,
+            database=self.spell("database", facts.database),
+            user_name=self.spell("user", facts.user_name),
+            target_schema=self.spell("target_schema"),
         )
 
     def check(self) -> CheckResult:
@@ -232,7 +267,7 @@ class PostgresConnections:
 
         try:
             with self.connect() as connection:
-                facts = self.spell_facts(fetch_facts(connection, STATE_SCHEMA))
+                facts = self.spell_facts(fetch_facts(connection, STATE_SCHEMA, self.target_schema))
         except psycopg.Error as error:
             raise self._translate(error, f"checking {self.describe()}") from None
         missing = next(find_missing_rights(facts, STATE_SCHEMA), None)
@@ -252,7 +287,7 @@ class PostgresServer(PostgresConnections):
         for field in FIELDS:
             setattr(self, field, getattr(settings, f"{prefix}postgres_{field}"))
         self.connect_timeout, self.stall_timeout = settings.connect_timeout, settings.stall_timeout
-        self.keepalive_idle = KEEPALIVE_IDLE
+        self.keepalive_idle, self.target_schema = KEEPALIVE_IDLE, ""
         self._remote = _read_remote(settings) if prefix else None
         self._connections, self._idle = WeakSet(), []
         self._tunnel, self._lock = None, threading.Lock()

@@ -1,7 +1,7 @@
 """The settings of a session, whatever those of the server, the database and the role are.
 
-What an administrator decides with a setting stays: `search_path`, `role`, `default_transaction_read_only`,
-`row_security`, `session_replication_role`, the tablespaces, memory, and what is logged.
+What an administrator decides with a setting stays: `search_path` where no schema is asked for, `role`,
+`default_transaction_read_only`, `row_security`, `session_replication_role`, the tablespaces, memory, what is logged.
 
 A connection pooler (PgBouncer) may give every transaction another session, which others use too. It is known by the
 process of the backend, which is not the one that was named when the connection opened. Behind one nothing of ours
@@ -49,6 +49,7 @@ _SETTINGS: tuple[Setting, ...] = (
 )
 #: What the driver has to know before it reads an answer. Poolers keep these for each client, and take them along.
 _FOLLOWING = ("client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings")
+_LACKS_SCHEMA = sql.SQL("{0} <> '' AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {0})")
 #: Have the server look, while a statement runs, whether we are still there: the backend of a killed run would otherwise
 #: hold its locks until its statement ends, an index of an hour too.
 _CLIENT_CHECK = ("client_connection_check_interval", "10s", 140_000)
@@ -59,40 +60,51 @@ class SettledConnection(psycopg.Connection):
 
     Attributes:
         pooled: whether a pooler is in between.
+        target_schema: the one schema of the search path, set before `settle`; "" leaves the path as it is.
+        lacks_schema: whether that schema was missing when the connection opened.
     """
 
     pooled: bool = False
+    target_schema: str = ""
+    lacks_schema: bool = False
     _alone: bool = False
 
     def settle(self) -> None:
         """Apply the settings, in one round trip; to the session where it is ours alone."""
         try:
-            self.pooled = self._settle([*_SETTINGS, _CLIENT_CHECK])
+            self.pooled, self.lacks_schema = self._settle([*_SETTINGS, _CLIENT_CHECK])
         except errors.InvalidParameterValue:
             # A server on a system that cannot look for its client refuses that.
-            self.pooled = self._settle(_SETTINGS)
+            self.pooled, self.lacks_schema = self._settle(_SETTINGS)
         if self.pooled:
             self.prepare_threshold = None
             # One that gives every statement another session takes no BEGIN.
             with self.transaction():
                 pass
 
-    def _settle(self, settings: Iterable[Setting]) -> bool:
+    def _settle(self, settings: Iterable[Setting]) -> tuple[bool, bool]:
+        """Apply settings; tell whether a pooler is in between, and whether the schema is missing."""
         pid = sql.Literal(self.info.backend_pid)
         # Local to a transaction that ends at once where the backend is another one: nothing is set then.
-        statement = sql.SQL("SELECT pg_backend_pid() <> {pid}, {settings}").format(
+        statement = sql.SQL("SELECT pg_backend_pid() <> {pid}, {lacks_schema}, {settings}").format(
             pid=pid,
+            lacks_schema=_LACKS_SCHEMA.format(sql.Literal(self.target_schema)),
             settings=sql.SQL(", ").join(
                 sql.SQL("set_config({}, {}, {})").format(
                     sql.Literal(name),
                     sql.Literal(value),
                     sql.SQL("false" if name in _FOLLOWING else "pg_backend_pid() <> {}").format(pid),
                 )
-                for name, value in self._list_known(settings)
+                for name, value in [*self._list_known(settings), *self._spell_search_path()]
             ),
         )
         row = self.execute(statement, prepare=False).fetchone()
-        return bool(row and row[0])
+        return bool(row and row[0]), bool(row and row[1])
+
+    def _spell_search_path(self) -> Iterator[tuple[str, str]]:
+        """Spell the search path as `set_config` takes it: a list of quoted identifiers."""
+        if self.target_schema:
+            yield "search_path", sql.Identifier(self.target_schema).as_string(self)
 
     def _exec_command(self, command: QueryNoTemplate, result_format: Format = Format.TEXT) -> PQGen[PGresult | None]:
         """Send one of the driver's own commands; behind a pooler, the settings right after BEGIN.
@@ -128,6 +140,8 @@ class SettledConnection(psycopg.Connection):
             sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
             for name, value in self._list_known(_SETTINGS)
         ]
+        if self.target_schema:
+            settings.append(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(self.target_schema)))
         if self._pipeline:
             # It takes statements one by one, and waits for none of them.
             for setting in settings:

@@ -254,7 +254,9 @@ def check_search_path(current_schema: str | None) -> str:
         ConfigurationError: the search path names no schema that exists.
     """
     if current_schema is None:
-        raise ConfigurationError("the PostgreSQL search_path names no schema that exists; create one or set it")
+        raise ConfigurationError(
+            "the PostgreSQL search_path names no schema that exists and may be used; create one or set it"
+        )
     return current_schema
 
 
