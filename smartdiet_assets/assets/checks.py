@@ -11,6 +11,7 @@ No postponed annotations in this module: Dagster reads those of the steps at def
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -172,7 +173,8 @@ def _evaluate(
     except Exception as error:  # noqa: BLE001 - the text of an error that is nobody's may hold a value
         raise StepFailure(f"checks: unexpected {type(error).__name__} at {describe_origin(error)}") from None
     for outcome in outcomes:
-        yield build_check_result(outcome, names.keys[outcome.table])
+        spelled = replace(outcome, sentence=names.spell(outcome.sentence))
+        yield build_check_result(spelled, names.keys[outcome.table])
 
 
 def _read_date(text: str | None) -> date | None:

@@ -60,11 +60,11 @@ def build_doctor_job(schema: Schema, names: MirrorNames, known: Collection[str])
         return examine_way(MATOMO, matomo, lambda: examine_matomo(matomo, schema))
 
     matomo = {names.matomo} if with_matomo else set()
-    steps = [_build_step(names.derive("examine_postgres"), "PostgreSQL", {names.postgres} | matomo, examine_postgres)]
+    steps = [_build_step(names, "examine_postgres", "PostgreSQL", {names.postgres} | matomo, examine_postgres)]
     if "mongodb" in sources:
-        steps.append(_build_step(names.derive("examine_mongodb"), "MongoDB", {names.mongo}, examine_mongodb))
+        steps.append(_build_step(names, "examine_mongodb", "MongoDB", {names.mongo}, examine_mongodb))
     if with_matomo:
-        steps.append(_build_step(names.derive("examine_matomo"), "Matomo's database", matomo, examine_matomo))
+        steps.append(_build_step(names, "examine_matomo", "Matomo's database", matomo, examine_matomo))
 
     @dg.job(
         name=names.derive(DOCTOR_JOB),
@@ -101,9 +101,9 @@ def _mark_as_code(statement: str) -> str:
     return f"{fence}{blank}{' '.join(statement.splitlines())}{blank}{fence}".replace("|", "\\|")
 
 
-def _build_step(name: str, server: str, resources: set[str], examine: Examine) -> dg.OpDefinition:
+def _build_step(names: MirrorNames, name: str, server: str, resources: set[str], examine: Examine) -> dg.OpDefinition:
     @dg.op(
-        name=name,
+        name=names.derive(name),
         description=f"Look at {server}; the findings are in the metadata of the step's output, or of its failure.",
         required_resource_keys=resources,
         out=dg.Out(dg.Nothing),
@@ -111,8 +111,8 @@ def _build_step(name: str, server: str, resources: set[str], examine: Examine) -
     def step(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
         findings = []
         try:
-            for finding in examine(context.resources):
-                findings.append(finding)
+            for found in examine(context.resources):
+                findings.append(finding := found.model_copy(update={"sentence": names.spell(found.sentence)}))
                 _log(context, finding)
         except Exception as error:  # noqa: BLE001 - the text of an error that is nobody's may hold a value
             raise StepFailure(f"{name}: unexpected {type(error).__name__} at {describe_origin(error)}") from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.field_names import name_fields
 from smartdiet_assets.schema.model import Schema
 
 #: What the names of the pool begin with where the mirror has no name.
@@ -75,6 +76,10 @@ class MirrorNames:
     def spell_server(self, server: str) -> str:
         """Spell a server in a message: a run may be of the tables of two mirrors."""
         return f"{server} of the mirror {self.name}" if self.name else server
+
+    def spell(self, sentence: str) -> str:
+        """Spell a message for whoever set the resources: by this project's variables, or by the fields of them."""
+        return name_fields(sentence) if self.name else sentence
 
     def list_keys(self, tables: Collection[str]) -> list[dg.AssetKey]:
         """List the asset keys of tables."""

@@ -105,7 +105,7 @@ def _report(
             failed.append(result)
     if failed:
         raise StepFailure(
-            "\n".join(result.error for result in failed),
+            names.spell("\n".join(result.error for result in failed)),
             allow_retries=any(result.transient for result in failed)
             and context.retry_number < _RETRY_POLICY.max_retries,
         )

@@ -73,7 +73,8 @@ def build_change_sensor(
             with pymongo.timeout(_SECONDS_FOR_MONGO):
                 tick.measure(mongo.open_database(), positions)
         except (SmartdietError, PyMongoError) as error:
-            return dg.SkipReason(str(translate_mongo_error(error, f"counting changes in {mongo.describe()}")))
+            fault = translate_mongo_error(error, f"counting changes in {mongo.describe()}")
+            return dg.SkipReason(names.spell(str(fault)))
         return tick.answer()
 
     return change_sensor

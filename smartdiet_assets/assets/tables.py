@@ -285,7 +285,7 @@ def _try_mirror(context: dg.AssetExecutionContext, asked: MirrorConfig, step: _S
     except StepFailure:
         raise
     except Exception as error:  # noqa: BLE001 - the one place that decides what Dagster retries
-        run_error = _as_run_error(error, table)
+        run_error = _as_run_error(error, table, step.names.spell)
         if not isinstance(run_error, TransientError):
             raise run_error from None
         if isinstance(run_error, ServerUnreachableError | ForwardingFailedError):
@@ -326,16 +326,17 @@ def _fetch_clock(database: "MongoDatabase", asked: tuple[str, str]) -> datetime:
     return known[1]
 
 
-def _as_run_error(error: Exception, table: Table) -> Exception:
+def _as_run_error(error: Exception, table: Table, spell: Callable[[str], str] = str) -> Exception:
     """Turn any error into one that Dagster retries only when that can help, without a driver's text.
 
     An error that is nobody's (a bug) keeps its type only: its text may hold a value from a document.
     """
     error = translate_error(error, table)
     if isinstance(error, TransientError):
+        error.args = tuple(spell(part) if isinstance(part, str) else part for part in error.args)
         return error
     metadata = build_rejects_metadata(error) if isinstance(error, TooManyRejectsError) else None
-    return StepFailure(describe_error(error, table), metadata)
+    return StepFailure(spell(describe_error(error, table)), metadata)
 
 
 def _read_instant(name: str, text: str | None) -> datetime | None:

@@ -1,0 +1,61 @@
+"""A company whose mirror is one of several in a project: its servers, its runs, and the oracle that watches it."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psycopg
+from psycopg import sql
+from pymongo.database import Database
+
+from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.table_run import MirrorResult
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets_tests.support.mirrored import Mirrored
+
+
+class Company(Mirrored):
+    """Mirrors by Dagster's jobs; what is asked of `Mirrored` besides is asked in the mirror's PostgreSQL schema.
+
+    Attributes:
+        name: of the mirror.
+        prefix: of its assets' keys.
+        definitions: of the project that mirrors it; given before it runs.
+    """
+
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        prefix: tuple[str, ...],
+        target_schema: str,
+        source: Database[dict[str, Any]],
+        connection: psycopg.Connection[Any],
+    ) -> None:
+        super().__init__(load_schema(path), source, connection)
+        self.name = name
+        self.prefix = prefix
+        connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(target_schema)))
+        connection.commit()
+
+    def key(self, table: str) -> dg.AssetKey:
+        return dg.AssetKey([*self.prefix, table])
+
+    def run(
+        self, request: WindowRequest | None = None, tables: Collection[str] | None = None
+    ) -> dict[str, MirrorResult]:
+        """Run the newest partition of every table."""
+        assert request is None
+        assert tables is None
+        self.execute("mirror")
+        return {}
+
+    def execute(self, plain: str, **options: Any) -> dg.ExecuteInProcessResult:
+        """Run a job of the mirror, given by its plain name; it has to succeed."""
+        job = self.definitions.resolve_job_def(f"{self.name}_{plain}")
+        newest = {"partition_key": job.partitions_def.get_last_partition_key()} if job.partitions_def else {}
+        return job.execute_in_process(instance=self.instance, **newest, **options)

@@ -1,0 +1,86 @@
+"""A Dagster project of somebody's own, with the mirrors of two companies beside assets, resources and an executor.
+
+A code location of its own where Dagster loads this file: the variables say where the servers are, and which of the
+mirrors it has.
+"""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from smartdiet_assets import MirrorTranslator, MongoResource, PostgresResource, build_mirror
+from smartdiet_assets.schema.model import Table
+
+SHOP = Path(__file__).parents[2] / "support" / "shop.yaml"
+CLINIC = Path(__file__).parents[3] / "config" / "schemas.yaml"
+
+
+class ShopTranslator(MirrorTranslator):
+    """The shop's tables as its own team has them."""
+
+    def get_asset_spec(self, table: Table) -> dg.AssetSpec:
+        spec = super().get_asset_spec(table)
+        return spec.replace_attributes(owners=["team:shop"], group_name=f"shop_{table.group}")
+
+
+class Warehouse(dg.ConfigurableResource[str]):
+    """What the project calls `postgres`, and is none of the mirrors' business."""
+
+    greeting: str = "hello"
+
+
+def build_postgres() -> PostgresResource:
+    """Build the one database of both mirrors."""
+    return PostgresResource(
+        host=dg.EnvVar("WAREHOUSE_HOST"),
+        port=dg.EnvVar.int("WAREHOUSE_PORT"),
+        user=dg.EnvVar("WAREHOUSE_USER"),
+        password=dg.EnvVar("WAREHOUSE_PASSWORD"),
+        database=dg.EnvVar("WAREHOUSE_DATABASE"),
+    )
+
+
+def build_shop() -> dg.Definitions:
+    return build_mirror(
+        SHOP,
+        name="shop",
+        key_prefix="shop",
+        target_schema="shop",
+        mongo=MongoResource(url=dg.EnvVar("SHOP_MONGODB_URL"), database=dg.EnvVar("SHOP_MONGODB_DATABASE")),
+        postgres=build_postgres(),
+        translator=ShopTranslator(),
+        schedule="*/10 * * * *",
+    )
+
+
+def build_clinic() -> dg.Definitions:
+    return build_mirror(
+        CLINIC,
+        name="clinic",
+        key_prefix=["health", "clinic"],
+        # A name that needs its quotes.
+        target_schema='Clinic "A"',
+        mongo=MongoResource(url=dg.EnvVar("CLINIC_MONGODB_URL"), database=dg.EnvVar("CLINIC_MONGODB_DATABASE")),
+        postgres=build_postgres(),
+    )
+
+
+@dg.asset(deps=[dg.AssetKey(["shop", "customers"])], automation_condition=dg.AutomationCondition.eager())
+def newsletter(postgres: Warehouse) -> dg.MaterializeResult[None]:
+    """An asset of the project's own below a table of a mirror."""
+    return dg.MaterializeResult(metadata={"greeting": postgres.greeting})
+
+
+def build_own() -> dg.Definitions:
+    return dg.Definitions(assets=[newsletter], resources={"postgres": Warehouse()}, executor=dg.multiprocess_executor)
+
+
+BUILDERS = {"shop": build_shop, "clinic": build_clinic}
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Load the mirrors that the environment asks for."""
+    wanted = os.environ.get("PROJECT_MIRRORS", "shop,clinic").split(",")
+    return dg.Definitions.merge(*(BUILDERS[name]() for name in wanted), build_own())
