@@ -63,6 +63,10 @@ class Mirrored:
     def sync(self, request: WindowRequest | None = None, tables: Collection[str] | None = None) -> list[str]:
         """Run every table once (or those named) and give the differences from what the oracle expects now."""
         self.run(request, tables)
+        return self.compare(tables)
+
+    def compare(self, tables: Collection[str] | None = None) -> list[str]:
+        """Give the differences from what the oracle expects after a run of every table (or those named)."""
         self.oracle.observe(read_collections(self.mongo, self.schema), self._holder, tables)
         with self.connection.transaction():
             return compare(self.connection, self.oracle)

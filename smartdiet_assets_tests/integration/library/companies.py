@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import psycopg
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 from psycopg import sql
 from pymongo.database import Database
 
@@ -57,5 +58,13 @@ class Company(Mirrored):
     def execute(self, plain: str, **options: Any) -> dg.ExecuteInProcessResult:
         """Run a job of the mirror, given by its plain name; it has to succeed."""
         job = self.definitions.resolve_job_def(f"{self.name}_{plain}")
-        newest = {"partition_key": job.partitions_def.get_last_partition_key()} if job.partitions_def else {}
-        return job.execute_in_process(instance=self.instance, **newest, **options)
+        newest = job.partitions_def.get_last_partition_key() if plain == "mirror" and job.partitions_def else None
+        return job.execute_in_process(instance=self.instance, partition_key=newest, **options)
+
+    def tick(self, **context: Any) -> SensorExecutionData:
+        """Evaluate the mirror's sensor once."""
+        repository = self.definitions.get_repository_def()
+        with dg.build_sensor_context(
+            instance=self.instance, repository_def=repository, resources=self.definitions.resources, **context
+        ) as made:
+            return repository.get_sensor_def(f"{self.name}_change_sensor").evaluate_tick(made)

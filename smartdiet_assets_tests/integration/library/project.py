@@ -1,10 +1,8 @@
 """A Dagster project of somebody's own, with the mirrors of two companies beside assets, resources and an executor.
 
-A code location of its own where Dagster loads this file: the variables say where the servers are, and which of the
-mirrors it has.
+The variables say where the servers are.
 """
 
-import os
 from pathlib import Path
 
 import dagster as dg
@@ -76,11 +74,7 @@ def build_own() -> dg.Definitions:
     return dg.Definitions(assets=[newsletter], resources={"postgres": Warehouse()}, executor=dg.multiprocess_executor)
 
 
-BUILDERS = {"shop": build_shop, "clinic": build_clinic}
-
-
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Load the mirrors that the environment asks for."""
-    wanted = os.environ.get("PROJECT_MIRRORS", "shop,clinic").split(",")
-    return dg.Definitions.merge(*(BUILDERS[name]() for name in wanted), build_own())
+    """Load both mirrors as one code location."""
+    return dg.Definitions.merge(build_shop(), build_clinic(), build_own())

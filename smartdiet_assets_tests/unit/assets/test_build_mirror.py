@@ -208,7 +208,7 @@ def test_what_is_public_is_documented_and_typed() -> None:
     assert arguments == set(inspect.signature(build_mirror).parameters)
     assert (Path(smartdiet_assets.__file__).parent / "py.typed").exists()
     with pytest.raises(AttributeError, match="no attribute 'mirror_all'"):
-        smartdiet_assets.mirror_all  # type: ignore[attr-defined] # noqa: B018
+        smartdiet_assets.mirror_all  # noqa: B018
 
 
 def test_importing_the_package_does_not_import_dagster() -> None:
