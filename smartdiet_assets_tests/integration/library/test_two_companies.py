@@ -147,6 +147,6 @@ def test_a_server_that_is_away_is_named_by_the_fields_of_its_resource(
     failed = job.execute_in_process(instance=shop.instance, raise_on_error=False).filter_events(
         lambda event: event.is_step_failure
     )
-    (said,) = [event.step_failure_data.user_failure_data.description for event in failed]
+    (said,) = [str(event.step_failure_data.user_failure_data) for event in failed]
     assert "check PostgresResource.user and PostgresResource.password" in said
     assert "wr0ng" not in said

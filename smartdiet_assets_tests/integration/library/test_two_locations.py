@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ RUNS = "query { runsOrError { ... on Runs { results { jobName status } } } }"
 README = ROOT / "smartdiet_assets" / "assets" / "README.md"
 
 
+def start_sensor(dagit: Dagit, name: str) -> Any:
+    """Start the sensor of a location's mirror."""
+    selector = {
+        "repositoryLocationName": name,
+        "repositoryName": "__repository__",
+        "sensorName": f"{name}_change_sensor",
+    }
+    return dagit.ask(START, selector=selector)["startSensor"].get("sensorState")
+
+
 def test_each_location_has_a_sensor_whose_run_mirrors_its_own_company(
     companies: Mapping[str, Company], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,14 +50,7 @@ def test_each_location_has_a_sensor_whose_run_mirrors_its_own_company(
     dagit = Dagit(tmp_path / "dagster.log", workspace=tmp_path / "workspace.yaml")
     try:
         for name in companies:
-            selector = {
-                "repositoryLocationName": name,
-                "repositoryName": "__repository__",
-                "sensorName": f"{name}_change_sensor",
-            }
-            dagit.wait_for(
-                "page", lambda selector=selector: dagit.ask(START, selector=selector)["startSensor"]["sensorState"]
-            )
+            dagit.wait_for("page", partial(start_sensor, dagit, name))
 
         def find_ended() -> list[dict[str, Any]] | None:
             runs = dagit.ask(RUNS)["runsOrError"]["results"]
