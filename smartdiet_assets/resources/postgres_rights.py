@@ -42,7 +42,7 @@ SELECT
     - (SELECT count(*) FROM pg_stat_activity WHERE usesysid = r.oid)::integer
   END AS free_of_user,
   clock_timestamp() AS clock,
-  %(target)s AS target_schema,
+  %(target)s::text AS target_schema,
   EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %(target)s) AS target_exists
 FROM pg_catalog.pg_database AS d
 JOIN pg_catalog.pg_roles AS r ON r.rolname = current_user

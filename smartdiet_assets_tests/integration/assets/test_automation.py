@@ -25,7 +25,7 @@ def test_tables_run_by_their_conditions_and_what_is_below_them_follows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The README's own example: the tables at fixed times, an unpartitioned asset below a monthly one after it."""
-    (code,) = re.findall("```python\n(.*?AutomationCondition.*?)```", README.read_text(), re.DOTALL)
+    (code,) = re.findall("```python\n(.*?load_definitions.*?)```", README.read_text(), re.DOTALL)
     (tmp_path / "automated.py").write_text(code.replace("*/10 * * * *", "* * * * *"))
     (tmp_path / "workspace.yaml").write_text(WORKSPACE)
     # Starting a run's process is given 60 seconds, which a busy machine may need.

@@ -74,6 +74,16 @@ def build_own() -> dg.Definitions:
     return dg.Definitions(assets=[newsletter], resources={"postgres": Warehouse()}, executor=dg.multiprocess_executor)
 
 
+def build_shop_location() -> dg.Definitions:
+    """Build a code location of the shop alone."""
+    return dg.Definitions.merge(build_shop(), dg.Definitions(executor=dg.in_process_executor))
+
+
+def build_clinic_location() -> dg.Definitions:
+    """Build a code location of the clinic alone."""
+    return dg.Definitions.merge(build_clinic(), dg.Definitions(executor=dg.in_process_executor))
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
     """Load both mirrors as one code location."""

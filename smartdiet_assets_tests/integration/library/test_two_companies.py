@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 import psycopg
@@ -72,7 +73,7 @@ def test_what_is_below_a_table_runs_after_it_by_itself(project: Mapping[str, Com
     shop = project["shop"]
     newsletter = dg.AssetKey("newsletter")
 
-    def evaluate(cursor: dg.AssetDaemonCursor | None) -> dg.EvaluateAutomationConditionsResult:
+    def evaluate(cursor: Any) -> dg.EvaluateAutomationConditionsResult:
         return dg.evaluate_automation_conditions(defs=shop.definitions, instance=shop.instance, cursor=cursor)
 
     before = evaluate(None)

@@ -19,8 +19,8 @@ from smartdiet_assets_tests.support.shop import write_shop
 
 WORKSPACE = f"""
 load_from:
-  - python_file: {{relative_path: {project.__file__}, attribute: build_shop, location_name: shop}}
-  - python_file: {{relative_path: {project.__file__}, attribute: build_clinic, location_name: clinic}}
+  - python_file: {{relative_path: {project.__file__}, attribute: build_shop_location, location_name: shop}}
+  - python_file: {{relative_path: {project.__file__}, attribute: build_clinic_location, location_name: clinic}}
 """
 RUNS = "query { runsOrError { ... on Runs { results { jobName status } } } }"
 README = ROOT / "smartdiet_assets" / "assets" / "README.md"
@@ -70,7 +70,8 @@ def test_each_location_has_a_sensor_whose_run_mirrors_its_own_company(
 def test_the_example_of_the_readme_mirrors_a_shop(
     companies: Mapping[str, Company], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (code,) = re.findall("```python\n(.*?build_mirror.*?)```", README.read_text(), re.DOTALL)
+    blocks = re.findall("```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (code,) = [block for block in blocks if "build_mirror" in block]
     shop = companies["shop"]
     write_shop(shop.mongo, 1, customers=20)
     (tmp_path / "shop.yaml").write_text(project.SHOP.read_text())
