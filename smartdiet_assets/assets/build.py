@@ -24,12 +24,14 @@ from smartdiet_assets.assets.sensors import build_change_sensor
 from smartdiet_assets.assets.tables import AllTables, MirrorSettings, build_table_asset
 from smartdiet_assets.assets.translator import MirrorTranslator, translate_tables
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.configured import ServerResource
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.patience import RETRY_DELAY
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.schema.sources import MATOMO, MONGODB
 
 _NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 
@@ -78,13 +80,13 @@ def build_mirror(
         ConfigurationError: another argument cannot, or they do not go together.
     """
     schema = schema if isinstance(schema, Schema) else load_schema(schema)
-    _check_arguments(schema, name, mongo, matomo, partitions)
+    sources: dict[str, ServerResource | None] = {MONGODB.resource: mongo, MATOMO.resource: matomo}
+    _check_arguments(schema, name, sources, partitions)
     postgres = postgres if target_schema is None else postgres.in_schema(target_schema)
     specs = translate_tables(schema, translator or MirrorTranslator(), postgres, name=name, key_prefix=key_prefix)
     names = MirrorNames(name, {table: spec.key for table, spec in specs.items()})
-    known, retry_delay = _list_known(schema, matomo), RETRY_DELAY if mongo is None else mongo.retry_delay
+    known, retry_delay = _list_known(schema, sources), RETRY_DELAY if mongo is None else mongo.retry_delay
     mirror = _Mirror(schema, names, specs, partitions or build_partitions(schema.partitions), known, retry_delay)
-    sources = {"mongo": mongo, "matomo": matomo}
     return dg.Definitions.merge(
         _define_tables(mirror, automation_condition),
         _define_resources(mirror, {**sources, "postgres": postgres, "settings": settings or MirrorSettings()}),
@@ -163,23 +165,22 @@ def _define_upkeep(mirror: _Mirror, retention: Retention | None) -> dg.Definitio
     return dg.Definitions(jobs=jobs, schedules=schedules)
 
 
-def _list_known(schema: Schema, matomo: MatomoResource | None) -> list[str]:
-    with_matomo = matomo is not None and matomo.is_configured
-    return [name for name, table in schema.tables.items() if with_matomo or table.source != "matomo"]
+def _list_known(schema: Schema, sources: Mapping[str, ServerResource | None]) -> list[str]:
+    given = {key for key, resource in sources.items() if resource is not None and resource.is_configured}
+    return [name for name, table in schema.tables.items() if table.source_kind.resource in given]
 
 
 def _check_arguments(
     schema: Schema,
     name: str,
-    mongo: MongoResource | None,
-    matomo: MatomoResource | None,
+    sources: Mapping[str, ServerResource | None],
     partitions: dg.TimeWindowPartitionsDefinition | None,
 ) -> None:
     if name and not _NAME.fullmatch(name):
         raise ConfigurationError("name= of a mirror takes letters, digits and underscores, and begins with a letter")
-    for source, given, argument in (("mongodb", mongo, "mongo"), ("matomo", matomo, "matomo")):
-        tables = [table.name for table in schema.tables.values() if table.source == source]
-        if tables and given is None:
-            raise ConfigurationError(f"build_mirror needs {argument}=, which {', '.join(tables)} are read from")
+    for kind in schema.sources:
+        if sources.get(kind.resource) is None:
+            tables = ", ".join(table.name for table in schema.list_tables(kind))
+            raise ConfigurationError(f"build_mirror needs {kind.resource}=, which {tables} are read from")
     if partitions is not None and partitions.end_offset < 1:
         raise ConfigurationError("the newest of the partitions= has to be one that is not over: give them end_offset=1")

@@ -26,10 +26,9 @@ from smartdiet_assets.assets.tables import MirrorSettings
 from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS
 from smartdiet_assets.mirror.failures import describe_origin
 from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
-from smartdiet_assets.resources.matomo import MatomoResource
-from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.schema.sources import SourceKind
 
 if TYPE_CHECKING:
     from smartdiet_assets.checks.evaluation import Servers
@@ -39,8 +38,6 @@ CHECK_SCHEDULE = "checks_schedule"
 _CRON = "30 4 * * *"
 #: Those that read whole collections and tables, or documents with their rows.
 _DEAR = frozenset({"rows_match_source", "content_matches"})
-#: How the databases are spelled that answer a check together with PostgreSQL.
-_SPELLED = {"mongodb": "MongoDB", "matomo": "MariaDB"}
 CheckResults = Iterator[dg.AssetCheckResult]
 
 
@@ -56,24 +53,26 @@ class ContentCheckConfig(dg.Config):
 def build_checks(schema: Schema, names: MirrorNames) -> list[dg.AssetChecksDefinition]:
     """Build the checks of every table, as one step for each database they are answered by."""
     built = []
-    for database in ("postgres", "mongodb", "matomo"):
+    for kind in (None, *schema.sources):
         specs = [
-            build_spec(names.keys[table.name], kind)
+            build_spec(names.keys[table.name], check)
             for table in schema.tables.values()
-            for kind in KINDS
-            if choose_database(table, kind) == database
+            for check in KINDS
+            if choose_source(table, check) == kind
         ]
         if specs:
-            built.append((_build_alone if database == "postgres" else _build_together)(schema, names, database, specs))
+            built.append(
+                _build_alone(schema, names, specs) if kind is None else _build_with(schema, names, kind, specs)
+            )
     return built
 
 
-def choose_database(table: Table, kind: str) -> str:
-    """Choose the database whose step answers a check: the source's where PostgreSQL alone does not know."""
+def choose_source(table: Table, check: str) -> SourceKind | None:
+    """Choose the source whose step answers a check; None where PostgreSQL alone knows."""
     # Which columns a table with all of Matomo's has to have, Matomo says.
-    if KINDS[kind].reads_source or (kind == "structure_matches" and table.takes_all_columns):
-        return table.source
-    return "postgres"
+    if KINDS[check].reads_source or (check == "structure_matches" and table.takes_all_columns):
+        return table.source_kind
+    return None
 
 
 def build_spec(key: dg.AssetKey, kind: str) -> dg.AssetCheckSpec:
@@ -107,11 +106,9 @@ def build_check_schedule(names: MirrorNames, job: UnresolvedAssetJobDefinition) 
     )
 
 
-def _build_alone(
-    schema: Schema, names: MirrorNames, database: str, specs: list[dg.AssetCheckSpec]
-) -> dg.AssetChecksDefinition:
+def _build_alone(schema: Schema, names: MirrorNames, specs: list[dg.AssetCheckSpec]) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
-        name=names.derive(f"check_{database}"),
+        name=names.derive("check_postgres"),
         specs=specs,
         can_subset=True,
         description="What PostgreSQL alone can answer.",
@@ -126,16 +123,16 @@ def _build_alone(
     return check
 
 
-def _build_together(
-    schema: Schema, names: MirrorNames, database: str, specs: list[dg.AssetCheckSpec]
+def _build_with(
+    schema: Schema, names: MirrorNames, kind: SourceKind, specs: list[dg.AssetCheckSpec]
 ) -> dg.AssetChecksDefinition:
-    source = names.name_source(database)
+    source = names.name_source(kind)
 
     @dg.multi_asset_check(
-        name=names.derive(f"check_{database}"),
+        name=names.derive(f"check_{kind.name}"),
         specs=specs,
         can_subset=True,
-        description=f"What {_SPELLED[database]} and PostgreSQL answer together.",
+        description=f"What {kind.server} and PostgreSQL answer together.",
         required_resource_keys={names.postgres, names.settings, source},
     )
     def check(context: dg.AssetCheckExecutionContext, config: ContentCheckConfig) -> CheckResults:
@@ -143,7 +140,7 @@ def _build_together(
 
         postgres: PostgresResource = getattr(context.resources, names.postgres)
         settings: MirrorSettings = getattr(context.resources, names.settings)
-        sources = build_sources({database: getattr(context.resources, source)})
+        sources = build_sources({kind.name: getattr(context.resources, source)})
         servers = Servers(postgres=postgres.borrow, sources=sources)
         yield from _evaluate(context, schema, names, servers, config, _read_date(settings.global_date_threshold))
 

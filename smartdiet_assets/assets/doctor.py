@@ -7,6 +7,7 @@ No postponed annotations in this module: Dagster reads the annotation of `contex
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -15,8 +16,9 @@ from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.assets.naming import MirrorNames
 from smartdiet_assets.mirror.failures import describe_origin
-from smartdiet_assets.resources.checking import Finding
+from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.schema.sources import SourceKind
 
 DOCTOR_JOB = "doctor"
 _MARKS = {"passed": "✓", "warning": "!", "failed": "✗", "not_examined": "–"}
@@ -31,40 +33,32 @@ def build_doctor_job(schema: Schema, names: MirrorNames, known: Collection[str])
     Args:
         known: the tables whose source is there.
     """
-    sources = {schema.tables[name].source for name in known}
-    with_matomo = "matomo" in sources
+    kinds = list(dict.fromkeys(schema.tables[name].source_kind for name in known))
+    # Which columns a table has that mirrors all of a source's, the source says.
+    telling = [kind for kind in kinds if not kind.has_documents]
 
-    def examine_postgres(resources: Any) -> Iterator[Finding]:
+    def examine_target(resources: Any) -> Iterator[Finding]:
         from smartdiet_assets.doctor.servers import examine_postgres, examine_way
         from smartdiet_assets.resources.postgres_rights import POSTGRES
 
         postgres = getattr(resources, names.postgres)
-        servers = {"matomo": getattr(resources, names.matomo)} if with_matomo else {}
-        configured = ["mongodb", *servers]
+        servers = {kind.name: getattr(resources, names.name_source(kind)) for kind in telling}
+        configured = [kind.name for kind in kinds]
         return examine_way(
             POSTGRES, postgres, lambda: examine_postgres(postgres, schema, servers, configured=configured)
         )
 
-    def examine_mongodb(resources: Any) -> Iterator[Finding]:
-        from smartdiet_assets.doctor.mongo import MONGODB
-        from smartdiet_assets.doctor.servers import examine_mongodb, examine_way
+    def examine_source(kind: SourceKind, resources: Any) -> Iterator[Finding]:
+        from smartdiet_assets.doctor.servers import examine_source, examine_way
 
-        mongo = getattr(resources, names.mongo)
-        return examine_way(MONGODB, mongo, lambda: examine_mongodb(mongo, schema))
+        server = getattr(resources, names.name_source(kind))
+        return examine_way(Part(kind.name), server, lambda: examine_source(kind, server, schema))
 
-    def examine_matomo(resources: Any) -> Iterator[Finding]:
-        from smartdiet_assets.doctor.matomo import MATOMO
-        from smartdiet_assets.doctor.servers import examine_matomo, examine_way
-
-        matomo = getattr(resources, names.matomo)
-        return examine_way(MATOMO, matomo, lambda: examine_matomo(matomo, schema))
-
-    matomo = {names.matomo} if with_matomo else set()
-    steps = [_build_step(names, "examine_postgres", "PostgreSQL", {names.postgres} | matomo, examine_postgres)]
-    if "mongodb" in sources:
-        steps.append(_build_step(names, "examine_mongodb", "MongoDB", {names.mongo}, examine_mongodb))
-    if with_matomo:
-        steps.append(_build_step(names, "examine_matomo", "Matomo's database", matomo, examine_matomo))
+    needed = {names.postgres, *map(names.name_source, telling)}
+    steps = [_build_step(names, "examine_postgres", "PostgreSQL", needed, examine_target)]
+    for kind in kinds:
+        keys = {names.name_source(kind)}
+        steps.append(_build_step(names, f"examine_{kind.name}", kind.server, keys, partial(examine_source, kind)))
 
     @dg.job(
         name=names.derive(DOCTOR_JOB),

@@ -12,6 +12,7 @@ import dagster as dg
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.field_names import name_fields
 from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.schema.sources import SourceKind
 
 #: What the names of the pool begin with where the mirror has no name.
 _PROJECT = "smartdiet"
@@ -55,23 +56,13 @@ class MirrorNames:
         return self.derive("postgres")
 
     @property
-    def mongo(self) -> str:
-        """The key of MongoDB's resource."""
-        return self.derive("mongo")
-
-    @property
-    def matomo(self) -> str:
-        """The key of Matomo's resource."""
-        return self.derive("matomo")
-
-    @property
     def pool(self) -> str:
         """The pool of the runs that write to PostgreSQL: `config/dagster.yaml` limits how many do so at once."""
         return f"{self.name or _PROJECT}_postgres"
 
-    def name_source(self, source: str) -> str:
-        """Name the resource that a table's source is read with (`Table.source`)."""
-        return self.mongo if source == "mongodb" else self.matomo
+    def name_source(self, source: SourceKind) -> str:
+        """Name the resource that a kind of source is read with."""
+        return self.derive(source.resource)
 
     def spell_server(self, server: str) -> str:
         """Spell a server in a message: a run may be of the tables of two mirrors."""

@@ -46,12 +46,12 @@ def build_reconcile_job(
         known: the tables whose source is there.
         retry_delay: in seconds, before what failed for a passing reason is tried again.
     """
-    sources = {names.name_source(schema.tables[name].source) for name in known}
+    sources = {schema.tables[name].source_kind for name in known}
 
     @dg.op(
         name=names.derive("reconcile_tables"),
         description="Remove or mark the rows whose documents are gone, by each table's on_delete.",
-        required_resource_keys={names.postgres, *sources},
+        required_resource_keys={names.postgres, *map(names.name_source, sources)},
         out=dg.Out(dg.Nothing),
         retry_policy=_RETRY_POLICY,
     )
@@ -62,7 +62,7 @@ def build_reconcile_job(
             # What it names is not repeated: it may be what a variable holds.
             raise StepFailure(f"`tables` of the run configuration names one that is not there: {', '.join(known)} are")
         resources = context.resources
-        servers = {schema.tables[name].source: getattr(resources, names.name_source(schema.tables[name].source)) for name in known}
+        servers = {kind.name: getattr(resources, names.name_source(kind)) for kind in sources}
         passing = reconcile_tables(
             schema,
             config.tables or known,

@@ -17,6 +17,7 @@ from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinit
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.schema.sources import MONGODB
 
 if TYPE_CHECKING:
     from smartdiet_assets.load.records.inspection import SyncPosition
@@ -39,7 +40,7 @@ def build_change_sensor(
     @dg.sensor(
         name=names.derive(CHANGE_SENSOR),
         job=job,
-        required_resource_keys={names.mongo, names.postgres},
+        required_resource_keys={names.name_source(MONGODB), names.postgres},
         minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=(
@@ -66,7 +67,7 @@ def build_change_sensor(
         if partition is None:
             return dg.SkipReason("The first partition is in the future; see `partitions:` in the schema file.")
         tick = Tick(schema, names, tables, cursor, context, partition)
-        mongo: MongoResource = getattr(context.resources, names.mongo)
+        mongo: MongoResource = getattr(context.resources, names.name_source(MONGODB))
         postgres: PostgresResource = getattr(context.resources, names.postgres)
         try:
             positions = _fetch_positions(postgres)

@@ -59,11 +59,9 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_p
 
 #: Seconds for which one reading of MongoDB's clock serves the tables of a run.
 _CLOCK_AGE = 5.0
-#: By run and resource, when it was read (monotonic) and what it said; of one run.
+#: By run and mirror, when it was read (monotonic) and what it said; of one run.
 _clocks: dict[tuple[str, str], tuple[float, datetime]] = {}
 _MATOMO_UNSET = "neither MATOMO_HOST nor MATOMO_DATABASE is set"
-#: How a server is called that all tables of a run wait for.
-_SERVERS = {"mongodb": "MongoDB", "matomo": "Matomo's database"}
 _TARGET = "PostgreSQL"
 #: Transient errors only: everything else, and the last of them, is raised as a Failure that does not allow retries.
 RETRY_POLICY = dg.RetryPolicy(
@@ -129,7 +127,7 @@ def build_table_asset(
         retry_delay: in seconds, before what failed for a passing reason is tried again.
         automation_condition: where the spec has none of its own.
     """
-    step, source = _Step(schema, table, names, partitions, retry_delay), names.name_source(table.source)
+    step, source = _Step(schema, table, names, partitions, retry_delay), names.name_source(table.source_kind)
 
     @dg.asset(
         key=spec.key,
@@ -182,7 +180,7 @@ class _Step:
     @property
     def servers(self) -> tuple[str, str]:
         """How the target and the source are called, for which all tables of a run wait together."""
-        return self.names.spell_server(_TARGET), self.names.spell_server(_SERVERS[self.table.source])
+        return self.names.spell_server(_TARGET), self.names.spell_server(self.table.source_kind.server)
 
 
 def _build_mongo_mirror(step: _Step, mongo: MongoResource, settings: MirrorSettings, run_id: str) -> Mirror:
@@ -201,7 +199,7 @@ def _build_mongo_mirror(step: _Step, mongo: MongoResource, settings: MirrorSetti
                 batch_size=settings.batch_size,
                 lock_timeout=settings.lock_timeout,
                 retry_limit=settings.retry_limit,
-                source_clock=_fetch_clock(database, (run_id, step.names.mongo)),
+                source_clock=_fetch_clock(database, (run_id, step.names.name)),
             )
 
         # What may pass, Dagster tries again.

@@ -14,9 +14,6 @@ from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.schema.model import Schema, Table
 
-#: What Dagit shows beside PostgreSQL, by the source of a table.
-_KINDS = {"mongodb": "mongodb", "matomo": "mariadb"}
-
 
 class MirrorTranslator:
     """Says how each table looks in Dagster; a subclass changes what it likes of it.
@@ -48,7 +45,7 @@ class MirrorTranslator:
             description=_describe(table),
             group_name=table.group,
             owners=list(table.owners) or None,
-            kinds={_KINDS[table.source], "postgres"},
+            kinds={table.source_kind.technology, "postgres"},
             code_version=table.code_version,
             metadata=describe_table(table),
         )

@@ -80,6 +80,11 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
                 hidden.add("end")
             access.hide(hidden)
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether somebody said where the server is; of most, the default is as good as said."""
+        return True
+
     def find_known(self, field: str) -> Any:
         """Find what a field holds as far as that is known before any run; "" where a variable of others holds it."""
         match getattr(self, field):

@@ -56,7 +56,7 @@ class MatomoResource(ServerResource):
 
     @property
     def is_configured(self) -> bool:
-        """Whether somebody said where Matomo is: the environment, where that describes the resource."""
+        """Whether the environment says where Matomo is, where that describes the resource."""
         return self.settings is None or self.settings.matomo_configured
 
     @contextmanager
