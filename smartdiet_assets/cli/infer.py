@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,12 +22,26 @@ _SAMPLE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What is asked: a collection, or all of them."""
+    """What is asked; without a `sample` every document is looked at."""
 
     collection: str
     sample: int | None
     table: str
     append: bool
+    all_collections: bool
+    update: bool
+    dry_run: bool
+
+    def check(self) -> None:
+        """Raise ConfigurationError where the options do not go together."""
+        if self.update and (self.all_collections or self.append or self.table):
+            raise ConfigurationError("--update adds to the tables that are there; leave out the other option")
+        if self.dry_run and not self.update:
+            raise ConfigurationError("--dry-run belongs to --update; without --append nothing is written anyway")
+        if not self.update and bool(self.collection) is self.all_collections:
+            raise ConfigurationError("name a collection, or give --all-collections or --update")
+        if self.table and self.all_collections:
+            raise ConfigurationError("--table names the table of one collection")
 
 
 @click.command(short_help="Print the YAML of collections' tables.")
@@ -39,16 +53,10 @@ class _Request:
 @click.option("--all", "everything", is_flag=True, help="Look at every document: the entry then takes each of them.")
 @click.option("--table", default="", help="The table's name; by default it is made from the collection's.")
 @click.option("--append", is_flag=True, help="Add the entry to the file of tables instead of printing it.")
+@click.option("--update", is_flag=True, help="Add to the file what the documents have that its tables do not.")
+@click.option("--dry-run", is_flag=True, help="With --update: print what would be added, as a diff; write nothing.")
 @click.pass_obj
-def infer(
-    session: Session,
-    collection: str,
-    all_collections: bool,
-    sample: int | None,
-    everything: bool,
-    table: str,
-    append: bool,
-) -> None:
+def infer(session: Session, /, collection: str, everything: bool, sample: int | None, **asked: Any) -> None:
     """Print the YAML that declares the tables of COLLECTION, to be looked at and added to config/schemas.yaml.
 
     Looks at documents picked at random, the oldest and the newest; prints names, types, shares and counts, never a
@@ -56,19 +64,17 @@ def infer(
     """
     if everything and sample is not None:
         raise ConfigurationError("--sample and --all exclude each other")
-    if bool(collection) is all_collections:
-        raise ConfigurationError("name a collection, or give --all-collections")
-    if table and all_collections:
-        raise ConfigurationError("--table names the table of one collection")
-    request = _Request(collection, None if everything else sample or _SAMPLE, table, append)
+    request = _Request(collection, None if everything else sample or _SAMPLE, **asked)
+    request.check()
     files = [Path(path) for path in session.environment.schema_files]
-    if append:
-        from smartdiet_assets.infer.run import require_own_file
+    if request.append or (request.update and not request.dry_run):
+        from smartdiet_assets.infer.schema_file import require_own_file
 
         require_own_file(files[0])
+    infer_it = _update if request.update else _infer_all if request.all_collections else _infer
     with _open(session) as (read, target):
-        inferred = _infer_all(read, files, request, target) if all_collections else _infer(read, files, request, target)
-    _deliver(inferred, files[0], append=append)
+        inferred = infer_it(read, files, request, target)
+    _deliver(inferred, files[0], request)
 
 
 @contextmanager
@@ -101,19 +107,28 @@ def _infer_all(read: "Read", files: list[Path], request: _Request, target: "Conn
         return infer_collections(read, files, sample=request.sample, target=target, report=report)
 
 
-def _deliver(inferred: "Inferred", path: Path, *, append: bool) -> None:
-    from smartdiet_assets.infer.run import write_entry
+def _update(read: "Read", files: list[Path], request: _Request, target: "Connection | None") -> "Inferred":
+    from smartdiet_assets.cli.reports import open_console, show_collections
+    from smartdiet_assets.infer.updating import infer_update
 
-    if append and inferred.tables:
-        write_entry(inferred, path)
-        _say(f"Added {', '.join(inferred.tables)} to {path}.")
-    elif not append:
+    with show_collections(open_console(errors=True)) as report:
+        return infer_update(
+            read, files, collection=request.collection, sample=request.sample, target=target, report=report
+        )
+
+
+def _deliver(inferred: "Inferred", path: Path, request: _Request) -> None:
+    if request.append or (request.update and not request.dry_run):
+        if inferred.entry:
+            inferred.write(path)
+            _say(f"Added {', '.join(inferred.added or inferred.tables) or 'comments'} to {path}.")
+    else:
         click.echo(inferred.entry, nl=False)
     for note in inferred.notes:
         _say(note)
     if inferred.tables:
         _say(f"Look at the comments, then: smartdiet sync {' '.join(inferred.tables)}")
-    else:
+    elif not inferred.entry:
         _say("There is nothing to add.")
 
 

@@ -24,6 +24,11 @@ def compose_entry(plan: Plan, indent: int = 2) -> str:
     return "\n".join(blocks)
 
 
+def compose_columns(columns: Iterable[PlannedColumn], *, is_item_table: bool) -> list[str]:
+    """Compose the lines of columns, without the indentation of their list."""
+    return [line[4:] for column in columns for line in _compose_column(column, is_item_table=is_item_table)]
+
+
 def compose_scalar(text: str) -> str:
     """Write a text as YAML reads it back, also inside brackets; in quotes where it must."""
     if _PLAIN.fullmatch(text) and text.isprintable():

@@ -22,11 +22,10 @@ from smartdiet_assets.infer.run import (
     Source,
     build_subject,
     list_zones,
-    load_text,
     look_at,
     plan_collection,
-    read_file,
 )
+from smartdiet_assets.infer.schema_file import load_text, read_file
 from smartdiet_assets.resources.mongo_reading import Read
 
 #: Called before a collection is looked at: its name, its number from 1 on, and how many there are.

@@ -1,6 +1,6 @@
 """An entry's place in a schema file: below the tables it declares, at their indentation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import yaml
@@ -59,7 +59,7 @@ def find_place(text: str) -> Place:
         raise ConfigurationError("the tables of the file are written in braces: add the entry by hand")
     lines = text.splitlines(keepends=True)
     column = tables.value[0][0].start_mark.column
-    end = _find_end(lines, tables.value[-1][0].start_mark.line, column)
+    end = find_end(lines, tables.value[-1][0].start_mark.line, column)
     before = "".join(lines[:end])
     created, updated = _find_date_fields(keys.get("defaults") if tables is not root else None)
     return Place(before if before.endswith("\n") else f"{before}\n", "".join(lines[end:]), column, created, updated)
@@ -69,7 +69,7 @@ def _find_first_place(text: str, tables: yaml.Node, defaults: yaml.Node | None) 
     """Find the place below a `tables:` that has nothing yet, be it written as {} or null."""
     text = text[: tables.start_mark.index] + text[tables.end_mark.index :]
     lines = text.splitlines(keepends=True)
-    end = _find_end(lines, tables.start_mark.line, _INDENT)
+    end = find_end(lines, tables.start_mark.line, _INDENT)
     before = "".join(lines[:end])
     created, updated = _find_date_fields(defaults)
     return Place(before if before.endswith("\n") else f"{before}\n", "".join(lines[end:]), _INDENT, created, updated)
@@ -85,8 +85,8 @@ def _find_date_fields(defaults: yaml.Node | None) -> tuple[str, str]:
     return given.get("created_field", CREATED_FIELD), given.get("updated_field", UPDATED_FIELD)
 
 
-def _find_end(lines: list[str], first: int, column: int) -> int:
-    """Find the line after the last table: its lines are indented deeper than its name, or empty, or comments."""
+def find_end(lines: Sequence[str], first: int, column: int) -> int:
+    """Find the line after what begins on a line: its lines are indented deeper than a column, or empty, or comments."""
     end = first + 1
     for number in range(first + 1, len(lines)):
         line = lines[number]

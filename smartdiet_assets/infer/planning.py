@@ -1,7 +1,7 @@
 """The tables of a collection: one for its documents, and one for each array whose items can be rows."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from smartdiet_assets.infer.column_types import decide_type, describe_shares
@@ -96,7 +96,7 @@ def build_plan(root: Observed, subject: Subject, references: Mapping[str, Refere
     main.remarks += fields.remarks
     plan = Plan(main)
     for array in fields.arrays:
-        plan.links.append(_plan_link(array, main, identity, dates, subject, references, names))
+        plan.links.append(plan_link(array, main, identity, _build_dates(dates), subject.complete, references, names))
     # What is only a comment comes after what counts.
     plan.links.sort(key=lambda link: link.left_out)
     group = _choose_group(references.values())
@@ -144,16 +144,24 @@ def _build_dates(dates: DateFields) -> list[PlannedColumn]:
     ]
 
 
-def _plan_link(
+def plan_link(
     array: ArrayPlan,
     main: PlannedTable,
     identity: str,
-    dates: DateFields,
-    subject: Subject,
+    dates: Sequence[PlannedColumn],
+    complete: bool,
     references: Mapping[str, Reference],
     tables: Names,
 ) -> PlannedTable:
-    """Plan the table of an array's items: document, what identifies the item, the item's other fields, dates."""
+    """Plan the table of an array's items: document, what identifies the item, the item's other fields, dates.
+
+    Args:
+        main: the table of the documents.
+        identity: the type of its id.
+        dates: its columns of dates.
+        complete: whether every document was seen.
+        tables: gives the table its name.
+    """
     items = array.seen.items
     assert items is not None, "there are items"
     columns = Names(("created_at", "updated_at"), prefix="item")
@@ -166,19 +174,19 @@ def _plan_link(
     feeding = [prefix if path == ITEM_ITSELF else f"{prefix}.{path}" for path in array.key.paths]
     feeding += [array.path] if array.singles else []
     reference = combine([references.get(path) for path in feeding])
-    key = _plan_key(array, items, reference, columns, singular, subject.complete)
+    key = _plan_key(array, items, reference, columns, singular, complete)
     if array.singles:
         key.remarks.append(f"{array.singles}: a value without an array is an array of one")
-    fields = Fields(columns, references, subject.complete, in_items=True, prefix=f"{prefix}.")
+    fields = Fields(columns, references, complete, in_items=True, prefix=f"{prefix}.")
     if items.kinds[OBJECT]:
         fields.plan(items, {array.key.field}.__contains__)
     link = PlannedTable(
         tables.claim(f"{main.name}_{build_snake_case(array.path) or 'items'}", own=True),
-        subject.collection,
-        f"Items of {array.path} in {subject.collection}, a row for each.",
+        main.collection,
+        f"Items of {array.path} in {main.collection}, a row for each.",
         array=array.path,
         settings=dict(main.settings),
-        columns=[parent, key, *fields.columns, *_build_dates(dates)],
+        columns=[parent, key, *fields.columns, *dates],
         unique=[parent.name, key.name],
         remarks=list(fields.remarks),
         left_out=bool(array.key.fault),

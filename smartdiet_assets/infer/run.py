@@ -1,21 +1,18 @@
 """Inferring a collection's tables, from the configured servers to text that loads."""
 
-import site
-import sysconfig
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Protocol, TypeVar
 
 from psycopg import Connection
 
-from smartdiet_assets.errors import ConfigurationError, SchemaFileError
+from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.extract.mongodb.samples import Query
 from smartdiet_assets.infer.composing import compose_entry
 from smartdiet_assets.infer.facts import ZONES, prefer_zones
 from smartdiet_assets.infer.observation import Limits, Observed, observe_document
-from smartdiet_assets.infer.placing import Place, find_place
+from smartdiet_assets.infer.placing import Place
 from smartdiet_assets.infer.plan import Plan
 from smartdiet_assets.infer.planning import Subject, build_plan, build_table_name
 from smartdiet_assets.infer.reading import (
@@ -27,10 +24,10 @@ from smartdiet_assets.infer.reading import (
 )
 from smartdiet_assets.infer.references import Candidate, Parent, Reference, judge, list_candidates, list_parents
 from smartdiet_assets.infer.rows import count_parent_rows
+from smartdiet_assets.infer.schema_file import load_text, read_file, write_text
 from smartdiet_assets.infer.verification import count_rejects, describe_rejects, mend_plan
 from smartdiet_assets.resources.mongo_reading import Read
 from smartdiet_assets.schema.columns import MAX_IDENTIFIER
-from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets.transform.decode import decode_batch, decode_damaged_batch
 
@@ -54,15 +51,22 @@ class Inferred:
     """Entries that load.
 
     Attributes:
-        entry: the YAML of the tables.
+        entry: the YAML of the tables, or the difference to a file whose tables have more.
         text: the whole file with the entry in it.
+        tables: those that are new, or have new columns.
         notes: sentences for the operator.
+        added: of tables that were there the new columns, as `table.column`, and the new tables.
     """
 
     entry: str
     text: str
     tables: tuple[str, ...]
     notes: tuple[str, ...]
+    added: tuple[str, ...] = ()
+
+    def write(self, path: Path) -> None:
+        """Put them into their file, whole or not at all; see `schema_file.write_text`."""
+        write_text(self.text, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,54 +199,6 @@ def find_references(
     return {path: reference for path, reference in judged.items() if reference}
 
 
-def require_own_file(path: Path) -> None:
-    """Refuse a file that is part of an installed package: the next installation would take the entry away again.
-
-    Raises:
-        ConfigurationError: says where a file belongs.
-    """
-    real = path.resolve()
-    installed = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()]
-    folders = [*installed, *site.getsitepackages(), str(Path(__file__).parents[1])]
-    if any(real.is_relative_to(Path(folder).resolve()) for folder in folders):
-        raise ConfigurationError(
-            f"{path} is part of the installed package, where nothing is added: copy it to config/schemas.yaml here, or "
-            "to where SMARTDIET_SCHEMAS says, and run this again"
-        )
-
-
-def write_entry(inferred: Inferred, path: Path) -> None:
-    """Put the entry into its file, whole or not at all."""
-    require_own_file(path)
-    # Where the file is a link, what it leads to is replaced.
-    real = path.resolve()
-    written = None
-    try:
-        with NamedTemporaryFile("w", dir=real.parent, prefix=real.name, delete=False, encoding="utf-8") as handle:
-            written = Path(handle.name)
-            handle.write(inferred.text)
-        if real.exists():
-            written.chmod(real.stat().st_mode)
-        written.replace(real)
-    except OSError as error:
-        if written:
-            written.unlink(missing_ok=True)
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def read_file(files: Sequence[Path]) -> tuple[Schema | None, Place]:
-    """Read the file that entries are for, with those beside it, and find the place for more; None where it is missing.
-
-    Raises:
-        SchemaFileError: a file cannot be used as it is.
-        ConfigurationError: its tables are written in braces.
-    """
-    if not files or not files[0].exists():
-        return None, find_place("")
-    schema = load_schema(*files)
-    return schema, find_place(files[0].read_text(encoding="utf-8-sig"))
-
-
 def list_zones(schema: Schema | None) -> tuple[str, ...]:
     """List the zones to look for midnights in, those of the declared columns first."""
     tables = schema.tables.values() if schema else ()
@@ -284,21 +240,6 @@ def _try(plan: Plan, place: Place, examine: Examine) -> None:
         if attempt == _TRIES - 1 or not mend_plan(plan, rejects):
             describe_rejects(plan, rejects)
             return
-
-
-def load_text(text: str, files: Sequence[Path] = ()) -> Schema:
-    """Load a text as the file it will be, the first one, beside the others.
-
-    Raises:
-        SchemaFileError: it cannot be used: a mistake of ours, or a file that is not laid out line by line.
-    """
-    with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        try:
-            return load_schema(file.name, *files[1:])
-        except SchemaFileError as error:
-            raise SchemaFileError(f"{files[0] if files else 'the file'} with the new entry", error.problems) from None
 
 
 def _list_notes(subject: Subject, plan: Plan, schema: Schema | None, files: Sequence[Path]) -> tuple[str, ...]:

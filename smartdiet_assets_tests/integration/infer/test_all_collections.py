@@ -9,7 +9,6 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from smartdiet_assets.infer.everything import infer_collections
-from smartdiet_assets.infer.run import write_entry
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.conftest import Smartdiet
@@ -54,7 +53,7 @@ def list_references(schema: Schema) -> dict[str, str]:
 
 
 def infer_all(source: Database[Any], path: Path, **more: Any) -> Schema:
-    write_entry(infer_collections(read_once(source), [path], **more), path)
+    infer_collections(read_once(source), [path], **more).write(path)
     return load_schema(path)
 
 
@@ -117,7 +116,7 @@ def test_collections_that_refer_to_each_other_load(mongo_database: Database[Any]
 @pytest.mark.parametrize("arguments", [[], ["orders", "--all-collections"]])
 def test_a_collection_is_named_or_all_are_asked_for(smartdiet: Smartdiet, file: Path, arguments: list[str]) -> None:
     result = smartdiet("infer", *arguments)
-    assert (result.code, result.err) == (2, "name a collection, or give --all-collections")
+    assert (result.code, result.err) == (2, "name a collection, or give --all-collections or --update")
 
 
 def test_a_database_without_collections_is_rather_a_wrong_name(

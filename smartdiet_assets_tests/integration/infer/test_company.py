@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from smartdiet_assets.demo.company import write_company
-from smartdiet_assets.infer.run import infer_collection, write_entry
+from smartdiet_assets.infer.run import infer_collection
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.support.mirrored import Mirrored
@@ -29,7 +29,7 @@ def company(
     collections = write_company(source, SEED, SCALE)
     path = tmp_path_factory.mktemp("infer") / "schemas.yaml"
     for collection in collections:
-        write_entry(infer_collection(read_once(source), collection, [path], sample=None), path)
+        infer_collection(read_once(source), collection, [path], sample=None).write(path)
     yield source, load_schema(path), collections
     mongo_client.drop_database(source.name)
 

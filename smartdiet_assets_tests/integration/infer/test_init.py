@@ -1,6 +1,7 @@
 """`smartdiet init`: a company that comes new has a folder, and the folder is a mirror that runs."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -72,12 +73,37 @@ def test_a_shop_is_a_running_mirror_after_two_commands(
     assert smartdiet("home").out.strip() == str(Path(".dagster").resolve())
 
 
+def test_the_chapter_of_the_readme_is_followed_to_the_letter(
+    smartdiet: Smartdiet, shop: Database[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = Path(project.__file__).with_name("README.md").read_text()
+    block = readme.partition("## Another company in five minutes")[2].partition("```bash\n")[2].partition("```")[0]
+    monkeypatch.delenv("MONGODB_DATABASE")
+    done = []
+    for line in block.splitlines():
+        command, *words = shlex.split(line, comments=True)
+        done.append(command)
+        if command == "export":
+            # Of the same servers' variables, with the test's values.
+            assert all(os.environ.get(word.partition("=")[0]) for word in words)
+        elif command == "cd":
+            forget_variables(monkeypatch)
+            monkeypatch.chdir(words[0])
+        elif command == "smartdiet":
+            ended = smartdiet(*(shop.name if words[n - 1] == "--database" else word for n, word in enumerate(words)))
+            assert ended.code == 0, ended.err
+        else:
+            assert (command, words) == ("dagster", ["dev"])
+            assert load_definitions().get_repository_def().asset_graph.get_all_asset_keys()
+    assert done == ["export", "export", "smartdiet", "cd", "smartdiet", "smartdiet", "dagster"]
+
+
 def test_dagster_finds_the_mirror_and_its_runs_by_the_folder_alone(
     smartdiet: Smartdiet, shop: Database[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert smartdiet("init").code == 0
     forget_variables(monkeypatch)
-    command = [Path(sys.executable).with_name("dagster"), "definitions", "validate"]
+    command = [str(Path(sys.executable).with_name("dagster")), "definitions", "validate"]
     environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr

@@ -15,7 +15,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from smartdiet_assets.extract.window import WindowRequest
-from smartdiet_assets.infer.run import infer_collection, write_entry
+from smartdiet_assets.infer.run import infer_collection
 from smartdiet_assets.mirror.table_run import mirror_table
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.support.bson_source import fetch_versions
@@ -114,7 +114,7 @@ def test_any_collection(
     sampled = infer_collection(read_once(mongo_database), "things", [path], sample=1)
     assert sampled.tables[0] == "things", "loaded with the file, or it would have raised"
     inferred = infer_collection(read_once(mongo_database), "things", [path], sample=None)
-    write_entry(inferred, path)
+    inferred.write(path)
     schema = load_schema(path)
 
     assert set(schema.tables) == {"parents", "others", *inferred.tables}
