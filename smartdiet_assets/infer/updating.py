@@ -31,8 +31,11 @@ from smartdiet_assets.infer.verification import Rejects, count_rejects, mend_pla
 from smartdiet_assets.resources.mongo_reading import Read
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Condition, Schema, Table
+from smartdiet_assets.schema.reasons import Reason
 
 _TRIES = 4
+#: What another type would take.
+_NARROW = frozenset({Reason.INVALID_TYPE, Reason.OUT_OF_RANGE, Reason.TOO_LONG})
 #: What changes where a file grows.
 _POSITION = {"line": 0, "path": ""}
 
@@ -233,11 +236,12 @@ def _describe_misfits(tables: Sequence[Table], seen: Seen, rejects: Rejects, *, 
         table = next(table for table in tables if table.name == name)
         sentence = f"{name}.{column_name}: {number:,} of {seen.root.count:,} documents seen will be rejected ({reason})"
         column = next((column for column in table.columns if column.name == column_name), None)
-        if column is not None:
+        if column is not None and reason in _NARROW:
             paths = column.item_field or column.mongo_field
             found = [_find_column(seen.root, table, path, bool(column.item_field)) for path in paths]
-            types = {decide_type(each, complete=complete).sql_type for each in found if each is not None}
-            if len(types) == 1 and (wanted := types.pop()) not in ("", column.type.declared):
+            decided = {decide_type(each, complete=complete) for each in found if each is not None}
+            wider = {decision.sql_type for decision in decided if not decision.on_invalid}
+            if len(decided) == len(wider) == 1 and (wanted := wider.pop()) not in ("", column.type.declared):
                 sentence += f"; it is {column.type.declared}, and {wanted} would hold what was seen"
         notes.append(f"{sentence}.")
     return notes

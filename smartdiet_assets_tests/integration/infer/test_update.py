@@ -112,6 +112,7 @@ def test_a_type_that_became_too_narrow_is_said_and_left(
     before = file.read_text()
     mongo_database.products.update_one({}, {"$set": {"stock": 2**40}})
     mongo_database.customers.update_one({"addresses.0": {"$exists": True}}, {"$set": {"addresses.0.city": {"zone": 1}}})
+    mongo_database.products.update_one({"stock": 2**40}, {"$set": {"title": "a\0b"}})
     mongo_database.carts.insert_one({"customer": ObjectId()})
     result = smartdiet("infer", "--update")
     assert (
@@ -119,6 +120,7 @@ def test_a_type_that_became_too_narrow_is_said_and_left(
         in result.err
     )
     assert "customers_addresses.city: 1 of 30 documents seen will be rejected (invalid_type)" in result.err
+    assert "products.title: 1 of 20 documents seen will be rejected (nul_character)." in result.err
     assert "No table mirrors carts: smartdiet infer --all-collections adds them." in result.err
     assert file.read_text() == before
 
