@@ -18,7 +18,7 @@ from smartdiet_assets.checks.facts import RecentRows, SourceFacts, TargetFacts
 from smartdiet_assets.checks.matomo import CheckedMatomo
 from smartdiet_assets.checks.mongodb import CheckedMongo
 from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS, CheckOutcome
-from smartdiet_assets.checks.sources import CheckedSource, OpenedSource
+from smartdiet_assets.checks.sources import Asked, CheckedSource, OpenedSource
 from smartdiet_assets.checks.target import fetch_recent_rows, fetch_target_facts, open_snapshot
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
 from smartdiet_assets.load.structure.companion import place
@@ -176,12 +176,8 @@ class _Evaluation:
 
     def _fetch_sources(self, target: Mapping[str, TargetFacts]) -> dict[str, SourceFacts]:
         found: dict[str, SourceFacts] = {}
-        for kind, source, tables in self._list_asked(_COUNTING, _FRESHNESS):
-            counted = [table.name for table in tables if self._wants(table, _COUNTING)]
-            fetched = source.fetch_facts(
-                self._schema, tables, target, count=counted, global_date_threshold=self._threshold
-            )
-            found |= self._take(kind, fetched)
+        for kind, source, asked in self._ask(target, _COUNTING, _FRESHNESS):
+            found |= self._take(kind, source.fetch_facts(asked))
         return found
 
     def _judge_sources(
@@ -195,20 +191,18 @@ class _Evaluation:
                 self._keep(judgement.judge_freshness(table, target[name], facts))
 
     def _compare(self, connection: Connection, target: Mapping[str, TargetFacts]) -> None:
-        for kind, source, tables in self._list_asked(_CONTENT):
-            compared = source.compare(
-                connection, tables, target, sample=self._sample, global_date_threshold=self._threshold
-            )
-            for name, facts in self._take(kind, compared):
+        for kind, source, asked in self._ask(target, _CONTENT):
+            for name, facts in self._take(kind, source.compare(connection, asked)):
                 self._keep(judgement.judge_content(self._tables[name], facts))
         connection.rollback()
 
-    def _list_asked(self, *kinds: str) -> Iterator[tuple[SourceKind, OpenedSource, list[Table]]]:
-        """List the sources that open checks need, each with its tables."""
+    def _ask(self, target: Mapping[str, TargetFacts], *kinds: str) -> Iterator[tuple[SourceKind, OpenedSource, Asked]]:
+        """Ask the sources that open checks of some kinds need."""
         for kind, source in self._sources.items():
             tables = [self._tables[name] for name in source.tables]
             if asked := [table for table in tables if any(self._wants(table, wanted) for wanted in kinds)]:
-                yield kind, source, asked
+                count = [table.name for table in asked if self._wants(table, _COUNTING)]
+                yield kind, source, Asked(self._schema, asked, target, count, self._sample, self._threshold)
 
     def _take(
         self, kind: SourceKind, found: Iterator[tuple[Table, Facts | SmartdietError]]

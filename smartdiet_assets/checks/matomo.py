@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pymysql
 from pymysql.connections import Connection
@@ -14,6 +14,7 @@ from pymysql.connections import Connection
 from smartdiet_assets.checks.content import SourceDocument, compare_documents, count
 from smartdiet_assets.checks.facts import MAX_RECENT, ContentFacts, SourceFacts, TargetFacts
 from smartdiet_assets.checks.row_comparison import fetch_rejected
+from smartdiet_assets.checks.sources import Asked
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.extract.matomo.documents import (
     Row,
@@ -34,7 +35,7 @@ from smartdiet_assets.load.execution import Connection as PostgresConnection
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.schema.document_id import encode_document_id
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, compose_source_name
-from smartdiet_assets.schema.model import CollectionRules, Schema, Table
+from smartdiet_assets.schema.model import CollectionRules, Table
 from smartdiet_assets.transform.batch import TransformedBatch
 from smartdiet_assets.transform.matomo import build_row_transformer
 
@@ -71,38 +72,24 @@ class _OpenedMatomo:
                 action = f"reading Matomo's table {table.source_table}"
                 self.faults[table.name] = translate_matomo_error(error, action)
 
-    def fetch_facts(
-        self,
-        schema: Schema,
-        tables: Sequence[Table],
-        target: Mapping[str, TargetFacts],
-        *,
-        count: Collection[str],
-        global_date_threshold: date | None,
-    ) -> Iterator[tuple[Table, SourceFacts | SmartdietError]]:
-        for table in tables:
+    def fetch_facts(self, asked: Asked) -> Iterator[tuple[Table, SourceFacts | SmartdietError]]:
+        for table in asked.tables:
             found = self._found[table.name]
             try:
-                facts = fetch_matomo_facts(self._connection, table, found, target[table.name])
+                facts = fetch_matomo_facts(self._connection, table, found, asked.target[table.name])
             except pymysql.Error as error:
                 yield table, translate_matomo_error(error, "reading Matomo")
             else:
                 yield table, facts
 
     def compare(
-        self,
-        postgres: PostgresConnection,
-        tables: Sequence[Table],
-        target: Mapping[str, TargetFacts],
-        *,
-        sample: int | None,
-        global_date_threshold: date | None,
+        self, postgres: PostgresConnection, asked: Asked
     ) -> Iterator[tuple[Table, ContentFacts | SmartdietError]]:
-        for table in tables:
+        for table in asked.tables:
             found = self._found[table.name]
             try:
                 facts = compare_matomo_table(
-                    postgres, self._connection, table, found, target[table.name], sample=sample
+                    postgres, self._connection, table, found, asked.target[table.name], sample=asked.sample
                 )
             except pymysql.Error as error:
                 yield table, translate_matomo_error(error, "reading Matomo")

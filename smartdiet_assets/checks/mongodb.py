@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
 
 from pymongo.errors import PyMongoError
 
 from smartdiet_assets.checks.content import compare_collections
 from smartdiet_assets.checks.documents import fetch_source_facts, group_tables
-from smartdiet_assets.checks.facts import ContentFacts, SourceFacts, TargetFacts
+from smartdiet_assets.checks.facts import ContentFacts, SourceFacts
+from smartdiet_assets.checks.sources import Asked
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.load.execution import Connection
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets.resources.mongo_hello import fetch_server_clock
 from smartdiet_assets.resources.mongo_reading import MongoDatabase, Read, Result
-from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.schema.model import Table
 
 
 class CheckedMongo:
@@ -32,46 +32,31 @@ class CheckedMongo:
         self.tables = {table.name: table for table in tables}
         yield self
 
-    def fetch_facts(
-        self,
-        schema: Schema,
-        tables: Sequence[Table],
-        target: Mapping[str, TargetFacts],
-        *,
-        count: Collection[str],
-        global_date_threshold: date | None,
-    ) -> Iterator[tuple[Table, SourceFacts]]:
+    def fetch_facts(self, asked: Asked) -> Iterator[tuple[Table, SourceFacts]]:
         clock = self._read(fetch_server_clock)
-        for group in group_tables(tables):
+        for group in group_tables(asked.tables):
 
             def fetch(database: MongoDatabase, group: Sequence[Table] = group) -> dict[str, SourceFacts]:
                 return fetch_source_facts(
                     database,
-                    schema,
+                    asked.schema,
                     group,
-                    target,
+                    asked.target,
                     clock=clock,
-                    count=count,
-                    global_date_threshold=global_date_threshold,
+                    count=asked.count,
+                    global_date_threshold=asked.global_date_threshold,
                 )
 
             found = self._read(fetch)
             yield from ((table, found[table.name]) for table in group)
 
-    def compare(
-        self,
-        postgres: Connection,
-        tables: Sequence[Table],
-        target: Mapping[str, TargetFacts],
-        *,
-        sample: int | None,
-        global_date_threshold: date | None,
-    ) -> Iterator[tuple[Table, ContentFacts]]:
-        for group in group_tables(tables):
+    def compare(self, postgres: Connection, asked: Asked) -> Iterator[tuple[Table, ContentFacts]]:
+        for group in group_tables(asked.tables):
 
             def compare(database: MongoDatabase, group: Sequence[Table] = group) -> dict[str, ContentFacts]:
+                threshold = asked.global_date_threshold
                 return compare_collections(
-                    postgres, database, group, target, sample=sample, global_date_threshold=global_date_threshold
+                    postgres, database, group, asked.target, sample=asked.sample, global_date_threshold=threshold
                 )
 
             found = self._read(compare)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
@@ -9,6 +10,25 @@ from smartdiet_assets.checks.facts import ContentFacts, SourceFacts, TargetFacts
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.load.execution import Connection
 from smartdiet_assets.schema.model import Schema, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a source.
+
+    Attributes:
+        target: what PostgreSQL knows of the tables: their watermarks.
+        count: names of the tables whose rows are to be counted.
+        sample: documents of each collection to compare; None compares all.
+        global_date_threshold: `GLOBAL_DATE_THRESHOLD`: a first load may have left out what is older.
+    """
+
+    schema: Schema
+    tables: Sequence[Table]
+    target: Mapping[str, TargetFacts]
+    count: Collection[str]
+    sample: int | None
+    global_date_threshold: date | None
 
 
 class OpenedSource(Protocol):
@@ -25,33 +45,11 @@ class OpenedSource(Protocol):
     @property
     def faults(self) -> Mapping[str, SmartdietError]: ...
 
-    def fetch_facts(
-        self,
-        schema: Schema,
-        tables: Sequence[Table],
-        target: Mapping[str, TargetFacts],
-        *,
-        count: Collection[str],
-        global_date_threshold: date | None,
-    ) -> Iterator[tuple[Table, SourceFacts | SmartdietError]]:
-        """Fetch the facts of mirrored tables.
+    def fetch_facts(self, asked: Asked) -> Iterator[tuple[Table, SourceFacts | SmartdietError]]:
+        """Fetch the facts of mirrored tables."""
 
-        Args:
-            target: what PostgreSQL knows of the tables: their watermarks.
-            count: names of the tables whose rows are to be counted.
-            global_date_threshold: `GLOBAL_DATE_THRESHOLD`: a first load may have left out what is older.
-        """
-
-    def compare(
-        self,
-        postgres: Connection,
-        tables: Sequence[Table],
-        target: Mapping[str, TargetFacts],
-        *,
-        sample: int | None,
-        global_date_threshold: date | None,
-    ) -> Iterator[tuple[Table, ContentFacts | SmartdietError]]:
-        """Read documents or rows again, and compare them with the tables: a sample of them, or all where it is None."""
+    def compare(self, postgres: Connection, asked: Asked) -> Iterator[tuple[Table, ContentFacts | SmartdietError]]:
+        """Read documents or rows again, and compare them with the tables."""
 
 
 class CheckedSource(Protocol):

@@ -155,7 +155,7 @@ class _Servers:
         try:
             with build(self._environment).open() as resource:
                 yield from self._examine_way(resource)
-                if self._ssh_usable is False and isinstance(resource.access, RemoteAccess):
+                if self._ssh_usable is False and _is_remote(resource):
                     yield skip_behind(part)
                 else:
                     yield from examine(resource)
@@ -166,9 +166,13 @@ class _Servers:
             yield part.failed("connection", f"Its settings cannot be used ({type(error).__name__}): see .env.example.")
 
     def _examine_way(self, resource: Any) -> Iterator[Finding]:
-        if self._ssh_usable is None and isinstance(resource.access, RemoteAccess):
+        if self._ssh_usable is None and _is_remote(resource):
             findings = []
             for finding in examine_ssh(resource.access, resource.connect_timeout):
                 findings.append(finding)
                 yield finding
             self._ssh_usable = not any(finding.failed for finding in findings)
+
+
+def _is_remote(resource: object) -> bool:
+    return isinstance(getattr(resource, "access", None), RemoteAccess)

@@ -5,14 +5,15 @@ what the checks ask of it (`checks`).
 """
 
 import csv
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from smartdiet_assets.checks.facts import ContentFacts, SourceFacts, TargetFacts
+from smartdiet_assets.checks.facts import ContentFacts, SourceFacts
+from smartdiet_assets.checks.sources import Asked
 from smartdiet_assets.errors import ServerUnreachableError, SmartdietError, SourceTableError
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load.execution import Connection
@@ -147,29 +148,13 @@ class CheckedCsv:
         self.tables = {table.name: table for table in tables}
         yield self
 
-    def fetch_facts(
-        self,
-        schema: Schema,
-        tables: Sequence[Table],
-        target: Mapping[str, TargetFacts],
-        *,
-        count: Collection[str],
-        global_date_threshold: date | None,
-    ) -> Iterator[tuple[Table, SourceFacts]]:
-        for table in tables:
-            source = CsvSource(schema, table, self._folder.path / table.origin, 1_000)
+    def fetch_facts(self, asked: Asked) -> Iterator[tuple[Table, SourceFacts]]:
+        for table in asked.tables:
+            source = CsvSource(asked.schema, table, self._folder.path / table.origin, 1_000)
             facts = SourceFacts(clock=source.fetch_clock(), max_delay=CollectionRules().max_delay)
             facts.expected = len(source.read())
             yield table, facts
 
-    def compare(
-        self,
-        postgres: Connection,
-        tables: Sequence[Table],
-        target: Mapping[str, TargetFacts],
-        *,
-        sample: int | None,
-        global_date_threshold: date | None,
-    ) -> Iterator[tuple[Table, ContentFacts | SmartdietError]]:
-        for table in tables:
+    def compare(self, postgres: Connection, asked: Asked) -> Iterator[tuple[Table, ContentFacts | SmartdietError]]:
+        for table in asked.tables:
             yield table, SourceTableError(f"the contents of {table.origin} are not compared")
