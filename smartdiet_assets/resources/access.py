@@ -1,20 +1,17 @@
 """How a server is reached: directly (`local`), or through an SSH server (`remote`), as typed configuration."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from typing import Any, Literal, TypeVar
 
 from dagster import Config
-from pydantic import BaseModel, PrivateAttr, create_model
+from pydantic import BaseModel, create_model
 
-from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.environment import Environment, build_field, find_variables
+from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.ssh_settings import SSH_VARIABLES, SshSettings, require_ssh
 from smartdiet_assets.resources.variable_kinds import Place
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-#: What a message says in place of a value that came by run configuration: whoever may start a run could otherwise have
-#: one print what is not theirs to see.
-GIVEN = "(given by the run configuration)"
 
 
 class LocalAccess(Config):
@@ -23,48 +20,10 @@ class LocalAccess(Config):
     place: Literal["local"] = "local"
 
 
-class RemoteAccess(Config):
+class RemoteAccess(SshSettings, Config):
     """The server is reached through an SSH server; its host and port are as that one sees them."""
 
     place: Literal["remote"] = "remote"
-    server: str = build_field("REMOTE_SERVER_URL", default=...)
-    port: int = build_field("REMOTE_SERVER_PORT")
-    user: str = build_field("REMOTE_SERVER_USER", default=...)
-    password: str = build_field("REMOTE_SERVER_PASSWORD")
-    key_file: str = build_field("REMOTE_SERVER_KEY_FILE")
-    key_passphrase: str = build_field("REMOTE_SERVER_KEY_PASSPHRASE")
-    agent: bool = build_field("REMOTE_SERVER_AGENT")
-    host_key: str = build_field("REMOTE_SERVER_HOST_KEY")
-    known_hosts: str = build_field("REMOTE_SERVER_KNOWN_HOSTS")
-
-    _given: frozenset[str] = PrivateAttr(default=frozenset())
-
-    def describe(self) -> str:
-        """Name the SSH server in a message."""
-        return f"SSH server {self.spell_server()}"
-
-    def spell_server(self) -> str:
-        """Spell server and port as a message may show them."""
-        if not self._given.isdisjoint({"server", "port"}):
-            return GIVEN
-        return self.server if self.port == 22 else f"{self.server}:{self.port}"
-
-    def spell(self, field: str) -> str:
-        """Spell what a field holds as a message may show it."""
-        return GIVEN if field in self._given else str(getattr(self, field))
-
-    def spell_end(self, host: str, port: int) -> str:
-        """Spell the address of a server behind this one as a message may show it."""
-        return GIVEN if "end" in self._given else f"{host}:{port}"
-
-    @property
-    def given(self) -> frozenset[str]:
-        """The fields whose values came by run configuration, and `end` where the address behind the server did."""
-        return self._given
-
-    def hide(self, fields: Iterable[str]) -> None:
-        """Take some fields for given by run configuration: messages do not quote them."""
-        self._given = frozenset(fields)
 
 
 Access = LocalAccess | RemoteAccess
@@ -80,10 +39,6 @@ def choose_prefix(access: Access) -> str:
     return "REMOTE_" if isinstance(access, RemoteAccess) else ""
 
 
-#: The variable of each field of the remote form.
-SSH_VARIABLES = find_variables(RemoteAccess)
-
-
 def build_access(place: Place, settings: Environment) -> tuple[Any, Access]:
     """Build the two forms and the one that holds; what a variable gives shows in Dagit as its name.
 
@@ -96,8 +51,8 @@ def build_access(place: Place, settings: Environment) -> tuple[Any, Access]:
     Raises:
         ConfigurationError: the place is remote, and nothing says which SSH server or who logs in.
     """
-    if place == "remote" and not (settings.remote_server_url and settings.remote_server_user):
-        raise ConfigurationError("a remote server is reached through SSH: set REMOTE_SERVER_URL and REMOTE_SERVER_USER")
+    if place == "remote":
+        require_ssh(settings)
     given = {field: {"env": variable} for field, variable in SSH_VARIABLES.items() if settings.gives(variable)}
     # Dagster's flags of variables know fewer spellings.
     configured = derive_model(RemoteAccess, {**given, "agent": settings.remote_server_agent})

@@ -14,16 +14,9 @@ from dagster import Config, ConfigurableResource, EnvVar, InitResourceContext
 from pydantic import PrivateAttr
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.access import (
-    GIVEN,
-    SSH_VARIABLES,
-    Access,
-    ModelT,
-    RemoteAccess,
-    build_access,
-    derive_model,
-)
+from smartdiet_assets.resources.access import Access, ModelT, RemoteAccess, build_access, derive_model
 from smartdiet_assets.resources.environment import Environment, find_variables
+from smartdiet_assets.resources.ssh_settings import GIVEN, SSH_VARIABLES
 from smartdiet_assets.resources.variable_kinds import Place
 
 #: Where a field stands in the configuration of a resource, such as ("access", "remote", "port").

@@ -12,14 +12,15 @@ from weakref import WeakSet
 from smartdiet_assets.errors import ConfigurationError, PermissionDeniedError, SmartdietError
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.ssh_settings import PlainServer
 from smartdiet_assets.resources.tunnel import Tunnel, Way
 
 if TYPE_CHECKING:
     import psycopg
 
-    from smartdiet_assets.resources.access import RemoteAccess
     from smartdiet_assets.resources.postgres_rights import PostgresFacts
     from smartdiet_assets.resources.postgres_watch import WatchedConnection
+    from smartdiet_assets.resources.ssh_settings import SshSettings
 
 #: Where the mirror keeps its own state.
 STATE_SCHEMA = "smartdiet"
@@ -59,7 +60,7 @@ class PostgresConnections:
         _idle: list[tuple[float, WatchedConnection]]
 
         @property
-        def remote(self) -> RemoteAccess | None:
+        def remote(self) -> SshSettings | None:
             """The SSH server in between, which host and port are then seen from; None where there is none."""
 
         def require_usable(self) -> None:
@@ -274,7 +275,7 @@ class PostgresConnections:
         return f"{self.describe()}: {missing.sentence.rstrip('.')}" if missing else ""
 
 
-class PostgresServer(PostgresConnections):
+class PostgresServer(PostgresConnections, PlainServer):
     """The database that the environment describes, without Dagster, for the command line; close it after use."""
 
     def __init__(self, settings: Environment) -> None:
@@ -283,30 +284,11 @@ class PostgresServer(PostgresConnections):
         Raises:
             ConfigurationError: the SSH server is not named.
         """
-        prefix = "remote_" if settings.transfer_destination == "remote" else ""
+        super().__init__(settings, settings.transfer_destination)
+        prefix = "REMOTE_" if self.remote else ""
         for field in FIELDS:
-            setattr(self, field, getattr(settings, f"{prefix}postgres_{field}"))
+            setattr(self, field, settings.get(f"{prefix}POSTGRES_{field.upper()}"))
         self.connect_timeout, self.stall_timeout = settings.connect_timeout, settings.stall_timeout
         self.keepalive_idle, self.target_schema = KEEPALIVE_IDLE, ""
-        self._remote = _read_remote(settings) if prefix else None
         self._connections, self._idle = WeakSet(), []
         self._tunnel, self._lock = None, threading.Lock()
-
-    @property
-    def remote(self) -> "RemoteAccess | None":
-        return self._remote
-
-    def require_usable(self) -> None:
-        """Nobody but the environment described it."""
-
-    def spell(self, field: str, value: object = None) -> str:
-        return str(getattr(self, field) if value is None else value)
-
-    def spell_address(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-def _read_remote(settings: Environment) -> "RemoteAccess":
-    from smartdiet_assets.resources.access import SSH_VARIABLES, RemoteAccess
-
-    return RemoteAccess(**{field: getattr(settings, name.lower()) for field, name in SSH_VARIABLES.items()})

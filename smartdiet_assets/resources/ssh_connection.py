@@ -17,7 +17,7 @@ from smartdiet_assets.resources.port_forward import PortForward
 if TYPE_CHECKING:
     import paramiko
 
-    from smartdiet_assets.resources.access import RemoteAccess
+    from smartdiet_assets.resources.ssh_settings import SshSettings
 
 #: How long a failed login stands for those that try by themselves: drivers do several times a second.
 _SECONDS_A_FAILURE_STANDS = 2.0
@@ -46,7 +46,7 @@ class SshConnection:
         users: how many tunnels lead through it; who shares it counts them.
     """
 
-    def __init__(self, access: "RemoteAccess", timeout: float, keepalive: Keepalive | None = None) -> None:
+    def __init__(self, access: "SshSettings", timeout: float, keepalive: Keepalive | None = None) -> None:
         """Keep the settings; nothing is opened yet.
 
         Args:

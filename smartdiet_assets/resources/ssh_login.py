@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from paramiko.auth_handler import AuthOnlyHandler
 
 from smartdiet_assets.errors import AuthenticationError, ConfigurationError, ServerUnreachableError
-from smartdiet_assets.resources.access import GIVEN, RemoteAccess
 from smartdiet_assets.resources.ssh_host_keys import PublicKey, check_host_key, find_known_keys
+from smartdiet_assets.resources.ssh_settings import GIVEN, SshSettings
 
 _CHECK = "check it, REMOTE_SERVER_URL and REMOTE_SERVER_PORT"
 #: Seconds until what was sent counts as lost where nobody confirms it (the network, not the server's answer).
@@ -68,7 +68,7 @@ class _Transport(paramiko.ServiceRequestingTransport):  # type: ignore[misc]
         return _AuthHandler(self)
 
 
-def open_transport(access: RemoteAccess, timeout: float) -> paramiko.Transport:
+def open_transport(access: SshSettings, timeout: float) -> paramiko.Transport:
     """Connect to an SSH server, check its key and log in.
 
     Args:
@@ -100,7 +100,7 @@ def open_transport(access: RemoteAccess, timeout: float) -> paramiko.Transport:
     return transport
 
 
-def _connect(access: RemoteAccess, timeout: float) -> socket.socket:
+def _connect(access: SshSettings, timeout: float) -> socket.socket:
     try:
         stream = socket.create_connection((access.server, access.port), timeout)
     except socket.gaierror:
@@ -124,7 +124,7 @@ def _prefer(transport: paramiko.Transport, kinds: tuple[str, ...]) -> None:
     options.key_types = (*first, *(name for name in options.key_types if name not in first))
 
 
-def _negotiate(transport: paramiko.Transport, access: RemoteAccess, timeout: float) -> PublicKey:
+def _negotiate(transport: paramiko.Transport, access: SshSettings, timeout: float) -> PublicKey:
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = timeout
     try:
         transport.start_client(timeout=timeout)
@@ -138,7 +138,7 @@ def _negotiate(transport: paramiko.Transport, access: RemoteAccess, timeout: flo
     return PublicKey(key.get_name(), key.asbytes())
 
 
-def _log_in(transport: paramiko.Transport, access: RemoteAccess) -> None:
+def _log_in(transport: paramiko.Transport, access: SshSettings) -> None:
     """Try what there is, in turn; a server may want several one after the other."""
     tried: list[str] = []
     for name, method in _list_methods(transport, access):
@@ -164,7 +164,7 @@ def _log_in(transport: paramiko.Transport, access: RemoteAccess) -> None:
     )
 
 
-def _list_methods(transport: paramiko.Transport, access: RemoteAccess) -> Iterator[tuple[str, Any]]:
+def _list_methods(transport: paramiko.Transport, access: SshSettings) -> Iterator[tuple[str, Any]]:
     if access.agent or not (access.password or access.key_file):
         with contextlib.closing(_open_agent(access)) as agent:
             for number, key in enumerate(agent.get_keys(), 1):
@@ -177,7 +177,7 @@ def _list_methods(transport: paramiko.Transport, access: RemoteAccess) -> Iterat
         yield "the password", lambda: transport.auth_password(access.user, access.password)
 
 
-def _open_agent(access: RemoteAccess) -> paramiko.Agent:
+def _open_agent(access: SshSettings) -> paramiko.Agent:
     try:
         return paramiko.Agent()
     except (paramiko.SSHException, OSError):

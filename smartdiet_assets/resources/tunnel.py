@@ -13,7 +13,7 @@ from smartdiet_assets.resources.port_forward import PortForward
 from smartdiet_assets.resources.ssh_connection import SshConnection
 
 if TYPE_CHECKING:
-    from smartdiet_assets.resources.access import RemoteAccess
+    from smartdiet_assets.resources.ssh_settings import SshSettings
 
 
 @dataclass
@@ -25,7 +25,7 @@ class _Register:
     #: How many blocks of `keep_connections` are open.
     keepers: int = 0
 
-    def take(self, access: "RemoteAccess", timeout: float) -> SshConnection:
+    def take(self, access: "SshSettings", timeout: float) -> SshConnection:
         # There are secrets in the settings, and keys may show.
         key = hashlib.sha256(f"{access.model_dump_json()}{sorted(access.given)}".encode()).hexdigest()
         with self.lock:
@@ -75,7 +75,7 @@ def keep_connections() -> Iterator[None]:
 class Tunnel:
     """The way of one resource to hosts behind an SSH server; close it after use."""
 
-    def __init__(self, access: "RemoteAccess", timeout: float) -> None:
+    def __init__(self, access: "SshSettings", timeout: float) -> None:
         """Keep the settings; nothing is opened yet.
 
         Args:
