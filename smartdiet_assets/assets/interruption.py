@@ -15,13 +15,8 @@ _begun: set[tuple[str, str]] = set()
 
 def build_interrupted_failure(run_id: str) -> dg.Failure:
     """Build the failure a step of an interrupted run ends with, and remember the run."""
-    note_interrupted(run_id)
-    return StepFailure("interrupted; what was not finished is rolled back")
-
-
-def note_interrupted(run_id: str) -> None:
-    """Remember that a run was interrupted: no step of it begins any more."""
     _interrupted_runs.add(run_id)
+    return StepFailure("interrupted; what was not finished is rolled back")
 
 
 def was_interrupted(run_id: str) -> bool:

@@ -12,7 +12,6 @@ import dagster as dg
 
 from smartdiet_assets.assets.location import Mirror
 from smartdiet_assets.assets.naming import KIND_TAG, MIRROR_TAG, SOURCE_TAG, MirrorNames
-from smartdiet_assets.assets.threads import THREADS, threads_executor
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
 from smartdiet_assets.schema.model import Schema
@@ -108,14 +107,13 @@ def choose_executor(name: str) -> dg.ExecutorDefinition:
     """Choose the executor by its name in SMARTDIET_EXECUTOR.
 
     One table after another in one process by default: starting a process per table costs seconds, an incremental run of
-    a table milliseconds. Threads cost nothing to start, and wait for the servers side by side.
+    a table milliseconds.
 
     Raises:
         ConfigurationError: no executor has that name.
     """
     executors = {
         "in_process": dg.in_process_executor,
-        THREADS: threads_executor,
         "multiprocess": dg.multiprocess_executor.configured(
             {
                 "max_concurrent": _PROCESSES,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from smartdiet_assets.errors import TooManyRejectsError
 from smartdiet_assets.schema.model import ITEM_ITSELF, ITEM_POSITION, Column, Table
 
 if TYPE_CHECKING:
+    from smartdiet_assets.mirror.failures import RejectCounts
     from smartdiet_assets.mirror.table_run import MirrorResult
 
 # Code references are a beta class of 1.13.
@@ -152,13 +152,13 @@ def build_run_metadata(table: Table, result: "MirrorResult") -> Mapping[str, dg.
     return metadata
 
 
-def build_rejects_metadata(error: TooManyRejectsError) -> Mapping[str, dg.MetadataValue]:
+def build_rejects_metadata(rejects: "RejectCounts") -> Mapping[str, dg.MetadataValue]:
     """Build the metadata of a run that failed for too many rejects: how many, and by column and reason."""
     return {
-        "rejected": dg.MetadataValue.int(error.rejected),
-        "rejected_before": dg.MetadataValue.int(error.before),
-        "max_rejects": dg.MetadataValue.text(error.limit),
-        "rejects": dg.MetadataValue.table([dg.TableRecord(asdict(group)) for group in error.groups]),
+        "rejected": dg.MetadataValue.int(rejects.rejected),
+        "rejected_before": dg.MetadataValue.int(rejects.before),
+        "max_rejects": dg.MetadataValue.text(rejects.limit),
+        "rejects": dg.MetadataValue.table([dg.TableRecord(asdict(group)) for group in rejects.groups]),
     }
 
 

@@ -33,24 +33,34 @@ class _Forwarder(logging.Handler):
         expected = getattr(record, "documents_expected", None)
         now = time.monotonic()
         line = self._progress.compose_line(now, read, expected, reading=getattr(record, "reading", True))
-        if line is None:
-            return
-        self._context.log.info(line)
-        if now - self._begun >= _SECONDS_TO_OBSERVE:
-            from dagster import AssetObservation, MetadataValue
+        if line is not None:
+            show_line(self._context, line, now - self._begun, read, expected)
 
-            # Without its run: an observation of the step would be stored when the step is over.
-            self._context.instance.report_runless_asset_event(
-                AssetObservation(
-                    self._context.asset_key,
-                    description=line,
-                    metadata={
-                        "run": MetadataValue.dagster_run(self._context.run.run_id),
-                        "documents_read": read,
-                        **({"documents_expected": expected} if expected else {}),
-                    },
-                )
+
+def show_line(
+    context: "dg.AssetExecutionContext", line: str, seconds: float, documents_read: int, documents_expected: int | None
+) -> None:
+    """Show a line of a running table in its log; on the asset's page too where the table takes long.
+
+    Args:
+        seconds: since the table began.
+    """
+    context.log.info(line)
+    if seconds >= _SECONDS_TO_OBSERVE:
+        from dagster import AssetObservation, MetadataValue
+
+        # Without its run: an observation of the step would be stored when the step is over.
+        context.instance.report_runless_asset_event(
+            AssetObservation(
+                context.asset_key,
+                description=line,
+                metadata={
+                    "run": MetadataValue.dagster_run(context.run.run_id),
+                    "documents_read": documents_read,
+                    **({"documents_expected": documents_expected} if documents_expected else {}),
+                },
             )
+        )
 
 
 @contextmanager

@@ -5,64 +5,39 @@ or what it reports (`assets.metadata`). No postponed annotations in this module:
 `context` at definition time.
 """
 
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from smartdiet_assets.assets.failures import StepFailure
+from smartdiet_assets.assets.failures import StepFailure, build_step_failure, find_given_up
 from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure, expect_retry, was_interrupted
 from smartdiet_assets.assets.marks import mark_covered
-from smartdiet_assets.assets.metadata import build_rejects_metadata, build_run_metadata
+from smartdiet_assets.assets.metadata import build_run_metadata
 from smartdiet_assets.assets.naming import MirrorNames
-from smartdiet_assets.assets.outages import (
-    SERVER,
-    await_server,
-    compose_vain,
-    find_given_up,
-    note_answer,
-    note_outage,
-)
 from smartdiet_assets.assets.partitions import build_window_request
 from smartdiet_assets.assets.progress import forward_progress
-from smartdiet_assets.errors import (
-    ConfigurationError,
-    ForwardingFailedError,
-    ServerUnreachableError,
-    TooManyRejectsError,
-    TransientError,
-)
-from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.assets.replay import find_replay
+from smartdiet_assets.errors import ConfigurationError, TransientError
+from smartdiet_assets.extract.window import read_instant
 from smartdiet_assets.load.limits import LOCK_TIMEOUT
-from smartdiet_assets.mirror.failures import describe_error, translate_error
+from smartdiet_assets.mirror.attempt import RunSettings, Servers, TableRun, try_table
+from smartdiet_assets.mirror.failures import TableFailedError
 from smartdiet_assets.resources.environment import build_field
-from smartdiet_assets.resources.matomo import MatomoResource
-from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.patience import RETRIES, RETRY_DELAY
-from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.schema.model import Schema, Table
 
-# What a run needs, it imports: the drivers and the stages take as long as half of Dagster.
 if TYPE_CHECKING:
-    from psycopg import Connection
-
     from smartdiet_assets.mirror.table_run import MirrorResult
-    from smartdiet_assets.resources.mongo_reading import MongoDatabase
 
 # Single-run backfills are a beta parameter of 1.13, and what makes a range of partitions one run.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
 
-#: Seconds for which one reading of MongoDB's clock serves the tables of a run.
-_CLOCK_AGE = 5.0
-#: By run and mirror, when it was read (monotonic) and what it said; of one run.
-_clocks: dict[tuple[str, str], tuple[float, datetime]] = {}
 _MATOMO_UNSET = "neither MATOMO_HOST nor MATOMO_DATABASE is set"
-_TARGET = "PostgreSQL"
 #: Transient errors only: everything else, and the last of them, is raised as a Failure that does not allow retries.
 RETRY_POLICY = dg.RetryPolicy(
     max_retries=RETRIES, delay=RETRY_DELAY, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
@@ -103,8 +78,6 @@ class MirrorConfig(dg.Config):
 
 
 StepEvents = Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]
-#: Brings one table up to date: takes the PostgreSQL connection, the window request, and the earliest date.
-Mirror = Callable[["Connection", WindowRequest, date | None], "MirrorResult"]
 
 
 def build_table_asset(
@@ -148,16 +121,15 @@ def build_table_asset(
         required_resource_keys={names.all_tables, names.settings, names.postgres, source},
     )
     def mirror(context: dg.AssetExecutionContext, config: MirrorConfig) -> StepEvents:
-        asked: MongoResource | MatomoResource = getattr(context.resources, source)
-        settings: MirrorSettings = getattr(context.resources, names.settings)
-        if isinstance(asked, MongoResource):
-            mirror = _build_mongo_mirror(step, asked, settings, context.run.run_id)
-        elif optional and not (check := asked.check([table.source_table])).ok:
+        from smartdiet_assets.mirror.sources import find_opener
+
+        server = getattr(context.resources, source)
+        asks = optional and find_replay(context.run.run_id) is None
+        if asks and not (check := find_opener(table.source_kind).check(server, [table])).ok:
             context.log.warning("%s is left out: %s. %s", table.name, _MATOMO_UNSET, check.sentence)
             return
-        else:
-            mirror = _build_matomo_mirror(step, asked, settings, context.run.run_id)
-        yield from _run_mirror(context, config, step, mirror)
+        servers = Servers(getattr(context.resources, names.postgres), {table.source: server}, mirror=names.name)
+        yield from _run_mirror(context, config, servers, step)
 
     return mirror
 
@@ -177,67 +149,22 @@ class _Step:
         """Tells the table from others of a run: those of another mirror may have its name."""
         return self.names.keys[self.table.name].to_user_string()
 
-    @property
-    def servers(self) -> tuple[str, str]:
-        """How the target and the source are called, for which all tables of a run wait together."""
-        return self.names.spell_server(_TARGET), self.names.spell_server(self.table.source_kind.server)
 
-
-def _build_mongo_mirror(step: _Step, mongo: MongoResource, settings: MirrorSettings, run_id: str) -> Mirror:
-    from smartdiet_assets.mirror.table_run import mirror_table
-
-    def mirror(connection: "Connection", request: WindowRequest, global_date_threshold: date | None) -> "MirrorResult":
-        def mirror_from(database: "MongoDatabase") -> "MirrorResult":
-            return mirror_table(
-                step.schema,
-                step.table,
-                database,
-                connection,
-                run_id=run_id,
-                request=request,
-                global_date_threshold=global_date_threshold,
-                batch_size=settings.batch_size,
-                lock_timeout=settings.lock_timeout,
-                retry_limit=settings.retry_limit,
-                source_clock=_fetch_clock(database, (run_id, step.names.name)),
-            )
-
-        # What may pass, Dagster tries again.
-        return mongo.read(mirror_from, patiently=False)
-
-    return mirror
-
-
-def _build_matomo_mirror(step: _Step, matomo: MatomoResource, settings: MirrorSettings, run_id: str) -> Mirror:
-    from smartdiet_assets.mirror.sources.matomo import MatomoSource
-    from smartdiet_assets.mirror.table_run import mirror_source
-
-    def mirror(connection: "Connection", request: WindowRequest, global_date_threshold: date | None) -> "MirrorResult":
-        with matomo.connect() as rows:
-            return mirror_source(
-                MatomoSource(step.schema, step.table, rows, settings.batch_size, table_prefix=matomo.table_prefix),
-                connection,
-                run_id=run_id,
-                request=request,
-                global_date_threshold=global_date_threshold,
-                lock_timeout=settings.lock_timeout,
-                retry_limit=settings.retry_limit,
-            )
-
-    return mirror
-
-
-def _run_mirror(context: dg.AssetExecutionContext, config: MirrorConfig, step: _Step, mirror: Mirror) -> StepEvents:
+def _run_mirror(context: dg.AssetExecutionContext, config: MirrorConfig, servers: Servers, step: _Step) -> StepEvents:
     run_id, table = context.run.run_id, step.table
-    if not begin_step(run_id, step.label):
+    replay = find_replay(run_id)
+    if replay is None and not begin_step(run_id, step.label):
         raise build_interrupted_failure(run_id)
     all_tables: AllTables = getattr(context.resources, step.names.all_tables)
     asked = MirrorConfig(
         full=all_tables.full if config.full is None else config.full, since=config.since or all_tables.since
     )
     try:
-        with forward_progress(context, table.name):
-            result = _try_mirror(context, asked, step, mirror)
+        if replay is not None:
+            result = replay.take(context, table.name)
+        else:
+            with forward_progress(context, table.name):
+                result = _try_mirror(context, asked, servers, step)
     except StepFailure as failure:
         if not was_interrupted(run_id):
             # Of a failed run the asset's page says no more than that there was one.
@@ -255,93 +182,41 @@ def _run_mirror(context: dg.AssetExecutionContext, config: MirrorConfig, step: _
     yield dg.MaterializeResult(metadata=build_run_metadata(table, result))
 
 
-def _try_mirror(context: dg.AssetExecutionContext, asked: MirrorConfig, step: _Step, mirror: Mirror) -> "MirrorResult":
+def _try_mirror(
+    context: dg.AssetExecutionContext, asked: MirrorConfig, servers: Servers, step: _Step
+) -> "MirrorResult":
     """Mirror a table; what goes wrong is raised as what Dagster tries again, or as the sentence the step ends with."""
-    from psycopg import Error as PostgresError
-
     run_id, table = context.run.run_id, step.table
-    postgres: PostgresResource = getattr(context.resources, step.names.postgres)
     settings: MirrorSettings = getattr(context.resources, step.names.settings)
-    target, source = step.servers
-    # Whatever goes wrong before there is a connection is PostgreSQL's.
-    server = target
     try:
+        threshold = read_instant("global_date_threshold", settings.global_date_threshold)
         request = build_window_request(
             step.partitions,
             context.partition_key_range,
             full=bool(asked.full),
-            since=_read_instant("since", asked.since),
+            since=read_instant("since", asked.since),
         )
-        threshold = _read_instant("global_date_threshold", settings.global_date_threshold)
-        for needed in step.servers:
-            await_server(run_id, needed, table.name)
-        with postgres.borrow(making_schema=True) as connection:
-            server = source
-            result = mirror(connection, request, threshold.date() if threshold else None)
+        run_settings = RunSettings(
+            batch_size=settings.batch_size,
+            global_date_threshold=threshold.date() if threshold else None,
+            lock_timeout=settings.lock_timeout,
+            retry_limit=settings.retry_limit,
+            retries=RETRY_POLICY.max_retries if RETRY_POLICY else 0,
+            retry_delay=step.retry_delay,
+        )
+        return try_table(
+            TableRun(step.schema, table, run_id, request, run_settings),
+            servers,
+            tried=context.retry_number,
+            find_given_up=partial(find_given_up, context.instance, run_id),
+        )
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         raise build_interrupted_failure(run_id) from None
-    except StepFailure:
-        raise
-    except Exception as error:  # noqa: BLE001 - the one place that decides what Dagster retries
-        run_error = _as_run_error(error, table, step.names.spell)
-        if not isinstance(run_error, TransientError):
-            raise run_error from None
-        if isinstance(run_error, ServerUnreachableError | ForwardingFailedError):
-            away = target if isinstance(error, PostgresError) else server
-            if given_up := find_given_up(context.instance, run_id, away):
-                raise StepFailure(f"{table.name}: not tried again, as {away} is away: {given_up}") from None
-            if vain := note_outage(
-                run_id,
-                away,
-                table.name,
-                run_error,
-                tried=context.retry_number,
-                retries=RETRY_POLICY.max_retries,
-                delay=step.retry_delay,
-            ):
-                raise StepFailure(vain, {SERVER: away}) from None
-        if context.retry_number >= RETRY_POLICY.max_retries:
-            raise StepFailure(compose_vain(run_error, context.retry_number + 1)) from None
+    except TableFailedError as error:
+        raise build_step_failure(replace(error.failure, sentence=step.names.spell(error.failure.sentence))) from None
+    except ConfigurationError as error:
+        raise StepFailure(str(error)) from None
+    except TransientError as error:
+        error.args = tuple(step.names.spell(part) if isinstance(part, str) else part for part in error.args)
         expect_retry(run_id, step.label)
-        raise run_error from None
-    for needed in step.servers:
-        note_answer(run_id, needed)
-    return result
-
-
-def _fetch_clock(database: "MongoDatabase", asked: tuple[str, str]) -> datetime:
-    """Fetch the server's clock, as it was `_CLOCK_AGE` ago at most: what a run sees is what came before it anyway."""
-    from smartdiet_assets.resources.mongo_hello import fetch_server_clock
-
-    now = time.monotonic()
-    # Another thread may forget it meanwhile.
-    known = _clocks.get(asked)
-    if known is None or now - known[0] >= _CLOCK_AGE:
-        known = (now, fetch_server_clock(database))
-        if not any(run_id == asked[0] for run_id, _ in tuple(_clocks)):
-            _clocks.clear()
-        _clocks[asked] = known
-    return known[1]
-
-
-def _as_run_error(error: Exception, table: Table, spell: Callable[[str], str] = str) -> Exception:
-    """Turn any error into one that Dagster retries only when that can help, without a driver's text.
-
-    An error that is nobody's (a bug) keeps its type only: its text may hold a value from a document.
-    """
-    error = translate_error(error, table)
-    if isinstance(error, TransientError):
-        error.args = tuple(spell(part) if isinstance(part, str) else part for part in error.args)
-        return error
-    metadata = build_rejects_metadata(error) if isinstance(error, TooManyRejectsError) else None
-    return StepFailure(spell(describe_error(error, table)), metadata)
-
-
-def _read_instant(name: str, text: str | None) -> datetime | None:
-    if not text:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f"{name} must be an ISO date such as {date(2024, 1, 1)}") from None
-    return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
+        raise

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from smartdiet_assets.cli.session import Session
+
 #: What an output gets whose encoding has no such sign; any other sign becomes an escape such as \u0142.
 _PLAIN = str.maketrans(
     {"✓": "v", "✗": "x", "–": "-", "—": "-", "…": "~", "·": ".", "→": ">", "≤": "<", "≥": ">", "×": "x", "’": "'"}
@@ -94,8 +96,12 @@ class _Ending:
             self._before[1](failure)
 
 
-def main() -> None:
-    """Run the command line and exit: 2 with one message after an error of ours, 130 after Ctrl-C."""
+def main(session: Session | None = None) -> None:
+    """Run the command line and exit: 2 with one message after an error of ours, 130 after Ctrl-C.
+
+    Args:
+        session: what the command works with; by default what the environment says.
+    """
     ending = _Ending()
     code: object = _INTERRUPTED
     try:
@@ -104,7 +110,7 @@ def main() -> None:
         # A tenth of the start: what is imported is no garbage, and is looked at again and again by default.
         gc.set_threshold(50_000, 20, 100)
         _take_every_sign()
-        code = _run()
+        code = _run(session)
     except SystemExit as error:
         code = error.code
     except BaseException:
@@ -117,7 +123,7 @@ def main() -> None:
     raise SystemExit(_TERMINATED if code == _INTERRUPTED and ending.number == signal.SIGTERM else code)
 
 
-def _run() -> int:
+def _run(session: Session | None) -> int:
     import errno
 
     import click
@@ -128,7 +134,7 @@ def _run() -> int:
 
     errors = Console(stderr=True, markup=False, emoji=False)
     try:
-        result = cli.main(standalone_mode=False)
+        result = cli.main(standalone_mode=False, obj=session)
     except SmartdietError as error:
         # Unwrapped, so that a path in it can be found and copied.
         errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from smartdiet_assets.cli.session import Session
+from smartdiet_assets.cli.session import Session, leave_out_matomo
 from smartdiet_assets.errors import ConfigurationError
 
 
@@ -20,7 +20,6 @@ def check(session: Session, tables: tuple[str, ...], sample: int | None, everyth
 
     Exits 1 if a check failed that is more than a warning.
     """
-    from smartdiet_assets.assets.sync import leave_out_matomo
     from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE
     from smartdiet_assets.cli.check_report import build_checks_grid, keep_in_dagster, print_findings, run_checks
     from smartdiet_assets.cli.reports import open_console, print_grid
@@ -39,6 +38,6 @@ def check(session: Session, tables: tuple[str, ...], sample: int | None, everyth
         console = open_console()
         print_grid(console, build_checks_grid(report))
         print_findings(console, report)
-    if fault := keep_in_dagster(session.schema, report, session.config_folder):
+    if fault := keep_in_dagster(session.schema, session.environment, report):
         open_console(errors=True).print(f"Dagit does not show this: {fault}", highlight=False, markup=False)
     sys.exit(1 if report.failed else 0)

@@ -5,7 +5,6 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -17,6 +16,7 @@ from smartdiet_assets.assets.check_history import record_outcomes
 from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.checks.evaluation import Servers, build_sources, evaluate_checks
 from smartdiet_assets.checks.outcome import KINDS, CheckOutcome, Number
+from smartdiet_assets.cli.recording import record_before
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.mirror.failures import describe_origin
 from smartdiet_assets.mirror.sources import find_opener
@@ -81,7 +81,7 @@ def run_checks(schema: Schema, environment: Environment, tables: Collection[str]
     return CheckReport(outcomes, time.perf_counter() - started)
 
 
-def keep_in_dagster(schema: Schema, report: CheckReport, config_folder: Path) -> str:
+def keep_in_dagster(schema: Schema, environment: Environment, report: CheckReport) -> str:
     """Record what was found for Dagit's pages, where there is a Dagster instance.
 
     Returns:
@@ -90,7 +90,9 @@ def keep_in_dagster(schema: Schema, report: CheckReport, config_folder: Path) ->
     if not has_instance():
         return ""
     try:
-        with open_instance(config_folder) as instance:
+        # What stands for the rows of now comes after the run that wrote them.
+        record_before(environment)
+        with open_instance(environment.schemas_path.resolve().parent) as instance:
             record_outcomes(schema, instance, report.outcomes)
     except SmartdietError as error:
         return str(error)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smartdiet_assets.cli.session import Session
+from smartdiet_assets.cli.session import Session, leave_out_matomo
 from smartdiet_assets.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def compare(
 
     Exits 0 where they are equal, 1 where they differ, 2 where something could not be compared.
     """
-    from smartdiet_assets.assets.sync import leave_out_matomo
     from smartdiet_assets.cli.reports import open_console, show_progress
     from smartdiet_assets.compare.running import compare_structure_sides
     from smartdiet_assets.compare.sides import parse_pair

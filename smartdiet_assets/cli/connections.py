@@ -43,7 +43,7 @@ def find_source_faults(environment: Environment, tables: Iterable[Table]) -> dic
     faults = {}
     for kind, wanted in by_kind.items():
         opener = find_opener(kind)
-        with opener.build_server(environment).open() as server:
+        with opener.open_server(environment) as server:
             if not (check := opener.check(server, wanted)).ok:
                 faults[kind.name] = check.sentence
     return faults

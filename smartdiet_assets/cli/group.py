@@ -28,7 +28,7 @@ def cli(context: click.Context) -> None:
     # Dagster, which it is built on, takes a second to import: Ctrl-C is answered by then, `--help` needs none of it.
     from smartdiet_assets.resources.tunnel import keep_connections
 
-    context.obj = Session()
+    context.obj = context.obj or Session()
     # A command looks at the servers before it works with them.
     context.with_resource(keep_connections())
 

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from smartdiet_assets.cli.session import Session, find_unreadable
+from smartdiet_assets.cli.session import Session, find_unreadable, leave_out_matomo
 
 
 @click.command(short_help="Remove or mark rows whose documents are gone.")
@@ -20,7 +20,6 @@ def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: b
     Reads only the ids of the documents. Exits 1 if a table was refused or failed (the others still run), 2 if nothing
     could be run at all.
     """
-    from smartdiet_assets.assets.sync import leave_out_matomo
     from smartdiet_assets.cli.reconcile_run import run_reconcile
     from smartdiet_assets.cli.reports import (
         build_reconcile_grid,

@@ -20,9 +20,9 @@ from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.schema.model import Table
 
 if TYPE_CHECKING:
-    # With them comes Dagster, which `smartdiet status` does without.
-    from smartdiet_assets.assets.sync import SyncOutcome
+    # What they lean on, `smartdiet status` does without.
     from smartdiet_assets.cli.reconcile_run import ReconcileOutcome
+    from smartdiet_assets.mirror.outcome import SyncOutcome
 
 _COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected")
 _ADJUSTED = ("collapsed", "nulled", "clamped")

@@ -12,6 +12,9 @@ import click
 from smartdiet_assets.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from smartdiet_assets.cli.recording import Recorder
     from smartdiet_assets.resources.environment import Environment
     from smartdiet_assets.schema.model import Schema
 
@@ -39,6 +42,12 @@ class Session:
     def config_folder(self) -> Path:
         return Path(self.environment.schemas_path).resolve().parent
 
+    def open_recorder(self) -> "Recorder":
+        """Open what has the runs of a sync recorded in Dagster."""
+        from smartdiet_assets.cli.recording import Recorder
+
+        return Recorder(self.config_folder)
+
     def pick(self, tables: Sequence[str]) -> list[str]:
         """The tables named on the command line, all of them when none is, in run order."""
         for name in tables:
@@ -47,6 +56,17 @@ class Session:
                 hint = f"; did you mean {close[0]}?" if close else ""
                 raise ConfigurationError(f"no table {name} is declared in {self.schema.path}{hint}")
         return [name for name in self.schema.tables if not tables or name in tables]
+
+
+def leave_out_matomo(
+    schema: "Schema", environment: "Environment", tables: Sequence[str], console: "Console"
+) -> list[str]:
+    """Leave Matomo's tables out where nothing says where Matomo is, and say so in one line."""
+    kept = [name for name in tables if environment.matomo_configured or schema.tables[name].source != "matomo"]
+    if len(kept) < len(tables):
+        left = ", ".join(name for name in tables if name not in kept)
+        console.print(f"Matomo is left out ({left}): neither MATOMO_HOST nor MATOMO_DATABASE is set.", highlight=False)
+    return kept
 
 
 def find_unreadable(session: Session, tables: Sequence[str]) -> dict[str, str]:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,10 +19,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from smartdiet_assets import definitions
-from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.assets.location import LOCATION
-from smartdiet_assets.assets.sync import SyncOutcome, run_sync
-from smartdiet_assets.cli.connections import connect_postgres
+from smartdiet_assets.cli.recording import Recorder
 from smartdiet_assets.cli.reports import (
     build_sync_grid,
     open_console,
@@ -36,6 +33,8 @@ from smartdiet_assets.demo.company import DEMO_DAY, apply_day_of_changes, write_
 from smartdiet_assets.demo.mariadb_server import HOW_TO_HAVE_IT, EmbeddedMariaDB, has_mariadb
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
+from smartdiet_assets.mirror.outcome import SyncOutcome
+from smartdiet_assets.mirror.sync import run_sync
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.loading import load_schema
@@ -98,29 +97,32 @@ def _run(
     if analytics is not None:
         rows = write_analytics(analytics, seed, scale)
         console.print(f"Generated {sum(rows.values()):,} rows in {len(rows)} tables of Matomo.")
-    first = _mirror(console, "First load: every document")
+    first = _mirror(console, "First load: every document", wait=False)
     changes = apply_day_of_changes(source, seed, DEMO_DAY)
     console.print(f"\nA day passed in the application: {changes}.", highlight=False)
     if analytics is not None:
         console.print(f"And in Matomo: {apply_day_of_visits(analytics, seed, DEMO_DAY)}.", highlight=False)
-    second = _mirror(console, "Second run: only what changed is written")
+    second = _mirror(console, "Second run: only what changed is written", wait=True)
     _print_summary(console, folder, first, second)
     if port is not None:
         _serve(console, folder, port)
     return 1 if first.failed or second.failed else 0
 
 
-def _mirror(console: Console, title: str) -> SyncOutcome:
+def _mirror(console: Console, title: str, *, wait: bool) -> SyncOutcome:
     environment = read_environment()
     schema = load_schema(*environment.schema_files)
     tables = [
         name for name, table in schema.tables.items() if environment.matomo_configured or table.source != "matomo"
     ]
-    built = definitions.build_definitions(schema, environment)
-    with open_instance(Path(environment.schemas_path).parent) as instance, show_progress(console):
-        outcome = run_sync(built, schema, instance, partial(connect_postgres, environment), tables=tables)
+    recorder = Recorder(environment.schemas_path.resolve().parent)
+    with show_progress(console), recorder.following():
+        outcome = run_sync(schema, environment, tables=tables, records=recorder.spool)
     print_grid(console, build_sync_grid(outcome, title))
     print_failures(console, outcome.errors)
+    # Dagit is to show it all when it opens.
+    if sentence := recorder.finish(wait=wait):
+        console.print(sentence, highlight=False, markup=False)
     return outcome
 
 

@@ -22,6 +22,7 @@ from smartdiet_assets.errors import (
     PermissionDeniedError,
     ServerUnreachableError,
 )
+from smartdiet_assets.mirror.spool import Spool
 from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.resources.dagster_home import (
     INSTANCE_FILE,
@@ -69,6 +70,8 @@ def examine_instance(environment: Environment) -> Iterator[Finding]:
         return
     if settings.exists():
         yield DAGSTER.passed("home", f"{home} holds Dagster's settings, runs and events.")
+        if kept := Spool(home).describe_kept():
+            yield DAGSTER.warned("records", kept)
         if not tags_picked_runs(settings):
             yield DAGSTER.warned(
                 "queue",

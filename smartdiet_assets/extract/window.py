@@ -6,9 +6,10 @@ All times are naive UTC datetimes, as BSON dates decode.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
+from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.schema.model import Table
 
 
@@ -110,6 +111,21 @@ def plan_window(
         starts.append(request.start)
     start = min(instant for instant in starts if instant is not None)
     return Window("rerun" if request.kind == "range" else "incremental", start=start)
+
+
+def read_instant(name: str, text: str | None) -> datetime | None:
+    """Read a date or time in ISO form, UTC where it names no zone; None of none.
+
+    Raises:
+        ConfigurationError: it has another form; says so of `name`.
+    """
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be an ISO date such as {date(2024, 1, 1)}") from None
+    return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
 
 
 def _move_back(instant: datetime, by: timedelta) -> datetime:

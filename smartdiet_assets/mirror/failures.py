@@ -1,8 +1,50 @@
 """What went wrong with a table, in words of ours: no driver's text, which can hold values from documents."""
 
-from smartdiet_assets.errors import SmartdietError
+from dataclasses import dataclass
+from typing import Self
+
+from smartdiet_assets.errors import RejectGroup, SmartdietError, TooManyRejectsError
 from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.schema.model import Table
+
+
+@dataclass(frozen=True, slots=True)
+class RejectCounts:
+    """How many documents a run would have left rejected, and before it, where its table allows fewer (`limit`)."""
+
+    rejected: int
+    before: int
+    limit: str
+    groups: tuple[RejectGroup, ...]
+
+    @classmethod
+    def read(cls, error: Exception) -> Self | None:
+        """Read them from an error; None where it is another."""
+        if not isinstance(error, TooManyRejectsError):
+            return None
+        return cls(error.rejected, error.before, error.limit, tuple(error.groups))
+
+
+@dataclass(frozen=True, slots=True)
+class TableFailure:
+    """What a table ended with: a sentence that says what to do.
+
+    Attributes:
+        server: the server that was given up, as it was away; "" where that was not the cause.
+        rejects: of a table that would have left too many documents rejected.
+    """
+
+    sentence: str
+    server: str = ""
+    rejects: RejectCounts | None = None
+
+
+class TableFailedError(Exception):
+    """A run of a table failed, and is not tried again."""
+
+    def __init__(self, failure: TableFailure) -> None:
+        super().__init__(failure.sentence)
+        self.failure = failure
 
 
 def translate_error(error: Exception, table: Table) -> Exception:

@@ -1,6 +1,6 @@
 """How far a running table is: the logger the stages report to, about once a second, and in which words.
 
-What a table waits for is a warning, and always passed on.
+What a table waits for is a warning, and always passed on; `retry_in` are the seconds to its next try, where that is it.
 """
 
 import logging

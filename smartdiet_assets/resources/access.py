@@ -29,11 +29,6 @@ class RemoteAccess(SshSettings, Config):
 Access = LocalAccess | RemoteAccess
 
 
-def describe_way(access: Access) -> str:
-    """Describe the way to a server, as it follows the server's name in a message; "" where it is direct."""
-    return f" through {access.describe()}" if isinstance(access, RemoteAccess) else ""
-
-
 def choose_prefix(access: Access) -> str:
     """Choose what the names of the variables of a server begin with, for a message that says which to check."""
     return "REMOTE_" if isinstance(access, RemoteAccess) else ""

@@ -5,25 +5,13 @@ They may change with any minor version; pyproject.toml lets in those alone with 
 `resources`, as the doctor reads Dagster's folder.
 """
 
-from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.events import (
     ASSET_CHECK_EVENTS,
     ASSET_EVENTS,
     EVENT_TYPE_TO_PIPELINE_RUN_STATUS,
-    EngineEventData,
     StepMaterializationData,
 )
-from dagster._core.execution.api import ExecuteRunWithPlanIterable
-from dagster._core.execution.context.system import PlanExecutionContext, PlanOrchestrationContext, StepExecutionContext
-from dagster._core.execution.context_creation_job import PlanExecutionContextManager
-from dagster._core.execution.execute_in_process import core_execute_in_process, merge_run_tags
-from dagster._core.execution.plan.execute_plan import _trigger_hook as trigger_hook
-from dagster._core.execution.plan.execute_plan import dagster_event_sequence_for_step
-from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
-from dagster._core.execution.plan.plan import ExecutionPlan
-from dagster._core.execution.retries import RetryMode
-from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
@@ -46,26 +34,4 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "ConfigurableClassData",
     # Reads a dagster.yaml as Dagster does, and opens nothing, unlike `DagsterInstance.from_config`.
     "InstanceRef",
-    # The executor `threads` (`assets.threads`), for which Dagster's executors are no base that is public:
-    # a job of one step,
-    "InProcessExecutor",
-    # setting the resources of a run up and tearing them down,
-    "ExecuteRunWithPlanIterable",
-    "PlanExecutionContextManager",
-    # order, retries, skips and pools,
-    "ExecutionPlan",
-    "InstanceConcurrencyContext",
-    "RetryMode",
-    # one step and the hooks behind it, both of which store each event before they hand it on,
-    "dagster_event_sequence_for_step",
-    "trigger_hook",
-    # `JobDefinition.execute_in_process`, but with the job's own executor,
-    "InMemoryJob",
-    "core_execute_in_process",
-    "merge_run_tags",
-    # and what an executor is given and gives, for annotations and its events.
-    "EngineEventData",
-    "PlanExecutionContext",
-    "PlanOrchestrationContext",
-    "StepExecutionContext",
 ]

@@ -145,7 +145,7 @@ class Environment(BaseModel):
     retry_delay: kinds.Delay = Field(
         RETRY_DELAY, description="Seconds before a read that failed is tried again, doubled each time"
     )
-    # The tables of a run one after another, `threads` side by side in one process, `multiprocess` in a process each.
+    # The tables of a run in one process, or in several (`multiprocess`), for large loads.
     executor: kinds.Executor = Field("in_process", alias="SMARTDIET_EXECUTOR")
     # Whether the jobs that write over whole databases are in Dagster's code location.
     refresh_jobs: kinds.Flag = Field(False, alias="SMARTDIET_REFRESH_JOBS")

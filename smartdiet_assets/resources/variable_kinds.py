@@ -49,7 +49,10 @@ def _check_schedule(text: str) -> str:
     return text
 
 
-Executor = Literal["in_process", "threads", "multiprocess"]
+Executor = Annotated[
+    Literal["in_process", "multiprocess"],
+    Expected("in_process or multiprocess; `threads` is gone: in_process, where a sync has two tables at work at once"),
+]
 #: Where a server is: reached directly, or through the SSH server.
 Place = Literal["local", "remote"]
 Secret = Annotated[str, Field(repr=False)]

@@ -10,10 +10,10 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import dagster as dg
+from smartdiet_assets.assets.sync import run_sync
 
 from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.assets.jobs import MIRROR_JOB
-from smartdiet_assets.assets.sync import run_sync
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.resources.environment import read_environment

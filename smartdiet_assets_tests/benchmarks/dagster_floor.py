@@ -13,10 +13,10 @@ from typing import Any
 
 import dagster as dg
 from pymongo.database import Database
+from smartdiet_assets.assets.sync import SyncOutcome, run_sync
 
 from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.assets.partitions import build_partitions
-from smartdiet_assets.assets.sync import SyncOutcome, run_sync
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.resources.environment import read_environment

@@ -8,6 +8,7 @@ import pytest
 
 from smartdiet_assets.cli import main
 from smartdiet_assets_tests.support.installed import Installed, install
+from smartdiet_assets_tests.support.running import SessionHere
 
 
 @dataclass
@@ -30,7 +31,7 @@ def smartdiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         monkeypatch.setattr(sys, "argv", ["smartdiet", *arguments])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            main()
+            main(SessionHere())
         printed = capsys.readouterr()
         return Printed(ended.value.code or 0, printed.out, " ".join(printed.err.split()))
 

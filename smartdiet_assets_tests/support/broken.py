@@ -5,7 +5,7 @@ Here: what the tests of this folder share. Not here: the faults (`fault_proxy`),
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,16 @@ import dagster as dg
 import psycopg
 from pymongo.database import Database
 
-from smartdiet_assets.assets import tables
-from smartdiet_assets.assets.outages import find_given_up
-from smartdiet_assets.assets.sync import SyncOutcome, run_sync
+from smartdiet_assets.assets.failures import find_given_up
+from smartdiet_assets.assets.recorder import record_runs
 from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets.mirror.attempt import RunSettings
+from smartdiet_assets.mirror.outcome import SyncOutcome
+from smartdiet_assets.mirror.progress import progress_log
+from smartdiet_assets.mirror.spool import Spool
+from smartdiet_assets.mirror.sync import read_run_settings, run_sync
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.support.configured import connect_postgres
 from smartdiet_assets_tests.support.fault_proxy import FaultProxy
 
 SCHEMA = """
@@ -39,12 +42,12 @@ MONGO_TABLES = ["companies", "users"]
 DOCUMENTS, NAME = 300, 300
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 #: As the product's, but shorter.
-SHORT_RETRIES = dg.RetryPolicy(max_retries=2, delay=0.2, backoff=dg.Backoff.EXPONENTIAL)
+SHORT_RETRIES = RunSettings(retries=2, retry_delay=0.2)
 
 
 @dataclass
 class Sync:
-    """What a sync did: its outcome, the seconds before each retry, by table, and the warnings of Dagster's log.
+    """What a sync did: its outcome, the seconds before each further try, by table, and the warnings of Dagster's log.
 
     `shown` is what an asset's page says of a failure, by table; `failures` all that Dagster keeps of why a step failed;
     `given_up` what other processes of the run find, by server.
@@ -91,17 +94,22 @@ class Network:
         )
 
     def sync(self, *names: str) -> Sync:
-        """Run what `smartdiet sync` runs, through the Dagster assets, for the named tables."""
+        """Run what `smartdiet sync` runs for the named tables, and record it in Dagster."""
+        environment = read_environment()
         schema = load_schema(*self.schema_files)
-        definitions = build_definitions(schema, read_environment())
+        spool = Spool(self.schema_files[0].parent / "dagster")
+        settings = replace(
+            read_run_settings(environment), retries=SHORT_RETRIES.retries, retry_delay=SHORT_RETRIES.retry_delay
+        )
+        listener = _RetryListener(self)
+        progress_log.addHandler(listener)
+        try:
+            outcome = run_sync(schema, environment, tables=names, settings=settings, records=spool)
+        finally:
+            progress_log.removeHandler(listener)
         with dg.DagsterInstance.ephemeral() as instance:
-            outcome = run_sync(definitions, schema, instance, connect_postgres, tables=names)
-            retries: dict[str, list[float]] = {}
-            for run in instance.get_runs():
-                for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY):
-                    event = entry.get_dagster_event()
-                    wait = event.step_retry_data.seconds_to_wait or 0.0
-                    retries.setdefault(str(event.step_key), []).append(wait)
+            record_runs(spool, instance, environment, build_definitions, follow=False)
+            assert not spool.list_files()
             entries = [entry for run in instance.get_runs() for entry in instance.all_logs(run.run_id)]
             warnings = [entry.user_message for entry in entries if entry.level == logging.WARNING]
             events = [entry.get_dagster_event() for entry in entries if entry.is_dagster_event]
@@ -120,7 +128,7 @@ class Network:
                 for run in instance.get_runs()
                 for server in ("MongoDB", "PostgreSQL")
             }
-            return Sync(outcome, retries, warnings, shown, failures, given_up)
+            return Sync(outcome, listener.retries, warnings, shown, failures, given_up)
 
     def note_failure(self, table: str) -> None:
         """Count what a failed try has left, then let the test change the network."""
@@ -150,12 +158,16 @@ class Network:
         assert {(t.inserted, t.updated, t.deleted) for t in again.outcome.tables.values()} == {(0, 0, 0)}
 
 
-def remember_failures(network: Network) -> Callable[[str, str], None]:
-    """Wrap what the product calls when a try is worth another, so that the network hears of it."""
-    told = tables.expect_retry
+class _RetryListener(logging.Handler):
+    """Hears of each try that is worth another, before that one."""
 
-    def expect_retry(run_id: str, table: str) -> None:
-        told(run_id, table)
-        network.note_failure(table)
+    def __init__(self, network: Network) -> None:
+        super().__init__(logging.WARNING)
+        self.retries: dict[str, list[float]] = {}
+        self._network = network
 
-    return expect_retry
+    def emit(self, record: logging.LogRecord) -> None:
+        if hasattr(record, "retry_in"):
+            table = str(vars(record)["table"])
+            self.retries.setdefault(table, []).append(vars(record)["retry_in"])
+            self._network.note_failure(table)

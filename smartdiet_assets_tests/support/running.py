@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -10,7 +11,31 @@ from click.testing import CliRunner
 
 from smartdiet_assets.cli import main
 from smartdiet_assets.cli.group import cli
+from smartdiet_assets.cli.recording import PATIENT, Recorder, record
+from smartdiet_assets.cli.session import Session
 from smartdiet_assets.errors import SmartdietError
+
+
+class Recorded:
+    """A recorder that is over."""
+
+    def wait(self) -> None:
+        """There is nothing to wait for."""
+
+
+class SessionHere(Session):
+    """A session whose runs are recorded in this process, which has imported Dagster, and only where one waits for it.
+
+    A test that looks at Dagster's records syncs with `--wait`.
+    """
+
+    def open_recorder(self) -> Recorder:
+        return Recorder(self.config_folder, self._record, follow_after=threading.TIMEOUT_MAX)
+
+    def _record(self, *arguments: str) -> Recorded:
+        if PATIENT in arguments:
+            record(patient=True)
+        return Recorded()
 
 
 @dataclass
@@ -33,7 +58,7 @@ def smartdiet(*arguments: str, **variables: str) -> Result:
     sys.argv = ["smartdiet", *arguments]
     with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
         try:
-            main()
+            main(SessionHere())
         except SystemExit as ended:
             code = ended.code
         finally:
@@ -46,7 +71,7 @@ def smartdiet(*arguments: str, **variables: str) -> Result:
 
 def smartdiet_here(*arguments: str, **variables: str) -> Result:
     """Run a command in this process, whose imports are paid for; `main` makes an error of ours exit code 2."""
-    found = CliRunner().invoke(cli, arguments, env=variables)
+    found = CliRunner().invoke(cli, arguments, env=variables, obj=SessionHere())
     if isinstance(found.exception, SmartdietError):
         return Result(2, found.stdout, str(found.exception))
     if found.exception is not None and not isinstance(found.exception, SystemExit):

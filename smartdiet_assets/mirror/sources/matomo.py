@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import pymysql
 from pymysql.connections import Connection
@@ -19,12 +20,15 @@ from smartdiet_assets.extract.matomo.structure import (
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.resources.matomo import MatomoResource, build_matomo_resource
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
+from smartdiet_assets.resources.matomo_server import MatomoConnections, MatomoServer
 from smartdiet_assets.schema.document_id import IdBatch
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, compose_source_name
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.matomo import build_row_transformer
+
+if TYPE_CHECKING:
+    from smartdiet_assets.resources.matomo import MatomoResource
 
 
 class MatomoSource:
@@ -94,14 +98,19 @@ class MatomoOpener:
         return environment.matomo_configured
 
     def build_server(self, environment: Environment) -> MatomoResource:
+        from smartdiet_assets.resources.matomo import build_matomo_resource
+
         return build_matomo_resource(environment)
 
-    def check(self, server: MatomoResource, tables: Sequence[Table]) -> CheckResult:
+    def open_server(self, environment: Environment) -> AbstractContextManager[MatomoServer]:
+        return closing(MatomoServer(environment))
+
+    def check(self, server: MatomoConnections, tables: Sequence[Table]) -> CheckResult:
         return server.check([table.source_table for table in tables])
 
     @contextmanager
     def open(
-        self, server: MatomoResource, schema: Schema, table: Table, *, batch_size: int, clock: datetime | None = None
+        self, server: MatomoConnections, schema: Schema, table: Table, *, batch_size: int, clock: datetime | None = None
     ) -> Iterator[MatomoSource]:
         with server.connect() as connection:
             yield MatomoSource(schema, table, connection, batch_size, table_prefix=server.table_prefix)

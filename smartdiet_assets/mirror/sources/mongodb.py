@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import datetime
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import bson
 from pymongo.client_session import ClientSession
@@ -18,14 +18,17 @@ from smartdiet_assets.extract.mongodb.document_ids import fetch_ids, find_ids
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.resources.mongo import MongoResource, build_mongo_resource
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets.resources.mongo_hello import fetch_server_clock
 from smartdiet_assets.resources.mongo_reading import MongoDatabase
+from smartdiet_assets.resources.mongo_server import MongoConnections, MongoServer
 from smartdiet_assets.schema.document_id import IdBatch, decode_document_id, encode_document_id
 from smartdiet_assets.schema.model import DOCUMENT_ID, Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
 from smartdiet_assets.transform.document_ids import build_id_reader
+
+if TYPE_CHECKING:
+    from smartdiet_assets.resources.mongo import MongoResource
 
 
 class MongoSource:
@@ -126,14 +129,19 @@ class MongoOpener:
         return True
 
     def build_server(self, environment: Environment) -> MongoResource:
+        from smartdiet_assets.resources.mongo import build_mongo_resource
+
         return build_mongo_resource(environment)
 
-    def check(self, server: MongoResource, tables: Sequence[Table]) -> CheckResult:
+    def open_server(self, environment: Environment) -> AbstractContextManager[MongoServer]:
+        return closing(MongoServer(environment))
+
+    def check(self, server: MongoConnections, tables: Sequence[Table]) -> CheckResult:
         return server.check()
 
     @contextmanager
     def open(
-        self, server: MongoResource, schema: Schema, table: Table, *, batch_size: int, clock: datetime | None = None
+        self, server: MongoConnections, schema: Schema, table: Table, *, batch_size: int, clock: datetime | None = None
     ) -> Iterator[MongoSource]:
         with server.reading() as database, open_collection(schema, table, database, batch_size, clock) as source:
             yield source

@@ -21,10 +21,10 @@ import pytest
 from dagster import DagsterRunStatus
 from dagster._core.execution.plan.active import ActiveExecution
 from pymongo.database import Database
-
-from smartdiet_assets.assets import tables
 from smartdiet_assets.assets.sync import SyncOutcome, run_sync
 from smartdiet_assets.assets.threads import execute_in_threads, threads_executor
+
+from smartdiet_assets.assets import tables
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.errors import ServerUnreachableError

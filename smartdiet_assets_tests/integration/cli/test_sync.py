@@ -19,7 +19,7 @@ from smartdiet_assets_tests.support.running import smartdiet, smartdiet_here
 
 
 def test_sync_prints_one_json_object_with_the_promised_keys(source: Any) -> None:
-    result = smartdiet("sync", "--json")
+    result = smartdiet("sync", "--json", "--wait")
     assert result.returncode == 0, result.stderr
     printed = json.loads(result.stdout)
     assert list(printed["tables"]) == ["companies", "users", "recipes"]
@@ -84,14 +84,14 @@ def test_sync_deletes_old_runs_once_a_day_and_prune_says_what_it_deleted(source:
         return len(list((tmp_path / "dagster" / "history" / "runs").glob("*-*.db")))
 
     for _ in range(2):
-        assert smartdiet_here("sync").returncode == 0
+        assert smartdiet_here("sync", "--wait").returncode == 0
     age()
-    smartdiet_here("sync")
+    smartdiet_here("sync", "--wait")
     assert count() == 3, "it looked this very day"
     age("UPDATE kvs SET value = '2020-01-01T00:00:00+00:00' WHERE key LIKE 'smartdiet/pruned/%'")
-    smartdiet_here("sync")
+    smartdiet_here("sync", "--wait")
     assert count() == 1
-    smartdiet_here("sync")
+    smartdiet_here("sync", "--wait")
     age()
     assert smartdiet_here("prune", SMARTDIET_PRUNE_AFTER_DAYS="0").stdout.startswith("No run is deleted")
     counted = smartdiet("prune", "--dry-run")

@@ -9,10 +9,9 @@ import psycopg
 import pytest
 from pymongo.database import Database
 
-from smartdiet_assets.assets import tables
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
-from smartdiet_assets_tests.support.broken import SCHEMA, SHORT_RETRIES, Network, remember_failures
+from smartdiet_assets_tests.support.broken import SCHEMA, Network
 from smartdiet_assets_tests.support.fault_proxy import FaultProxy
 
 #: Seconds; short, as nothing here takes long by itself.
@@ -48,8 +47,5 @@ def network(
         }
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(tables, "RETRY_POLICY", SHORT_RETRIES)
-        monkeypatch.setenv("RETRY_DELAY", str(SHORT_RETRIES.delay))
-        monkeypatch.setattr(tables, "expect_retry", remember_failures(network))
         network.write_documents()
         yield network

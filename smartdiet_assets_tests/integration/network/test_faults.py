@@ -92,11 +92,11 @@ def test_a_server_that_never_comes_back_is_a_clear_error(network: Network, serve
     }
     assert reasons[server, how] in told
     waits = sync.retries["companies"]
-    assert len(waits) == SHORT_RETRIES.max_retries, "tried again as often as the policy says"
+    assert len(waits) == SHORT_RETRIES.retries, "tried again as often as the policy says"
     assert waits == sorted(waits)
     assert waits[0] < waits[-1], "and waited longer each time"
     assert told.endswith("the next run goes on where the last one ended")
-    assert network.row_counts == [0] * SHORT_RETRIES.max_retries
+    assert network.row_counts == [0] * SHORT_RETRIES.retries
     assert network.count("companies") == 0
 
 
@@ -109,9 +109,9 @@ def test_the_tables_of_a_run_wait_once_for_a_server_that_is_away(network: Networ
     with show_progress(Console(file=printed, width=1_000)):
         sync = network.sync(*MONGO_TABLES, *lonely)
     assert sync.errors.keys() == {*MONGO_TABLES, *lonely}
-    assert sum(map(len, sync.retries.values())) == SHORT_RETRIES.max_retries
+    assert sum(map(len, sync.retries.values())) == SHORT_RETRIES.retries
     untried = {name for name, error in sync.errors.items() if f"{name}: not tried, as " in error}
-    assert len(untried & set(lonely)) >= len(lonely) - SHORT_RETRIES.max_retries
+    assert len(untried & set(lonely)) >= len(lonely) - SHORT_RETRIES.retries
     assert sync.shown == {name: error for name, error in sync.errors.items() if name != "users"}
     assert all(failure.startswith("StepFailure: ") for failure in sync.failures)
     assert not any("Exceeded max_retries" in failure for failure in sync.failures)
@@ -121,7 +121,7 @@ def test_the_tables_of_a_run_wait_once_for_a_server_that_is_away(network: Networ
         waits = [line for line in lines if "All tables of the run wait for" in line]
         assert [
             f"try {number} of 3 was in vain, the next one is in" in line for number, line in enumerate(waits, 1)
-        ] == [True] * SHORT_RETRIES.max_retries
+        ] == [True] * SHORT_RETRIES.retries
 
 
 @pytest.mark.parametrize("server", SERVERS)

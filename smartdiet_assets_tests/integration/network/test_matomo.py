@@ -76,7 +76,7 @@ def test_a_server_that_takes_no_connection_is_retried_and_then_a_clear_error(
     told = sync.errors[ACTION]
     assert told.startswith("connecting to Matomo's database")
     assert ("no server answers" if how == "refused" else "the connection was lost") in told
-    assert len(sync.retries[ACTION]) == SHORT_RETRIES.max_retries
+    assert len(sync.retries[ACTION]) == SHORT_RETRIES.retries
     proxy.accept()
     proxy.strike(Fault("reset", times=0))
     assert not network.sync(ACTION).errors

@@ -14,7 +14,6 @@ from pymongo.database import Database
 
 from smartdiet_assets.assets import reconcile as reconcile_assets
 from smartdiet_assets.assets import refresh as refresh_assets
-from smartdiet_assets.assets import tables as table_assets
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets_tests.conftest import create_database
@@ -49,7 +48,6 @@ def planted_server(tmp_path_factory: pytest.TempPathFactory, mongo_server: Embed
 def plant(
     configured_servers: None, planted_server: EmbeddedMongo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Plant:
-    monkeypatch.setattr(table_assets, "RETRY_POLICY", dg.RetryPolicy(max_retries=1))
     monkeypatch.setenv("RETRY_DELAY", "0")
     for module in (reconcile_assets, refresh_assets):
         monkeypatch.setattr(module, "_RETRY_POLICY", dg.RetryPolicy(max_retries=0))

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 from pymongo.database import Database
 
-from smartdiet_assets.assets import tables
 from smartdiet_assets.errors import ServerUnreachableError
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
@@ -20,7 +19,6 @@ from smartdiet_assets_tests.support.broken import (
     SCHEMA,
     SHORT_RETRIES,
     Network,
-    remember_failures,
 )
 from smartdiet_assets_tests.support.fault_proxy import Fault, FaultProxy
 from smartdiet_assets_tests.support.remote import (
@@ -60,9 +58,6 @@ def network(
         }
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(tables, "RETRY_POLICY", SHORT_RETRIES)
-        monkeypatch.setenv("RETRY_DELAY", str(SHORT_RETRIES.delay))
-        monkeypatch.setattr(tables, "expect_retry", remember_failures(network))
         network.write_documents()
         yield network
 
@@ -94,9 +89,9 @@ def test_an_ssh_server_that_never_comes_back_is_a_clear_error(network: Network) 
     network.on_failure = proxy.refuse
     sync = network.sync("companies")
     assert fault.struck
-    assert len(sync.retries["companies"]) == SHORT_RETRIES.max_retries
+    assert len(sync.retries["companies"]) == SHORT_RETRIES.retries
     said = f"SSH server 127.0.0.1:{proxy.port} does not answer; check it, REMOTE_SERVER_URL and REMOTE_SERVER_PORT"
-    assert f"{said}. In vain after {SHORT_RETRIES.max_retries + 1} tries in " in sync.errors["companies"]
+    assert f"{said}. In vain after {SHORT_RETRIES.retries + 1} tries in " in sync.errors["companies"]
     assert network.row_counts[-1] == 0
 
 

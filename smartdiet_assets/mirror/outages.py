@@ -1,26 +1,24 @@
 """A server that is away: the tables of a run wait for it together, and say so while they do.
 
-Dagster repeats a step by itself (`assets.tables`). Here: when the next try may be, whichever table's that is, and when
-it is given up: a server that is away for one table is so for all. Not here: which errors may pass (`errors`).
+Here: when the next try may be, whichever table's that is, and when it is given up: a server that is away for one table
+is so for all. Not here: which errors may pass (`errors`), and trying again (`mirror.sync`; of a step, Dagster does).
 
 Where each table has a process of its own, those that are at work wait by themselves. Once one of them has given the
-server up, the others end with the first try that is in vain (`find_given_up`).
+server up, the others end with the first try that is in vain, where they are told of it.
 """
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import dagster as dg
-
-from smartdiet_assets.assets.failures import StepFailure
+from smartdiet_assets.mirror.failures import TableFailedError, TableFailure
 from smartdiet_assets.mirror.progress import progress_log
+from smartdiet_assets.resources.thread_interrupts import raise_if_interrupted
 
-#: Names, in the failure of a table that gave a server up, which it was.
-SERVER = "server"
 #: Seconds for which a server that was given up is not asked again: the other tables fail with what is known.
-_REMEMBERED = 60.0
+SECONDS_REMEMBERED = 60.0
 #: An interrupt is heard after each.
 _SLEEP = 0.2
 _lock = threading.Lock()
@@ -48,30 +46,28 @@ def await_server(run_id: str, server: str, table: str) -> None:
     """Wait until a server may be tried again, where a table of the run found it away; at once where none did.
 
     Raises:
-        StepFailure: it was given up a moment ago.
+        TableFailedError: it was given up a moment ago.
     """
     outage = _outages.get((run_id, server))
     if outage is None or not outage.tries:
         return
     if outage.given_up:
-        if time.monotonic() - outage.failed < _REMEMBERED:
-            raise StepFailure(f"{table}: not tried, as {server} is away: {outage.given_up}")
+        if time.monotonic() - outage.failed < SECONDS_REMEMBERED:
+            raise TableFailedError(TableFailure(f"{table}: not tried, as {server} is away: {outage.given_up}"))
         return
-    while (wait := outage.next_try - time.monotonic()) > 0:
-        time.sleep(min(wait, _SLEEP))
+    sleep_until(lambda: outage.next_try)
     _say(table, f"{table}: {server} was away; it is tried again now")
 
 
-def find_given_up(instance: dg.DagsterInstance, run_id: str, server: str) -> str:
-    """Find what another process of the run ended with that gave a server up a moment ago; "" where none did."""
-    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-        event = entry.dagster_event
-        failure = event.step_failure_data.user_failure_data if event else None
-        if failure is None or time.time() - entry.timestamp >= _REMEMBERED:
-            continue
-        if failure.metadata.get(SERVER) == dg.MetadataValue.text(server):
-            return failure.description or ""
-    return ""
+def sleep_until(moment: Callable[[], float]) -> None:
+    """Sleep until a moment, monotonic, that may move meanwhile.
+
+    Raises:
+        KeyboardInterrupt: this thread is to be interrupted.
+    """
+    while (wait := moment() - time.monotonic()) > 0:
+        raise_if_interrupted()
+        time.sleep(min(wait, _SLEEP))
 
 
 def note_answer(run_id: str, server: str) -> None:
@@ -98,8 +94,8 @@ def note_outage(
         if not any(run == run_id for run, _ in _outages):
             _outages.clear()
         outage = _outages.setdefault((run_id, server), _Outage())
-        # Another table may have met the same in the same moment.
-        if outage.given_up or now >= outage.next_try:
+        # Another table may have met the same in the same moment, and said so.
+        if is_news := bool(outage.given_up) or now >= outage.next_try:
             outage.tries = max(tried, 0 if outage.given_up else outage.tries) + 1
             outage.began = now if outage.tries == 1 else outage.began
             outage.failed, outage.given_up = now, ""
@@ -109,12 +105,15 @@ def note_outage(
             outage.given_up = str(error)
     if tries > retries:
         return compose_vain(error, tries, None if outage.began is None else now - outage.began)
+    if not is_news:
+        return ""
     wait = max(0.0, outage.next_try - now)
     moment = datetime.now(UTC) + timedelta(seconds=wait)
     _say(
         table,
         f"{error}. All tables of the run wait for {server}: try {tries} of {retries + 1} was in vain, the next one is"
         f" in {wait:.0f} s, at {moment:%H:%M:%S} UTC",
+        retry_in=wait,
     )
     return ""
 
@@ -126,5 +125,5 @@ def compose_vain(error: Exception, tries: int, seconds: float | None = None) -> 
     return f"{error}. In vain after {times}; the next run goes on where the last one ended"
 
 
-def _say(table: str, sentence: str) -> None:
-    progress_log.warning("%s", sentence, extra={"table": table})
+def _say(table: str, sentence: str, **more: float) -> None:
+    progress_log.warning("%s", sentence, extra={"table": table, **more})

@@ -1,0 +1,207 @@
+"""Tables of a run side by side, parents before their children: in threads of this process, or in processes.
+
+Here: which table may start, and ending those at work on an interrupt. Not here: what a table's run does.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
+from graphlib import TopologicalSorter
+from logging.handlers import QueueHandler
+from typing import Any, Protocol
+
+from smartdiet_assets.mirror.progress import progress_log
+from smartdiet_assets.resources.thread_interrupts import forget_thread, interrupt_thread
+
+#: How long nothing may happen until the run looks for an interrupt.
+_SECONDS_BETWEEN_LOOKS = 0.1
+#: A table that goes on, because it was about to try again, is interrupted again.
+_SECONDS_BETWEEN_INTERRUPTS = 10.0
+#: How long interrupted tables are waited for. One that waits for anything else hears nothing; it ends with the process.
+_SECONDS_TO_END = 60.0
+#: Loaded once for all processes: what each of them needs.
+_PRELOADED = (
+    "smartdiet_assets.mirror.sync",
+    "smartdiet_assets.mirror.table_run",
+    "smartdiet_assets.mirror.sources.matomo",
+    "smartdiet_assets.resources.mongo_hello",
+    "smartdiet_assets.resources.postgres_watch",
+)
+
+
+class Workers(Protocol):
+    """What tables are given to; `most` of them are at work at once."""
+
+    most: int
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Begin one."""
+
+    def interrupt(self) -> None:
+        """Have those at work end, with what they did undone."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+def run_in_order(
+    parents: Mapping[str, Sequence[str]],
+    workers: Workers,
+    begin: Callable[[str], "Future[Any] | None"],
+    end: Callable[[str, "Future[Any]"], bool],
+) -> None:
+    """Run tables, each after its parents; those below one that failed are left out.
+
+    Args:
+        parents: by table, those of its parents that run too.
+        begin: begins a table.
+        end: takes what a table's run came to; whether it went well.
+
+    Raises:
+        KeyboardInterrupt: it came; what was finished by then was taken.
+    """
+    order = TopologicalSorter(parents)
+    order.prepare()
+    waiting: list[str] = []
+    kept_back: set[str] = set()
+    running: dict[Future[Any], str] = {}
+
+    def take(done: "set[Future[Any]]") -> None:
+        for future in done:
+            name = running.pop(future)
+            if not end(name, future):
+                kept_back.add(name)
+            order.done(name)
+
+    try:
+        while order.is_active():
+            waiting += order.get_ready()
+            while waiting and len(running) < workers.most:
+                name = waiting.pop(0)
+                if kept_back.isdisjoint(parents[name]) and (future := begin(name)) is not None:
+                    running[future] = name
+                else:
+                    kept_back.add(name)
+                    order.done(name)
+            if running:
+                take(wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED).done)
+    except KeyboardInterrupt:
+        for _ in _interrupts(workers):
+            if not running:
+                break
+            take(wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED).done)
+        raise
+
+
+def _interrupts(workers: Workers) -> Iterator[None]:
+    """Interrupt the workers now and then, and look in between, for as long as they are waited for."""
+    began, last = time.monotonic(), float("-inf")
+    while (now := time.monotonic()) - began < _SECONDS_TO_END:
+        if now - last >= _SECONDS_BETWEEN_INTERRUPTS:
+            last = now
+            workers.interrupt()
+        yield
+
+
+class Threads:
+    """A thread a table, which share the connections of this process."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._at_work: set[threading.Thread] = set()
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work(*arguments))
+            except BaseException as error:  # noqa: BLE001 - it is for the thread of the run
+                future.set_exception(error)
+            finally:
+                self._at_work.discard(thread)
+                forget_thread(thread)
+
+        # A daemon: one that waits for a server for ever must not keep the process.
+        thread = threading.Thread(target=run, name="smartdiet table", daemon=True)
+        self._at_work.add(thread)
+        thread.start()
+        return future
+
+    def interrupt(self) -> None:
+        """Have each end as Ctrl-C has the main thread.
+
+        It looks at each statement, while it waits for PostgreSQL, and between the batches it reads. The statement is
+        cancelled then.
+        """
+        for thread in list(self._at_work):
+            interrupt_thread(thread)
+
+    def close(self) -> None:
+        """Nothing is left of a thread that has ended."""
+
+
+class Processes:
+    """Processes that take table after table, forked from one that has loaded what they need.
+
+    Args:
+        prepare: called in each before its first table, with the arguments.
+    """
+
+    def __init__(self, most: int, prepare: Callable[..., None], *arguments: Any) -> None:
+        self.most = most
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(_PRELOADED))
+        self._told: Any = context.Queue()
+        self._workers: set[int] = set()
+        self._listener = threading.Thread(target=self._listen, name="smartdiet progress", daemon=True)
+        self._listener.start()
+        self._pool = ProcessPoolExecutor(
+            most, mp_context=context, initializer=_begin_process, initargs=(self._told, prepare, arguments)
+        )
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        return self._pool.submit(work, *arguments)
+
+    def interrupt(self) -> None:
+        """End them: PostgreSQL undoes what a process that is gone had not committed."""
+        for number in self._workers:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGTERM)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._told.put(None)
+        self._listener.join(1.0)
+
+    def _listen(self) -> None:
+        while (said := self._told.get()) is not None:
+            if isinstance(said, int):
+                self._workers.add(said)
+            else:
+                progress_log.handle(said)
+
+
+def _begin_process(told: Any, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    # A terminal sends Ctrl-C to each; which of them end, and how, is for the first one to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, name="smartdiet parent", daemon=True).start()
+    told.put(os.getpid())
+    progress_log.setLevel(logging.INFO)
+    progress_log.addHandler(QueueHandler(told))
+    progress_log.propagate = False
+    prepare(*arguments)

@@ -1,0 +1,255 @@
+"""A sync: several tables, parents first, tried again where that may help, until none waits for a parent to be fetched.
+
+Here: the order of a sync. Not here: one try of a table (`attempt`), who works side by side (`side_by_side`), what is
+printed (`cli.reports`), and Dagster, which is told of the runs behind it (`spool`).
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from smartdiet_assets.errors import SmartdietError, TransientError
+from smartdiet_assets.extract.window import WindowRequest, read_instant
+from smartdiet_assets.mirror.attempt import RunSettings, Servers, TableRun, is_outage, try_table
+from smartdiet_assets.mirror.failures import TableFailedError, TableFailure, describe_origin
+from smartdiet_assets.mirror.outages import SECONDS_REMEMBERED, sleep_until
+from smartdiet_assets.mirror.outcome import SyncOutcome, TableOutcome
+from smartdiet_assets.mirror.progress import progress_log
+from smartdiet_assets.mirror.side_by_side import Processes, Threads, Workers, run_in_order
+from smartdiet_assets.mirror.sources import find_opener
+from smartdiet_assets.mirror.spool import NoSpool, Records, RunHead
+from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.postgres_server import PostgresServer
+from smartdiet_assets.schema.model import Schema
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from smartdiet_assets.mirror.table_run import MirrorResult
+
+_NOT_RUN = "not run: a table it depends on failed, or the run was stopped"
+#: Tables side by side in threads. Each has its batches in memory, and Python runs in one thread at a time.
+_THREADS = 2
+#: In processes; each has a connection to both databases.
+_PROCESSES = 4
+#: Waits before another try differ by as much, so that tables that met do not meet again.
+_JITTER = 0.3
+
+
+def read_run_settings(environment: Environment) -> RunSettings:
+    """Read what holds for every table of a run."""
+    return RunSettings(
+        batch_size=environment.batch_size,
+        global_date_threshold=environment.global_date_threshold,
+        retry_limit=environment.retry_limit,
+        retry_delay=environment.retry_delay,
+    )
+
+
+def run_sync(
+    schema: Schema,
+    environment: Environment,
+    *,
+    tables: Sequence[str],
+    since: str | None = None,
+    full: bool = False,
+    settings: RunSettings | None = None,
+    records: Records | None = None,
+) -> SyncOutcome:
+    """Mirror tables, parents first, until no table waits for a parent that was not asked for yet.
+
+    A first load limited by a date leaves children whose parents are older; each run of a parent fetches those by
+    id, so the tables concerned are run again, at most as often as the graph is deep.
+
+    Args:
+        schema: the declared tables.
+        environment: where the servers are.
+        tables: the tables to mirror.
+        since: ISO date; also read the documents dated from here on.
+        full: read every document.
+        settings: what holds for every table; by default as the environment says.
+        records: keeps what each run came to; nobody by default.
+
+    Raises:
+        ConfigurationError: a server is not named, or the date has a form that cannot be used.
+        KeyboardInterrupt: the sync was interrupted; the tables it finished stay as they are.
+    """
+    started = time.perf_counter()
+    selection = [name for name in schema.tables if name in tables]
+    outcome = SyncOutcome({name: TableOutcome() for name in selection})
+    if not selection:
+        return outcome
+    with ExitStack() as stack:
+        postgres = stack.enter_context(closing(PostgresServer(environment)))
+        kinds = {schema.tables[name].source_kind for name in selection}
+        sources = {kind.name: stack.enter_context(find_opener(kind).open_server(environment)) for kind in kinds}
+        sync = _Sync(
+            schema,
+            environment,
+            Servers(postgres, sources),
+            settings or read_run_settings(environment),
+            outcome,
+            records or NoSpool(),
+        )
+        run_id = sync.run(selection, since, full)
+        # A chain of missing parents is at most as long as the list of tables.
+        for _ in selection:
+            again = sync.find_waiting(selection, run_id)
+            if not again:
+                break
+            run_id = sync.run(again)
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Sync:
+    """What all passes of a sync share."""
+
+    schema: Schema
+    environment: Environment
+    servers: Servers
+    settings: RunSettings
+    outcome: SyncOutcome
+    records: Records
+
+    def run(self, names: Sequence[str], since: str | None = None, full: bool = False) -> str:
+        """Run tables once, and give the run's id."""
+        request = WindowRequest("full") if full else WindowRequest("newest", since=read_instant("--since", since))
+        run_id = str(uuid4())
+        given_up: dict[str, tuple[float, str]] = {}
+        files = tuple(str(path.resolve()) for path in self.environment.schema_files)
+        head = RunHead(run_id, time.time(), tuple(names), files, since, full)
+        done: set[str] = set()
+
+        with self.records.open(head) as spool, closing(self._choose_workers(len(names))) as workers:
+
+            def begin(name: str) -> "Future[Any]":
+                spool.begin(name)
+                run = TableRun(self.schema, self.schema.tables[name], run_id, request, self.settings)
+                if isinstance(workers, Processes):
+                    # The schema is there already.
+                    return workers.submit(_mirror_in_process, name, run_id, request, self.settings, dict(given_up))
+                return workers.submit(mirror_patiently, run, self.servers)
+
+            def end(name: str, future: "Future[Any]") -> bool:
+                came_to = _take(name, future)
+                if came_to is None:
+                    return False
+                done.add(name)
+                spool.end(name, came_to)
+                if isinstance(came_to, TableFailure):
+                    self.outcome.tables[name].error = came_to.sentence
+                    if came_to.server:
+                        given_up[came_to.server] = (time.time(), came_to.sentence)
+                    return False
+                self.outcome.tables[name].add(came_to)
+                return True
+
+            parents = {name: [p for p in self.schema.tables[name].parents if p in names] for name in names}
+            run_in_order(parents, workers, begin, end)
+        for name in names:
+            if name not in done:
+                self.outcome.tables[name].error = _NOT_RUN
+        self.outcome.passes += 1
+        return run_id
+
+    def find_waiting(self, names: Sequence[str], run_id: str) -> list[str]:
+        """Find the tables that a run left waiting for parents; none where that is not known."""
+        from psycopg import Error as PostgresError
+
+        from smartdiet_assets.load.records.inspection import fetch_awaited_tables
+        from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+
+        tables = self.outcome.tables
+        # Where every table read what it had read before, none began to wait for a parent.
+        if len(self.outcome.failed) == len(tables) or all(table.mode == "none" for table in tables.values()):
+            return []
+        try:
+            with self.servers.postgres.borrow() as connection:
+                waiting = fetch_awaited_tables(connection, run_id)
+        except (PostgresError, SmartdietError) as error:
+            action = "looking for parents that were not asked for yet"
+            ours = translate_postgres_error(error, action) if isinstance(error, PostgresError) else error
+            # The runs are over, and what they did is worth telling.
+            for name in names:
+                tables[name].error = tables[name].error or f"{name}: {ours}"
+            return []
+        return [name for name in names if name in waiting and not tables[name].error]
+
+    def _choose_workers(self, tables: int) -> Workers:
+        if self.environment.executor == "multiprocess" and tables > 1:
+            return Processes(min(_PROCESSES, tables), _prepare_process, self.schema, self.environment)
+        return Threads(_THREADS)
+
+
+def mirror_patiently(
+    run: TableRun, servers: Servers, given_up: dict[str, tuple[float, str]] | None = None
+) -> "MirrorResult":
+    """Bring a table up to date, tried again where that may help.
+
+    Args:
+        given_up: by server, when and with what another process gave it up.
+
+    Raises:
+        TableFailedError: it did not help; nothing was written.
+    """
+
+    def find_given_up(server: str) -> str:
+        at, sentence = (given_up or {}).get(server, (0.0, ""))
+        return sentence if time.time() - at < SECONDS_REMEMBERED else ""
+
+    tried = 0
+    while True:
+        try:
+            return try_table(run, servers, tried=tried, find_given_up=find_given_up)
+        except TransientError as error:
+            wait = run.settings.retry_delay * 2**tried * random.uniform(1 - _JITTER, 1 + _JITTER)
+            tried += 1
+            if not is_outage(error):
+                # Of those, all tables are told.
+                again = f"{run.table.name}: {error}. It is tried again in {wait:.0f} s"
+                progress_log.warning("%s", again, extra={"table": run.table.name, "retry_in": wait})
+            again_at = time.monotonic() + wait
+            sleep_until(lambda again_at=again_at: again_at)  # type: ignore[misc]
+
+
+def _take(name: str, future: "Future[Any]") -> "MirrorResult | TableFailure | None":
+    """Take what a table's run came to; None where it was interrupted."""
+    error = future.exception()
+    if error is None:
+        result: MirrorResult = future.result()
+        return result
+    if isinstance(error, TableFailedError):
+        return error.failure
+    if isinstance(error, Exception):
+        # A process that was killed, for its memory perhaps, or a bug.
+        return TableFailure(f"{name}: unexpected {type(error).__name__} at {describe_origin(error)}")
+    return None
+
+
+#: Of a process that takes tables: its schema and its servers.
+_place: list[tuple[Schema, Servers]] = []
+_opened = ExitStack()
+
+
+def _prepare_process(schema: Schema, environment: Environment) -> None:
+    kinds = {table.source_kind for table in schema.tables.values()}
+    # Open for as long as the process lives; nothing is connected yet.
+    sources = {kind.name: _opened.enter_context(find_opener(kind).open_server(environment)) for kind in kinds}
+    _place.append((schema, Servers(PostgresServer(environment), sources)))
+
+
+def _mirror_in_process(
+    name: str,
+    run_id: str,
+    request: WindowRequest,
+    settings: RunSettings,
+    given_up: dict[str, tuple[float, str]],
+) -> "MirrorResult":
+    [(schema, servers)] = _place
+    return mirror_patiently(TableRun(schema, schema.tables[name], run_id, request, settings), servers, given_up)
