@@ -61,8 +61,8 @@ def _judge_connections(facts: PostgresFacts) -> Finding:
     if free < _CONNECTIONS_NEEDED:
         return POSTGRES.warned(
             "connections",
-            f"{max(free, 0)} connections are free of those of {where}; a run takes 2, with "
-            f"SMARTDIET_EXECUTOR=threads 4, with multiprocess {_CONNECTIONS_NEEDED}: close some, or raise the limit.",
+            f"{max(free, 0)} connections are free of those of {where}; a run takes 2, a "
+            f"sync 4, with SMARTDIET_EXECUTOR=multiprocess {_CONNECTIONS_NEEDED}: close some, or raise the limit.",
         )
     return POSTGRES.passed("connections", f"{free} connections are free; a run takes at most {_CONNECTIONS_NEEDED}.")
 

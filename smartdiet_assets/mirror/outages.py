@@ -94,6 +94,9 @@ def note_outage(
         if not any(run == run_id for run, _ in _outages):
             _outages.clear()
         outage = _outages.setdefault((run_id, server), _Outage())
+        if outage.given_up and now - outage.failed < SECONDS_REMEMBERED:
+            # While this table was at it.
+            return f"{table}: not tried again, as {server} is away: {outage.given_up}"
         # Another table may have met the same in the same moment, and said so.
         if is_news := bool(outage.given_up) or now >= outage.next_try:
             outage.tries = max(tried, 0 if outage.given_up else outage.tries) + 1

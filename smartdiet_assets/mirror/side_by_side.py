@@ -72,10 +72,11 @@ def run_in_order(
     kept_back: set[str] = set()
     running: dict[Future[Any], str] = {}
 
-    def take(done: "set[Future[Any]]") -> None:
+    def take(done: "set[Future[Any]]", *, interrupted: bool = False) -> None:
         for future in done:
             name = running.pop(future)
-            if not end(name, future):
+            # What was interrupted ends with an error of its own.
+            if (interrupted and future.exception() is not None) or not end(name, future):
                 kept_back.add(name)
             order.done(name)
 
@@ -95,7 +96,7 @@ def run_in_order(
         for _ in _interrupts(workers):
             if not running:
                 break
-            take(wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED).done)
+            take(wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED).done, interrupted=True)
         raise
 
 

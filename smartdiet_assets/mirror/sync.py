@@ -7,8 +7,10 @@ printed (`cli.reports`), and Dagster, which is told of the runs behind it (`spoo
 import random
 import time
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -122,7 +124,8 @@ class _Sync:
         request = WindowRequest("full") if full else WindowRequest("newest", since=read_instant("--since", since))
         run_id = str(uuid4())
         given_up: dict[str, tuple[float, str]] = {}
-        files = tuple(str(path.resolve()) for path in self.environment.schema_files)
+        named = dict.fromkeys((self.schema.path, *(table.path for table in self.schema.tables.values())))
+        files = tuple(str(Path(name).resolve()) for name in named)
         head = RunHead(run_id, time.time(), tuple(names), files, since, full)
         done: set[str] = set()
 
@@ -189,14 +192,11 @@ class _Sync:
 
 def mirror_patiently(
     run: TableRun, servers: Servers, given_up: dict[str, tuple[float, str]] | None = None
-) -> "MirrorResult":
-    """Bring a table up to date, tried again where that may help.
+) -> "MirrorResult | TableFailure":
+    """Bring a table up to date, tried again where that may help; where it fails nothing is written.
 
     Args:
         given_up: by server, when and with what another process gave it up.
-
-    Raises:
-        TableFailedError: it did not help; nothing was written.
     """
 
     def find_given_up(server: str) -> str:
@@ -207,6 +207,8 @@ def mirror_patiently(
     while True:
         try:
             return try_table(run, servers, tried=tried, find_given_up=find_given_up)
+        except TableFailedError as error:
+            return error.failure
         except TransientError as error:
             wait = run.settings.retry_delay * 2**tried * random.uniform(1 - _JITTER, 1 + _JITTER)
             tried += 1
@@ -222,12 +224,11 @@ def _take(name: str, future: "Future[Any]") -> "MirrorResult | TableFailure | No
     """Take what a table's run came to; None where it was interrupted."""
     error = future.exception()
     if error is None:
-        result: MirrorResult = future.result()
-        return result
-    if isinstance(error, TableFailedError):
-        return error.failure
+        came_to: MirrorResult | TableFailure = future.result()
+        return came_to
+    if isinstance(error, BrokenExecutor):
+        return TableFailure(f"{name}: the process it was in was killed, for its memory perhaps; it is rolled back")
     if isinstance(error, Exception):
-        # A process that was killed, for its memory perhaps, or a bug.
         return TableFailure(f"{name}: unexpected {type(error).__name__} at {describe_origin(error)}")
     return None
 
@@ -250,6 +251,6 @@ def _mirror_in_process(
     request: WindowRequest,
     settings: RunSettings,
     given_up: dict[str, tuple[float, str]],
-) -> "MirrorResult":
+) -> "MirrorResult | TableFailure":
     [(schema, servers)] = _place
     return mirror_patiently(TableRun(schema, schema.tables[name], run_id, request, settings), servers, given_up)

@@ -16,7 +16,8 @@ from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.assets.jobs import MIRROR_JOB
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.company import write_company
-from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.mirror.sync import run_sync
+from smartdiet_assets.resources.environment import Environment, read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.benchmarks.company import SEED, CompanyLoad
 from smartdiet_assets_tests.benchmarks.dagster_floor import CONFIG, compose_variables, set_environment
@@ -24,7 +25,6 @@ from smartdiet_assets_tests.benchmarks.measuring import Contestant, divide, meas
 from smartdiet_assets_tests.benchmarks.results import Listing, Result
 from smartdiet_assets_tests.benchmarks.servers import Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
-from smartdiet_assets_tests.support.configured import connect_postgres
 
 ONE_AFTER_ANOTHER = "one table after another, without Dagster"
 #: A process for each table takes seconds to start: below this there is nothing to learn from it.
@@ -36,8 +36,7 @@ class CompanyRun:
     """What a way of running is given."""
 
     company: CompanyLoad
-    definitions: dg.Definitions
-    threaded: dg.Definitions
+    environment: Environment
     instance: dg.DagsterInstance
 
     @property
@@ -49,8 +48,9 @@ def _mirror_in_turn(run: CompanyRun) -> None:
     run.company.mirror()
 
 
-def _sync(run: CompanyRun, definitions: dg.Definitions) -> None:
-    outcome = run_sync(definitions, run.company.schema, run.instance, connect_postgres, tables=run.mongo_tables)
+def _sync(run: CompanyRun, executor: str) -> None:
+    environment = run.environment.model_copy(update={"executor": executor})
+    outcome = run_sync(run.company.schema, environment, tables=run.mongo_tables)
     assert not outcome.failed, outcome.errors
 
 
@@ -78,10 +78,12 @@ def rebuild_job() -> dg.JobDefinition:
 #: Each loads all tables into a database without any.
 WAYS: dict[str, Callable[[CompanyRun], None]] = {
     ONE_AFTER_ANOTHER: _mirror_in_turn,
-    "smartdiet sync": lambda run: _sync(run, run.definitions),
-    "smartdiet sync, two tables at a time in threads": lambda run: _sync(run, run.threaded),
+    "a sync, two tables at a time in threads": lambda run: _sync(run, "in_process"),
 }
-LARGE_WAYS: dict[str, Callable[[CompanyRun], None]] = {"a process for each table": _mirror_in_processes}
+LARGE_WAYS: dict[str, Callable[[CompanyRun], None]] = {
+    "a sync, four tables at a time in processes": lambda run: _sync(run, "multiprocess"),
+    "a run of Dagster, a process for each table": _mirror_in_processes,
+}
 
 
 def run_cores(servers: Servers, settings: Settings) -> Iterator[Result]:
@@ -98,10 +100,7 @@ def run_cores(servers: Servers, settings: Settings) -> Iterator[Result]:
             schema = load_schema(*environment.schema_files)
             company = CompanyLoad(connection, schema, mongo)
             company.mirror()
-            threaded = environment.model_copy(update={"executor": "threads"})
-            run = CompanyRun(
-                company, build_definitions(schema, environment), build_definitions(schema, threaded), instance
-            )
+            run = CompanyRun(company, environment, instance)
             contestants = [
                 Contestant(name, lambda way=way: way(run), company.check, company.prepare)  # type: ignore[misc]
                 for name, way in ways.items()

@@ -13,9 +13,9 @@ from typing import Any
 
 import dagster as dg
 from pymongo.database import Database
-from smartdiet_assets.assets.sync import SyncOutcome, run_sync
 
 from smartdiet_assets.assets.instance.opening import open_instance
+from smartdiet_assets.assets.jobs import MIRROR_JOB
 from smartdiet_assets.assets.partitions import build_partitions
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.company import write_company
@@ -27,7 +27,6 @@ from smartdiet_assets_tests.benchmarks.results import Result
 from smartdiet_assets_tests.benchmarks.sampling import compose_shares, sample
 from smartdiet_assets_tests.benchmarks.servers import Connection, Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
-from smartdiet_assets_tests.support.configured import connect_postgres
 
 CONFIG = Path(__file__).parents[2] / "config"
 EMPTY_RUN = "a run of as many empty assets"
@@ -49,18 +48,16 @@ def run_idle(servers: Servers, settings: Settings) -> Iterator[Result]:
             definitions = build_definitions(schema, environment)
             empty = build_empty_graph(schema, tables)
             newest = build_partitions(schema.partitions).get_last_partition_key()
-            outcome = SyncOutcome()
+            mirrored: list[Any] = []
             ran = 0
 
-            def sync() -> None:
-                nonlocal outcome
-                outcome = run_sync(definitions, schema, instance, connect_postgres, tables=tables)
+            def mirror() -> None:
+                mirrored[:] = mirror_in_dagster(definitions, instance, tables)
 
-            def check_sync() -> Work:
-                assert not outcome.failed
-                written = sum(table.inserted + table.updated + table.deleted for table in outcome.tables.values())
-                assert written == 0
-                return {"assets": len(outcome.tables)}
+            def check_mirror() -> Work:
+                kinds = ("inserted", "updated", "deleted")
+                assert sum(found.metadata[kind].value for found in mirrored for kind in kinds) == 0
+                return {"assets": len(mirrored)}
 
             def run_empty() -> None:
                 nonlocal ran
@@ -70,22 +67,34 @@ def run_idle(servers: Servers, settings: Settings) -> Iterator[Result]:
                 ran = len(result.get_asset_materialization_events())
 
             # The first load, and a run whose window is the one of the runs that follow.
-            sync()
-            sync()
+            mirror()
+            mirror()
             contestants = [
-                Contestant("sync", sync, check_sync),
+                Contestant("mirror", mirror, check_mirror),
                 Contestant(EMPTY_RUN, run_empty, lambda: {"assets": ran}),
             ]
             rounds = measure("idle", "nothing to do", contestants, settings.pairs, settings.on_round)
-            yield rounds.compare("sync", EMPTY_RUN, at_most=AT_MOST, obstacle="see where the time goes, below.")
+            yield rounds.compare("mirror", EMPTY_RUN, at_most=AT_MOST, obstacle="see where the time goes, below.")
             times = max(1, settings.pairs // 2)
             samples = {
                 EMPTY_RUN: sample(run_empty, times),
-                "a run with nothing to do": sample(sync, times),
+                "a run with nothing to do": sample(mirror, times),
             }
             yield compose_shares(
                 "Where a run with nothing to do spends its time, of an empty one's", samples, EMPTY_RUN
             )
+
+
+def mirror_in_dagster(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tables: list[str]
+) -> list[dg.AssetMaterialization]:
+    """Run the job of some tables in this process, and give what it materialised."""
+    job = definitions.resolve_job_def(MIRROR_JOB)
+    assert job.partitions_def is not None
+    picked = job.get_subset(asset_selection=set(map(dg.AssetKey, tables)), asset_check_selection=frozenset())
+    newest = job.partitions_def.get_last_partition_key()
+    result = picked.execute_in_process(instance=instance, partition_key=newest, run_config=_QUIET)
+    return [event.step_materialization_data.materialization for event in result.get_asset_materialization_events()]
 
 
 def compose_variables(

@@ -4,6 +4,7 @@ Here: what the tests of this folder share. Not here: the faults (`fault_proxy`),
 """
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -97,7 +98,7 @@ class Network:
         """Run what `smartdiet sync` runs for the named tables, and record it in Dagster."""
         environment = read_environment()
         schema = load_schema(*self.schema_files)
-        spool = Spool(self.schema_files[0].parent / "dagster")
+        spool = Spool(Path(os.environ["DAGSTER_HOME"]))
         settings = replace(
             read_run_settings(environment), retries=SHORT_RETRIES.retries, retry_delay=SHORT_RETRIES.retry_delay
         )

@@ -79,7 +79,7 @@ class SourceOpener(Protocol):
         """Build the resource of the configured server."""
 
     def open_server(self, environment: Environment) -> AbstractContextManager[Any]:
-        """Open the configured server for the block without Dagster, which takes longer to import than many a command."""
+        """Open the configured server for the block, without importing Dagster."""
 
     def check(self, server: Any, tables: Sequence[Table]) -> CheckResult:
         """Say in one sentence what keeps the mirror from reading tables, if anything does."""

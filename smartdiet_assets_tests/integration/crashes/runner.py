@@ -28,7 +28,7 @@ _SYNCED = "synced"
 def build_fork_server() -> ForkServerContext:
     """Build a context whose children start with everything imported."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "smartdiet_assets.definitions", "smartdiet_assets.assets.sync"])
+    context.set_forkserver_preload([__name__, "smartdiet_assets.cli.sync", "smartdiet_assets.mirror.sync"])
     return context
 
 

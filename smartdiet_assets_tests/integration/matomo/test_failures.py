@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 
-from smartdiet_assets.assets.tables import _as_run_error
 from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.demo.analytics import create_matomo_tables, write_analytics
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets.errors import TransientError
 from smartdiet_assets.mirror import reading
+from smartdiet_assets.mirror.failures import describe_error, translate_error
 from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.matomo import MatomoResource
@@ -33,9 +33,10 @@ def tell(matomo: Matomo, *, retried: bool = False, **changes: Any) -> str:
     matomo.resource = matomo.resource.model_copy(update=changes)
     with pytest.raises(Exception) as caught:  # noqa: PT011 - which one it is shows in what is told
         matomo.run(VISIT)
-    error = _as_run_error(caught.value, matomo.schema.tables[VISIT])
+    table = matomo.schema.tables[VISIT]
+    error = translate_error(caught.value, table)
     assert isinstance(error, TransientError) == retried
-    text = str(error.description if isinstance(error, dg.Failure) else error)
+    text = describe_error(error, table)
     assert "\n" not in text
     assert SECRET not in text
     # The check says the same in one sentence too.

@@ -220,7 +220,6 @@ def test_tables_side_by_side_in_threads_share_one_connection(
 ) -> None:
     set_ssh_variables(monkeypatch, build_access(ssh_server))
     move_behind_ssh(monkeypatch, source=True, destination=True)
-    monkeypatch.setenv("SMARTDIET_EXECUTOR", "threads")
     scenario.save()
     assert scenario.sync() == []
     assert ssh_server.log.logins == 1

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from smartdiet_assets.assets.sync import SyncOutcome, TableOutcome
 
 from smartdiet_assets.cli.reports import build_rejects_grid, build_sync_grid, open_console, print_grid
 from smartdiet_assets.load.records.inspection import RejectedRow
+from smartdiet_assets.mirror.outcome import SyncOutcome, TableOutcome
 
 WORDS = st.text(st.sampled_from("ab_[]/\\{}%'\"éŁ✓:#.-"), min_size=1, max_size=40)
 
