@@ -10,7 +10,6 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import dagster as dg
-from smartdiet_assets.assets.sync import run_sync
 
 from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.assets.jobs import MIRROR_JOB
