@@ -17,10 +17,11 @@ import sys
 from smartdiet_assets.assets import progress as shown
 from smartdiet_assets.cli import main
 from smartdiet_assets.mirror import progress, reading
+from smartdiet_assets_tests.support.running import SessionHere
 reading._SECONDS_BETWEEN_REPORTS = reading._SECONDS_TO_ESTIMATE = 0.0
 progress._SECONDS_BETWEEN_LINES = shown._SECONDS_TO_OBSERVE = 0.0
-sys.argv = ["smartdiet", "sync"]
-main()
+sys.argv = ["smartdiet", "sync", "--wait"]
+main(SessionHere())
 """
 
 

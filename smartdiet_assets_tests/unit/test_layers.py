@@ -26,7 +26,7 @@ ALLOWED = {
     "definitions.py": {"schema", "resources", "assets"},
     "preloaded.py": {"mirror", "resources", "definitions"},
     "cli": STAGES | {"mirror", "assets", "definitions"} | ASKED_FOR,
-    "demo": {"schema", "resources", "assets", "cli", "definitions"},
+    "demo": {"schema", "resources", "mirror", "assets", "cli", "definitions"},
 }
 #: One command is the demo's.
 EXCEPT = {("cli/demo.py", "smartdiet_assets.demo.run")}
