@@ -18,7 +18,8 @@ from smartdiet_assets_tests.conftest import skip_or_fail
 ROOT = Path(__file__).parents[2]
 #: The packages whose commands a user of the wheel runs.
 _COMMANDS_OF = ("dagster", "dagster-webserver", "dagster-dg-cli")
-_SCRIPT = "#!{python}\nimport sys\nfrom {module} import {name}\nsys.exit({name}())\n"
+#: As pip writes them: a process that is spawned imports it and must not run it.
+_SCRIPT = "#!{python}\nimport sys\nfrom {module} import {name}\nif __name__ == '__main__':\n    sys.exit({name}())\n"
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def install(folder: Path) -> Installed:
     packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(place), "platbase": str(place)}))
     (packages / "of_the_tests.pth").write_text(sysconfig.get_path("purelib"))
     python = place / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--ignore-installed", wheel], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--ignore-installed", str(wheel)], check=True)
     for package in _COMMANDS_OF:
         for point in distribution(package).entry_points.select(group="console_scripts"):
             script = place / "bin" / point.name

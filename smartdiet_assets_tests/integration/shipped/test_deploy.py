@@ -115,7 +115,8 @@ def deployment(request: pytest.FixtureRequest) -> Deployment:
 def verify(folder: Path) -> subprocess.CompletedProcess[str]:
     if shutil.which("systemd-analyze") is None:
         skip_or_fail("systemd-analyze is not installed; run: apt-get install systemd")
-    command = ["systemd-analyze", "verify", "--man=no", folder / "smartdiet.target", *folder.glob("*.service")]
+    units = map(str, [folder / "smartdiet.target", *folder.glob("*.service")])
+    command = ["systemd-analyze", "verify", "--man=no", *units]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
