@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from smartdiet_assets.assets.build import build_mirror
+    from smartdiet_assets.assets.component import MongoMirrorComponent
     from smartdiet_assets.assets.pruning import Retention
     from smartdiet_assets.assets.tables import MirrorSettings
     from smartdiet_assets.assets.translator import MirrorTranslator
@@ -22,6 +23,7 @@ __all__ = [
     "MatomoResource",
     "MirrorSettings",
     "MirrorTranslator",
+    "MongoMirrorComponent",
     "MongoResource",
     "PostgresResource",
     "RemoteAccess",
@@ -34,6 +36,7 @@ _PLACES = {
     "MatomoResource": "resources.matomo",
     "MirrorSettings": "assets.tables",
     "MirrorTranslator": "assets.translator",
+    "MongoMirrorComponent": "assets.component",
     "MongoResource": "resources.mongo",
     "PostgresResource": "resources.postgres",
     "RemoteAccess": "resources.access",

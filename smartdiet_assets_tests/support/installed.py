@@ -10,14 +10,15 @@ import sys
 import sysconfig
 import venv
 from dataclasses import dataclass
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from smartdiet_assets_tests.conftest import skip_or_fail
 
 ROOT = Path(__file__).parents[2]
 #: The packages whose commands a user of the wheel runs.
-_COMMANDS_OF = ("dagster", "dagster-webserver", "dagster-dg-cli")
+_COMMANDS_OF = ("dagster", "dagster-webserver", "dagster-dg-cli", "create-dagster")
+_HOW_TO_HAVE_IT = "pip install -e '.[test]'"
 #: As pip writes them: a process that is spawned imports it and must not run it.
 _SCRIPT = "#!{python}\nimport sys\nfrom {module} import {name}\nif __name__ == '__main__':\n    sys.exit({name}())\n"
 
@@ -34,6 +35,11 @@ class Installed:
     def bin(self) -> Path:
         """Where its commands are."""
         return self.folder / "bin"
+
+    @property
+    def packages(self) -> Path:
+        """Where its packages are."""
+        return Path(sysconfig.get_path("purelib", "venv", {"base": str(self.folder)}))
 
     def environment(self, **variables: str) -> dict[str, str]:
         """The variables of a shell in which it is active."""
@@ -64,27 +70,30 @@ def build(folder: Path) -> tuple[Path, Path]:
 
 def install(folder: Path) -> Installed:
     """Make the environment, its commands included."""
+    try:
+        commands = [point for name in _COMMANDS_OF for point in distribution(name).entry_points]
+    except PackageNotFoundError as error:
+        skip_or_fail(f"{error}; run: {_HOW_TO_HAVE_IT}")
     wheel, sdist = build(folder)
     place = folder / "venv"
     venv.create(place, symlinks=True)
-    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(place), "platbase": str(place)}))
-    (packages / "of_the_tests.pth").write_text(sysconfig.get_path("purelib"))
+    installed = Installed(place, wheel, sdist)
+    (installed.packages / "of_the_tests.pth").write_text(sysconfig.get_path("purelib"))
     python = place / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*pip, "--ignore-installed", str(wheel)], check=True)
-    for package in _COMMANDS_OF:
-        for point in distribution(package).entry_points.select(group="console_scripts"):
-            script = place / "bin" / point.name
-            script.write_text(_SCRIPT.format(python=python, module=point.module, name=point.attr))
-            script.chmod(0o755)
-    return Installed(place, wheel, sdist)
+    for point in (point for point in commands if point.group == "console_scripts"):
+        script = place / "bin" / point.name
+        script.write_text(_SCRIPT.format(python=python, module=point.module, name=point.attr))
+        script.chmod(0o755)
+    return installed
 
 
 def _run_hatchling(source: Path, folder: Path, target: str) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
     ended = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     if "No module named hatchling" in ended.stderr:
-        skip_or_fail("hatchling is not installed; run: pip install -e '.[test]'")
+        skip_or_fail(f"hatchling is not installed; run: {_HOW_TO_HAVE_IT}")
     assert ended.returncode == 0, ended.stderr
     [made] = folder.glob({"sdist": "*.tar.gz", "wheel": "*.whl"}[target])
     return made

@@ -1,0 +1,202 @@
+"""The mirror as a component of Dagster: what its `defs.yaml` says, and `build_mirror` with it.
+
+Here: the attributes. Not here: what `dg scaffold defs` writes (`assets.scaffold`), what a mirror is (`assets.build`).
+
+A variable in the attributes of a server stays one: Dagit shows its name, and it is read when a run starts. Anywhere
+else a template is resolved when the file is loaded, as Dagster does.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+
+import dagster as dg
+from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
+from pydantic import BaseModel, create_model
+from pydantic.fields import FieldInfo
+
+from smartdiet_assets.assets.build import build_mirror
+from smartdiet_assets.assets.pruning import Retention
+from smartdiet_assets.assets.scaffold import MongoMirrorScaffolder
+from smartdiet_assets.assets.tables import MirrorSettings
+from smartdiet_assets.assets.translator import MirrorTranslator
+from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.access import RemoteAccess
+from smartdiet_assets.resources.matomo import MatomoResource
+from smartdiet_assets.resources.mongo import MongoResource
+from smartdiet_assets.resources.postgres import PostgresResource
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets.schema.model import Table
+
+_VARIABLE = re.compile(r"""\{\{\s*env(?:\.(\w+)|\(\s*['"](\w+)['"]\s*\))\s*\}\}""")
+_LOGIN_IN_URL = re.compile(r"//[^/@]*:[^/@]*@")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def _describe_fields(model: type[BaseModel]) -> type[dg.Model]:
+    """Describe what `defs.yaml` may say of a model's fields: values of their types, or templates; all may be left out.
+
+    The way through an SSH server is described by that server's fields alone.
+    """
+    fields: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        if name == "place":
+            continue
+        kind = _describe_fields(RemoteAccess) if name == "access" else info.annotation
+        fields[name] = (kind | str | None, FieldInfo(default=None, description=info.description))
+    return create_model(f"{model.__name__}Attributes", __base__=dg.Model, **fields)
+
+
+def _resolve(target: type[ModelT]) -> Callable[[dg.ResolutionContext, Any], ModelT]:
+    """Build the resolver of a server or of settings: a template gives the object itself, a mapping its fields."""
+
+    def resolve(context: dg.ResolutionContext, said: BaseModel | str) -> ModelT:
+        if isinstance(said, str):
+            return context.resolve_value(said, as_type=target)
+        values: dict[str, object] = {}
+        for name in said.model_fields_set:
+            value, at = getattr(said, name), context.at_path(name)
+            if isinstance(value, BaseModel):
+                values[name] = _resolve(RemoteAccess)(at, value)
+            elif value is not None:
+                values[name] = _resolve_field(at, target.model_fields[name].annotation, value)
+        return target(**values)
+
+    return resolve
+
+
+def _resolve_field(context: dg.ResolutionContext, kind: object, value: Any) -> Any:
+    variable = _VARIABLE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if variable and kind in (str, int):
+        named = variable[1] or variable[2]
+        return dg.EnvVar.int(named) if kind is int else dg.EnvVar(named)
+    return context.resolve_value(value)
+
+
+def _check_secrets(server: BaseModel) -> None:
+    """Refuse a secret that is no variable: Dagit would show it. A URL is none where nobody logs in with it.
+
+    Not where the attributes are resolved: Dagster quotes the lines of the file beside what is wrong there.
+    """
+    for name, info in type(server).model_fields.items():
+        value = getattr(server, name)
+        if isinstance(value, RemoteAccess):
+            _check_secrets(value)
+        is_shown = not info.repr and value and not isinstance(value, dg.EnvVar)
+        if is_shown and (name != "url" or _LOGIN_IN_URL.search(value)):
+            raise ConfigurationError(
+                f"{name} holds a secret, which Dagit would show: write it as one variable, {name}: '{{{{ env.NAME }}}}'"
+            )
+
+
+def _annotate(target: type[BaseModel]) -> Any:
+    return Annotated[Any, dg.Resolver(_resolve(target), model_field_type=_describe_fields(target))]
+
+
+class RetentionAttributes(dg.Model, dg.Resolvable):
+    """How many days runs are kept whole, and failed ones; 0 keeps them for ever."""
+
+    days: int
+    failed_days: int
+
+
+def _resolve_retention(context: dg.ResolutionContext, said: RetentionAttributes | str) -> Retention:
+    if isinstance(said, str):
+        return context.resolve_value(said, as_type=Retention)
+    return Retention(**said.model_dump())
+
+
+if TYPE_CHECKING:
+    Postgres: TypeAlias = PostgresResource
+    Mongo: TypeAlias = MongoResource
+    Matomo: TypeAlias = MatomoResource
+    Settings: TypeAlias = MirrorSettings
+else:
+    # Dagster refuses a model with limits of its numbers as the type of an attribute, whatever its resolver takes.
+    Postgres, Mongo = _annotate(PostgresResource), _annotate(MongoResource)
+    Matomo, Settings = _annotate(MatomoResource), _annotate(MirrorSettings)
+Translation: TypeAlias = Annotated[TranslationFn[Table], TranslationFnResolver[Table](lambda table: {"table": table})]
+
+
+@dg.scaffold_with(MongoMirrorScaffolder)
+@dataclass
+class MongoMirrorComponent(dg.Component, dg.Resolvable):
+    """Mirrors MongoDB's collections into typed, foreign-keyed PostgreSQL tables, an asset each.
+
+    The attributes are the arguments of `build_mirror`. `schema` is a file, or several, beside `defs.yaml`; in
+    `translation`, `table` is the table and `spec` how it looks without it. A subclass may override `get_asset_spec`.
+
+    Example:
+        ```yaml
+        type: smartdiet_assets.MongoMirrorComponent
+        attributes:
+          schema: schemas.yaml
+          name: shop
+          mongo: {url: "{{ env.SHOP_MONGODB_URL }}", database: shop}
+          postgres: {host: localhost, database: warehouse, user: loader, password: "{{ env.SHOP_POSTGRES_PASSWORD }}"}
+          translation: {group_name: "shop_{{ table.group }}"}
+        ```
+    """
+
+    name: str
+    postgres: Postgres
+    schema: str | Sequence[str] = "schemas.yaml"
+    mongo: Mongo | None = None
+    matomo: Matomo | None = None
+    key_prefix: str | Sequence[str] = ()
+    target_schema: str | None = None
+    translation: Translation | None = None
+    partitions: dg.Injected[dg.TimeWindowPartitionsDefinition] | None = None
+    checks: bool = True
+    sensor: bool = True
+    schedule: str | None = None
+    automation_condition: dg.Injected[dg.AutomationCondition[Any]] | None = None
+    settings: Settings | None = None
+    retention: Annotated[Retention, dg.Resolver(_resolve_retention, model_field_type=RetentionAttributes)] | None = None
+
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        """Describe the attributes, for Dagster and for editors."""
+        with warnings.catch_warnings():
+            # The name is that of the argument; what it hides in pydantic's models is deprecated there.
+            warnings.filterwarnings("ignore", message='Field name "schema"')
+            return super().model()
+
+    def get_asset_spec(self, table: Table) -> dg.AssetSpec:
+        """Describe the asset of a table, before `translation`; its key is without the prefix."""
+        return MirrorTranslator().get_asset_spec(table)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Build the mirror."""
+        for server in (self.postgres, self.mongo, self.matomo):
+            if server is not None:
+                _check_secrets(server)
+        files = [self.schema] if isinstance(self.schema, str) else self.schema
+        return build_mirror(
+            load_schema(*(context.path / file for file in files)),
+            name=self.name,
+            postgres=self.postgres,
+            mongo=self.mongo,
+            matomo=self.matomo,
+            key_prefix=self.key_prefix,
+            target_schema=self.target_schema,
+            translator=_ComponentTranslator(self),
+            partitions=self.partitions,
+            checks=self.checks,
+            sensor=self.sensor,
+            schedule=self.schedule,
+            automation_condition=self.automation_condition,
+            settings=self.settings,
+            retention=self.retention,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _ComponentTranslator(MirrorTranslator):
+    component: MongoMirrorComponent
+
+    def get_asset_spec(self, table: Table) -> dg.AssetSpec:
+        spec = self.component.get_asset_spec(table)
+        return spec if self.component.translation is None else self.component.translation(spec, table)
