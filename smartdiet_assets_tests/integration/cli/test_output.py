@@ -15,7 +15,7 @@ import pytest
 
 from smartdiet_assets.cli.group import cli
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.infer.run import require_own_file
+from smartdiet_assets.infer.schema_file import require_own_file
 from smartdiet_assets_tests.integration.conftest import Smartdiet
 
 #: Sends itself a signal at one of its imports, counted from the first after the entry point.
