@@ -20,6 +20,8 @@ from smartdiet_assets.resources.dagster_home import choose_dagster_home, find_da
 from smartdiet_assets.resources.environment import Environment
 
 _SECONDS_TO_FOLLOW = 2.0
+#: After which a run that nobody records has no recorder any more: a busy machine takes its time to start one.
+_SECONDS_TO_BEGIN = 30.0
 #: What the recorder does must not slow down what somebody waits for.
 _NICENESS = 10
 #: How long a command waits for its turn where it would show more with what is not recorded.
@@ -67,9 +69,9 @@ class Recorder:
             # What is wrong there keeps nobody from mirroring; the recorder meets it again, and says so.
             choose_dagster_home(config_folder)
         self.spool = Spool(find_dagster_home())
-        left = [file for file in self.spool.list_files() if not file.reason and not file.is_held]
+        left = [file for file in self.spool.list_files() if file.age > _SECONDS_TO_BEGIN and not file.reason]
         #: Whether the end of a command ends what it started: an earlier one left runs behind.
-        self._is_ended = bool(left) and not is_recording(self.spool.folder)
+        self._is_ended = not all(file.is_held for file in left) and not is_recording(self.spool.folder)
         self._started: list[Recording] = []
 
     @contextmanager

@@ -290,6 +290,14 @@ class RunFile:
         return False
 
     @property
+    def age(self) -> float:
+        """Seconds since it was written to; 0 where it is gone."""
+        try:
+            return time.time() - self.path.stat().st_mtime
+        except OSError:
+            return 0.0
+
+    @property
     def reason(self) -> str:
         """Why it could not be recorded when that was tried last; "" where it was not, or the recorder was killed."""
         try:

@@ -105,6 +105,8 @@ def test_a_killed_recorder_loses_nothing(spool: Spool) -> None:
     wait_until(lambda: len(list_statuses()) == 3, "the third run is begun")
     recorder.kill()
     recorder.wait()
+    (file,) = spool.list_files()
+    os.utime(file.path, (0, 0))
     # The next sync sees that recorders do not outlive their commands here, and waits.
     assert smartdiet_here("sync").returncode == 0
     assert not spool.list_files()
