@@ -124,8 +124,7 @@ class _Sync:
         request = WindowRequest("full") if full else WindowRequest("newest", since=read_instant("--since", since))
         run_id = str(uuid4())
         given_up: dict[str, tuple[float, str]] = {}
-        named = dict.fromkeys((self.schema.path, *(table.path for table in self.schema.tables.values())))
-        files = tuple(str(Path(name).resolve()) for name in named)
+        files = tuple(str(Path(name).resolve()) for name in self.schema.files)
         head = RunHead(run_id, time.time(), tuple(names), files, since, full)
         done: set[str] = set()
 

@@ -70,6 +70,7 @@ def load_schema(path: str | Path, *others: str | Path) -> Schema:
             if table.source_kind.has_documents
         },
         path=" and ".join(file.path for file in files),
+        files=tuple(file.path for file in files),
         warnings=tuple(_list_warnings(files, tables)),
     )
 

@@ -258,8 +258,10 @@ class Schema(_Frozen):
     partitions: PartitionScheme = PartitionScheme()
     #: One entry for each collection that a table mirrors.
     collections: Mapping[str, CollectionRules] = {}
-    #: Where the file is, as the user named it.
+    #: Where the file is, as the user named it; of several, what a sentence calls them.
     path: str = ""
+    #: Where each is.
+    files: tuple[str, ...] = ()
     #: Sentences for the user about what loads but deserves a look.
     warnings: tuple[str, ...] = ()
 

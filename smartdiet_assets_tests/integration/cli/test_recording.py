@@ -54,6 +54,14 @@ def test_a_sync_returns_before_it_is_recorded_whoever_reads_what_it_prints(spool
     assert not list(spool.folder.glob("*.reason"))
 
 
+def test_a_sync_of_two_files_of_tables_is_recorded(spool: Spool, tmp_path: Path) -> None:
+    ours = Path(__file__).parents[3] / "config" / "matomo_schemas.yaml"
+    (tmp_path / "matomo_schemas.yaml").write_text(ours.read_text())
+    assert "not in Dagit" not in smartdiet_here("sync", "--wait").stderr
+    assert not spool.list_files()
+    assert list_statuses() == ["SUCCESS"]
+
+
 def test_two_syncs_are_recorded_in_their_order(spool: Spool) -> None:
     for _ in range(2):
         subprocess.run([*SYNC, "--json"], capture_output=True, check=True)
