@@ -133,7 +133,11 @@ def _define_tables(mirror: _Mirror, automation_condition: dg.AutomationCondition
 
 
 def _define_resources(mirror: _Mirror, plain: Mapping[str, object]) -> dg.Definitions:
-    given = {name: resource for name, resource in plain.items() if resource is not None}
+    given = {
+        name: resource.keep_values() if isinstance(resource, ServerResource) else resource
+        for name, resource in plain.items()
+        if resource is not None
+    }
     resources = {"all_tables": AllTables(), **given}
     return dg.Definitions(resources={mirror.names.derive(name): resource for name, resource in resources.items()})
 

@@ -14,7 +14,7 @@ from dagster import Config, ConfigurableResource, EnvVar, InitResourceContext
 from pydantic import PrivateAttr
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.access import Access, ModelT, RemoteAccess, build_access, derive_model
+from smartdiet_assets.resources.access import Access, LocalAccess, ModelT, RemoteAccess, build_access, derive_model
 from smartdiet_assets.resources.environment import Environment, find_variables
 from smartdiet_assets.resources.ssh_settings import GIVEN, SSH_VARIABLES
 from smartdiet_assets.resources.variable_kinds import Place
@@ -83,10 +83,29 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
         match getattr(self, field):
             case EnvVar() | IntEnvVar():
                 return ""
-            case {"env": str(name)} if self.settings is not None:
-                return self.settings.get(name)
+            case {"env": str(name)}:
+                return self.settings.get(name) if self.settings is not None else ""
             case value:
                 return value
+
+    def keep_values(self) -> Self:
+        """The same resource with its values as defaults, where somebody's own code made it.
+
+        A run configuration that gives one field sets the others back to the defaults of the class: of a server that
+        somebody named, to one that nobody meant.
+        """
+        if self.settings is not None:
+            return self
+        access = self._get_access()
+        remote = derive_model(type(access), _list_defaults(access)) if isinstance(access, RemoteAccess) else None
+        defaults = {**_list_defaults(self), "access": access if remote is None else remote()}
+        kept = derive_model(type(self), defaults, access=LocalAccess | (remote or RemoteAccess))
+        # A secret that is no variable's is called by its field.
+        named = {field: field for field in self.secret_fields} | {
+            field: str(default["env"]) for field, default in defaults.items() if isinstance(default, dict)
+        }
+        kept.variables = {"local" if remote is None else "remote": named}
+        return kept()
 
     def spell(self, field: str, value: object = None) -> str:
         """Spell a field as a message may show it; `value` is how the server spells it, where that differs."""
@@ -189,8 +208,8 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
         match value:
             case EnvVar() | IntEnvVar():
                 return value.get_value()
-            case {"env": str(name)} if self.settings is not None:
-                return self.settings.get(name)
+            case {"env": str(name)}:
+                return self.settings.get(name) if self.settings is not None else EnvVar(name).get_value()
             case Config():
                 return self._read_variables(value)
         return value
@@ -236,6 +255,13 @@ def build_configured(
     configured.variables = variables
     configured.settings = settings
     return configured()
+
+
+def _list_defaults(model: Config) -> dict[str, object]:
+    """List the values of a model as defaults of its class, a variable as Dagster's configuration spells it."""
+    return {
+        field: {"env": value.env_var_name} if isinstance(value, EnvVar | IntEnvVar) else value for field, value in model
+    }
 
 
 def find_references(config: object) -> Iterator[Path]:
