@@ -18,8 +18,9 @@ from smartdiet_assets.resources.variable_kinds import Place
 class MatomoResource(MatomoConnections, ServerResource):
     """The database of the Matomo that is mirrored. Reads only.
 
-    Outside of a Dagster run use it as
-    `with build_matomo_resource(environment).open() as matomo:`, which reads the variables too.
+    Outside of a Dagster run use it as `with resource.open() as matomo:`, which reads the variables.
+
+    Example: `MatomoResource(host="db", user="reader", password=dg.EnvVar("MATOMO_READER"), database="matomo")`
     """
 
     server_fields = ("host", "port", "user", "ssl_ca", "ssl_verify")

@@ -34,8 +34,10 @@ _FOREIGN_LOGINS = re.compile(r"MONGODB-AWS|MONGODB-OIDC|GSSAPI")
 class MongoResource(MongoConnections, ServerResource):
     """The MongoDB server and database that are mirrored. Reads only.
 
-    One client serves a process. Outside of a Dagster run use it as
-    `with build_mongo_resource(environment).open() as mongo:`, which reads the variables.
+    One client serves a process. Outside of a Dagster run use it as `with resource.open() as mongo:`, which reads the
+    variables.
+
+    Example: `MongoResource(url=dg.EnvVar("SHOP_MONGODB_URL"), database="shop")`
     """
 
     # The URL says where the server is and holds the password.

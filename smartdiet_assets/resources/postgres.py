@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class PostgresResource(PostgresConnections, ServerResource):
     """The PostgreSQL database that holds the mirrored tables.
 
-    Outside of a Dagster run use it as
-    `with build_postgres_resource(environment).open() as postgres:`, which also resolves the
-    variables.
+    Outside of a Dagster run use it as `with resource.open() as postgres:`, which reads the variables.
+
+    Example: `PostgresResource(host="db", user="shop", password=dg.EnvVar("SHOP_PASSWORD"), database="warehouse")`
     """
 
     server_fields = ("host", "port", "user", "ssl_mode", "ssl_ca")
