@@ -44,6 +44,9 @@ def test_each_location_has_a_sensor_whose_run_mirrors_its_own_company(
     (tmp_path / "workspace.yaml").write_text(WORKSPACE)
     (tmp_path / "dagster").mkdir()
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    # Two processes that make its files at once would meet them half made.
+    with dg.DagsterInstance.get():
+        pass
     monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
     # Starting a run's process is given 60 seconds, which a busy machine may need.
     monkeypatch.setenv("DAGSTER_GRPC_TIMEOUT_SECONDS", "240")
