@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from dagster import Config
 from pydantic import BaseModel, create_model
@@ -24,6 +24,24 @@ class RemoteAccess(SshSettings, Config):
     """The server is reached through an SSH server; its host and port are as that one sees them."""
 
     place: Literal["remote"] = "remote"
+
+    # Type checkers do not see the fields of a base that is no model of Dagster's.
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            server: str,
+            user: str,
+            port: int = 22,
+            password: str = "",
+            key_file: str = "",
+            key_passphrase: str = "",
+            agent: bool = False,
+            host_key: str = "",
+            known_hosts: str = "",
+            place: Literal["remote"] = "remote",
+        ) -> None: ...
 
 
 Access = LocalAccess | RemoteAccess
@@ -51,7 +69,7 @@ def build_access(place: Place, settings: Environment) -> tuple[Any, Access]:
     given = {field: {"env": variable} for field, variable in SSH_VARIABLES.items() if settings.gives(variable)}
     # Dagster's flags of variables know fewer spellings.
     configured = derive_model(RemoteAccess, {**given, "agent": settings.remote_server_agent})
-    return LocalAccess | configured, configured() if place == "remote" else LocalAccess()
+    return LocalAccess | configured, configured.model_validate({}) if place == "remote" else LocalAccess()
 
 
 def derive_model(model: type[ModelT], defaults: Mapping[str, object], **types: Any) -> type[ModelT]:

@@ -98,7 +98,7 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
             return self
         access = self._get_access()
         remote = derive_model(type(access), _list_defaults(access)) if isinstance(access, RemoteAccess) else None
-        defaults = {**_list_defaults(self), "access": access if remote is None else remote()}
+        defaults = {**_list_defaults(self), "access": access if remote is None else remote.model_validate({})}
         kept = derive_model(type(self), defaults, access=LocalAccess | (remote or RemoteAccess))
         # A secret that is no variable's is called by its field.
         named = {field: field for field in self.secret_fields} | {
