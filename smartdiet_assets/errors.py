@@ -179,6 +179,23 @@ class TooManyRejectsError(TerminalError):
         )
 
 
+class UndeclaredFieldsError(TerminalError):
+    """Documents have fields that no table declares, where the collection has `undeclared: fail`; nothing was written.
+
+    Attributes:
+        fields: their paths with their types.
+    """
+
+    def __init__(self, table: str, collection: str, fields: str) -> None:
+        self.table = table
+        self.fields = fields
+        super().__init__(
+            f"{table}: documents of {collection} have fields that no table declares: {fields}. Nothing was written, for"
+            f" {collection} has undeclared: fail. Declare them (`smartdiet infer {collection} --update`), or list those"
+            " that are left out on purpose under ignored_fields."
+        )
+
+
 class LoadFailedError(TerminalError):
     """PostgreSQL refused a statement of a load; carries the SQLSTATE and its meaning, not the driver's text."""
 

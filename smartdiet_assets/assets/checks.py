@@ -58,7 +58,7 @@ def build_checks(schema: Schema, names: MirrorNames) -> list[dg.AssetChecksDefin
             build_spec(names.keys[table.name], check)
             for table in schema.tables.values()
             for check in KINDS
-            if choose_source(table, check) == kind
+            if KINDS[check].applies_to(schema, table) and choose_source(table, check) == kind
         ]
         if specs:
             built.append(

@@ -21,9 +21,11 @@ from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS, CheckOutcome
 from smartdiet_assets.checks.sources import Asked, CheckedSource, OpenedSource
 from smartdiet_assets.checks.target import fetch_recent_rows, fetch_target_facts, open_snapshot
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
+from smartdiet_assets.load.records.fields import fetch_fields
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.mirror.sources.interface import Server
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
+from smartdiet_assets.schema.drift import find_drift
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.sources import MATOMO, MONGODB, SourceKind
 
@@ -34,6 +36,7 @@ _COUNTING = "rows_match_source"
 _CONTENT = "content_matches"
 _FRESHNESS = "data_is_fresh"
 Facts = TypeVar("Facts")
+_FIELDS = "no_undeclared_fields"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,7 @@ class _Evaluation:
             tables = list(self._tables.values())
             target = fetch_target_facts(connection, self._schema, tables)
             self._judge_target(target)
+            self._judge_fields(connection)
             source = self._fetch_sources(target)
             recent = fetch_recent_rows(
                 connection,
@@ -173,6 +177,15 @@ class _Evaluation:
                     self._keep(judges[kind](table, facts))
                 elif (kind == _CONTENT and not facts.comparable) or (kind == _COUNTING and not facts.countable):
                     self._keep(judgement.judge_incomparable(table, kind))
+
+    def _judge_fields(self, connection: Connection[Any]) -> None:
+        tables = [table for table in self._tables.values() if self._wants(table, _FIELDS)]
+        if not tables:
+            return
+        records = fetch_fields(connection, [table.mongo_collection for table in tables])
+        for table in tables:
+            drift = find_drift(self._schema, table.mongo_collection, records[table.mongo_collection])
+            self._keep(judgement.judge_fields(table, self._schema.rules_of(table.mongo_collection), drift))
 
     def _fetch_sources(self, target: Mapping[str, TargetFacts]) -> dict[str, SourceFacts]:
         found: dict[str, SourceFacts] = {}
@@ -227,7 +240,8 @@ class _Evaluation:
 
     def _wants(self, table: Table, kind: str) -> bool:
         """Whether a check is asked for and open."""
-        return kind in self._wanted[table.name] and (table.name, kind) not in self._outcomes
+        asked = kind in self._wanted[table.name] and (table.name, kind) not in self._outcomes
+        return asked and KINDS[kind].applies_to(self._schema, table)
 
     def _keep(self, outcome: CheckOutcome) -> None:
         self._outcomes[outcome.table, outcome.kind] = outcome

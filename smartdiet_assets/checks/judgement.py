@@ -2,7 +2,8 @@
 
 from smartdiet_assets.checks.facts import MAX_RECENT, ContentFacts, RecentRows, SourceFacts, TargetFacts
 from smartdiet_assets.checks.outcome import CheckOutcome, Number, Severity
-from smartdiet_assets.schema.model import Table
+from smartdiet_assets.schema.drift import Drift, describe_drift
+from smartdiet_assets.schema.model import CollectionRules, Table
 
 
 def judge_rows(table: Table, target: TargetFacts, source: SourceFacts, recent: RecentRows) -> CheckOutcome:
@@ -210,6 +211,25 @@ def judge_structure(table: Table, target: TargetFacts) -> CheckOutcome:
     else:
         return CheckOutcome(table.name, "structure_matches", True, "The table is as declared.", numbers=numbers)
     return CheckOutcome(table.name, "structure_matches", False, sentence, severity, numbers)
+
+
+def judge_fields(table: Table, rules: CollectionRules, drift: Drift) -> CheckOutcome:
+    """Judge `no_undeclared_fields`, of the table's collection: a warning, as every declared field is mirrored."""
+    kind, collection = "no_undeclared_fields", table.mongo_collection
+    if rules.undeclared == "ignore":
+        return CheckOutcome(table.name, kind, True, f"{collection} has undeclared: ignore, so nobody looks.")
+    numbers: dict[str, Number] = {
+        "undeclared": len({field.path for field in drift.undeclared}),
+        "changed": len({field.path for field in drift.changed}),
+        "missing": len(drift.missing),
+    }
+    if sentences := describe_drift(collection, drift):
+        numbers["fields"] = {f"{field.path} ({field.bson_type})": field.times for field in drift.undeclared}
+        return CheckOutcome(table.name, kind, False, " ".join(sentences), "WARN", numbers)
+    sentence = f"No document of {collection} looked at has a field that is not declared."
+    if drift.missing:
+        sentence += f" None has {', '.join(drift.missing)}."
+    return CheckOutcome(table.name, kind, True, sentence, "WARN", numbers)
 
 
 def judge_unmirrored(table: Table, kind: str, target: TargetFacts) -> CheckOutcome:

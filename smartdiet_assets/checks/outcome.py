@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from smartdiet_assets.schema.model import Schema, Table
+
 Severity = Literal["ERROR", "WARN"]
 #: Documents of each collection that are compared by content unless more are asked for.
 DEFAULT_SAMPLE = 500
@@ -14,11 +16,21 @@ Number = int | float | str | bool | datetime | None | Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class CheckKind:
-    """One question asked of every table; `reads_source` says that PostgreSQL alone cannot answer it."""
+    """One question asked of every table, or of every collection with its first table.
+
+    Attributes:
+        reads_source: whether PostgreSQL alone cannot answer it.
+        of_collections: whether it is asked once for all tables of a collection.
+    """
 
     name: str
     description: str
     reads_source: bool = False
+    of_collections: bool = False
+
+    def applies_to(self, schema: Schema, table: Table) -> bool:
+        """Whether a table is asked."""
+        return not self.of_collections or schema.leads(table)
 
 
 _KINDS = (
@@ -42,6 +54,11 @@ _KINDS = (
     CheckKind("no_orphans", "Every row's parents are there: by validated foreign keys, or else by search."),
     CheckKind("unique_keys", "No two rows share a key: by valid unique indexes, or else by search."),
     CheckKind("structure_matches", "The live table is as the YAML declares it."),
+    CheckKind(
+        "no_undeclared_fields",
+        "The collection's documents have no field that no table declares, and no field changed its type.",
+        of_collections=True,
+    ),
 )
 #: By name, in the order they are shown in.
 KINDS: Mapping[str, CheckKind] = {kind.name: kind for kind in _KINDS}

@@ -102,26 +102,30 @@ def judge_locks(locks: Sequence[HeldLock]) -> Iterator[Finding]:
 def _examine_records(connection: Connection, schema: Schema, readable: set[str], here: str) -> Iterator[Finding]:
     """Examine the records of the connection's schema; those of another one are another mirror's."""
     unknown: dict[str, list[str]] = {}
-    for record in RECORDS:
+    declared = {"table_name": list(schema.tables), "collection": list(schema.collections)}
+    for record, subject in RECORDS.items():
         if record in readable:
-            query = sql.SQL(
-                "SELECT DISTINCT table_name FROM {} AS r WHERE NOT table_name = ANY (%s) ORDER BY 1"
-            ).format(records_here(record))
-            for (table,) in fetch_all(connection, query, [list(schema.tables)]):
-                unknown.setdefault(table, []).append(record)
+            query = sql.SQL("SELECT DISTINCT {0} FROM {1} AS r WHERE NOT {0} = ANY (%s) ORDER BY 1").format(
+                sql.Identifier(subject), records_here(record)
+            )
+            for (name,) in fetch_all(connection, query, [declared[subject]]):
+                unknown.setdefault(name, []).append(record)
     statements = [
         spell_statement(
-            sql.SQL("DELETE FROM {} WHERE schema_name = {} AND table_name = {}").format(
-                sql.Identifier(BOOKKEEPING_SCHEMA, record), sql.Literal(here), sql.Literal(table)
+            sql.SQL("DELETE FROM {} WHERE schema_name = {} AND {} = {}").format(
+                sql.Identifier(BOOKKEEPING_SCHEMA, record),
+                sql.Literal(here),
+                sql.SQL(RECORDS[record]),
+                sql.Literal(name),
             )
         )
-        for table, records in unknown.items()
+        for name, records in unknown.items()
         for record in records
     ]
-    declared = {candidates_name_in(here, name) for name in schema.tables}
+    ours = {candidates_name_in(here, name) for name in schema.tables}
     # Until a run has told schemas apart.
-    declared |= {build_name([name], "candidates") for name in schema.tables}
-    companions = [found for name in sorted(readable - declared) if (found := _COMPANION.fullmatch(name))]
+    ours |= {build_name([name], "candidates") for name in schema.tables}
+    companions = [found for name in sorted(readable - ours) if (found := _COMPANION.fullmatch(name))]
     # Another schema's are another mirror's.
     orphaned = {found[0]: found["table"] for found in companions if found["schema"] in (None, here)}
     statements += [

@@ -32,6 +32,7 @@ class Conclusion:
         change_position: where the next run goes on in the change stream; None leaves it where it is.
         read_from: the date from which on every document was read by now; None leaves what is known of it.
         source_keys: all keys the source has, in chunks: rows with another key are removed. None keeps them.
+        little_left_out: whether the fields the table needs are most of the documents; None leaves what is known.
         deletions: what became of documents a change stream named as deleted, before any row came; None where it named
             none.
     """
@@ -42,6 +43,7 @@ class Conclusion:
     read_from: datetime | None = None
     source_keys: Iterable[IdBatch] | None = None
     deletions: Removal | None = None
+    little_left_out: bool | None = None
 
 
 def lock_children(load: Load, end: Conclusion) -> None:
@@ -113,4 +115,5 @@ def build_state(load: Load, taken: Taken, end: Conclusion) -> SyncState:
         reimport=None if end.full else load.state.reimport,
         change_position=end.change_position or load.state.change_position,
         read_from=end.read_from or load.state.read_from,
+        little_left_out=load.state.little_left_out if end.little_left_out is None else end.little_left_out,
     )

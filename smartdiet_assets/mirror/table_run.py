@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Required, TypedDict, Unpack
 
@@ -11,12 +11,14 @@ from psycopg import Error as PostgresError
 from psycopg.pq import TransactionStatus
 from pymongo.database import Database
 
+from smartdiet_assets.errors import UndeclaredFieldsError
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
 from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.conflicts.refusal import is_refusal
 from smartdiet_assets.load.intake import Intake
 from smartdiet_assets.load.limits import BULK, LOCK_TIMEOUT, RETRY_LIMIT, Bulk
 from smartdiet_assets.load.opening import Load, open_load
+from smartdiet_assets.load.records.fields import SeenFields, plan_fields
 from smartdiet_assets.load.records.sync_state import fetch_newest_key
 from smartdiet_assets.load.removal.cascade import Removal
 from smartdiet_assets.load.result import LoadResult
@@ -28,6 +30,7 @@ from smartdiet_assets.mirror.capture import Capture, capture_changes
 from smartdiet_assets.mirror.reading import Reading
 from smartdiet_assets.mirror.sources.interface import Source
 from smartdiet_assets.mirror.sources.mongodb import open_collection
+from smartdiet_assets.schema.drift import SeenField, list_fields
 from smartdiet_assets.schema.model import Schema, Table
 
 
@@ -42,7 +45,8 @@ class MirrorResult:
     of the documents read that the column could not hold, and that its `on_invalid` made NULL, or made fit.
     `capture` is what the change stream told, None for a table that is not captured from it. `read_from` is the date
     from which on every document was read by this run and those before, None where that is not known. `database` and
-    `schema_name` say where in PostgreSQL the table is.
+    `schema_name` say where in PostgreSQL the table is. `undeclared` are the fields that no table declares, of those
+    documents that were looked at.
     """
 
     table: str
@@ -60,6 +64,7 @@ class MirrorResult:
     read_from: datetime | None = None
     database: str = ""
     schema_name: str = ""
+    undeclared: tuple[SeenField, ...] = ()
 
 
 class RunOptions(TypedDict, total=False):
@@ -111,6 +116,7 @@ def mirror_table(
         SchemaMismatchError: the live table is not as declared; nothing was written.
         TooManyRejectsError: more documents are rejected than the table allows; nothing was written.
         PositionLostError: the table's change stream cannot be read on from where it is; nothing was written.
+        UndeclaredFieldsError: documents have fields that no table declares, and that is to fail; nothing was written.
     """
     with open_collection(schema, table, mongo, batch_size, source_clock) as source:
         return mirror_source(source, connection, **options)
@@ -150,6 +156,7 @@ def _mirror_source(
         connection, schema, table, run_id, lock_timeout=lock_timeout, on_stage=on_stage, careful=careful, bulk=bulk
     ) as load:
         window = _plan_window(load, request, source_clock, global_date_threshold)
+        source.look_at_fields(request.kind == "full", load.state.little_left_out)
         before_capture = time.perf_counter()
         changed = ChangedDocuments(connection)
         capture, deletions = capture_changes(source, load, changed, window, source_clock)
@@ -164,11 +171,18 @@ def _mirror_source(
             reading = Reading(source, intake, window)
             reading.read(after_key, changed, retry_limit)
             end = _build_conclusion(source, load, reading, window, source_clock, capture, deletions)
+            fields: SeenFields | None = None
             if is_same_again(load, intake, end):
                 result = conclude_unchanged(load, intake, end)
             else:
                 reading.read_contested()
+                fields = source.list_fields()
+                check_undeclared(schema, table, fields)
+                if fields is not None:
+                    end = replace(end, little_left_out=fields.little_left_out)
                 result = conclude(load, intake.close(reading.documents_read), end)
+                if fields is not None:
+                    load.at_commit.extend(plan_fields(table.mongo_collection, fields, run_id))
     reading.report("%s: %d documents mirrored", finished=True)
     return MirrorResult(
         table=table.name,
@@ -186,7 +200,18 @@ def _mirror_source(
         read_from=end.read_from,
         database=connection.info.dbname,
         schema_name=load.schema_name,
+        undeclared=tuple(fields.undeclared) if fields else (),
     )
+
+
+def check_undeclared(schema: Schema, table: Table, fields: SeenFields | None) -> None:
+    """Refuse documents with undeclared fields where that is declared.
+
+    Raises:
+        UndeclaredFieldsError: the run read some.
+    """
+    if fields and fields.undeclared and schema.rules_of(table.mongo_collection).undeclared == "fail":
+        raise UndeclaredFieldsError(table.name, table.mongo_collection, list_fields(fields.undeclared))
 
 
 def _plan_window(

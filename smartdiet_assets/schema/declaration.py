@@ -143,13 +143,25 @@ class TableDeclaration(Keys):
     capture: Literal["dates", "change_stream"] = key(_BARE.capture, "How changes are found.", COLLECTION)
     sync_after: values.LimitValue = key(_RULES.sync_after, "How many changes ask for a run: 100, 5%.", *_SHARED)
     max_delay: values.Duration = key(_RULES.max_delay, "How old a change gets until a run is asked for.", *_SHARED)
+    undeclared: Literal["ignore", "report", "fail"] = key(
+        _RULES.undeclared, "What undeclared fields lead to.", *_SHARED
+    )
+    ignored_fields: values.IgnoredFields = key(
+        _RULES.ignored_fields, "Fields left out on purpose: paths, or path: reason.", *_SHARED
+    )
 
     mappings: tuple[Mapped, ...] = ()
 
     @property
     def rules(self) -> CollectionRules:
         """What holds for its collection."""
-        return CollectionRules(capture=self.capture, sync_after=self.sync_after, max_delay=self.max_delay)
+        return CollectionRules(
+            capture=self.capture,
+            sync_after=self.sync_after,
+            max_delay=self.max_delay,
+            undeclared=self.undeclared,
+            ignored_fields=self.ignored_fields,
+        )
 
     def complete(self, name: str, section: Section) -> dict[str, object]:
         """Read what several keys say together, and note what they cannot; `name` is the table's key."""

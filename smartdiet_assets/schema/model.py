@@ -244,11 +244,16 @@ class CollectionRules(_Frozen):
         capture: as in `Table`.
         sync_after: how many changed documents make the sensor ask for a run; a share is of the collection.
         max_delay: how old the oldest unmirrored change may get before the sensor asks for a run all the same.
+        undeclared: what becomes of fields that documents have and no table declares: nobody looks for them, they are
+            reported, or a run that reads one fails.
+        ignored_fields: paths of fields that are left out on purpose, each with the reason, which may be "".
     """
 
     capture: Literal["dates", "change_stream"] = "dates"
     sync_after: Limit = Limit(count=1000)
     max_delay: timedelta = timedelta(hours=1)
+    undeclared: Literal["ignore", "report", "fail"] = "report"
+    ignored_fields: Mapping[str, str] = {}
 
 
 class Schema(_Frozen):
@@ -273,6 +278,16 @@ class Schema(_Frozen):
     def list_tables(self, source: SourceKind) -> list[Table]:
         """List the tables of a kind of source, parents before children."""
         return [table for table in self.tables.values() if table.source_kind == source]
+
+    def rules_of(self, collection: str) -> CollectionRules:
+        """What holds for all tables of a collection."""
+        return self.collections.get(collection, CollectionRules())
+
+    def leads(self, table: Table) -> bool:
+        """Whether a table is the first of its collection: with it is done what is done once for all of them."""
+        collection = table.mongo_collection
+        first = next((other for other in self.tables.values() if other.mongo_collection == collection), table)
+        return collection != "" and first.name == table.name
 
     def ancestors(self, name: str) -> tuple[str, ...]:
         """All tables reached by foreign keys from a table, parents before children, the table itself left out."""

@@ -55,6 +55,10 @@ def _inherit(table: TableDeclaration, *above: TableDeclaration | None) -> TableD
     for shared in filter(None, above):
         own = table.model_fields_set if table.owners else table.model_fields_set - {"owners"}
         table = table.model_copy(update={key: getattr(shared, key) for key in shared.model_fields_set - own})
+    ignored = {path: reason for shared in filter(None, above[::-1]) for path, reason in shared.ignored_fields.items()}
+    if ignored:
+        # Those of the defaults and of the collection add up: no field is one that somebody else left out too.
+        table = table.model_copy(update={"ignored_fields": ignored})
     if not table.source_kind.has_documents and table.on_delete == "flag":
         return table.model_copy(update={"on_delete": "keep"})
     return table

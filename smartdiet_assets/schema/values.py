@@ -1,7 +1,7 @@
 """The values that keys take beyond texts, words, true and false: how each is read, and what editors are told of it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Annotated, TypeVar
 
@@ -115,6 +115,20 @@ def _read_texts(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
+def _read_ignored(value: object) -> dict[str, str]:
+    """Read paths, each with its reason: a mapping, or a list of texts and of mappings."""
+    ignored: dict[str, str] = {}
+    for part in value if isinstance(value, Items | list) else [value]:
+        given = part.read().items() if isinstance(part, Section) else [(part, "")]
+        for path, reason in given:
+            if not isinstance(path, str) or not isinstance(reason, str | None):
+                raise expected(_IGNORED, _received(path if not isinstance(path, str) else reason))
+            if fault := fault_of_path(path):
+                raise ValueError(_PATH_FAULT.format(quote(path), fault))
+            ignored[path] = reason or ""
+    return ignored
+
+
 def _read_column_name(value: object) -> object:
     if value is None:
         raise expected("the name of a column")
@@ -146,6 +160,8 @@ _AS_LIST = BeforeValidator(_read_texts)
 _ONCE = AfterValidator(lambda texts: tuple(dict.fromkeys(texts)))
 _ONE_OR_MORE = WithJsonSchema({"anyOf": [{"type": "string"}, _TEXTS]})
 _PATH_FAULT = "the path {} {}"
+_IGNORED = "a list of fields, as [password, {iban: never leaves the application}]"
+_REASONS = {"type": "object", "additionalProperties": {"type": ["string", "null"]}}
 
 Prose = Annotated[str, StringConstraints(strip_whitespace=True)]
 Path = Annotated[str, _check(fault_of_path, _PATH_FAULT)]
@@ -165,6 +181,13 @@ _READ = BeforeValidator(lambda value: value.read() if isinstance(value, Section)
 Entries = Annotated[dict[str, T], _READ]
 _Source = Annotated[str, _check(fault_of_path, "the source field {} {}")]
 Mappings = Annotated[dict[_Source, Annotated[str, BeforeValidator(_read_column_name)]], _READ]
+IgnoredFields = Annotated[
+    Mapping[str, str],
+    PlainValidator(_read_ignored),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": [{"type": "string"}, _REASONS]}}, _REASONS]}
+    ),
+]
 Duration = Annotated[timedelta, PlainValidator(_read_duration), WithJsonSchema(_DURATIONS)]
 LimitValue = Annotated[Limit, PlainValidator(_read_limit), WithJsonSchema(_LIMITS)]
 Share = Annotated[float, PlainValidator(_read_share), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]

@@ -43,8 +43,13 @@ class TransformedBatch:
     clamped: Counter[str] = field(default_factory=Counter)
 
 
-def build_transformer(table: Table) -> Callable[[bytes], TransformedBatch]:
+def build_transformer(
+    table: Table, look: Callable[[list[dict[str, Any]]], None] | None = None
+) -> Callable[[bytes], TransformedBatch]:
     """Build the transformation of a table: takes the bytes of concatenated BSON documents.
+
+    Args:
+        look: is shown the documents of each batch.
 
     Raises:
         ValueError: a default or a `set` constant of the table does not fit its column.
@@ -69,6 +74,8 @@ def build_transformer(table: Table) -> Callable[[bytes], TransformedBatch]:
                 documents, batch.rejects = decode_damaged_batch(raw)
                 function = build_careful()
             undecodable = len(batch.rejects)
+            if look is not None:
+                look(documents)
             newest, *found = function(documents, batch.rows, batch.documents, batch.rejects, datetime.min)
         finally:
             if was_enabled:

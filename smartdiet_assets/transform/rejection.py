@@ -47,7 +47,12 @@ _NAMES: dict[type, str] = {
 
 def bson_type_name(value: object) -> str:
     """Name the BSON type of a decoded value as MongoDB's `$type` does."""
-    return _NAMES.get(type(value), "unknown")
+    return name_bson_type(type(value))
+
+
+def name_bson_type(kind: type) -> str:
+    """Name the BSON type of decoded values of a class."""
+    return _NAMES.get(kind, "unknown")
 
 
 class Rejection(Exception):  # noqa: N818 - it is an outcome, not an error; it never leaves `transform`

@@ -36,6 +36,8 @@ class BsonSource(MongoSource):
         return CLOCK
 
     def fetch_window(self, window: Window, after_key: object) -> Iterator[bytes]:
+        if self._sampling is not None:
+            self._sampling.note_choice(whole=True)
         for start in range(0, len(self._documents), self._size):
             yield b"".join(self._documents[start : start + self._size])
 

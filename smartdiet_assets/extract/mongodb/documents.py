@@ -1,6 +1,6 @@
 """Reading a collection: queries for a window, and raw BSON batches of their results."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
 
@@ -90,18 +90,28 @@ def fetch_window(
     window: Window,
     batch_size: int,
     session: ClientSession | None = None,
+    *,
+    whole: bool = False,
+    on_choice: Callable[[bool], None] = lambda whole: None,
 ) -> Generator[bytes]:
     """Stream the documents of a window as raw BSON batches of at most `batch_size` documents.
+
+    Args:
+        whole: whether the fields are asked for too that the table does not need.
+        on_choice: told before the first batch whether they are there all the same, as few are left out of a full read.
 
     Raises:
         pymongo.errors.PyMongoError: the server refused or was lost.
     """
     collection = database[table.mongo_collection]
-    projection = compose_projection(table)
-    if window.reads_everything:
+    projection = None if whole else compose_projection(table)
+    if projection is not None and window.reads_everything:
         with closing(_fetch(collection, {}, None, batch_size, session)) as batches:
             first = next(batches, b"")
-            if first and needs_most(first, projection):
+            whole = needs_most(first, projection)
+            if first:
+                on_choice(whole)
+            if first and whole:
                 yield first
                 yield from batches
                 return
@@ -125,13 +135,16 @@ def fetch_by_ids(
     table: Table,
     document_ids: Sequence[object],
     session: ClientSession | None = None,
+    *,
+    whole: bool = False,
 ) -> Iterator[bytes]:
-    """Stream the documents with the given `_id`s, whatever their dates, as raw BSON batches.
+    """Stream the documents with the given `_id`s, whatever their dates, as raw BSON batches; see `fetch_window`.
 
     Raises:
         pymongo.errors.PyMongoError: the server refused or was lost.
     """
-    collection, projection = database[table.mongo_collection], compose_projection(table)
+    collection = database[table.mongo_collection]
+    projection = None if whole else compose_projection(table)
     for offset in range(0, len(document_ids), IDS_PER_QUERY):
         chunk = list(document_ids[offset : offset + IDS_PER_QUERY])
         yield from _fetch(collection, {DOCUMENT_ID: {"$in": chunk}}, projection, IDS_PER_QUERY, session)

@@ -84,6 +84,19 @@ CREATE TABLE IF NOT EXISTS smartdiet.document_ids (
   document TEXT COLLATE "C" NOT NULL,
   document_id TEXT COLLATE "C" NOT NULL,
   PRIMARY KEY (schema_name, table_name, document)
+);
+CREATE TABLE IF NOT EXISTS smartdiet.document_fields (
+  schema_name TEXT COLLATE "C" NOT NULL DEFAULT current_schema(),
+  collection TEXT COLLATE "C" NOT NULL,
+  path TEXT COLLATE "C" NOT NULL,
+  bson_type TEXT COLLATE "C" NOT NULL,
+  times BIGINT NOT NULL,
+  looked_at BIGINT NOT NULL,
+  first_seen TIMESTAMPTZ NOT NULL DEFAULT now(),
+  last_seen TIMESTAMPTZ NOT NULL DEFAULT now(),
+  first_run_id TEXT,
+  run_id TEXT,
+  PRIMARY KEY (schema_name, collection, path, bson_type)
 )"""
 
 #: Run after the columns below are there. No index begins like a key but serves for less: what is found by its key would
@@ -112,6 +125,7 @@ _ADDED_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("sync_state", "read_from", "TIMESTAMP"),
     ("sync_state", "retry_position", 'TEXT COLLATE "C"'),
     ("sync_state", "seconds", "DOUBLE PRECISION"),
+    ("sync_state", "little_left_out", "BOOLEAN"),
     ("awaited_parents", "arrived", "BOOLEAN NOT NULL DEFAULT false"),
     *((record, *SCHEMA_COLUMN) for record in KEYS),
 )
@@ -161,6 +175,7 @@ _COMMENTS = {
     "COLUMN smartdiet.sync_state.change_position": "Where the next run goes on in the collection's change stream",
     "COLUMN smartdiet.sync_state.read_from": "The date from which on all was read, UTC; year 1 where everything was",
     "COLUMN smartdiet.sync_state.retry_position": "The id of the last turn of what is tried again, a part in each run",
+    "COLUMN smartdiet.sync_state.little_left_out": "Whether the needed fields are most of the documents: all are read",
     "TABLE smartdiet.rejected_rows": "Documents that could not be loaded, read again by each run",
     "COLUMN smartdiet.rejected_rows.document_id": (
         "The _id: 24 hexadecimal digits for an ObjectId, canonical extended JSON for anything else"
@@ -176,6 +191,15 @@ _COMMENTS = {
     "TABLE smartdiet.document_ids": "The _id of each document that shows and whose document column does not tell it",
     "COLUMN smartdiet.document_ids.document": "The value of the table's document column",
     "COLUMN smartdiet.document_ids.document_id": "The _id, as in rejected_rows",
+    "TABLE smartdiet.document_fields": "Which fields and types the documents of each collection have",
+    "COLUMN smartdiet.document_fields.schema_name": "The schema of the mirror's tables",
+    "COLUMN smartdiet.document_fields.path": "Dotted; [] leads to the items of an array, * stands for many names",
+    "COLUMN smartdiet.document_fields.bson_type": "The BSON type found; never a value",
+    "COLUMN smartdiet.document_fields.times": "In how many documents or items the run that saw it last saw it",
+    "COLUMN smartdiet.document_fields.looked_at": "How many documents that run looked at for it",
+    "COLUMN smartdiet.document_fields.last_seen": "When a run last saw it; of a declared field, to the day",
+    "COLUMN smartdiet.document_fields.first_run_id": "The run that saw it first",
+    "COLUMN smartdiet.document_fields.run_id": "The run that saw it last",
     "TABLE smartdiet.missing_parents": "Each awaited parent once for each table that waits for it",
     "COLUMN smartdiet.missing_parents.asked_at": "When its run first asked for it; NULL when it has not yet",
 }

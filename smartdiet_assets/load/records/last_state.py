@@ -65,7 +65,7 @@ STRUCTURE_DIGEST = f"""\
 
 _FETCH = f"""\
 SELECT
-  s.table_name IS NOT NULL, s.watermark, s.reimport, s.change_position, s.read_from,
+  s.table_name IS NOT NULL, s.watermark, s.reimport, s.change_position, s.read_from, s.little_left_out,
   s.structure_digest IS NOT DISTINCT FROM {STRUCTURE_DIGEST}, s.code_version, s.window_digest, s.last_result,
   {has_lines("rejected_rows", "table_name", "%(table)s")},
   {has_lines("awaited_parents", "table_name", "%(table)s")},
@@ -93,12 +93,14 @@ class SyncState:
             the table's runs was captured from it. A run by dates leaves it as it is.
         read_from: the date from which on every document was read by some run (naive UTC), the earliest there is where
             all were; None where that is not known.
+        little_left_out: whether the fields the table needs were most of the documents when a run last saw whole ones.
     """
 
     watermark: datetime | None = None
     reimport: str | None = None
     change_position: str | None = None
     read_from: datetime | None = None
+    little_left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +146,9 @@ def take_last_state(answer: Cursor[tuple[Any, ...]]) -> LastState:
     """Take how a table stands from the answer."""
     row = answer.fetchone()
     assert row is not None
-    known, watermark, reimport, change_position, read_from, *others = row
-    return LastState(SyncState(watermark, reimport, change_position, read_from) if known else None, *others)
+    known, watermark, reimport, change_position, read_from, little_left_out, *others = row
+    sync = SyncState(watermark, reimport, change_position, read_from, bool(little_left_out))
+    return LastState(sync if known else None, *others)
 
 
 def build_parameters(table: Table) -> dict[str, str | bool]:

@@ -38,6 +38,7 @@ _VALUES = {
     "reimport": "%(reimport)s",
     "change_position": "%(change_position)s",
     "read_from": "%(read_from)s",
+    "little_left_out": "%(little_left_out)s",
     "window_digest": "%(window_digest)s",
     "last_result": "%(last_result)s",
 }
@@ -87,6 +88,7 @@ def plan_state(
         "reimport": state.reimport,
         "change_position": state.change_position,
         "read_from": state.read_from,
+        "little_left_out": state.little_left_out,
         "window_digest": window_digest,
         "last_result": _summarise(result),
     }

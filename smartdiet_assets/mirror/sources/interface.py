@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from smartdiet_assets.extract.mongodb.change_stream import Changes
 from smartdiet_assets.extract.window import Window
+from smartdiet_assets.load.records.fields import SeenFields
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.document_id import IdBatch
@@ -58,6 +59,17 @@ class Source(Protocol):
 
     def transform(self, batch: Any) -> TransformedBatch:
         """Turn a batch into rows and rejects."""
+
+    def look_at_fields(self, everything: bool, little_left_out: bool) -> None:
+        """Begin to look which fields the documents have, in all that is read from here on.
+
+        Args:
+            everything: whether the operator asked for all documents: no field of theirs is to be missed then.
+            little_left_out: what an earlier run found, `SeenFields.little_left_out`.
+        """
+
+    def list_fields(self) -> SeenFields | None:
+        """List which fields were seen; None where nobody wants to know, or no document was looked at."""
 
 
 class Server(Protocol):

@@ -66,6 +66,13 @@ class MatomoSource:
             self.table, {column.name: column.data_type for column in self._found.columns.values()}
         )
 
+    def look_at_fields(self, everything: bool, little_left_out: bool) -> None:
+        # Its columns are found when it is opened: `unmirrored_columns`.
+        pass
+
+    def list_fields(self) -> None:
+        return None
+
     def fetch_clock(self) -> datetime:
         return matomo.fetch_server_clock(self._connection)
 

@@ -16,6 +16,8 @@ from smartdiet_assets.extract.mongodb import change_stream, documents
 from smartdiet_assets.extract.mongodb.change_stream import Changes
 from smartdiet_assets.extract.mongodb.document_ids import fetch_ids, find_ids
 from smartdiet_assets.extract.window import Window
+from smartdiet_assets.load.records.fields import SeenFields
+from smartdiet_assets.mirror.sources.field_sampling import FieldSampling
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
@@ -57,28 +59,59 @@ class MongoSource:
         self._batch_size = batch_size
         self._session = session
         self._clock = clock
+        self._sampling: FieldSampling | None = None
 
     @property
     def changes(self) -> Self | None:
         return self if self.table.capture == "change_stream" else None
 
     @cached_property
-    def transform(self) -> Callable[[bytes], TransformedBatch]:
+    def _transform(self) -> Callable[[bytes], TransformedBatch]:
         # Generated when the first batch is there: it takes as long as asking an unchanged collection.
-        return build_transformer(self.table)
+        return build_transformer(self.table, None if self._sampling is None else self._sampling.look)
+
+    def transform(self, batch: bytes) -> TransformedBatch:
+        transformed = self._transform(batch)
+        if self._sampling is not None:
+            self._sampling.look_up()
+        return transformed
+
+    def look_at_fields(self, everything: bool, little_left_out: bool) -> None:
+        rules = self.schema.rules_of(self.table.mongo_collection)
+        if rules.undeclared == "ignore":
+            return
+        # Where several tables read a collection, one of them looks for all.
+        thorough = rules.undeclared == "fail" or (everything and self.schema.leads(self.table))
+        self._sampling = FieldSampling(self.schema, self.table, self._database, thorough, little_left_out)
+        # A run that starts again looks again.
+        self.__dict__.pop("_transform", None)
+
+    def list_fields(self) -> SeenFields | None:
+        return None if self._sampling is None else self._sampling.conclude()
 
     def fetch_clock(self) -> datetime:
         return self._clock or fetch_server_clock(self._database)
 
     def fetch_window(self, window: Window, after_key: object) -> Generator[bytes]:
-        return documents.fetch_window(self._database, self.table, window, self._batch_size, self._session)
+        sampling = self._sampling
+        return documents.fetch_window(
+            self._database,
+            self.table,
+            window,
+            self._batch_size,
+            self._session,
+            whole=sampling is not None and sampling.reads_whole(window),
+            on_choice=lambda whole: None if sampling is None else sampling.note_choice(whole),
+        )
 
     def estimate_documents(self, window: Window) -> int | None:
         return documents.estimate_documents(self._database, self.table, window)
 
     def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[bytes]:
+        sampling = self._sampling
+        whole = sampling is not None and sampling.reads_whole()
         decoded = [decode_document_id(text) for text in document_ids]
-        return documents.fetch_by_ids(self._database, self.table, decoded, self._session)
+        return documents.fetch_by_ids(self._database, self.table, decoded, self._session, whole=whole)
 
     def fetch_keys(self) -> Iterator[IdBatch]:
         read_ids = build_id_reader(self.table)

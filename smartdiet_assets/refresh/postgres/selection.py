@@ -125,8 +125,10 @@ def compose_about(columns: Collection[str]) -> LiteralString:
     """Compose the condition that a line of a record is about one of the tables `schemas` and `names`.
 
     Args:
-        columns: of the record; an older one does not tell schemas apart.
+        columns: of the record; an older one does not tell schemas apart. One about collections goes by schemas alone.
     """
+    if "table_name" not in columns:
+        return "schema_name = ANY ({schemas}::text[])"
     if "schema_name" in columns:
         return "(schema_name, table_name) IN (SELECT * FROM unnest({schemas}::text[], {names}::text[]))"
     return "table_name = ANY ({names}::text[])"
