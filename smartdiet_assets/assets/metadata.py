@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from smartdiet_assets.schema.drift import list_fields
 from smartdiet_assets.schema.model import ITEM_ITSELF, ITEM_POSITION, Column, Table
 
 if TYPE_CHECKING:
@@ -128,6 +129,15 @@ def build_run_metadata(table: Table, result: "MirrorResult") -> Mapping[str, dg.
                 for name in sorted({**result.nulled, **result.clamped})
             ]
         )
+    if result.undeclared:
+        metadata["undeclared_fields"] = dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {"field": seen.path, "type": seen.bson_type, "times": seen.times, "looked_at": seen.looked_at}
+                )
+                for seen in result.undeclared
+            ]
+        )
     if result.capture is not None:
         metadata["change_position"] = dg.MetadataValue.text(result.capture.start)
         metadata["change_events"] = dg.MetadataValue.int(result.capture.events)
@@ -189,6 +199,8 @@ def compose_summary(result: "MirrorResult") -> str:
             "",
             f"{result.collapsed:,} items share their key with another one of their document, which is the row.",
         ]
+    if result.undeclared:
+        lines += ["", f"Fields that no table declares: {list_fields(result.undeclared)}."]
     if load.cascaded:
         touched = ", ".join(f"{rows:,} of {child}" for child, rows in load.cascaded.items())
         lines += ["", f"Rows whose parent went along with it, or lost the reference: {touched}."]

@@ -174,7 +174,7 @@ def test_merge_keys_fill_what_a_mapping_does_not_say() -> None:
 
 def test_lines_are_where_a_table_is_declared(schema: Schema) -> None:
     lines = {table.name: table.line for table in schema.tables.values()}
-    assert lines == {"users": 18, "diary": 46, "user_goals": 65}
+    assert lines == {"users": 20, "diary": 48, "user_goals": 67}
 
 
 def test_a_limit_is_a_number_or_a_share(schema: Schema) -> None:
@@ -205,6 +205,18 @@ def test_a_collection_has_its_rules_or_those_of_all(schema: Schema) -> None:
     }
     assert {rules.max_delay for rules in schema.collections.values()} == {timedelta(minutes=15)}
     assert schema.tables["diary"].capture == "change_stream"
+
+
+def test_ignored_fields_of_all_and_of_a_collection_add_up(schema: Schema) -> None:
+    of_all = {"__v": "", "_class": "the application's own"}
+    assert schema.rules_of("users").ignored_fields == of_all
+    assert schema.rules_of("notes").ignored_fields == {**of_all, "meta.token": "a secret", "draft": ""}
+    assert (schema.rules_of("users").undeclared, schema.rules_of("notes").undeclared) == ("report", "fail")
+
+
+def test_the_first_table_of_a_collection_leads(schema: Schema) -> None:
+    leading = [table.mongo_collection for table in schema.tables.values() if schema.leads(table)]
+    assert sorted(leading) == sorted(schema.collections)
 
 
 def test_flagging_deletions_adds_a_column_the_documents_do_not_feed(schema: Schema) -> None:
