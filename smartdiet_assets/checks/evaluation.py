@@ -21,11 +21,10 @@ from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS, CheckOutcome
 from smartdiet_assets.checks.sources import Asked, CheckedSource, OpenedSource
 from smartdiet_assets.checks.target import fetch_recent_rows, fetch_target_facts, open_snapshot
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
-from smartdiet_assets.load.records.fields import fetch_fields
+from smartdiet_assets.load.records.fields import fetch_drift
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.mirror.sources.interface import Server
 from smartdiet_assets.resources.postgres_errors import translate_postgres_error
-from smartdiet_assets.schema.drift import find_drift
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.sources import MATOMO, MONGODB, SourceKind
 
@@ -182,10 +181,10 @@ class _Evaluation:
         tables = [table for table in self._tables.values() if self._wants(table, _FIELDS)]
         if not tables:
             return
-        records = fetch_fields(connection, [table.mongo_collection for table in tables])
+        drift = fetch_drift(connection, self._schema, [table.mongo_collection for table in tables])
         for table in tables:
-            drift = find_drift(self._schema, table.mongo_collection, records[table.mongo_collection])
-            self._keep(judgement.judge_fields(table, self._schema.rules_of(table.mongo_collection), drift))
+            rules = self._schema.rules_of(table.mongo_collection)
+            self._keep(judgement.judge_fields(table, rules, drift[table.mongo_collection]))
 
     def _fetch_sources(self, target: Mapping[str, TargetFacts]) -> dict[str, SourceFacts]:
         found: dict[str, SourceFacts] = {}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from smartdiet_assets_tests.benchmarks.company import run_company
 from smartdiet_assets_tests.benchmarks.cores import run_cores
 from smartdiet_assets_tests.benchmarks.dagster_floor import run_idle
+from smartdiet_assets_tests.benchmarks.drift import run_drift
 from smartdiet_assets_tests.benchmarks.full_load import run_full_load
 from smartdiet_assets_tests.benchmarks.growth import run_growth
 from smartdiet_assets_tests.benchmarks.incremental import run_incremental
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Result]]] = {
     "company": run_company,
     "incremental": run_incremental,
     "unchanged": run_unchanged,
+    "drift": run_drift,
     "smart_diff": run_smart_diff,
     "operations": run_operations,
     "idle": run_idle,

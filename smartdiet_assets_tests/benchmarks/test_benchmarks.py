@@ -74,6 +74,10 @@ def test_every_way_of_loading_a_company_ends_with_the_same_documents(servers: Se
             assert comparison.work["items"]
 
 
+def test_runs_that_look_for_undeclared_fields_do_the_same_as_those_that_do_not(servers: Servers) -> None:
+    assert [comparison.case for comparison in run("drift", servers)] == ["first load", "1% changed", "10% changed"]
+
+
 def test_incremental_runs_read_and_update_what_changed_and_nothing_else(servers: Servers) -> None:
     found = run("incremental", servers)
     changed = {comparison.case: comparison.work["changed"] for comparison in found}

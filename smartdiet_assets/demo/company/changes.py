@@ -26,6 +26,8 @@ _EDITED = {
     "recipes": ("duration", 33),
     "companies": ("size", 4_321),
 }
+#: What the application writes into new documents from then on, and nobody declared.
+_UNDECLARED = {"messages": {"channel": "app"}}
 _ARRAYS = (
     ("users", "registered_events"),
     ("users", "targets"),
@@ -175,7 +177,8 @@ class _Day(Editor):
 
     def _insert_copies(self, collection: str) -> None:
         for model in self.take(collection, 2 + self.share(collection)):
-            self.insert(collection, {**model, "_id": self.new_id(collection)}, self.changes.inserted)
+            fresh = {"_id": self.new_id(collection), **_UNDECLARED.get(collection, {})}
+            self.insert(collection, {**model, **fresh}, self.changes.inserted)
 
     def _insert_logbooks(self) -> None:
         """Insert logbooks of the day, each with its quiz and the quiz's questions."""

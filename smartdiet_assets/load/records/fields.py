@@ -11,7 +11,8 @@ from psycopg import sql
 
 from smartdiet_assets.load.execution import Connection, PlannedStatement, fetch_all
 from smartdiet_assets.load.fragments import records_here
-from smartdiet_assets.schema.drift import RecordedField, SeenField
+from smartdiet_assets.schema.drift import Drift, RecordedField, SeenField, find_drift
+from smartdiet_assets.schema.model import Schema
 
 #: Lines of one collection beyond which no further ones are added.
 MOST_LINES = 2_000
@@ -108,3 +109,9 @@ def fetch_fields(connection: Connection, collections: Sequence[str]) -> dict[str
         for collection, *line in fetch_all(connection, _FETCH, [list(collections)]):
             found[collection].append(RecordedField(*line))
     return found
+
+
+def fetch_drift(connection: Connection, schema: Schema, collections: Sequence[str]) -> dict[str, Drift]:
+    """Fetch how the documents of collections differ from what is declared now; see `fetch_fields`."""
+    records = fetch_fields(connection, collections)
+    return {collection: find_drift(schema, collection, found) for collection, found in records.items()}
