@@ -1,0 +1,143 @@
+"""What a run of a table would do, without doing any of it: what it would create and alter, read and write.
+
+PostgreSQL is read in a transaction in which nothing can be written, and no document leaves the source: documents are
+counted where they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from psycopg import sql
+
+from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
+from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
+from smartdiet_assets.load.fragments import records_here
+from smartdiet_assets.load.records.sync_state import read_newest_date
+from smartdiet_assets.load.structure.companion import place
+from smartdiet_assets.load.structure.live import LiveTable, read_live_table
+from smartdiet_assets.load.structure.mismatch import find_differences, find_missing_columns, find_missing_indexes
+from smartdiet_assets.mirror.sources.interface import Source
+from smartdiet_assets.schema.keys import DELETED_AT
+from smartdiet_assets.schema.model import Table
+
+# As JSON: an earlier version's state lacks columns.
+_STATE = sql.SQL("SELECT to_jsonb(s) FROM {} AS s WHERE table_name = %s").format(records_here("sync_state"))
+_AGAIN = sql.SQL("""\
+SELECT
+  (SELECT count(*) FROM {} AS r WHERE table_name = %(table)s)
+  + (SELECT count(DISTINCT parent_id) FROM {} AS a WHERE parent_table = %(table)s)""").format(
+    records_here("rejected_rows"), records_here("awaited_parents")
+)
+_HAS_RECORDS = sql.SQL("SELECT to_regclass('smartdiet.awaited_parents') IS NOT NULL")
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run of a table would do.
+
+    Attributes:
+        created: whether it would create the table.
+        added: the columns and indexes it would add.
+        differences: what would stop it: how the live table differs from its declaration, with what settles it.
+        window: which documents it would read.
+        documents: about how many they are, None where that is not known.
+        again: rejects and missing parents it would ask for beside them; of those tried before only a part each time.
+        rows: about how many rows the table has; None where there is no such table.
+        emptied: whether it would empty the table first.
+    """
+
+    table: str
+    created: bool
+    added: tuple[str, ...]
+    differences: tuple[str, ...]
+    window: Window
+    documents: int | None
+    again: int
+    rows: int | None
+    emptied: bool
+
+    @property
+    def rows_at_most(self) -> int | None:
+        """How many rows it would write at most, where a document is one row; None where that is not known."""
+        return None if self.documents is None else self.documents + self.again
+
+
+def forecast_table(
+    connection: Connection, source: Source, request: WindowRequest, global_date_threshold: date | None = None
+) -> Forecast:
+    """Find out what a run of a table would do; nothing is written.
+
+    Args:
+        connection: a PostgreSQL connection outside a transaction.
+        global_date_threshold: see `plan_window`.
+
+    Raises:
+        psycopg.Error: PostgreSQL refused or was lost.
+        Exception: what the source's driver raises.
+    """
+    clock = source.fetch_clock()
+    with connection.transaction():
+        execute(connection, sql.SQL("SET TRANSACTION READ ONLY"))
+        table = place(connection, source.table)
+        live = read_live_table(connection, table.name)
+        state = _read_state(connection, table, live)
+        again = 0
+        if fetch_value(connection, _HAS_RECORDS):
+            again = int(fetch_value(connection, _AGAIN, {"table": table.name}))
+    added, filled = _list_additions(table, live)
+    watermark = state.get("watermark")
+    window = plan_window(
+        table,
+        request,
+        watermark=min(watermark, clock) if watermark else None,
+        has_position=table.capture == "change_stream" and state.get("change_position") is not None,
+        reimport=filled or state.get("reimport") is not None,
+        global_date_threshold=global_date_threshold,
+    )
+    return Forecast(
+        table=table.name,
+        created=live is None,
+        added=tuple(added),
+        differences=tuple(find_differences(source.schema, table, live)) if live else (),
+        window=window,
+        documents=None if window.reads_stream_alone or window.by_key else source.estimate_documents(window),
+        again=0 if window.reads_everything else again,
+        rows=None if live is None else _estimate_rows(connection, live),
+        emptied=table.truncate_before_import and window.reads_everything and live is not None,
+    )
+
+
+def _read_state(connection: Connection, table: Table, live: LiveTable | None) -> dict[str, Any]:
+    """Read where a table stands, as its run would: one that another tool filled stands at its newest date."""
+    known = fetch_value(connection, _STATE, [table.name]) if fetch_value(connection, _HAS_RECORDS) else None
+    if known is not None:
+        text = known["watermark"]
+        return {**known, "watermark": datetime.fromisoformat(text) if text else None}
+    columns = set(live.columns) if live is not None and live.kind == "table" else set()
+    readable = columns.issuperset(column.name for column in table.stored_columns)
+    return {"watermark": read_newest_date(connection, table) if readable else None}
+
+
+def _list_additions(table: Table, live: LiveTable | None) -> tuple[list[str], bool]:
+    """List what a run would add to a live table, and tell whether all documents are read for it."""
+    if live is None or live.kind != "table":
+        return [], False
+    columns = find_missing_columns(table, live)
+    indexes: Sequence[Sequence[str]] = find_missing_indexes(table, live)
+    added = [f"column {column.name} {column.type.sql}" for column in columns]
+    added += [f"index ({', '.join(names)})" for names in indexes]
+    # No document fills a mark.
+    mark = DELETED_AT if table.on_delete == "flag" else ""
+    return added, any(not column.generated and column.name != mark for column in columns)
+
+
+def _estimate_rows(connection: Connection, live: LiveTable) -> int:
+    estimate = sql.SQL("SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = to_regclass(%s)")
+    relation = sql.Identifier(live.schema, live.name)
+    [(rows,)] = fetch_all(connection, estimate, [relation.as_string(None)])
+    # Nobody has looked yet, or the table is small.
+    if rows < 10_000 and live.kind == "table":
+        rows = fetch_value(connection, sql.SQL("SELECT count(*) FROM {}").format(relation))
+    return int(rows)
