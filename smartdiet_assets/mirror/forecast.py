@@ -7,13 +7,13 @@ counted where they are.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from psycopg import sql
 
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
 from smartdiet_assets.load.execution import Connection, execute, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import records_here
+from smartdiet_assets.load.records.last_state import SyncState
 from smartdiet_assets.load.records.sync_state import read_newest_date
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.structure.live import LiveTable, read_live_table
@@ -87,13 +87,12 @@ def forecast_table(
         if fetch_value(connection, _HAS_RECORDS):
             again = int(fetch_value(connection, _AGAIN, {"table": table.name}))
     added, filled = _list_additions(table, live)
-    watermark = state.get("watermark")
     window = plan_window(
         table,
         request,
-        watermark=min(watermark, clock) if watermark else None,
-        has_position=table.capture == "change_stream" and state.get("change_position") is not None,
-        reimport=filled or state.get("reimport") is not None,
+        watermark=min(state.watermark, clock) if state.watermark else None,
+        has_position=table.capture == "change_stream" and state.change_position is not None,
+        reimport=filled or state.reimport is not None,
         global_date_threshold=global_date_threshold,
     )
     return Forecast(
@@ -109,15 +108,15 @@ def forecast_table(
     )
 
 
-def _read_state(connection: Connection, table: Table, live: LiveTable | None) -> dict[str, Any]:
+def _read_state(connection: Connection, table: Table, live: LiveTable | None) -> SyncState:
     """Read where a table stands, as its run would: one that another tool filled stands at its newest date."""
     known = fetch_value(connection, _STATE, [table.name]) if fetch_value(connection, _HAS_RECORDS) else None
     if known is not None:
-        text = known["watermark"]
-        return {**known, "watermark": datetime.fromisoformat(text) if text else None}
+        watermark = datetime.fromisoformat(known["watermark"]) if known["watermark"] else None
+        return SyncState(watermark, known["reimport"], known.get("change_position"))
     columns = set(live.columns) if live is not None and live.kind == "table" else set()
     readable = columns.issuperset(column.name for column in table.stored_columns)
-    return {"watermark": read_newest_date(connection, table) if readable else None}
+    return SyncState(read_newest_date(connection, table) if readable else None)
 
 
 def _list_additions(table: Table, live: LiveTable | None) -> tuple[list[str], bool]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cache
 
 from smartdiet_assets.schema.document_id import TypedDocument, encode_document_id
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import Table
 from smartdiet_assets.schema.reasons import Reject
 from smartdiet_assets.transform.convert import Adjustment
@@ -44,7 +45,7 @@ class TransformedBatch:
 
 
 def build_transformer(
-    table: Table, look: Callable[[list[dict[str, Any]]], None] | None = None
+    table: Table, look: Callable[[list[Document]], None] | None = None
 ) -> Callable[[bytes], TransformedBatch]:
     """Build the transformation of a table: takes the bytes of concatenated BSON documents.
 

@@ -11,7 +11,6 @@ has more than `MOST_NAMES`, and what is nested deeper than a path may be long is
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from smartdiet_assets.schema.drift import SeenField
 from smartdiet_assets.schema.fields import ANY_NAME, ITEMS, DeclaredField, build_declared, spell_path
@@ -28,7 +27,7 @@ _ID = re.compile(
     r"[0-9a-f]{16,}|[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}|[-+]?\d+|.+@.+|\d{4}-\d\d.*", re.IGNORECASE | re.DOTALL
 )
 
-Document = Mapping[str, Any]
+Document = Mapping[str, object]
 Seen = Counter[tuple[str, type]]
 
 
@@ -97,7 +96,7 @@ class FieldObserver:
                 if inner.inner and not inner.whole:
                     self._find_below(below, inner, [document[name] for document in documents if name in document])
 
-    def _find_below(self, path: str, declared: DeclaredField, values: Sequence[Any]) -> None:
+    def _find_below(self, path: str, declared: DeclaredField, values: Sequence[object]) -> None:
         """Look in the documents that are values, or items of values."""
         self._find_names(path, declared, [value for value in values if type(value) is dict])
         if items := [item for value in values if type(value) is list for item in value]:
@@ -108,7 +107,7 @@ class FieldObserver:
             if values := [document[name] for document in documents if name in document]:
                 self._count_values(spell_path(path, name), inner, values)
 
-    def _count_values(self, path: str, declared: DeclaredField, values: Sequence[Any]) -> None:
+    def _count_values(self, path: str, declared: DeclaredField, values: Sequence[object]) -> None:
         _count(self._types, path, values)
         if declared.whole:
             return
@@ -121,12 +120,12 @@ class FieldObserver:
         if items := [item for value in values if type(value) is list for item in value]:
             self._count_values(path + ITEMS, declared, items)
 
-    def _note_unknown(self, counts: Seen, path: str, values: Mapping[str, Sequence[Any]]) -> None:
+    def _note_unknown(self, counts: Seen, path: str, values: Mapping[str, Sequence[object]]) -> None:
         """Note undeclared fields by their names, with all that is below them."""
         for name, group in self._place(path, values).items():
             self._note_values(counts, name, group)
 
-    def _note_values(self, counts: Seen, path: str, values: Sequence[Any]) -> None:
+    def _note_values(self, counts: Seen, path: str, values: Sequence[object]) -> None:
         if len(path) > _LONGEST_PATH:
             return
         _count(counts, path, values)
@@ -135,10 +134,10 @@ class FieldObserver:
         if items := [item for value in values if type(value) is list for item in value]:
             self._note_values(counts, path + ITEMS, items)
 
-    def _place(self, path: str, values: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    def _place(self, path: str, values: Mapping[str, Sequence[object]]) -> dict[str, list[object]]:
         """Put values under the paths of their fields; what is told apart by nobody under one."""
         known = self._names.setdefault(path, {})
-        placed: dict[str, list[Any]] = {}
+        placed: dict[str, list[object]] = {}
         for name, group in values.items():
             place = known.get(name)
             if place is None:
@@ -166,14 +165,14 @@ def _place_any(path: str) -> str:
     return f"{path}.{ANY_NAME}" if path else ANY_NAME
 
 
-def _count(counts: Seen, path: str, values: Iterable[Any]) -> None:
+def _count(counts: Seen, path: str, values: Iterable[object]) -> None:
     for kind, times in Counter(map(type, values)).items():
         counts[path, kind] += times
 
 
-def _group(documents: Sequence[Document], names: set[str] | None = None) -> dict[str, list[Any]]:
+def _group(documents: Sequence[Document], names: set[str] | None = None) -> dict[str, list[object]]:
     """Group values of documents by their names, all or some."""
-    groups: dict[str, list[Any]] = {}
+    groups: dict[str, list[object]] = {}
     for document in documents:
         for name in document if names is None else names.intersection(document):
             groups.setdefault(name, []).append(document[name])

@@ -13,7 +13,6 @@ nothing, and notes nothing.
 """
 
 import random
-from typing import Any
 
 from pymongo.database import Database
 
@@ -21,6 +20,7 @@ from smartdiet_assets.extract.mongodb.documents import fetch_by_ids
 from smartdiet_assets.extract.mongodb.projection import compose_projection, needs_most
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load.records.fields import SeenFields
+from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.drift import find_undeclared, list_tables
 from smartdiet_assets.schema.model import DOCUMENT_ID, Schema, Table
 from smartdiet_assets.transform.decode import decode_batch, decode_damaged_batch
@@ -43,7 +43,7 @@ class FieldSampling:
     """
 
     def __init__(
-        self, schema: Schema, table: Table, database: Database[dict[str, Any]], thorough: bool, little_left_out: bool
+        self, schema: Schema, table: Table, database: Database[Document], thorough: bool, little_left_out: bool
     ) -> None:
         collection = table.mongo_collection
         self._database = database
@@ -54,7 +54,7 @@ class FieldSampling:
         self._little_left_out: bool | None = None
         self._whole = False
         self._complete = False
-        self._chosen: list[Any] = []
+        self._chosen: list[object] = []
 
     def reads_whole(self, window: Window | None = None) -> bool:
         """Choose whether to ask for whole documents, of a window or of some that are named.
@@ -70,7 +70,7 @@ class FieldSampling:
         """Note what a full read has found."""
         self._whole = self._complete = self._little_left_out = whole
 
-    def look(self, documents: list[dict[str, Any]]) -> None:
+    def look(self, documents: list[Document]) -> None:
         """Look at the documents of a batch, or choose of them which to ask for."""
         few = _FEW_AT_HAND if self._whole else _FEW_AGAIN
         stride = max(1, min(_EVERY, len(documents) // few))
