@@ -4,7 +4,7 @@ PostgreSQL is read in a transaction in which nothing can be written, and no docu
 counted where they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -18,9 +18,11 @@ from smartdiet_assets.load.records.sync_state import read_newest_date
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.structure.live import LiveTable, read_live_table
 from smartdiet_assets.load.structure.mismatch import find_differences, find_missing_columns, find_missing_indexes
+from smartdiet_assets.mirror.failures import describe_error, translate_error
+from smartdiet_assets.mirror.reconciliation import OpenSource
 from smartdiet_assets.mirror.sources.interface import Source
 from smartdiet_assets.schema.keys import DELETED_AT
-from smartdiet_assets.schema.model import Table
+from smartdiet_assets.schema.model import Schema, Table
 
 # As JSON: an earlier version's state lacks columns.
 _STATE = sql.SQL("SELECT to_jsonb(s) FROM {} AS s WHERE table_name = %s").format(records_here("sync_state"))
@@ -106,6 +108,25 @@ def forecast_table(
         rows=None if live is None else _estimate_rows(connection, live),
         emptied=table.truncate_before_import and window.reads_everything and live is not None,
     )
+
+
+def forecast_tables(
+    schema: Schema,
+    tables: Collection[str],
+    connection: Connection,
+    open_source: OpenSource,
+    request: WindowRequest,
+    global_date_threshold: date | None = None,
+) -> Iterator[tuple[str, Forecast | str]]:
+    """Find out what runs of tables would do, parents first; where that cannot be known, the sentence that says why."""
+    for table in schema.tables.values():
+        if table.name not in tables:
+            continue
+        try:
+            with open_source(table) as source:
+                yield table.name, forecast_table(connection, source, request, global_date_threshold)
+        except Exception as error:  # noqa: BLE001 - the other tables go on, whatever it is
+            yield table.name, describe_error(translate_error(error, table), table)
 
 
 def _read_state(connection: Connection, table: Table, live: LiveTable | None) -> SyncState:
