@@ -23,7 +23,7 @@ from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.assets.naming import MirrorNames
 from smartdiet_assets.assets.tables import MirrorSettings
-from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS
+from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS, list_kinds
 from smartdiet_assets.mirror.failures import describe_origin
 from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
 from smartdiet_assets.resources.postgres import PostgresResource
@@ -57,8 +57,8 @@ def build_checks(schema: Schema, names: MirrorNames) -> list[dg.AssetChecksDefin
         specs = [
             build_spec(names.keys[table.name], check)
             for table in schema.tables.values()
-            for check in KINDS
-            if KINDS[check].applies_to(schema, table) and choose_source(table, check) == kind
+            for check in list_kinds(schema, table)
+            if choose_source(table, check) == kind
         ]
         if specs:
             built.append(

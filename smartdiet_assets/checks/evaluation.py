@@ -17,7 +17,7 @@ from smartdiet_assets.checks import judgement
 from smartdiet_assets.checks.facts import RecentRows, SourceFacts, TargetFacts
 from smartdiet_assets.checks.matomo import CheckedMatomo
 from smartdiet_assets.checks.mongodb import CheckedMongo
-from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS, CheckOutcome
+from smartdiet_assets.checks.outcome import DEFAULT_SAMPLE, KINDS, CheckOutcome, list_kinds
 from smartdiet_assets.checks.sources import Asked, CheckedSource, OpenedSource
 from smartdiet_assets.checks.target import fetch_recent_rows, fetch_target_facts, open_snapshot
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
@@ -99,7 +99,10 @@ class _Evaluation:
         global_date_threshold: date | None,
     ) -> None:
         self._schema = schema
-        self._wanted = wanted
+        self._asked = {
+            name: set(wanted.get(name, ())).intersection(list_kinds(schema, table))
+            for name, table in schema.tables.items()
+        }
         self._servers = servers
         self._sample = sample
         self._threshold = global_date_threshold
@@ -239,8 +242,7 @@ class _Evaluation:
 
     def _wants(self, table: Table, kind: str) -> bool:
         """Whether a check is asked for and open."""
-        asked = kind in self._wanted[table.name] and (table.name, kind) not in self._outcomes
-        return asked and KINDS[kind].applies_to(self._schema, table)
+        return kind in self._asked[table.name] and (table.name, kind) not in self._outcomes
 
     def _keep(self, outcome: CheckOutcome) -> None:
         self._outcomes[outcome.table, outcome.kind] = outcome

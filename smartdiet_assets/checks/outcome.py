@@ -28,10 +28,6 @@ class CheckKind:
     reads_source: bool = False
     of_collections: bool = False
 
-    def applies_to(self, schema: Schema, table: Table) -> bool:
-        """Whether a table is asked."""
-        return not self.of_collections or schema.leads(table)
-
 
 _KINDS = (
     CheckKind(
@@ -62,6 +58,11 @@ _KINDS = (
 )
 #: By name, in the order they are shown in.
 KINDS: Mapping[str, CheckKind] = {kind.name: kind for kind in _KINDS}
+
+
+def list_kinds(schema: Schema, table: Table) -> list[str]:
+    """List the kinds of check that a table is asked, in the order they are shown in."""
+    return [name for name, kind in KINDS.items() if not kind.of_collections or schema.leads(table)]
 
 
 @dataclass(frozen=True, slots=True)

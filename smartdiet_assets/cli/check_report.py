@@ -15,7 +15,7 @@ from rich.text import Text
 from smartdiet_assets.assets.check_history import record_outcomes
 from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.checks.evaluation import Servers, build_sources, evaluate_checks
-from smartdiet_assets.checks.outcome import KINDS, CheckOutcome, Number
+from smartdiet_assets.checks.outcome import KINDS, CheckOutcome, Number, list_kinds
 from smartdiet_assets.cli.recording import record_before
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.mirror.failures import describe_origin
@@ -73,7 +73,7 @@ def run_checks(schema: Schema, environment: Environment, tables: Collection[str]
         }
         outcomes = evaluate_checks(
             schema,
-            {name: list(KINDS) for name in schema.tables if name in tables},
+            {name: list_kinds(schema, table) for name, table in schema.tables.items() if name in tables},
             Servers(postgres=postgres.borrow, sources=build_sources(servers)),
             sample=sample,
             global_date_threshold=environment.global_date_threshold,

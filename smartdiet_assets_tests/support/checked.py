@@ -10,7 +10,7 @@ from pymongo.database import Database
 
 from smartdiet_assets.checks.evaluation import Servers, evaluate_checks
 from smartdiet_assets.checks.mongodb import CheckedMongo
-from smartdiet_assets.checks.outcome import KINDS, CheckOutcome
+from smartdiet_assets.checks.outcome import KINDS, CheckOutcome, list_kinds
 from smartdiet_assets_tests.support import compact
 from smartdiet_assets_tests.support.application import Application, reference
 from smartdiet_assets_tests.support.mirrored import Mirrored
@@ -30,6 +30,12 @@ class Checked:
     @contextmanager
     def _lend(self) -> Iterator[psycopg.Connection[Any]]:
         yield self.mirrored.connection
+
+    @property
+    def asked(self) -> set[tuple[str, str]]:
+        """Every check of every table that has it."""
+        schema = self.mirrored.schema
+        return {(name, kind) for name, table in schema.tables.items() for kind in list_kinds(schema, table)}
 
     @property
     def source(self) -> Database[Any]:

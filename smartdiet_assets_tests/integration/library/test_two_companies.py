@@ -13,7 +13,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from smartdiet_assets.assets.naming import KIND_TAG, MIRROR_TAG, SOURCE_TAG
-from smartdiet_assets.checks.outcome import KINDS
+from smartdiet_assets.checks.outcome import list_kinds
 from smartdiet_assets.demo.company import DEMO_DAY, apply_day_of_changes, write_company
 from smartdiet_assets_tests.integration.library.companies import Company
 from smartdiet_assets_tests.integration.library.project import defs
@@ -57,7 +57,9 @@ def test_both_are_exact_after_days_of_changes_and_their_checks_are_green(
     for company in project.values():
         checked = company.execute("checks").get_asset_check_evaluations()
         assert {(found.asset_key, found.check_name) for found in checked} == {
-            (company.key(table), kind) for table in company.schema.tables for kind in KINDS
+            (company.key(name), kind)
+            for name, table in company.schema.tables.items()
+            for kind in list_kinds(company.schema, table)
         }
         failed = [found for found in checked if not found.passed and found.severity == dg.AssetCheckSeverity.ERROR]
         assert failed == []
