@@ -4,7 +4,7 @@ Counts, types, names and times only. Never a value from a document: this is heal
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,24 +120,7 @@ def build_run_metadata(table: Table, result: "MirrorResult") -> Mapping[str, dg.
         "mode": dg.MetadataValue.text(load.mode),
         "window": dg.MetadataValue.text(result.window.kind),
     }
-    if result.nulled or result.clamped:
-        metadata["invalid_values"] = dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {"column": name, "nulled": result.nulled.get(name, 0), "clamped": result.clamped.get(name, 0)}
-                )
-                for name in sorted({**result.nulled, **result.clamped})
-            ]
-        )
-    if result.undeclared:
-        metadata["undeclared_fields"] = dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {"field": seen.path, "type": seen.bson_type, "times": seen.times, "looked_at": seen.looked_at}
-                )
-                for seen in result.undeclared
-            ]
-        )
+    metadata.update(_list_findings(result))
     if result.capture is not None:
         metadata["change_position"] = dg.MetadataValue.text(result.capture.start)
         metadata["change_events"] = dg.MetadataValue.int(result.capture.events)
@@ -160,6 +143,16 @@ def build_run_metadata(table: Table, result: "MirrorResult") -> Mapping[str, dg.
     for stage, seconds in result.seconds.items():
         metadata[f"seconds_{stage}"] = dg.MetadataValue.float(round(seconds, 4))
     return metadata
+
+
+def _list_findings(result: "MirrorResult") -> Iterator[tuple[str, dg.MetadataValue]]:
+    """List what a run found in its documents: values that a column could not hold, fields that no table declares."""
+    if names := sorted({**result.nulled, **result.clamped}):
+        counts = ({"nulled": result.nulled.get(name, 0), "clamped": result.clamped.get(name, 0)} for name in names)
+        records = [dg.TableRecord({"column": name, **found}) for name, found in zip(names, counts, strict=True)]
+        yield "invalid_values", dg.MetadataValue.table(records)
+    if result.undeclared:
+        yield "undeclared_fields", dg.MetadataValue.table([dg.TableRecord(asdict(seen)) for seen in result.undeclared])
 
 
 def build_rejects_metadata(rejects: "RejectCounts") -> Mapping[str, dg.MetadataValue]:

@@ -27,11 +27,14 @@ from smartdiet_assets.schema.model import Schema, Table
 # As JSON: an earlier version's state lacks columns.
 _STATE = sql.SQL("SELECT to_jsonb(s) FROM {} AS s WHERE table_name = %s").format(records_here("sync_state"))
 _AGAIN = sql.SQL("""\
-SELECT
-  (SELECT count(*) FROM {} AS r WHERE table_name = %(table)s)
-  + (SELECT count(DISTINCT parent_id) FROM {} AS a WHERE parent_table = %(table)s)""").format(
-    records_here("rejected_rows"), records_here("awaited_parents")
-)
+SELECT count(*)
+FROM (
+  SELECT document_id FROM {rejects} AS r WHERE table_name = %(table)s
+  UNION
+  SELECT document_id FROM {waits} AS a WHERE table_name = %(table)s
+  UNION
+  SELECT parent_id FROM {waits} AS a WHERE parent_table = %(table)s
+) AS again""").format(rejects=records_here("rejected_rows"), waits=records_here("awaited_parents"))
 _HAS_RECORDS = sql.SQL("SELECT to_regclass('smartdiet.awaited_parents') IS NOT NULL")
 
 
