@@ -4,7 +4,7 @@ Here: the order of the steps, from the configured server to a text that loads an
 fields a table takes already (`undeclared`), text (`editing`, `placing`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from pathlib import Path
@@ -138,8 +138,9 @@ def _look(
     alike = [table for table in tables if table.filter == condition]
     complete = seen.root.count >= seen.total
     main = choose_main(alike)
-    rest = prune(seen.root, list_paths(alike, tables)) if main else replace(seen.root, fields={})
-    items = _list_items(seen.root, alike)
+    ignored = set(file.schema.rules_of(collection).ignored_fields)
+    rest = prune(seen.root, list_paths(alike, tables) | ignored) if main else replace(seen.root, fields={})
+    items = _list_items(seen.root, alike, ignored)
     references = _find_references(file, source, rest, [(path, left) for _, path, left in items], seen, complete)
     plans = [_plan_main(file, main, rest, references, complete)] if main else []
     plans += [_plan_items(file, table, path, left, references, complete) for table, path, left in items]
@@ -150,13 +151,17 @@ def _look(
     file.plans += plans
 
 
-def _list_items(root: Observed, tables: Sequence[Table]) -> list[tuple[Table, str, Observed]]:
+def _list_items(root: Observed, tables: Sequence[Table], ignored: Collection[str]) -> list[tuple[Table, str, Observed]]:
     """List the tables of one array's items with its path, and what of the items none of their columns takes."""
     found = []
     for table in tables:
         array = find_at(root, table.arrays[0].field) if len(table.arrays) == 1 else None
         if array and array.items:
-            found.append((table, table.arrays[0].field, prune(array.items, list_item_paths(table))))
+            path = table.arrays[0].field
+            taken = list_item_paths(table) | {
+                other.removeprefix(f"{path}.") for other in ignored if other.startswith(f"{path}.")
+            }
+            found.append((table, path, prune(array.items, taken)))
     return found
 
 

@@ -56,6 +56,15 @@ def grown(file: Path, mongo_database: Database[Any]) -> Database[Any]:
     return mongo_database
 
 
+def test_what_is_ignored_is_not_added(smartdiet: Smartdiet, file: Path, grown: Database[Any]) -> None:
+    ignored = "collections:\n  customers: {ignored_fields: [language, addresses.door]}\n"
+    file.write_text(f"{ignored}  orders: {{ignored_fields: [coupon, lines.gift]}}\n{file.read_text()}")
+    assert smartdiet("infer", "--update").code == 0
+    added = file.read_text()
+    assert "refunds" in added
+    assert not [name for name in ("language", "door", "coupon", "gift") if f"name: {name}" in added]
+
+
 def test_what_is_new_is_added_once_and_mirrored(
     smartdiet: Smartdiet, file: Path, grown: Database[Any], postgres: psycopg.Connection[Any]
 ) -> None:
