@@ -126,7 +126,8 @@ def test_the_place_of_an_item_tells_them_apart(mirror: Mirror) -> None:
     checked.pass_a_second()
     rows = checked.mirrored.connection.execute("SELECT place, quantity FROM order_lines ORDER BY 1").fetchall()
     assert rows == [(0, 1), (1, 2), (2, 3), (3, 4)]
-    assert not checked.failures()
+    # The days of visits are no table's here.
+    assert set(checked.failures()) == {("order_lines", "no_undeclared_fields")}
 
 
 def test_paths_into_arrays_and_documents_as_ids(mirror: Mirror) -> None:
