@@ -53,6 +53,7 @@ class Reading:
             self._take(batches)
         for chunk in changed.stream_ids("changed"):
             self._take(self._source.fetch_by_ids(chunk))
+        self._source.look_no_more()
         if not self._window.reads_everything:
             for chunk in self._intake.retry_ids(retry_limit):
                 self._take(self._source.fetch_by_ids(chunk), retry=True)

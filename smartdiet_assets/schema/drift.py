@@ -13,6 +13,8 @@ from smartdiet_assets.schema.model import Schema, Table
 
 #: Documents that were looked at before it means anything that none has a field.
 ENOUGH_DOCUMENTS = 100
+#: The share of documents below which a type is rare.
+RARE = 0.01
 #: MongoDB's name for what a number may be, whatever it fits.
 _NUMBERS = frozenset({"int", "long", "double", "decimal"})
 _LISTED = 10
@@ -101,8 +103,8 @@ def describe_drift(collection: str, drift: Drift) -> list[str]:
         )
     if drift.changed:
         sentences.append(
-            f"Fields of {collection} have a type now that they did not have before: {list_fields(drift.changed)}. See"
-            f" whether their columns take it (`smartdiet rejects`), and list those that may stay so under"
+            f"Documents of {collection} have a type that was not seen before in {list_fields(drift.changed)}."
+            " See whether the columns take it (`smartdiet rejects`), and list fields that may stay so under"
             " ignored_fields."
         )
     return sentences
@@ -119,7 +121,10 @@ def list_fields(fields: Iterable[SeenField]) -> str:
 
 
 def _list_changed(records: Sequence[RecordedField]) -> Iterator[RecordedField]:
-    """List the lines of types that a field did not have when it was first seen; null is no type of its own."""
+    """List the lines of types that a field did not have when it was first seen; null is no type of its own.
+
+    What is rare may have been there: types are looked at in a sample.
+    """
     by_path: dict[str, list[RecordedField]] = {}
     for record in records:
         if record.bson_type != "null":
@@ -127,7 +132,8 @@ def _list_changed(records: Sequence[RecordedField]) -> Iterator[RecordedField]:
     for lines in by_path.values():
         first = min(lines, key=lambda line: line.first_seen)
         kinds = {_kind_of(line) for line in lines if line.first_run_id == first.first_run_id}
-        yield from (line for line in lines if _kind_of(line) not in kinds)
+        later = [line for line in lines if _kind_of(line) not in kinds]
+        yield from (line for line in later if line.times >= RARE * line.looked_at)
 
 
 def _kind_of(field: SeenField) -> str:

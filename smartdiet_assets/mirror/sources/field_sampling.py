@@ -52,6 +52,7 @@ class FieldSampling:
         self._thorough = thorough
         self._usual = little_left_out
         self._little_left_out: bool | None = None
+        self._over = False
         self._whole = False
         self._complete = False
         self._chosen: list[object] = []
@@ -70,8 +71,14 @@ class FieldSampling:
         """Note what a full read has found."""
         self._whole = self._complete = self._little_left_out = whole
 
+    def look_no_more(self) -> None:
+        """Look at nothing that is tried again: what is rejected is no sample of what there is."""
+        self._over = not self._thorough
+
     def look(self, documents: list[Document]) -> None:
         """Look at the documents of a batch, or choose of them which to ask for."""
+        if self._over:
+            return
         few = _FEW_AT_HAND if self._whole else _FEW_AGAIN
         stride = max(1, min(_EVERY, len(documents) // few))
         sample = slice(random.randrange(stride), None, stride)

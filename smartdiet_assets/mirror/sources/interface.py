@@ -68,6 +68,9 @@ class Source(Protocol):
             little_left_out: what an earlier run found, `SeenFields.little_left_out`.
         """
 
+    def look_no_more(self) -> None:
+        """Note that what is read from here on was tried before, and does not tell what documents have."""
+
     def list_fields(self) -> SeenFields | None:
         """List which fields were seen; None where nobody wants to know, or no document was looked at."""
 

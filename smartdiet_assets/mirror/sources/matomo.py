@@ -70,6 +70,9 @@ class MatomoSource:
         # Its columns are found when it is opened: `unmirrored_columns`.
         pass
 
+    def look_no_more(self) -> None:
+        pass
+
     def list_fields(self) -> None:
         return None
 

@@ -86,6 +86,10 @@ class MongoSource:
         # A run that starts again looks again.
         self.__dict__.pop("_transform", None)
 
+    def look_no_more(self) -> None:
+        if self._sampling is not None:
+            self._sampling.look_no_more()
+
     def list_fields(self) -> SeenFields | None:
         return None if self._sampling is None else self._sampling.conclude()
 

@@ -23,7 +23,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def record(path: str, kind: str, run: int = 1, looked_at: int = 500) -> RecordedField:
     seen = START + timedelta(days=run)
-    return RecordedField(path, kind, 1, looked_at, seen, seen, f"run {run}", f"run {run}")
+    return RecordedField(path, kind, looked_at, looked_at, seen, seen, f"run {run}", f"run {run}")
 
 
 def find(*records: RecordedField) -> Drift:
@@ -51,6 +51,12 @@ def test_a_later_type_is_a_change_and_another_number_is_none() -> None:
     assert not find(*first, record("age", "double", 2), record("birthday", "null", 2)).changed
     found = find(*first, record("age", "string", 2), record("birthday", "string", 3))
     assert [(field.path, field.bson_type) for field in found.changed] == [("age", "string"), ("birthday", "string")]
+
+
+def test_a_rare_type_is_no_change() -> None:
+    """It may have been there when a sample was looked at."""
+    rare = RecordedField("age", "string", 4, 500, START + timedelta(days=9), START + timedelta(days=9), "b", "b")
+    assert not find(record("age", "int"), rare).changed
 
 
 def test_types_of_one_run_are_no_change() -> None:
