@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-
 from smartdiet_assets.cli.session import Session, find_unreadable, leave_out_matomo
 
 if TYPE_CHECKING:
