@@ -91,6 +91,15 @@ class CsvSource:
         wanted = {decode_document_id(text) for text in document_ids}
         yield self._take([line for line in self.read() if line[self._key] in wanted])
 
+    def look_at_fields(self, everything: bool, little_left_out: bool) -> None:
+        pass
+
+    def look_no_more(self) -> None:
+        pass
+
+    def list_fields(self) -> None:
+        return None
+
     def fetch_keys(self) -> Iterator[IdBatch]:
         yield IdBatch([int(line[self._key]) for line in self.read()])
 
