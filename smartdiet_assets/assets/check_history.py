@@ -58,7 +58,7 @@ class LastResult:
 def fetch_last_result(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> LastResult | None:
     """Fetch what a check found last; None where it never was evaluated, or not in its last runs."""
     history = instance.event_log_storage.get_asset_check_execution_history(key, limit=_RUNS_WITHOUT_RESULT)
-    return next((found for record in history if (found := _read_record(record)) is not None), None)
+    return next((found for record in history if (found := read_record(record)) is not None), None)
 
 
 def record_outcomes(schema: Schema, instance: dg.DagsterInstance, outcomes: Sequence[CheckOutcome]) -> None:
@@ -74,7 +74,7 @@ def record_outcomes(schema: Schema, instance: dg.DagsterInstance, outcomes: Sequ
     news = [
         outcome
         for key, outcome in zip(keys, outcomes, strict=True)
-        if not _is_shown(outcome, _read_record(known[key]) if key in known else None, since[key.asset_key])
+        if not _is_shown(outcome, read_record(known[key]) if key in known else None, since[key.asset_key])
     ]
     if not news:
         return
@@ -136,7 +136,7 @@ def _is_shown(outcome: CheckOutcome, last: LastResult | None, since: datetime) -
     return outcome.passed or (last.evaluation.severity, last.evaluation.description) == found
 
 
-def _read_record(record: Any) -> LastResult | None:
+def read_record(record: Any) -> LastResult | None:
     """Read a record of Dagster's; None where it is that of a run that has not evaluated the check (yet)."""
     evaluation = record.evaluation
     if not isinstance(evaluation, dg.AssetCheckEvaluation):

@@ -12,6 +12,8 @@ from smartdiet_assets.mirror.outages import SECONDS_REMEMBERED
 
 #: Names, in the failure of a table that gave a server up, which it was.
 _SERVER = "server"
+#: Likewise of every table that a server was away for.
+AWAY = "away"
 
 
 class StepFailure(dg.Failure):
@@ -33,7 +35,8 @@ def build_step_failure(failure: TableFailure) -> StepFailure:
     """Build what the step of a table ends with."""
     if failure.rejects is not None:
         return StepFailure(failure.sentence, build_rejects_metadata(failure.rejects))
-    return StepFailure(failure.sentence, {_SERVER: failure.server} if failure.server else None)
+    named = {_SERVER: failure.server, AWAY: failure.away}
+    return StepFailure(failure.sentence, {key: server for key, server in named.items() if server})
 
 
 def find_given_up(instance: dg.DagsterInstance, run_id: str, server: str) -> str:

@@ -8,6 +8,8 @@ import dagster as dg
 
 from smartdiet_assets.assets.failures import StepFailure
 
+#: What each step ends with that such a run had not finished.
+INTERRUPTED = "interrupted; what was not finished is rolled back"
 _interrupted_runs: set[str] = set()
 #: The steps this process began, by run and table, but for those that ended in an error worth a retry.
 _begun: set[tuple[str, str]] = set()
@@ -16,7 +18,7 @@ _begun: set[tuple[str, str]] = set()
 def build_interrupted_failure(run_id: str) -> dg.Failure:
     """Build the failure a step of an interrupted run ends with, and remember the run."""
     _interrupted_runs.add(run_id)
-    return StepFailure("interrupted; what was not finished is rolled back")
+    return StepFailure(INTERRUPTED)
 
 
 def was_interrupted(run_id: str) -> bool:

@@ -8,8 +8,9 @@ import click
 
 
 @click.command(short_help="Look at everything a run needs, and say what to do.")
+@click.option("--alert", is_flag=True, help="Also send a test message to SMARTDIET_ALERT_URL, and say what came back.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
-def doctor(as_json: bool) -> None:
+def doctor(alert: bool, as_json: bool) -> None:
     """Look at everything a run needs: settings, schema files, Dagster, servers, rights, indexes. Changes nothing.
 
     A line for each thing looked at, with what to do. Exits 1 if one failed, 2 if nothing could be looked at.
@@ -20,7 +21,7 @@ def doctor(as_json: bool) -> None:
     started = time.perf_counter()
     console = open_console()
     findings = []
-    for finding in examine_all():
+    for finding in examine_all(alert=alert):
         findings.append(finding)
         if not as_json:
             print_finding(console, finding)

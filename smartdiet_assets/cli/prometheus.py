@@ -77,9 +77,9 @@ def compose_exposition(tables: Sequence[TableMetrics], labels: Mapping[str, str]
         for table in tables:
             if (value := metric.read(table)) is not None:
                 # repr: the shortest text that is the number; `inf` cannot come of what PostgreSQL gives here.
-                lines.append(f"{metric.name}{_spell({**labels, 'table': table.table_name})} {value!r}")
+                lines.append(f"{metric.name}{_format_labels({**labels, 'table': table.table_name})} {value!r}")
     return "".join(f"{line}\n" for line in lines)
 
 
-def _spell(labels: Mapping[str, str]) -> str:
+def _format_labels(labels: Mapping[str, str]) -> str:
     return "{" + ",".join(f'{name}="{text.translate(_ESCAPES)}"' for name, text in labels.items()) + "}"

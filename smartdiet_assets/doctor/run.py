@@ -9,6 +9,7 @@ from dagster import DagsterError
 from rich.console import Console
 from rich.text import Text
 
+from smartdiet_assets.doctor.alerts import examine_webhook
 from smartdiet_assets.doctor.dagster_instance import examine_instance
 from smartdiet_assets.doctor.servers import EXAMINED, examine_postgres, examine_source, skip_behind
 from smartdiet_assets.doctor.settings import SETTINGS, ExaminedSettings
@@ -26,7 +27,7 @@ from smartdiet_assets.schema.sources import SourceKind
 _MARKS = {"passed": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "not_examined": ("–", "dim")}
 _NAMES = {
     "settings": "Settings", "schema": "Schema", "dagster": "Dagster", "ssh": "SSH", "mongodb": "MongoDB",
-    "matomo": "Matomo", "postgres": "PostgreSQL",
+    "matomo": "Matomo", "postgres": "PostgreSQL", "alerts": "Alerts",
 }  # fmt: skip
 #: As wide as the longest name of a part and a check.
 _LABEL_WIDTH = 27
@@ -60,8 +61,12 @@ class DoctorReport:
         }
 
 
-def examine_all() -> Iterator[Finding]:
-    """Examine settings, schema files, Dagster and every configured server; a finding as soon as it is known."""
+def examine_all(*, alert: bool = False) -> Iterator[Finding]:
+    """Examine settings, schema files, Dagster and every configured server; a finding as soon as it is known.
+
+    Args:
+        alert: whether to send a test message where alerts go, too.
+    """
     settings = ExaminedSettings()
     yield from settings.examine_settings()
     environment = settings.environment
@@ -70,6 +75,8 @@ def examine_all() -> Iterator[Finding]:
         return
     yield from settings.examine_schema(environment.schema_files)
     yield from examine_instance(environment)
+    if alert:
+        yield from examine_webhook(environment, settings.unusable)
     # One login serves all of them.
     with keep_connections():
         yield from _Servers(environment, settings).examine()

@@ -115,8 +115,8 @@ def try_table(
         if is_outage(translated):
             away = target if isinstance(error, PostgresError) else server
             if given_up := find_given_up(away):
-                failure = TableFailure(f"{table.name}: not tried again, as {away} is away: {given_up}")
-                raise TableFailedError(failure) from None
+                sentence = f"{table.name}: not tried again, as {away} is away: {given_up}"
+                raise TableFailedError(TableFailure(sentence, away=away)) from None
             if vain := note_outage(
                 run.run_id,
                 away,
@@ -126,7 +126,7 @@ def try_table(
                 retries=settings.retries,
                 delay=settings.retry_delay,
             ):
-                raise TableFailedError(TableFailure(vain, server=away)) from None
+                raise TableFailedError(TableFailure(vain, server=away, away=away)) from None
         if tried >= settings.retries:
             raise TableFailedError(TableFailure(compose_vain(translated, tried + 1))) from None
         raise translated from None

@@ -31,11 +31,13 @@ class TableFailure:
 
     Attributes:
         server: the server that was given up, as it was away; "" where that was not the cause.
+        away: the server that was away for it, whichever table gave it up.
         rejects: of a table that would have left too many documents rejected.
     """
 
     sentence: str
     server: str = ""
+    away: str = ""
     rejects: RejectCounts | None = None
 
 

@@ -53,7 +53,8 @@ def await_server(run_id: str, server: str, table: str) -> None:
         return
     if outage.given_up:
         if time.monotonic() - outage.failed < SECONDS_REMEMBERED:
-            raise TableFailedError(TableFailure(f"{table}: not tried, as {server} is away: {outage.given_up}"))
+            sentence = f"{table}: not tried, as {server} is away: {outage.given_up}"
+            raise TableFailedError(TableFailure(sentence, away=server))
         return
     sleep_until(lambda: outage.next_try)
     _say(table, f"{table}: {server} was away; it is tried again now")

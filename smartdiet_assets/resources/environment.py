@@ -24,6 +24,8 @@ _MATOMO_SCHEMAS = "matomo_schemas.yaml"
 #: Which of them is `remote` is reached through the SSH server.
 _PLACES = ("TRANSFER_SOURCE", "TRANSFER_DESTINATION", "MATOMO_SOURCE")
 _NEEDED_BY_REMOTE = ("REMOTE_SERVER_URL", "REMOTE_SERVER_USER")
+_MAIL = "SMARTDIET_ALERT_EMAIL_TO"
+_NEEDED_BY_MAIL = ("SMARTDIET_ALERT_EMAIL_FROM", "SMARTDIET_ALERT_EMAIL_HOST", "SMARTDIET_ALERT_EMAIL_PASSWORD")
 
 
 def find_shipped() -> Path:
@@ -157,6 +159,18 @@ class Environment(BaseModel):
     # The database that keeps Dagster's own runs and events; "" keeps them in files.
     dagster_postgres_url: kinds.PostgresUrl = Field("", alias="SMARTDIET_DAGSTER_POSTGRES_URL")
 
+    # Where alerts go, and the form of their messages; "" derives it from the URL.
+    alert_url: kinds.WebUrl = Field("", alias="SMARTDIET_ALERT_URL")
+    alert_form: kinds.AlertForm = Field("", alias="SMARTDIET_ALERT_FORM")
+    # Dagster's e-mail of each run that failed: to whom, from whom, and through which server.
+    alert_email_to: kinds.Names = Field((), alias="SMARTDIET_ALERT_EMAIL_TO")
+    alert_email_from: str = Field("", alias="SMARTDIET_ALERT_EMAIL_FROM")
+    alert_email_host: str = Field("", alias="SMARTDIET_ALERT_EMAIL_HOST")
+    alert_email_port: kinds.Port = Field(465, alias="SMARTDIET_ALERT_EMAIL_PORT")
+    alert_email_security: kinds.MailSecurity = Field("SSL", alias="SMARTDIET_ALERT_EMAIL_SECURITY")
+    alert_email_user: str = Field("", alias="SMARTDIET_ALERT_EMAIL_USER")
+    alert_email_password: kinds.Secret = Field("", alias="SMARTDIET_ALERT_EMAIL_PASSWORD")
+
     @property
     def target_database(self) -> str:
         """The name of the PostgreSQL database that is written to."""
@@ -233,6 +247,9 @@ def read_usable(env: Mapping[str, str]) -> tuple[Environment, dict[str, str]]:
     for name in _PLACES:
         if given.get(name) == "remote" and missing:
             problems[name] = f"{name}=remote needs {' and '.join(missing)}"
+    without = [name for name in _NEEDED_BY_MAIL if name not in given]
+    if _MAIL in given and without:
+        problems[_MAIL] = f"{_MAIL} needs {' and '.join(without)}"
     return Environment.model_validate({name: given[name] for name in given.keys() - problems.keys()}), problems
 
 

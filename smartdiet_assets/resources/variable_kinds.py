@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -35,6 +36,14 @@ def _read_flag(text: str) -> bool:
         return _FLAGS[text.lower()]
     except KeyError:
         raise ValueError from None
+
+
+def _check_web_url(text: str) -> str:
+    parts = urlsplit(text)
+    # A user in it would not be sent.
+    if not parts.hostname or parts.port == 0 or parts.username is not None:
+        raise ValueError
+    return text
 
 
 def _check_schedule(text: str) -> str:
@@ -88,6 +97,17 @@ TunnelledMongoUrl = Annotated[
         "SSH tunnel: name one server)"
     ),
 ]
+WebUrl = Annotated[
+    Secret,
+    Field(pattern=r"^https?://\S+$"),
+    AfterValidator(_check_web_url),
+    Expected("a URL that starts with https:// or http://, without a user and password"),
+]
+#: Of the messages to it; "" is derived from the URL.
+AlertForm = Annotated[
+    Literal["", "slack", "teams", "mattermost", "json"], Expected("one of slack, teams, mattermost, json")
+]
+MailSecurity = Literal["SSL", "STARTTLS"]
 PostgresUrl = Annotated[
     Secret,
     Field(pattern=r"^postgres(ql(\+psycopg2)?)?://"),

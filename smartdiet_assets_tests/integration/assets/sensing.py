@@ -52,7 +52,10 @@ COLLECTIONS = ("companies", "users", "notes")
 class Sensing:
     """The sensor of some tables, its cursor, and the instance its runs are in."""
 
-    def __init__(self, path: Path, source: Database[dict[str, Any]], instance: dg.DagsterInstance) -> None:
+    def __init__(
+        self, path: Path, source: Database[dict[str, Any]], instance: dg.DagsterInstance, sensor: str = CHANGE_SENSOR
+    ) -> None:
+        self.sensor = sensor
         self.path = path
         self.source = source
         self.instance = instance
@@ -79,7 +82,7 @@ class Sensing:
             resources=definitions.resources,
             last_sensor_start_time=self.started,
         ) as context:
-            answer = repository.get_sensor_def(CHANGE_SENSOR).evaluate_tick(context)
+            answer = repository.get_sensor_def(self.sensor).evaluate_tick(context)
         self.cursor = answer.cursor or self.cursor
         return answer
 

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
+from smartdiet_assets.assets.alerts.sensor import ALERT_SENSOR
 from smartdiet_assets.assets.jobs import MATOMO_JOB, build_tags, find_overlapping_run
 from smartdiet_assets.assets.location import REPOSITORY_TAG, Mirror
 from smartdiet_assets.assets.naming import build_plain_names
@@ -93,7 +94,8 @@ def test_a_table_is_named_with_the_database_that_is_written_to() -> None:
 
 def test_sensor_and_schedule_are_off_until_somebody_starts_one() -> None:
     repository = build_definitions(SCHEMA, read_environment({})).get_repository_def()
-    assert repository.get_sensor_def(CHANGE_SENSOR).default_status == dg.DefaultSensorStatus.STOPPED
+    for sensor in (CHANGE_SENSOR, ALERT_SENSOR):
+        assert repository.get_sensor_def(sensor).default_status == dg.DefaultSensorStatus.STOPPED
     schedule = repository.get_schedule_def(MIRROR_SCHEDULE)
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     assert schedule.cron_schedule == "*/10 * * * *"

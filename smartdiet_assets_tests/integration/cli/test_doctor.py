@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets_tests.support.running import smartdiet
+from smartdiet_assets_tests.support.webhook_server import serve_webhook
 
 SECRET = "wrong-s3cret"
 
@@ -44,6 +45,31 @@ def test_a_failure_exits_1_and_one_away_server_does_not_hide_the_others(
     assert result.stdout.splitlines()[-1] == "2 failed, 0 warnings."
     assert SECRET not in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_test_message_is_sent_where_alerts_go_and_what_came_back_is_said(synced: Any) -> None:
+    with serve_webhook() as server:
+        assert smartdiet("doctor", SMARTDIET_ALERT_URL=server.url).returncode == 0
+        assert server.take() == []
+        done = smartdiet("doctor", "--alert", SMARTDIET_ALERT_URL=server.url)
+        [line] = [line for line in done.stdout.splitlines() if "Alerts webhook" in line]
+        assert line.endswith(
+            "A test message was taken, in the form json, by its URL (SMARTDIET_ALERT_FORM says otherwise where that is"
+            " wrong): HTTP 200 (ok)."
+        )
+        assert line[0] == "✓"
+        assert done.returncode == 0
+        [body] = server.take()
+        assert body["state"] == "test"
+        server.status, server.text = 404, "no_service"
+        done = smartdiet("doctor", "--alert", SMARTDIET_ALERT_URL=server.url, SMARTDIET_ALERT_FORM="slack")
+        assert "was not taken: Slack answered HTTP 404 (no_service)" in done.stdout
+        assert done.returncode == 1
+        assert "Marked-Webhook" not in done.stdout + done.stderr
+    assert "set SMARTDIET_ALERT_URL to the URL of a webhook" in smartdiet("doctor", "--alert").stdout
+    done = smartdiet("doctor", "--alert", SMARTDIET_ALERT_URL="ftp://Marked")
+    assert "– Alerts webhook" in done.stdout
+    assert "ftp" not in done.stdout
 
 
 def test_json_is_one_object_with_every_finding(synced: Any) -> None:

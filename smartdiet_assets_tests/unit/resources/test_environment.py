@@ -68,6 +68,14 @@ def test_a_remote_server_needs_an_ssh_server_and_a_user(name: str) -> None:
     assert SECRET not in repr(settings)
 
 
+def test_an_e_mail_needs_a_sender_and_a_server() -> None:
+    mail = {"SMARTDIET_ALERT_EMAIL_TO": "ops@example.org, night@example.org"}
+    with pytest.raises(ConfigurationError, match=r"TO needs SMARTDIET_ALERT_EMAIL_FROM and .*_HOST and .*_PASSWORD$"):
+        read_environment(mail)
+    others = {f"SMARTDIET_ALERT_EMAIL_{name}": SECRET for name in ("FROM", "HOST", "PASSWORD")}
+    assert read_environment({**mail, **others}).alert_email_to == ("ops@example.org", "night@example.org")
+
+
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
     assert read_environment(dict.fromkeys(VARIABLES, "")) == read_environment({})
 
@@ -84,6 +92,11 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
         ("SMARTDIET_EXECUTOR", "fast"),
         ("SMARTDIET_SCHEDULE", "now and then"),
         ("SMARTDIET_DAGSTER_POSTGRES_URL", f"mysql://dagster:{SECRET}@localhost/dagster"),
+        ("SMARTDIET_ALERT_URL", f"hooks.slack.com/services/{SECRET}"),
+        ("SMARTDIET_ALERT_URL", f"https://user:{SECRET}@example.org/hook"),
+        ("SMARTDIET_ALERT_URL", f"https://[/{SECRET}"),
+        ("SMARTDIET_ALERT_FORM", "pager"),
+        ("SMARTDIET_ALERT_EMAIL_SECURITY", "none"),
         ("MATOMO_SOURCE", "elsewhere"),
         ("MATOMO_TABLE_PREFIX", "`; DROP"),
         ("MATOMO_SSL_VERIFY", "perhaps"),
