@@ -18,7 +18,7 @@ from smartdiet_assets.load.conflicts.refusal import is_refusal
 from smartdiet_assets.load.intake import Intake
 from smartdiet_assets.load.limits import BULK, LOCK_TIMEOUT, RETRY_LIMIT, Bulk
 from smartdiet_assets.load.opening import Load, open_load
-from smartdiet_assets.load.records.fields import SeenFields, plan_fields
+from smartdiet_assets.load.records.fields import plan_fields
 from smartdiet_assets.load.records.sync_state import fetch_newest_key
 from smartdiet_assets.load.removal.cascade import Removal
 from smartdiet_assets.load.result import LoadResult
@@ -171,18 +171,7 @@ def _mirror_source(
             reading = Reading(source, intake, window)
             reading.read(after_key, changed, retry_limit)
             end = _build_conclusion(source, load, reading, window, source_clock, capture, deletions)
-            fields: SeenFields | None = None
-            if is_same_again(load, intake, end):
-                result = conclude_unchanged(load, intake, end)
-            else:
-                reading.read_contested()
-                fields = source.list_fields()
-                check_undeclared(schema, table, fields)
-                if fields is not None:
-                    end = replace(end, little_left_out=fields.little_left_out)
-                result = conclude(load, intake.close(reading.documents_read), end)
-                if fields is not None:
-                    load.at_commit.extend(plan_fields(table.mongo_collection, fields, run_id))
+            result, undeclared = _conclude(source, load, intake, reading, end)
     reading.report("%s: %d documents mirrored", finished=True)
     return MirrorResult(
         table=table.name,
@@ -200,18 +189,31 @@ def _mirror_source(
         read_from=end.read_from,
         database=connection.info.dbname,
         schema_name=load.schema_name,
-        undeclared=tuple(fields.undeclared) if fields else (),
+        undeclared=undeclared,
     )
 
 
-def check_undeclared(schema: Schema, table: Table, fields: SeenFields | None) -> None:
-    """Refuse documents with undeclared fields where that is declared.
+def _conclude(
+    source: Source, load: Load, intake: Intake, reading: Reading, end: Conclusion
+) -> tuple[LoadResult, tuple[SeenField, ...]]:
+    """Conclude the load, and store which fields were seen; give those that no table declares too.
 
     Raises:
-        UndeclaredFieldsError: the run read some.
+        UndeclaredFieldsError: there are some, and that is declared to fail.
     """
-    if fields and fields.undeclared and schema.rules_of(table.mongo_collection).undeclared == "fail":
-        raise UndeclaredFieldsError(table.name, table.mongo_collection, list_fields(fields.undeclared))
+    if is_same_again(load, intake, end):
+        return conclude_unchanged(load, intake, end), ()
+    reading.read_contested()
+    seen, collection = source.list_fields(), source.table.mongo_collection
+    if seen is None:
+        return conclude(load, intake.close(reading.documents_read), end), ()
+    if seen.undeclared and source.schema.rules_of(collection).undeclared == "fail":
+        raise UndeclaredFieldsError(source.table.name, collection, list_fields(seen.undeclared))
+    end = replace(end, little_left_out=seen.little_left_out)
+    result = conclude(load, intake.close(reading.documents_read), end)
+    # The last thing the run does: other tables of the collection may write the same lines now.
+    load.at_commit.extend(plan_fields(collection, seen, load.run_id))
+    return result, tuple(seen.undeclared)
 
 
 def _plan_window(
