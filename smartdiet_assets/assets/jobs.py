@@ -44,7 +44,7 @@ def build_mirror_job(schema: Schema, names: MirrorNames) -> UnresolvedAssetJobDe
 def build_domain_jobs(
     schema: Schema, names: MirrorNames, groups: Mapping[str, str]
 ) -> list[UnresolvedAssetJobDefinition]:
-    """Build a job for each domain of tables, and the one of Matomo's tables.
+    """Build a job for each domain of tables, and one for those of a source without documents.
 
     A domain's job runs its own tables only: rows whose parent is in another domain wait for that one as rejects.
 
@@ -53,7 +53,8 @@ def build_domain_jobs(
     """
     domains: dict[str, list[str]] = {}
     for table in schema.tables.values():
-        domain = "matomo" if table.source == "matomo" else re.sub(r"\W", "_", groups[table.name])
+        kind = table.source_kind
+        domain = re.sub(r"\W", "_", groups[table.name]) if kind.has_documents else kind.name
         domains.setdefault(f"{MIRROR_JOB}_{domain}", []).append(table.name)
     return [_build_job(schema, names, job, tables, ", ".join(tables)) for job, tables in domains.items()]
 

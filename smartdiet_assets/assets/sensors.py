@@ -35,7 +35,7 @@ def build_change_sensor(
     partitions: dg.TimeWindowPartitionsDefinition,
 ) -> dg.SensorDefinition:
     """Build the sensor. It asks for one run at a time: of all collections that are due, and what depends on them."""
-    tables = [table for table in schema.tables.values() if table.source == "mongodb"]
+    tables = schema.list_tables(MONGODB)
 
     @dg.sensor(
         name=names.derive(CHANGE_SENSOR),

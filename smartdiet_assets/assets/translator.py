@@ -111,9 +111,9 @@ def _translate(table: Table, translator: MirrorTranslator, prefix: Sequence[str]
 
 
 def _describe(table: Table) -> str:
-    if table.source == "matomo":
-        what = table.description or f"Mirror of Matomo's table {table.source_table}."
-        return f"{what}\n\nOne row per row of `{table.source_table}` in Matomo."
-    what = table.description or f"Mirror of the collection {table.mongo_collection}."
+    kind = table.source_kind
+    what = table.description or f"Mirror of {kind.locate(table.origin)}."
+    if not kind.has_documents:
+        return f"{what}\n\nOne row per row of `{table.origin}` in {kind.title}."
     how = table.shape.describe(table.mongo_collection, [array.field for array in table.arrays], table.key)
     return f"{what}\n\n{how}"

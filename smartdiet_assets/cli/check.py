@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from smartdiet_assets.cli.session import Session, leave_out_matomo
+from smartdiet_assets.cli.session import Session, leave_out_unnamed
 from smartdiet_assets.errors import ConfigurationError
 
 
@@ -28,7 +28,7 @@ def check(session: Session, tables: tuple[str, ...], sample: int | None, everyth
         raise ConfigurationError("--sample and --all exclude each other")
     selection = session.pick(tables)
     if not tables:
-        selection = leave_out_matomo(session.schema, session.environment, selection, open_console(errors=True))
+        selection = leave_out_unnamed(session.schema, session.environment, selection, open_console(errors=True))
     report = run_checks(
         session.schema, session.environment, selection, sample=None if everything else sample or DEFAULT_SAMPLE
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smartdiet_assets.cli.session import Session, leave_out_matomo
+from smartdiet_assets.cli.session import Session, leave_out_unnamed
 from smartdiet_assets.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def compare(
     if kinds != {"postgres"}:
         selection = session.pick(tables)
         if not tables:
-            selection = leave_out_matomo(session.schema, session.environment, selection, errors)
+            selection = leave_out_unnamed(session.schema, session.environment, selection, errors)
     try:
         with show_progress(errors):
             if "mongo" in kinds:

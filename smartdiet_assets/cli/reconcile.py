@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from smartdiet_assets.cli.session import Session, find_unreadable, leave_out_matomo
+from smartdiet_assets.cli.session import Session, find_unreadable, leave_out_unnamed
 
 
 @click.command(short_help="Remove or mark rows whose documents are gone.")
@@ -34,7 +34,7 @@ def reconcile(session: Session, tables: tuple[str, ...], dry_run: bool, force: b
     selection = session.pick(tables)
     errors = open_console(errors=True)
     if not tables:
-        selection = leave_out_matomo(session.schema, session.environment, selection, errors)
+        selection = leave_out_unnamed(session.schema, session.environment, selection, errors)
     unreadable = find_unreadable(session, selection)
     try:
         with show_progress(errors):

@@ -58,15 +58,16 @@ class Session:
         return [name for name in self.schema.tables if not tables or name in tables]
 
 
-def leave_out_matomo(
+def leave_out_unnamed(
     schema: "Schema", environment: "Environment", tables: Sequence[str], console: "Console"
 ) -> list[str]:
-    """Leave Matomo's tables out where nothing says where Matomo is, and say so in one line."""
-    kept = [name for name in tables if environment.matomo_configured or schema.tables[name].source != "matomo"]
-    if len(kept) < len(tables):
-        left = ", ".join(name for name in tables if name not in kept)
-        console.print(f"Matomo is left out ({left}): neither MATOMO_HOST nor MATOMO_DATABASE is set.", highlight=False)
-    return kept
+    """Leave out the tables of a source whose server nothing names, and say so in one line each."""
+    kinds = {name: schema.tables[name].source_kind for name in tables}
+    for kind in dict.fromkeys(kinds.values()):
+        if not environment.names(kind):
+            left = ", ".join(name for name in tables if kinds[name] == kind)
+            console.print(f"{kind.title} is left out ({left}): {kind.unset}.", highlight=False)
+    return [name for name in tables if environment.names(kinds[name])]
 
 
 def find_unreadable(session: Session, tables: Sequence[str]) -> dict[str, str]:

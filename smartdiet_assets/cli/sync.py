@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smartdiet_assets.cli.session import Session, find_unreadable, leave_out_matomo
+from smartdiet_assets.cli.session import Session, find_unreadable, leave_out_unnamed
 
 if TYPE_CHECKING:
     from smartdiet_assets.mirror.outcome import SyncOutcome
@@ -44,7 +44,7 @@ def sync(
     selection = session.pick(tables)
     errors = open_console(errors=True)
     if not tables:
-        selection = leave_out_matomo(session.schema, session.environment, selection, errors)
+        selection = leave_out_unnamed(session.schema, session.environment, selection, errors)
     if dry_run:
         from smartdiet_assets.cli.dry_run import print_forecasts
 

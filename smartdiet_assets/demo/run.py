@@ -113,9 +113,7 @@ def _run(
 def _mirror(console: Console, title: str, *, wait: bool) -> SyncOutcome:
     environment = read_environment()
     schema = load_schema(*environment.schema_files)
-    tables = [
-        name for name, table in schema.tables.items() if environment.matomo_configured or table.source != "matomo"
-    ]
+    tables = [name for name, table in schema.tables.items() if environment.names(table.source_kind)]
     recorder = Recorder(environment.schemas_path.resolve().parent)
     with show_progress(console), recorder.following():
         outcome = run_sync(schema, environment, tables=tables, records=recorder.spool)

@@ -124,7 +124,7 @@ class _Servers:
                         answering.append(kind)
                     yield finding
             elif self._schema is not None:
-                yield Part(kind.name).skipped("connection", f"Left out: {find_opener(kind).unset}.")
+                yield Part(kind.name).skipped("connection", f"Left out: {kind.unset}.")
         with ExitStack() as stack:
             # They say which columns the tables have that mirror all of a source's.
             servers = {
@@ -142,7 +142,7 @@ class _Servers:
 
     def _is_configured(self, kind: SourceKind) -> bool:
         # What cannot be used says where it is, too.
-        return find_opener(kind).is_configured(self._environment) or bool(self._settings.list_unusable(kind.name))
+        return self._environment.names(kind) or bool(self._settings.list_unusable(kind.name))
 
     def _examine_source(self, kind: SourceKind) -> Iterator[Finding]:
         return self._examine(

@@ -32,6 +32,7 @@ from smartdiet_assets.resources.mongo_reading import Read
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Condition, Schema, Table
 from smartdiet_assets.schema.reasons import Reason
+from smartdiet_assets.schema.sources import MONGODB
 
 _TRIES = 4
 #: What another type would take.
@@ -93,7 +94,7 @@ def infer_update(
     schema = load_schema(*files)
     before = files[0].read_bytes().decode("utf-8-sig")
     file = _File(files, schema, before.replace("\r\n", "\n"))
-    own = [t for t in schema.tables.values() if t.source == "mongodb" and t.path == str(files[0])]
+    own = [table for table in schema.list_tables(MONGODB) if table.path == str(files[0])]
     collections = list(dict.fromkeys(t.mongo_collection for t in own if collection in ("", t.mongo_collection)))
     if collection and not collections:
         raise CollectionNotFoundError(

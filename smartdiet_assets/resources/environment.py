@@ -17,6 +17,7 @@ from smartdiet_assets.resources import variable_kinds as kinds
 from smartdiet_assets.resources.env_file import apply_env_file
 from smartdiet_assets.resources.patience import RETRY_DELAY
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX
+from smartdiet_assets.schema.sources import SourceKind
 
 _SCHEMAS = Path("config", "schemas.yaml")
 #: Beside the file of the other tables.
@@ -183,10 +184,9 @@ class Environment(BaseModel):
         matomo = self.matomo_schemas_path or (beside if beside.exists() else None)
         return (self.schemas_path,) if matomo is None else (self.schemas_path, matomo)
 
-    @property
-    def matomo_configured(self) -> bool:
-        """Whether the environment says where Matomo's database is."""
-        return self.gives("MATOMO_HOST") or self.gives("MATOMO_DATABASE")
+    def names(self, source: SourceKind) -> bool:
+        """Whether a source's server is named here; without that, its tables are left out."""
+        return not source.variables or any(map(self.gives, source.variables))
 
     def gives(self, variable: str) -> bool:
         """Whether a variable is set."""

@@ -13,6 +13,7 @@ from smartdiet_assets.resources.environment import Environment, build_field
 from smartdiet_assets.resources.matomo_server import MatomoConnections
 from smartdiet_assets.resources.tunnel import Tunnel
 from smartdiet_assets.resources.variable_kinds import Place
+from smartdiet_assets.schema.sources import MATOMO
 
 
 class MatomoResource(MatomoConnections, ServerResource):
@@ -51,7 +52,7 @@ class MatomoResource(MatomoConnections, ServerResource):
     @property
     def is_configured(self) -> bool:
         """Whether the environment says where Matomo is, where that describes the resource."""
-        return self.settings is None or self.settings.matomo_configured
+        return self.settings is None or self.settings.names(MATOMO)
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["MatomoResource", None, None]:

@@ -21,6 +21,7 @@ class SourceKind:
         has_documents: whether its rows are documents: read by paths, with arrays, and ids that have a type of their
             own. Otherwise they have named columns, and the id is the text of the primary key's value.
         shown: the keys of a table that tell where its rows come from, and how.
+        variables: of which one must be set, or its tables are left out; none of a source that is never left out.
     """
 
     name: str
@@ -31,6 +32,12 @@ class SourceKind:
     key: str
     has_documents: bool = False
     shown: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+
+    @property
+    def unset(self) -> str:
+        """Why its tables are left out, in a clause."""
+        return f"neither {' nor '.join(self.variables)} is set"
 
     @property
     def items(self) -> str:
@@ -60,4 +67,5 @@ MATOMO = SourceKind(
     resource="matomo",
     key="source_table",
     shown=("source_table", "time_column", "on_delete"),
+    variables=("MATOMO_HOST", "MATOMO_DATABASE"),
 )

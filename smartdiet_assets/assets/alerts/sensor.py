@@ -17,7 +17,7 @@ from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres import PostgresResource
 from smartdiet_assets.resources.webhook import Webhook, build_webhook
 from smartdiet_assets.schema.model import Schema
-from smartdiet_assets.schema.sources import MATOMO, MONGODB
+from smartdiet_assets.schema.sources import MONGODB
 
 ALERT_SENSOR = "alert_sensor"
 EMAIL_SENSOR = "alert_email_sensor"
@@ -84,9 +84,7 @@ def build_alert_sensor(
 
 def build_alerts(schema: Schema, environment: Environment) -> list[dg.SensorDefinition]:
     """Build what the environment says: the sensor, and Dagster's e-mail where it names who gets it."""
-    known = [
-        table.name for table in schema.tables.values() if environment.matomo_configured or table.source_kind != MATOMO
-    ]
+    known = [table.name for table in schema.tables.values() if environment.names(table.source_kind)]
     webhook = build_webhook(environment.alert_url, environment.alert_form)
     alerts = build_alert_sensor(schema, build_plain_names(schema), known, webhook)
     return [alerts, *([_build_email_sensor(environment)] if environment.alert_email_to else [])]

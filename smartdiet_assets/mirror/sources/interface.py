@@ -84,12 +84,6 @@ class Server(Protocol):
 class SourceOpener(Protocol):
     """What is asked of a kind of source before there is one: where its server is, and the source of a table there."""
 
-    #: Why its tables are left out where `is_configured` says no.
-    unset: str
-
-    def is_configured(self, environment: Environment) -> bool:
-        """Tell whether the environment says where the server is; without that, its tables are left out."""
-
     def build_server(self, environment: Environment) -> Server:
         """Build the resource of the configured server."""
 

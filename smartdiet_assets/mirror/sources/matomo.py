@@ -102,11 +102,6 @@ class MatomoSource:
 class MatomoOpener:
     """Opens tables of the configured Matomo; see `SourceOpener`."""
 
-    unset = "neither MATOMO_HOST nor MATOMO_DATABASE is set"
-
-    def is_configured(self, environment: Environment) -> bool:
-        return environment.matomo_configured
-
     def build_server(self, environment: Environment) -> MatomoResource:
         from smartdiet_assets.resources.matomo import build_matomo_resource
 

@@ -160,11 +160,6 @@ def open_collection(
 class MongoOpener:
     """Opens collections of the configured MongoDB; see `SourceOpener`."""
 
-    unset = ""
-
-    def is_configured(self, environment: Environment) -> bool:
-        return True
-
     def build_server(self, environment: Environment) -> MongoResource:
         from smartdiet_assets.resources.mongo import build_mongo_resource
 

@@ -117,11 +117,6 @@ class CsvSource:
 class CsvOpener:
     """Opens the files of a folder; see `SourceOpener`."""
 
-    unset = "there is no folder"
-
-    def is_configured(self, environment: Environment) -> bool:
-        return True
-
     def build_server(self, environment: Environment) -> Folder:
         return Folder(environment.schemas_path.parent)
 

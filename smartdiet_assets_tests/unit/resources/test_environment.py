@@ -9,6 +9,7 @@ import pytest
 
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.environment import VARIABLES, read_dagster_postgres_url, read_environment
+from smartdiet_assets.schema.sources import MATOMO
 
 SECRET = "hunter2-s3cret"
 ROOT = Path(__file__).parents[3]
@@ -48,9 +49,9 @@ def test_every_variable_is_read() -> None:
 
 
 def test_matomo_is_configured_where_something_says_where_it_is() -> None:
-    assert not read_environment({"MATOMO_PASSWORD": SECRET, "MATOMO_PORT": "3307", "MATOMO_HOST": ""}).matomo_configured
-    assert read_environment({"MATOMO_HOST": "db"}).matomo_configured
-    assert read_environment({"MATOMO_DATABASE": "analytics"}).matomo_configured
+    assert not read_environment({"MATOMO_PASSWORD": SECRET, "MATOMO_PORT": "3307", "MATOMO_HOST": ""}).names(MATOMO)
+    assert read_environment({"MATOMO_HOST": "db"}).names(MATOMO)
+    assert read_environment({"MATOMO_DATABASE": "analytics"}).names(MATOMO)
     assert read_environment({"MATOMO_TABLE_PREFIX": "-"}).matomo_table_prefix == ""
     assert SECRET not in repr(read_environment({"MATOMO_PASSWORD": SECRET}))
 
