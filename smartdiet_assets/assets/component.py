@@ -31,7 +31,10 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Table
 
 _VARIABLE = re.compile(r"""\{\{\s*env(?:\.(\w+)|\(\s*['"](\w+)['"]\s*\))\s*\}\}""")
-_LOGIN_IN_URL = re.compile(r"//[^/@]*:[^/@]*@")
+#: Also of a password that is not percent-encoded, and of options that hold a secret.
+_LOGIN_IN_URL = re.compile(
+    r"//[^@]*:[^@]*@|[?&](?:tlsCertificateKeyFilePassword|authMechanismProperties)=", re.IGNORECASE
+)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 

@@ -5,6 +5,7 @@ Here: which runs, in which order, and what keeps one from being recorded. Not he
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def record_behind(spool: Spool, environment: Environment, build: Build) -> None:
     """Record every run there is, one that goes on while it does; then delete old runs where that is due."""
     with open_instance(environment.schemas_path.resolve().parent) as instance:
         record_runs(spool, instance, environment, build, follow=True)
-        _prune(instance, environment)
+        # All are recorded; old runs are looked for again behind the next one.
+        with suppress(Exception):
+            _prune(instance, environment)
 
 
 def record_runs(

@@ -13,6 +13,7 @@ import dagster as dg
 from pydantic import BaseModel, Field
 
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
+from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.resources.mongo import MongoResource
 
 _SCHEMAS = "schemas.yaml"
@@ -75,7 +76,9 @@ class MongoMirrorScaffolder(dg.Scaffolder[MongoMirrorParameters]):
         """Write the files; where the source cannot be read none."""
         folder = request.target_path
         name = re.sub(r"\W", "_", folder.name, flags=re.ASCII)
-        name = name if name[0].isalpha() else f"mirror_{name}"
+        # These are the schemas of PostgreSQL itself, and of the records of all mirrors.
+        refused = not name[0].isalpha() or name.startswith("pg_") or name == BOOKKEEPING_SCHEMA
+        name = f"mirror_{name}" if refused else name
         prefix = name.upper()
         url, database = _choose_source(request.params, f"{prefix}_MONGODB_URL", name)
         try:

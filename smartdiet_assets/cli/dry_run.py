@@ -26,13 +26,23 @@ _READ = {"change_stream": "what the change stream names", "incremental": "what c
 Forecasts = Mapping[str, Forecast | str]
 
 
-def print_forecasts(session: Session, tables: Sequence[str], request: WindowRequest, *, as_json: bool) -> bool:
+def print_forecasts(
+    session: Session,
+    tables: Sequence[str],
+    unreadable: Mapping[str, str],
+    request: WindowRequest,
+    *,
+    as_json: bool,
+) -> bool:
     """Print what a sync of tables would do; return whether it would fail, or that is not known of a table.
+
+    Args:
+        unreadable: further tables, each with the sentence that says why its source cannot be read.
 
     Raises:
         SmartdietError: PostgreSQL cannot be reached or refuses.
     """
-    forecasts = run_forecast(session.schema, session.environment, tables, request)
+    forecasts = {**run_forecast(session.schema, session.environment, tables, request), **unreadable}
     if as_json:
         click.echo(json.dumps({"dry_run": True, "tables": {name: _encode(one) for name, one in forecasts.items()}}))
     else:

@@ -24,6 +24,8 @@ _SECONDS_TO_FOLLOW = 2.0
 _SECONDS_TO_BEGIN = 30.0
 #: What the recorder does must not slow down what somebody waits for.
 _NICENESS = 10
+#: How long a command that was not asked to waits for its recorder, which may wait for that of a longer run.
+_SECONDS_TO_WAIT = 60.0
 #: How long a command waits for its turn where it would show more with what is not recorded.
 _SECONDS_FOR_TURN = 10.0
 #: For a recorder that somebody waits for: it waits for its turn though another one waits already.
@@ -33,14 +35,19 @@ PATIENT = "--patient"
 class Recording(Protocol):
     """What records; it can be waited for."""
 
-    def wait(self) -> object:
-        """Wait until it is over."""
+    def wait(self, timeout: float | None = None) -> object:
+        """Wait until it is over, at most `timeout` seconds.
+
+        Raises:
+            subprocess.TimeoutExpired: it goes on.
+        """
 
 
 def start_process(*arguments: str) -> Recording:
     """Start a process that records; it outlives this one."""
     return subprocess.Popen(
-        [sys.executable, "-m", __name__, *arguments],
+        # The folder somebody is in is no place to import from, as it would be for `-m` alone.
+        [sys.executable, "-P", "-m", __name__, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -87,7 +94,8 @@ class Recorder:
 
     def _follow(self) -> None:
         if self.spool.written:
-            self._started.append(self._start())
+            with suppress(OSError):
+                self._started.append(self._start())
 
     def finish(self, *, wait: bool) -> str:
         """Have what is left recorded; where this process's end would end that, or `wait` says so, wait for it.
@@ -97,14 +105,19 @@ class Recorder:
         """
         lost = f"Dagit will not show this run: {self.spool.fault}." if self.spool.fault else ""
         said = self.spool.describe_kept()
-        if self.spool.list_files():
-            waits = wait or self._is_ended or is_ended_with_command()
-            # Kept: a process that is forgotten while it runs is complained of.
-            self._started.append(self._start(*[PATIENT] * waits))
-            if waits:
-                with suppress(KeyboardInterrupt):
-                    self._started[-1].wait()
-                    said = self.spool.describe_kept()
+        if not self.spool.list_files():
+            return lost
+        waits = wait or self._is_ended or is_ended_with_command()
+        try:
+            last = self._start(*[PATIENT] * waits)
+        except OSError as error:
+            return f"Dagit will show this run with the next sync: no process could be started ({error.strerror})."
+        # A process that is forgotten while it runs is complained of.
+        self._started.append(last)
+        if waits:
+            with suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
+                last.wait(None if wait else _SECONDS_TO_WAIT)
+                said = self.spool.describe_kept()
         return " ".join(filter(None, (lost, said)))
 
 
@@ -149,7 +162,7 @@ def record(*, patient: bool) -> None:
         except Exception as error:  # noqa: BLE001 - whoever is told of it reads the files
             at = f"{type(error).__name__} at {describe_origin(error)}"
             unknown = f"Dagster's records cannot be opened; `smartdiet doctor` looks at them ({at})"
-            for file in spool.list_files():
+            for file in (file for file in spool.list_files() if not file.is_held):
                 file.note_reason(str(error) if isinstance(error, SmartdietError) else unknown)
 
 

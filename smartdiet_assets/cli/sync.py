@@ -45,13 +45,13 @@ def sync(
     errors = open_console(errors=True)
     if not tables:
         selection = leave_out_unnamed(session.schema, session.environment, selection, errors)
+    unreadable = find_unreadable(session, selection)
+    selection = [name for name in selection if name not in unreadable]
     if dry_run:
         from smartdiet_assets.cli.dry_run import print_forecasts
 
         request = WindowRequest("full") if full else WindowRequest("newest", since=start)
-        sys.exit(1 if print_forecasts(session, selection, request, as_json=as_json) else 0)
-    unreadable = find_unreadable(session, selection)
-    selection = [name for name in selection if name not in unreadable]
+        sys.exit(1 if print_forecasts(session, selection, unreadable, request, as_json=as_json) else 0)
     recorder = session.open_recorder()
     try:
         with show_progress(errors), recorder.following():
@@ -62,10 +62,16 @@ def sync(
         errors.print("Interrupted; the tables that were finished stay as they are.")
         recorder.finish(wait=wait)
         sys.exit(130)
+    except Exception:
+        recorder.finish(wait=wait)
+        raise
     outcome.tables.update({name: TableOutcome(error=fault) for name, fault in unreadable.items()})
-    _print_outcome(session, outcome, selection, as_json)
-    # What was asked for is said by now.
-    if sentence := recorder.finish(wait=wait):
+    try:
+        _print_outcome(session, outcome, selection, as_json)
+    finally:
+        # What was asked for is said by now, or nobody takes it.
+        sentence = recorder.finish(wait=wait)
+    if sentence:
         errors.print(sentence, highlight=False, markup=False)
     sys.exit(1 if outcome.failed else 0)
 

@@ -10,8 +10,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import suppress
+from functools import partial
 from graphlib import TopologicalSorter
 from logging.handlers import QueueHandler
 from typing import Any, Protocol
@@ -163,21 +164,34 @@ class Processes:
         self._workers: set[int] = set()
         self._listener = threading.Thread(target=self._listen, name="smartdiet progress", daemon=True)
         self._listener.start()
-        self._pool = ProcessPoolExecutor(
-            most, mp_context=context, initializer=_begin_process, initargs=(self._told, prepare, arguments)
+        self._open_pool = partial(
+            ProcessPoolExecutor,
+            most,
+            mp_context=context,
+            initializer=_begin_process,
+            initargs=(self._told, prepare, arguments),
         )
+        self._pool = self._open_pool()
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        return self._pool.submit(work, *arguments)
+        try:
+            return self._pool.submit(work, *arguments)
+        except BrokenExecutor:
+            # One was killed, which ended the others too: the tables that are left have new ones.
+            self._pool.shutdown(wait=False)
+            self._pool = self._open_pool()
+            return self._pool.submit(work, *arguments)
 
     def interrupt(self) -> None:
         """End them: PostgreSQL undoes what a process that is gone had not committed."""
-        for number in self._workers:
+        for number in list(self._workers):
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGTERM)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        # One that was ended in the midst of a line holds the queue's lock for ever.
+        self._told.cancel_join_thread()
         self._told.put(None)
         self._listener.join(1.0)
 

@@ -136,21 +136,19 @@ class Spool:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = self.folder / f"{time.time_ns():020}-{head.run_id}{_ENDING}"
-            writer = _Writer(self, path)
-        except OSError as error:
+            writer = _Writer(self, path, head)
+        except (OSError, ValueError) as error:
             self.note_fault(error)
             yield NoSpool()
             return
         self.written.append(path)
         with writer.listening():
-            writer.write(head)
             yield writer
 
-    def note_fault(self, error: OSError) -> None:
-        """Note why a file could not be written."""
-        self.fault = (
-            f"{self.folder} cannot be written to: {error.strerror}; set DAGSTER_HOME to a folder that can be written to"
-        )
+    def note_fault(self, error: OSError | ValueError) -> None:
+        """Note why a file could not be written; a ValueError is of a path that is no text."""
+        why = error.strerror if isinstance(error, OSError) else "a file that declares tables has a name that is no text"
+        self.fault = f"{self.folder} cannot be written to: {why}; set DAGSTER_HOME to a folder that can be written to"
 
     def list_files(self) -> list["RunFile"]:
         """List the runs that are not recorded, in the order in which they began."""
@@ -171,14 +169,21 @@ class Spool:
 class _Writer:
     """Writes the file of a run of this process."""
 
-    def __init__(self, spool: Spool, path: Path) -> None:
+    def __init__(self, spool: Spool, path: Path, head: RunHead) -> None:
         self._spool, self._path = spool, path
         self._progress: dict[str, Progress] = {}
-        # Whoever sees the name finds it held.
+        line = _encode(head)
+        # Whoever sees the name finds it held, and what the run is.
         hidden = path.with_suffix(".new")
         self._file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        hidden.rename(path)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            _write(self._file, line)
+            hidden.rename(path)
+        except OSError:
+            os.close(self._file)
+            hidden.unlink(missing_ok=True)
+            raise
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -227,13 +232,20 @@ class _Writer:
         if self._spool.fault:
             return
         try:
-            line = _adapter.dump_json(event) + b"\n"
-            if os.write(self._file, line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
+            _write(self._file, _encode(event))
+        except (OSError, ValueError) as error:
             self._spool.note_fault(error)
             with suppress(OSError):
                 self._path.unlink()
+
+
+def _encode(event: Event) -> bytes:
+    return _adapter.dump_json(event) + b"\n"
+
+
+def _write(file: int, line: bytes) -> None:
+    if os.write(file, line) < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class _LineKeeper(logging.Handler):
@@ -306,7 +318,9 @@ class RunFile:
             return ""
 
     def note_reason(self, reason: str) -> None:
-        """Note why it cannot be recorded."""
+        """Note why it cannot be recorded; of one that is gone, as its disk is full, nothing."""
+        if not self.path.exists():
+            return
         with suppress(OSError):
             self.path.with_suffix(_REASON).write_text(reason, encoding="utf-8")
 

@@ -226,7 +226,9 @@ def _take(name: str, future: "Future[Any]") -> "MirrorResult | TableFailure | No
         came_to: MirrorResult | TableFailure = future.result()
         return came_to
     if isinstance(error, BrokenExecutor):
-        return TableFailure(f"{name}: the process it was in was killed, for its memory perhaps; it is rolled back")
+        return TableFailure(
+            f"{name}: a process of the run was killed, for its memory perhaps; what was not finished is rolled back"
+        )
     if isinstance(error, Exception):
         return TableFailure(f"{name}: unexpected {type(error).__name__} at {describe_origin(error)}")
     return None

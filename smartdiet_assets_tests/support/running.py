@@ -19,7 +19,7 @@ from smartdiet_assets.errors import SmartdietError
 class Recorded:
     """A recorder that is over."""
 
-    def wait(self) -> None:
+    def wait(self, timeout: float | None = None) -> None:
         """There is nothing to wait for."""
 
 

@@ -20,7 +20,7 @@ from smartdiet_assets_tests.support.running import smartdiet, smartdiet_here
 from smartdiet_assets_tests.support.ssh_servers import wait_until
 
 SYNC = [sys.executable, "-m", "smartdiet_assets.cli", "sync"]
-RECORDER = [sys.executable, "-m", "smartdiet_assets.cli.recording", PATIENT]
+RECORDER = [sys.executable, "-P", "-m", "smartdiet_assets.cli.recording", PATIENT]
 
 
 @pytest.fixture
