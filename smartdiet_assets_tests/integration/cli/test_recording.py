@@ -62,6 +62,23 @@ def test_a_sync_of_two_files_of_tables_is_recorded(spool: Spool, tmp_path: Path)
     assert list_statuses() == ["SUCCESS"]
 
 
+def test_the_recorder_imports_nothing_from_the_folder_somebody_is_in(spool: Spool) -> None:
+    Path("pydantic.py").write_text("raise SystemExit('imported')")
+    program = [sys.executable, "-P", "-m", "smartdiet_assets.cli"]
+    subprocess.run([*program, "sync", "--wait"], capture_output=True, check=True)
+    assert not spool.list_files()
+    assert list_statuses() == ["SUCCESS"]
+
+
+def test_a_sync_whose_output_nobody_takes_is_recorded(spool: Spool) -> None:
+    sync = subprocess.Popen([*SYNC, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert sync.stdout is not None
+    sync.stdout.close()
+    sync.wait()
+    wait_until(lambda: spool.folder.is_dir() and not spool.list_files(), "the run is recorded")
+    assert list_statuses() == ["SUCCESS"]
+
+
 def test_two_syncs_are_recorded_in_their_order(spool: Spool) -> None:
     for _ in range(2):
         subprocess.run([*SYNC, "--json"], capture_output=True, check=True)
