@@ -75,6 +75,15 @@ class FieldSampling:
         """Look at nothing that is tried again: what is rejected is no sample of what there is."""
         self._over = not self._thorough
 
+    def weigh(self, batch: bytes) -> None:
+        """Judge by whole documents whether the next run still does best to ask for them.
+
+        The last batch has the word: the first documents of a run are often those that the last one read. Of a full
+        read the first does.
+        """
+        if self._whole and not self._over and not (self._complete and self._little_left_out is not None):
+            self._little_left_out = needs_most(batch, compose_projection(self._table))
+
     def look(self, documents: list[Document]) -> None:
         """Look at the documents of a batch, or choose of them which to ask for."""
         if self._over:

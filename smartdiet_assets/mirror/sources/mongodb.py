@@ -71,6 +71,8 @@ class MongoSource:
         return build_transformer(self.table, None if self._sampling is None else self._sampling.look)
 
     def transform(self, batch: bytes) -> TransformedBatch:
+        if self._sampling is not None:
+            self._sampling.weigh(batch)
         transformed = self._transform(batch)
         if self._sampling is not None:
             self._sampling.look_up()

@@ -247,6 +247,23 @@ def test_fail_fails_before_anything_is_written(
     assert postgres.execute("SELECT count(*) FROM customers").fetchone() == (1_504,)
 
 
+def test_whole_documents_are_asked_for_as_long_as_little_else_is_there(
+    mongo_database: Database[Any], postgres: psycopg.Connection[Any]
+) -> None:
+    """Once they hold much that no table needs, the next run leaves it at the server. The last day is read again."""
+    shop = Mirrored(
+        declare("{defaults: {overlap: 0s}, tables: {users: {include_base: true}}}"), mongo_database, postgres
+    )
+    whole = "SELECT little_left_out FROM smartdiet.sync_state"
+    for number, (photo, expected) in enumerate([(0, True), (9_000, False), (0, False), (0, True)]):
+        moment = datetime(2026, 1, 1 + number)
+        dates = {"creation_date": moment, "update_date": moment}
+        fields = [{**dates, **({"photo": "x" * photo} if photo else {})} for _ in range(5)]
+        mongo_database.users.insert_many(fields)
+        shop.run()
+        assert postgres.execute(whole).fetchone() == (expected,), number
+
+
 def test_ignore_looks_at_nothing(mongo_database: Database[Any], postgres: psycopg.Connection[Any]) -> None:
     shop = open_shop(mongo_database, postgres, "ignore")
     shop.save(3, nickname="z")
