@@ -14,7 +14,12 @@ from smartdiet_assets.assets.alerts.decisions import forget_undeclared, note
 from smartdiet_assets.assets.alerts.state import AlertState
 from smartdiet_assets.assets.check_history import read_record
 from smartdiet_assets.assets.naming import MirrorNames
-from smartdiet_assets.errors import SmartdietError
+from smartdiet_assets.errors import (
+    AuthenticationError,
+    ForwardingFailedError,
+    ServerUnreachableError,
+    SmartdietError,
+)
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets.schema.sources import MONGODB
 
@@ -113,15 +118,26 @@ def observe_age(
     state = note(state, "stale", wrong, (), now)
     resting = [one for one in resting if one.table_name not in wrong]
     server = names.spell_server(MONGODB.server)
-    if not resting or (state.asked is not None and now - state.asked < _BETWEEN_QUESTIONS and server not in state.away):
+    if not resting or (state.asked is not None and now - state.asked < _BETWEEN_QUESTIONS):
         return state
+    state = state.model_copy(update={"asked": now})
     try:
         with pymongo.timeout(_SECONDS_FOR_MONGO):
             stale = mongo.read(lambda database: find_stale(schema, resting, database), patiently=False)
     except (SmartdietError, PyMongoError) as error:
-        return _note_away(state, server, names.spell(str(translate_mongo_error(error, "asking for changes"))), now)
-    state = _note_answer(state, server, now).model_copy(update={"asked": now})
-    return note(state, "stale", stale, {one.table_name for one in resting}, now)
+        fault = translate_mongo_error(error, "asking for changes")
+        return _note_away(state, server, names.spell(str(fault)), now) if _tells_away(error, fault) else state
+    return note(_note_answer(state, server, now), "stale", stale, {one.table_name for one in resting}, now)
+
+
+def _tells_away(error: Exception, fault: SmartdietError) -> bool:
+    """Whether an error, and what it was translated to, says that MongoDB is away."""
+    from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+
+    # An answer that takes longer than it has here, as that of a large collection without an index, is no silence.
+    if isinstance(error, PyMongoError) and error.timeout and not isinstance(error, ServerSelectionTimeoutError):
+        return False
+    return isinstance(fault, ServerUnreachableError | ForwardingFailedError | AuthenticationError)
 
 
 def _note_away(state: AlertState, server: str, sentence: str, now: datetime) -> AlertState:

@@ -13,16 +13,26 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from pymongo.errors import (
+    AutoReconnect,
+    ExecutionTimeout,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 
-from smartdiet_assets.assets.alerts.observation import observe_age, observe_records
+from smartdiet_assets.assets.alerts.observation import _tells_away, observe_age, observe_records
 from smartdiet_assets.assets.alerts.sensor import ALERT_SENSOR, EMAIL_SENSOR
 from smartdiet_assets.assets.alerts.state import AlertState
 from smartdiet_assets.assets.check_history import record_outcomes
 from smartdiet_assets.assets.naming import build_plain_names
 from smartdiet_assets.checks.outcome import CheckOutcome, Severity
 from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets.errors import ForwardingFailedError
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.mongo import build_mongo_resource
+from smartdiet_assets.resources.mongo_errors import translate_mongo_error
 from smartdiet_assets.resources.postgres import build_postgres_resource
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.assets.sensing import COLLECTIONS, NOW, TABLES, Sensing
@@ -195,13 +205,29 @@ def test_a_mongodb_that_does_not_answer_is_noticed_where_tables_have_not_run_for
         _, metrics = observe_records(state, schema, build_plain_names(schema), list(schema.tables), target, now)
     monkeypatch.setenv("MONGODB_URL", f"mongodb://reader:{SECRET}@127.0.0.1:1/")
     monkeypatch.setenv("CONNECT_TIMEOUT", "2")
+    names = build_plain_names(schema)
     with build_mongo_resource(read_environment()).open() as mongo:
-        for minutes in (0, 6):
-            state = observe_age(
-                state, schema, build_plain_names(schema), metrics, mongo, now + timedelta(minutes=minutes)
-            )
+        for minutes, asked in ((0, 0), (4, 0), (6, 6), (7, 6)):
+            state = observe_age(state, schema, names, metrics, mongo, now + timedelta(minutes=minutes))
+            assert state.asked == now + timedelta(minutes=asked), "it is not asked more often while it is away"
+            assert len(state.pending) == (minutes >= 6)
     assert [(message.kind, message.title) for message in state.pending] == [("server", "A server is away: MongoDB")]
     assert SECRET not in state.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OperationFailure("no", 13), NetworkTimeout("slow"), ExecutionTimeout("slow", 50), OperationFailure("no", 2)],
+)
+def test_a_mongodb_that_refuses_or_is_slow_is_not_away(error: PyMongoError) -> None:
+    assert not _tells_away(error, translate_mongo_error(error, "asking"))
+
+
+@pytest.mark.parametrize(
+    "error", [ServerSelectionTimeoutError("gone"), AutoReconnect("lost"), ForwardingFailedError("no way")]
+)
+def test_a_mongodb_that_nobody_reaches_is_away(error: Exception) -> None:
+    assert _tells_away(error, translate_mongo_error(error, "asking"))
 
 
 def test_a_table_that_is_not_declared_any_more_is_not_wrong_any_more(alerting: Sensing, server: WebhookServer) -> None:
