@@ -13,8 +13,9 @@ from smartdiet_assets.schema.model import Schema, Table
 
 #: Documents that were looked at before it means anything that none has a field.
 ENOUGH_DOCUMENTS = 100
-#: The share of documents below which a type is rare.
+#: The share of documents below which a type is rare, and so many are needed to tell: of few, one is a large share.
 RARE = 0.01
+_ENOUGH_TIMES = 5
 #: MongoDB's name for what a number may be, whatever it fits.
 _NUMBERS = frozenset({"int", "long", "double", "decimal"})
 _LISTED = 10
@@ -38,7 +39,11 @@ class SeenField:
 
 @dataclass(frozen=True, slots=True)
 class RecordedField(SeenField):
-    """The same as the records keep it; the counts are those of the run that saw it last."""
+    """The same as the records keep it; the counts are those of the run that saw it last.
+
+    Attributes:
+        first_run_id: the run that saw it first; a later one that looked at all documents counts as that.
+    """
 
     first_seen: datetime
     last_seen: datetime
@@ -121,9 +126,9 @@ def list_fields(fields: Iterable[SeenField]) -> str:
 
 
 def _list_changed(records: Sequence[RecordedField]) -> Iterator[RecordedField]:
-    """List the lines of types that a field did not have when it was first seen; null is no type of its own.
+    """List the lines of types that a field did not have when it was first seen, or when all were last looked at.
 
-    What is rare may have been there: types are looked at in a sample.
+    Null is no type of its own. What is rare may have been there: types are looked at in a sample.
     """
     by_path: dict[str, list[RecordedField]] = {}
     for record in records:
@@ -133,7 +138,7 @@ def _list_changed(records: Sequence[RecordedField]) -> Iterator[RecordedField]:
         first = min(lines, key=lambda line: line.first_seen)
         kinds = {_kind_of(line) for line in lines if line.first_run_id == first.first_run_id}
         later = [line for line in lines if _kind_of(line) not in kinds]
-        yield from (line for line in later if line.times >= RARE * line.looked_at)
+        yield from (line for line in later if line.times >= max(_ENOUGH_TIMES, RARE * line.looked_at))
 
 
 def _kind_of(field: SeenField) -> str:

@@ -198,7 +198,7 @@ _COMMENTS = {
     "COLUMN smartdiet.document_fields.times": "In how many documents or items the run that saw it last saw it",
     "COLUMN smartdiet.document_fields.looked_at": "How many documents that run looked at for it",
     "COLUMN smartdiet.document_fields.last_seen": "When a run last saw it; of a declared field, to the day",
-    "COLUMN smartdiet.document_fields.first_run_id": "The run that saw it first",
+    "COLUMN smartdiet.document_fields.first_run_id": "The run that saw it first, or looked at all since",
     "COLUMN smartdiet.document_fields.run_id": "The run that saw it last",
     "TABLE smartdiet.missing_parents": "Each awaited parent once for each table that waits for it",
     "COLUMN smartdiet.missing_parents.asked_at": "When its run first asked for it; NULL when it has not yet",

@@ -18,8 +18,8 @@ from smartdiet_assets.schema.model import Schema
 MOST_LINES = 2_000
 
 # Lines of declared fields say what was there before a type changed: they are seen again by every run, and written once
-# a day, or where a run looked at many more documents. All are written in the order of their key, for the runs of other
-# tables of the collection may write the same now.
+# a day, or where a run looked at, or saw, many more documents. All are written in the order of their key, for the runs
+# of other tables of the collection may write the same now. A complete look says anew what was there before.
 _STORE = f"""\
 INSERT INTO smartdiet.document_fields AS f
   (collection, path, bson_type, times, looked_at, first_run_id, run_id)
@@ -37,7 +37,10 @@ WHERE CASE
     FROM smartdiet.document_fields
     WHERE schema_name = current_schema() AND collection = %(collection)s
   ) < {MOST_LINES}
-  WHEN x.lasting THEN k.last_seen < now() - interval '1 day' OR 2 * k.looked_at < x.looked_at
+  WHEN x.lasting THEN %(complete)s
+    OR k.last_seen < now() - interval '1 day'
+    OR 2 * k.looked_at < x.looked_at
+    OR 2 * k.times < x.times
   ELSE k.run_id IS DISTINCT FROM %(run)s OR k.looked_at < x.looked_at
 END
 ORDER BY x.path, x.bson_type
@@ -45,11 +48,18 @@ ON CONFLICT (schema_name, collection, path, bson_type) DO UPDATE SET
   times = excluded.times,
   looked_at = excluded.looked_at,
   last_seen = now(),
+  first_run_id = CASE WHEN %(complete)s THEN excluded.first_run_id ELSE f.first_run_id END,
   run_id = excluded.run_id"""
 
 _FORGET = """\
 DELETE FROM smartdiet.document_fields
-WHERE schema_name = current_schema() AND collection = %s AND path <> ALL (%s::text[])"""
+WHERE schema_name = current_schema()
+  AND collection = %(collection)s
+  AND (
+    path <> ALL (%(present)s::text[])
+    OR path = ANY (%(paths)s::text[])
+    AND (path, bson_type) NOT IN (SELECT * FROM unnest(%(paths)s::text[], %(types)s::text[]))
+  )"""
 
 _FETCH = sql.SQL("""\
 SELECT collection, path, bson_type, times, looked_at, first_seen, last_seen, first_run_id, run_id
@@ -79,17 +89,21 @@ class SeenFields:
 
 def plan_fields(collection: str, seen: SeenFields, run_id: str) -> Iterator[PlannedStatement]:
     """Plan to store what a run saw. Other tables' runs may want the same lines: to be the last that a run does."""
-    if seen.present is not None:
-        yield _FORGET, [collection, list(seen.present)]
     lines = [(field, True) for field in seen.lasting] + [(field, False) for field in seen.passing]
+    values = {
+        "collection": collection,
+        "paths": [field.path for field, _ in lines],
+        "types": [field.bson_type for field, _ in lines],
+    }
+    if seen.present is not None:
+        yield _FORGET, {**values, "present": list(seen.present)}
     if lines:
         yield (
             _STORE,
             {
-                "collection": collection,
+                **values,
                 "run": run_id,
-                "paths": [field.path for field, _ in lines],
-                "types": [field.bson_type for field, _ in lines],
+                "complete": seen.present is not None,
                 "times": [field.times for field, _ in lines],
                 "looked_at": [field.looked_at for field, _ in lines],
                 "lasting": [lasting for _, lasting in lines],

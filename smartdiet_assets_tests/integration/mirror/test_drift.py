@@ -175,15 +175,26 @@ def test_a_type_that_came_later_is_told(shop: Shop) -> None:
     shop.save(3, age="7")
     shop.run()
     assert not shop.drift.changed
-    shop.save(2, age=7)
+    shop.save(age=True)
+    shop.run()
+    assert not shop.drift.changed, "one odd document is no change"
+    shop.save(5, age=7)
     shop.save(2, age=None)
     shop.run()
-    assert [(field.path, field.bson_type, field.times) for field in shop.drift.changed] == [("age", "int", 2)]
-    shop.save(2, age=7.5)
-    shop.save(age=["7"])
+    assert [(field.path, field.bson_type, field.times) for field in shop.drift.changed] == [("age", "int", 5)]
+    shop.save(5, age=7.5)
+    shop.run()
+    shop.save(5, age=["7"])
     shop.run()
     changed = {(field.path, field.bson_type) for field in shop.drift.changed}
     assert changed == {("age", "int"), ("age", "double"), ("age", "array")}
+    shop.mongo.customers.delete_many({"age": True})
+    shop.run(FULL)
+    assert not shop.drift.changed, "a look at all of them says what is usual"
+    assert "bool" not in {field.bson_type for field in shop.records if field.path == "age"}
+    shop.save(5, age=True)
+    shop.run()
+    assert [(field.path, field.bson_type) for field in shop.drift.changed] == [("age", "bool")]
 
 
 def test_mixed_types_from_the_start_are_no_change(shop: Shop) -> None:

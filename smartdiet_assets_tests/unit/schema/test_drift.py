@@ -59,6 +59,15 @@ def test_a_rare_type_is_no_change() -> None:
     assert not find(record("age", "int"), rare).changed
 
 
+def test_a_few_odd_documents_of_few_are_no_change() -> None:
+    def count(times: int) -> RecordedField:
+        later = START + timedelta(days=9)
+        return RecordedField("age", "string", times, 5, later, later, "b", "b")
+
+    assert not find(record("age", "int"), count(4)).changed
+    assert find(record("age", "int"), count(5)).changed
+
+
 def test_types_of_one_run_are_no_change() -> None:
     assert not find(record("age", "string"), record("age", "int")).changed
 
