@@ -123,7 +123,7 @@ class RunReader:
         return self._mirror.tagged(run) or bool(run.asset_selection and self._mirror.has(run.asset_selection))
 
     def _read_run(self, run: dg.DagsterRun, ended: float) -> RunOutcome:
-        outcome, interrupted = RunOutcome(ended), False
+        outcome, interrupted, others_failed = RunOutcome(ended), False, False
         whole = f"job {run.tags.get(KIND_TAG, 'mirror')}"
         alone = self._mirror.tagged(run) and run.job_name != _PICKED_ASSETS_JOB
         for entry in self._instance.all_logs(run.run_id, of_type=_STEPS):
@@ -133,6 +133,7 @@ class RunReader:
             step = self._tables.get(event.step_key) or f"step {event.step_key}"
             if step not in self._servers and not alone:
                 # That of somebody else, beside our tables.
+                others_failed |= event.event_type == dg.DagsterEventType.STEP_FAILURE
                 continue
             if event.event_type == dg.DagsterEventType.STEP_SUCCESS:
                 outcome.succeeded.add(step)
@@ -143,7 +144,8 @@ class RunReader:
                     continue
                 told = outcome.away.setdefault(away, {}) if away else outcome.failed
                 told[step] = sentence
-        if run.status == dg.DagsterRunStatus.FAILURE and not (outcome.failed or outcome.away or interrupted):
+        explained = bool(outcome.failed or outcome.away or interrupted or others_failed)
+        if run.status == dg.DagsterRunStatus.FAILURE and not explained:
             outcome.failed[whole] = (
                 f"the run {run.run_id[:8]} failed, and none of its steps said why: its process may have been killed."
                 " Dagit shows its log; the next run goes on where the last one ended."
@@ -164,7 +166,10 @@ class RunReader:
             # Whom it answered it would answer the others.
             right = state.list_left("server", server) if server in answered and not wrong else outcome.succeeded
             state = note(state, "server", wrong, right, now, name=server)
-        return state
+        # One that does not answer the sensor later is away from then on.
+        answered -= outcome.away.keys()
+        away = {server: since for server, since in state.away.items() if server not in answered or since > now}
+        return state if len(away) == len(state.away) else state.model_copy(update={"away": away})
 
 
 def _sum_up(outcomes: Sequence[RunOutcome]) -> list[RunOutcome]:

@@ -269,6 +269,31 @@ def test_a_run_whose_process_was_killed_is_told(mirroring: Mirroring, server: We
     assert [body["subjects"] for body in server.take()] == [["job mirror"], ["a"]]
 
 
+def test_what_fails_of_others_in_a_run_of_picked_tables_is_theirs(mirroring: Mirroring, server: WebhookServer) -> None:
+    mirroring.tick()
+
+    @dg.op
+    def mine() -> None:
+        raise RuntimeError
+
+    @dg.job(name="__ASSET_JOB", tags={KIND_TAG: "mirror"})
+    def picked() -> None:
+        mine()
+
+    picked.execute_in_process(instance=mirroring.instance, raise_on_error=False, run_config=QUIET)
+    mirroring.tick()
+    assert server.bodies == []
+
+
+def test_a_server_that_answered_a_run_is_away_no_longer(mirroring: Mirroring) -> None:
+    """Or what does not answer weeks later would seem to have been away since."""
+    now = datetime.now(UTC)
+    away = {"MongoDB": now - timedelta(days=20), "PostgreSQL": now + timedelta(minutes=1)}
+    StateStore(mirroring.instance, "alerts", "here").save(AlertState(away=away))
+    mirroring.run(FINE)
+    assert set(mirroring.tick().away) == {"PostgreSQL"}
+
+
 def test_a_run_that_was_interrupted_is_no_failure_and_ends_none(mirroring: Mirroring, server: WebhookServer) -> None:
     mirroring.tick()
     mirroring.run(A)
