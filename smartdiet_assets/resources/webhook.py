@@ -27,6 +27,8 @@ _MATTERMOST_PATH = re.compile(r"/hooks/[a-z0-9]{26}/?")
 #: Seconds for one answer of the network, and for the whole try, whatever the other end does.
 _ANSWER_TIMEOUT = 5.0
 _TRY_TIMEOUT = 10.0
+#: The longest it may have us wait.
+_LONGEST_WAIT = 3_600.0
 #: What of an answer is read; services say in a word what they do not like.
 _MOST_READ = 2_000
 _WORD = re.compile(r"[a-z][a-z_ ]{0,60}", re.IGNORECASE)
@@ -38,7 +40,7 @@ class WebhookError(SmartdietError):
     """The webhook did not take a message.
 
     Attributes:
-        wait: seconds after which it wants to be asked again; None where it does not say.
+        wait: seconds after which it wants to be asked again, an hour at most; None where it does not say.
     """
 
     def __init__(self, sentence: str, wait: float | None = None) -> None:
@@ -178,8 +180,10 @@ def _judge_refusal(name: str, error: urllib.error.HTTPError) -> WebhookError:
             word = ""
     if 300 <= error.code < 400:
         return WebhookError(f"{name} answered HTTP {error.code}: it sends us elsewhere, which is not followed")
-    wait = error.headers.get("Retry-After", "")
-    return WebhookError(f"{name} answered HTTP {error.code}{word}", float(wait) if wait.isdecimal() else None)
+    asked = error.headers.get("Retry-After", "")
+    # Of any number of digits; `float` of many is infinite, which no time is.
+    wait = min(float(asked), _LONGEST_WAIT) if asked.isdecimal() else None
+    return WebhookError(f"{name} answered HTTP {error.code}{word}", wait)
 
 
 def _format_word(text: str) -> str:

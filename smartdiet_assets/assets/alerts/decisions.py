@@ -79,11 +79,11 @@ def judge_failed_try(state: AlertState, now: datetime, wait: float | None) -> Al
     """Judge when the first message is tried again that was tried in vain.
 
     Args:
-        wait: seconds for which the other end asked.
+        wait: seconds for which the other end asked, an hour at most.
     """
     patience = min(_FIRST_WAIT * 2 ** min(state.tries, 10), _LONGEST_WAIT)
     if wait is not None:
-        patience = max(patience, min(timedelta(seconds=wait), timedelta(hours=1)))
+        patience = max(patience, timedelta(seconds=wait))
     return state.model_copy(update={"tries": state.tries + 1, "next_try": now + patience})
 
 

@@ -97,10 +97,11 @@ def test_what_comes_back_is_said_and_no_secret(server: WebhookServer, status: in
 
 
 def test_it_says_when_it_wants_to_be_asked_again(server: WebhookServer) -> None:
-    server.status, server.headers = 429, {"Retry-After": "120"}
-    with pytest.raises(WebhookError) as caught:
-        send_letter(Webhook(server.url, "slack"), LETTER)
-    assert caught.value.wait == 120
+    for asked, wait in (("120", 120), ("86400", 3_600), ("9" * 20, 3_600), ("9" * 500, 3_600)):
+        server.status, server.headers = 429, {"Retry-After": asked}
+        with pytest.raises(WebhookError) as caught:
+            send_letter(Webhook(server.url, "slack"), LETTER)
+        assert caught.value.wait == wait
     server.headers = {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}
     with pytest.raises(WebhookError) as caught:
         send_letter(Webhook(server.url, "slack"), LETTER)
