@@ -27,6 +27,8 @@ _TITLES: Mapping[tuple[Kind, Moment], str] = {
     ("stale", "problem"): "The mirror is older than twice max_delay: {}",
     ("stale", "over"): "Over, the mirror is young enough: {}",
 }
+#: Messages that may wait to be sent, beside those of what is still wrong.
+_MOST_PENDING = 200
 #: After each try in vain the wait is doubled.
 _FIRST_WAIT = timedelta(minutes=1)
 _LONGEST_WAIT = timedelta(minutes=15)
@@ -87,9 +89,25 @@ def judge_failed_try(state: AlertState, now: datetime, wait: float | None) -> Al
     return state.model_copy(update={"tries": state.tries + 1, "next_try": now + patience})
 
 
+def drop_oldest(state: AlertState) -> AlertState:
+    """Leave out the oldest of what is to be sent that is over already, where too much waits; what is wrong stays.
+
+    The first is kept: it is being tried, and may have been taken.
+    """
+    surplus = len(state.pending) - _MOST_PENDING
+    if surplus <= 0:
+        return state
+    first, *others = state.pending
+    over = {message.cause for message in others if message.moment == "over"}
+    both = [message.cause for message in others if message.moment == "problem" and message.cause in over]
+    dropped = set(both[: (surplus + 1) // 2])
+    left = (first, *(message for message in others if message.cause not in dropped))
+    return state.model_copy(update={"pending": left, "dropped": state.dropped + len(dropped)})
+
+
 def judge_sent(state: AlertState) -> AlertState:
     """Judge what is left when the first message was taken."""
-    return state.model_copy(update={"pending": state.pending[1:], "tries": 0, "next_try": None})
+    return state.model_copy(update={"pending": state.pending[1:], "dropped": 0, "tries": 0, "next_try": None})
 
 
 def _compose_problem(cause: Cause) -> Message:

@@ -34,7 +34,7 @@ def deliver(
     began = time.monotonic()
     while state.pending and time.monotonic() - began < _SECONDS:
         try:
-            send_letter(webhook, compose_letter(state.pending[0], mirror))
+            send_letter(webhook, compose_letter(state.pending[0], mirror, state.dropped))
         except WebhookError as error:
             state = judge_failed_try(state, now, error.wait)
             save(state)
@@ -44,12 +44,13 @@ def deliver(
     return state, ""
 
 
-def compose_letter(message: Message, mirror: str) -> Letter:
-    """Compose what is sent of a message."""
+def compose_letter(message: Message, mirror: str, dropped: int = 0) -> Letter:
+    """Compose what is sent of a message, with a line on how many causes were left out."""
+    left_out = f"{dropped:,} more {'was' if dropped == 1 else 'were'} over before anybody could be told: left out here."
     return Letter(
         message.identity,
         f"{mirror}: {message.title}",
-        message.lines,
+        (*message.lines, left_out) if dropped else message.lines,
         {
             "mirror": mirror,
             "cause": message.cause,

@@ -53,6 +53,7 @@ def build_alert_sensor(
     )
     def alert_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         # A tick needs the drivers, loading the code location does not.
+        from smartdiet_assets.assets.alerts.decisions import drop_oldest
         from smartdiet_assets.assets.alerts.delivery import deliver
         from smartdiet_assets.assets.alerts.observation import observe_age, observe_checks, observe_records
         from smartdiet_assets.assets.alerts.runs import RunReader
@@ -74,6 +75,7 @@ def build_alert_sensor(
             state = observe_age(
                 state, schema, names, metrics, getattr(context.resources, names.name_source(MONGODB)), now
             )
+        state = drop_oldest(state)
         if state != before:
             store.save(state)
         state, fault = deliver(state, webhook, names.name or location or "smartdiet", store.save, now)

@@ -61,6 +61,7 @@ class AlertState(_Kept):
         ends: by subject, when the last run ended (seconds since 1970) that said something of it.
         causes: what is wrong, the oldest first.
         pending: what is to be sent, in order.
+        dropped: how many causes were left out of that since something was sent, as they were over by then.
         tries: how often the first of them was tried in vain; not again before `next_try`.
         away: servers that did not answer the sensor, each since when.
         asked: when the sources were last asked about tables that have not run for long.
@@ -72,6 +73,7 @@ class AlertState(_Kept):
     ends: Mapping[str, float] = {}
     causes: tuple[Cause, ...] = ()
     pending: tuple[Message, ...] = ()
+    dropped: int = 0
     tries: int = 0
     next_try: datetime | None = None
     away: Mapping[str, datetime] = {}

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from smartdiet_assets.assets.alerts.decisions import drop_oldest, note
 from smartdiet_assets.assets.alerts.delivery import deliver
 from smartdiet_assets.assets.alerts.runs import RunReader
 from smartdiet_assets.assets.alerts.state import AlertState, StateStore
@@ -227,6 +228,24 @@ def test_a_dead_webhook_is_asked_less_and_less_and_then_told_all_in_order(
     assert state.next_try is not None
     deliver(store.load(), webhook, "here", store.save, state.next_try)
     assert [body["subjects"] for body in server.bodies] == [["a"], ["b"]]
+
+
+def test_of_too_many_messages_those_are_left_out_that_are_over(mirroring: Mirroring, server: WebhookServer) -> None:
+    state, now = AlertState(), datetime.now(UTC)
+    state = note(state, "stale", {"a": "late", "b": "late"}, (), now)
+    for _ in range(150):
+        now += timedelta(minutes=1)
+        state = note(state, "run", {"c": "fails"}, (), now)
+        state = drop_oldest(note(state, "run", {}, ["c"], now))
+    state = drop_oldest(note(state, "stale", {}, ["a"], now))
+    assert (len(state.pending), state.dropped) == (199, 51)
+    store = StateStore(mirroring.instance, "alerts", "here")
+    state, _ = deliver(state, Webhook(server.url, "json"), "here", store.save, now)
+    assert (state.pending, state.dropped) == ((), 0)
+    assert server.bodies[0]["lines"][-1] == "51 more were over before anybody could be told: left out here."
+    assert len(server.bodies[1]["lines"]) == 1
+    states = [body["state"] for body in server.bodies]
+    assert (states.count("problem"), states.count("over")) == (100, 99)
 
 
 def test_one_that_was_taken_as_the_process_died_has_the_same_id_again(
