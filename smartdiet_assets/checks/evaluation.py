@@ -83,7 +83,7 @@ def evaluate_checks(
             connection.rollback()
             evaluation.run(connection)
     except (SmartdietError, psycopg.Error) as error:
-        evaluation.fail_all(_say(translate_postgres_error(error, "reading PostgreSQL")))
+        evaluation.fail_all(translate_postgres_error(error, "reading PostgreSQL"))
     return list(evaluation.list_outcomes())
 
 
@@ -116,7 +116,7 @@ class _Evaluation:
                 if (name, kind) in self._outcomes:
                     yield self._outcomes[name, kind]
 
-    def fail_all(self, fault: str) -> None:
+    def fail_all(self, fault: SmartdietError) -> None:
         """Fail what has no outcome yet."""
         for table in self._tables.values():
             self._fail(table, KINDS, fault)
@@ -138,7 +138,7 @@ class _Evaluation:
             self._fail_source(kind, error)
             return
         for name, fault in source.faults.items():
-            self._fail(self._tables[name], _list_kinds(self._tables[name]), _say(fault))
+            self._fail(self._tables[name], _list_kinds(self._tables[name]), fault)
         self._sources[kind] = source
         self._tables |= source.tables
         self._schema = self._schema.model_copy(update={"tables": {**self._schema.tables, **source.tables}})
@@ -226,7 +226,7 @@ class _Evaluation:
         try:
             for table, facts in found:
                 if isinstance(facts, SmartdietError):
-                    self._fail(table, _SOURCE_KINDS, _say(facts))
+                    self._fail(table, _SOURCE_KINDS, facts)
                 else:
                     yield table.name, facts
         except SmartdietError as error:
@@ -235,7 +235,7 @@ class _Evaluation:
     def _fail_source(self, kind: SourceKind, error: SmartdietError) -> None:
         for table in self._tables.values():
             if table.source_kind == kind:
-                self._fail(table, _list_kinds(table), _say(error))
+                self._fail(table, _list_kinds(table), error)
 
     def _wants_source(self, table: Table) -> bool:
         return any(self._wants(table, kind) for kind in _list_kinds(table))
@@ -247,7 +247,7 @@ class _Evaluation:
     def _keep(self, outcome: CheckOutcome) -> None:
         self._outcomes[outcome.table, outcome.kind] = outcome
 
-    def _fail(self, table: Table, kinds: Collection[str], fault: str) -> None:
+    def _fail(self, table: Table, kinds: Collection[str], fault: SmartdietError) -> None:
         for kind in kinds:
             if self._wants(table, kind):
                 self._keep(judgement.judge_away(table, kind, fault))
@@ -257,7 +257,3 @@ def _list_kinds(table: Table) -> Collection[str]:
     """List the checks that need the table's source."""
     # Which columns there are to be, the source says.
     return {*_SOURCE_KINDS, "structure_matches"} if table.takes_all_columns else _SOURCE_KINDS
-
-
-def _say(error: SmartdietError) -> str:
-    return str(error).rstrip(".")

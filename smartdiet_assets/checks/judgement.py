@@ -1,7 +1,8 @@
 """What the facts mean: passed or failed, how bad, and a sentence with what to do. Pure."""
 
 from smartdiet_assets.checks.facts import MAX_RECENT, ContentFacts, RecentRows, SourceFacts, TargetFacts
-from smartdiet_assets.checks.outcome import CheckOutcome, Number, Severity
+from smartdiet_assets.checks.outcome import AWAY, CheckOutcome, Number, Severity
+from smartdiet_assets.errors import ForwardingFailedError, ServerUnreachableError, SmartdietError
 from smartdiet_assets.schema.drift import Drift, describe_drift
 from smartdiet_assets.schema.model import CollectionRules, Table
 
@@ -244,9 +245,11 @@ def judge_incomparable(table: Table, kind: str) -> CheckOutcome:
     return CheckOutcome(table.name, kind, False, sentence)
 
 
-def judge_away(table: Table, kind: str, fault: str) -> CheckOutcome:
+def judge_away(table: Table, kind: str, fault: SmartdietError) -> CheckOutcome:
     """Judge a check that needs a server which cannot be read."""
-    return CheckOutcome(table.name, kind, False, f"Not checked: {fault}.")
+    away = isinstance(fault, ServerUnreachableError | ForwardingFailedError)
+    sentence = f"Not checked: {str(fault).rstrip('.')}."
+    return CheckOutcome(table.name, kind, False, sentence, numbers={AWAY: True} if away else {})
 
 
 def _describe_untold(table: Table, source: SourceFacts) -> str:

@@ -10,6 +10,8 @@ from smartdiet_assets.schema.model import Schema, Table
 Severity = Literal["ERROR", "WARN"]
 #: Documents of each collection that are compared by content unless more are asked for.
 DEFAULT_SAMPLE = 500
+#: Among the numbers of a check that could not look: a server was away.
+AWAY = "away"
 #: Counts, times, names of columns and reasons, statements that resolve a difference. Never a value from a document.
 Number = int | float | str | bool | datetime | None | Mapping[str, int]
 

@@ -14,6 +14,7 @@ from smartdiet_assets.assets.alerts.decisions import forget_undeclared, note
 from smartdiet_assets.assets.alerts.state import AlertState
 from smartdiet_assets.assets.check_history import read_record
 from smartdiet_assets.assets.naming import MirrorNames
+from smartdiet_assets.checks.outcome import AWAY
 from smartdiet_assets.errors import (
     AuthenticationError,
     ForwardingFailedError,
@@ -48,7 +49,8 @@ def observe_checks(
     right: set[str] = set()
     found = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(names))
     for key, record in found.items():
-        if (last := read_record(record)) is None:
+        # A check that could not look says nothing; that a server is away is told by itself.
+        if (last := read_record(record)) is None or AWAY in last.evaluation.metadata:
             continue
         if not last.evaluation.passed and last.evaluation.severity == dg.AssetCheckSeverity.ERROR:
             wrong[names[key]] = last.evaluation.description or "it says no more."

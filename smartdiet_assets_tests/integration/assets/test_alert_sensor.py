@@ -27,9 +27,10 @@ from smartdiet_assets.assets.alerts.sensor import ALERT_SENSOR, EMAIL_SENSOR
 from smartdiet_assets.assets.alerts.state import AlertState
 from smartdiet_assets.assets.check_history import record_outcomes
 from smartdiet_assets.assets.naming import build_plain_names
+from smartdiet_assets.checks.judgement import judge_away
 from smartdiet_assets.checks.outcome import CheckOutcome, Severity
 from smartdiet_assets.definitions import build_definitions
-from smartdiet_assets.errors import ForwardingFailedError
+from smartdiet_assets.errors import ForwardingFailedError, ServerUnreachableError
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
@@ -134,10 +135,17 @@ def test_rejects_beyond_their_limit_are_told(alerting: Sensing, server: WebhookS
 def test_a_check_that_fails_with_an_error_is_told_and_a_warning_is_not(
     alerting: Sensing, server: WebhookServer
 ) -> None:
-    def record(kind: str, passed: bool, severity: Severity = "ERROR") -> None:
-        outcome = CheckOutcome("users", kind, passed, "12 documents differ: do something.", severity)
-        record_outcomes(load_schema(alerting.path), alerting.instance, [outcome])
+    schema = load_schema(alerting.path)
+
+    def tell(outcome: CheckOutcome) -> None:
+        record_outcomes(schema, alerting.instance, [outcome])
         alerting.skip()
+
+    def record(kind: str, passed: bool, severity: Severity = "ERROR") -> None:
+        tell(CheckOutcome("users", kind, passed, "12 documents differ: do something.", severity))
+
+    # That a server is away is told by itself, once.
+    tell(judge_away(schema.tables["users"], "rows_match_source", ServerUnreachableError("no server answers")))
 
     record("content_matches", False)
     record("content_matches", False)
