@@ -13,6 +13,7 @@ import dagster as dg
 from smartdiet_assets.assets.location import Mirror
 from smartdiet_assets.assets.naming import KIND_TAG, MIRROR_TAG, SOURCE_TAG, MirrorNames
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.resources.dagster_home import find_dagster_home
 from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
 from smartdiet_assets.schema.model import Schema
 
@@ -97,11 +98,25 @@ def find_overlapping_run(
         if not mirror.may_own(run):
             continue
         if run.asset_selection is not None:
-            if not keys.isdisjoint(run.asset_selection):
-                return run
-        elif mirror.tagged(run) and run.tags[KIND_TAG] == "mirror" and run.tags.get(SOURCE_TAG) in sources:
+            overlaps = not keys.isdisjoint(run.asset_selection)
+        else:
+            overlaps = mirror.tagged(run) and run.tags[KIND_TAG] == "mirror" and run.tags.get(SOURCE_TAG) in sources
+        if overlaps and not _is_left(run.run_id):
             return run
     return None
+
+
+def _is_left(run_id: str) -> bool:
+    """Whether a run is one of `smartdiet sync` that is over, though no record says so: what wrote it was killed.
+
+    The next one that records a run records that one first.
+    """
+    # With what a sync comes to; loading the code location does not need it.
+    from smartdiet_assets.mirror.spool import Spool, is_recording
+
+    spool = Spool(find_dagster_home())
+    files = [file for file in spool.list_files() if file.path.stem.endswith(run_id)]
+    return bool(files) and not any(file.is_held for file in files) and not is_recording(spool.folder)
 
 
 def choose_executor(name: str) -> dg.ExecutorDefinition:

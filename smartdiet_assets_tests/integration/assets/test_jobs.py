@@ -16,6 +16,7 @@ from smartdiet_assets.assets.naming import build_plain_names
 from smartdiet_assets.assets.schedules import MIRROR_SCHEDULE
 from smartdiet_assets.assets.sensors import CHANGE_SENSOR
 from smartdiet_assets.definitions import build_definitions
+from smartdiet_assets.mirror.spool import RunHead, Spool, take_turn
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.assets.sensing import TABLES, tables_of
@@ -131,6 +132,27 @@ def test_the_schedule_waits_for_a_run_of_the_same_tables_and_for_no_other(instan
     assert evaluate_schedule(instance).skip_message == f"The run {running.run_id[:8]} is started."
     instance.report_run_failed(running)
     assert evaluate_schedule(instance).run_requests
+
+
+def test_nothing_waits_for_a_sync_that_is_over_whose_recorder_was_killed(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    run = create_run_for_test(
+        instance, job_name="mirror", tags=build_tags(SCHEMA, ["users"]), status=dg.DagsterRunStatus.STARTED
+    )
+
+    def waits() -> bool:
+        return find_overlapping_run(instance, SCHEMA, OURS, ["users"]) is not None
+
+    assert waits()
+    spool = Spool(tmp_path)
+    with spool.open(RunHead(run.run_id, 0.0, ("users",), (), None, False)):
+        assert waits(), "it goes on"
+    assert not waits()
+    with take_turn(spool.folder):
+        assert waits(), "it is being recorded"
+    assert not waits()
 
 
 @pytest.mark.usefixtures("configured_servers")
