@@ -174,7 +174,10 @@ def _find(read: Read, parent: Parent, ids: Mapping[str, object]) -> set[str]:
 
 def compose_query(conditions: Iterable[Condition]) -> Query:
     """Compose what MongoDB is asked for the documents of a `filter`."""
-    return {c.path: {c.operator: list(c.value) if isinstance(c.value, tuple) else c.value} for c in conditions}
+    query: dict[str, dict[str, object]] = {}
+    for one in conditions:
+        query.setdefault(one.path, {})[one.operator] = list(one.value) if isinstance(one.value, tuple) else one.value
+    return query
 
 
 def _spellings(text: str, value: object) -> Iterable[object]:
