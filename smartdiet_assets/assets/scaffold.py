@@ -14,11 +14,10 @@ from pydantic import BaseModel, Field
 
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
-from smartdiet_assets.resources.mongo import MongoResource
+from smartdiet_assets.resources.mongo import MongoResource, find_named_database
 
 _SCHEMAS = "schemas.yaml"
 _POSTGRES = ("HOST", "DATABASE", "USER", "PASSWORD")
-_DATABASE_IN_URL = re.compile(r"^mongodb(?:\+srv)?://[^/?]+/([^/?]+)")
 _DEFS = """\
 type: {type}
 
@@ -120,8 +119,7 @@ def _choose_source(given: MongoMirrorParameters, variable: str, name: str) -> tu
     if not url and answers:
         question = f"The MongoDB to infer the tables from (with a password rather in {variable}); empty for none"
         url = click.prompt(question, default="", show_default=False)
-    named = _DATABASE_IN_URL.match(url)
-    database = given.database or (named[1] if named else "")
+    database = given.database or find_named_database(url)
     if url and not database:
         database = click.prompt("Its database", default=name) if answers else name
     return url, database or name

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -31,11 +30,12 @@ def init(folder: Path, mongodb_url: str | None, database: str | None) -> None:
     from smartdiet_assets.infer.project import TAKEN, check_folder, compose_project, write_project
     from smartdiet_assets.resources.dagster_home import find_template
     from smartdiet_assets.resources.environment import read_environment
+    from smartdiet_assets.resources.mongo import find_named_database
 
     check_folder(folder)
     given = {name: value for name in TAKEN if (value := os.environ.get(name))}
     given |= {"MONGODB_URL": mongodb_url} if mongodb_url else {}
-    if database := database or unquote(urlsplit(mongodb_url or "").path.strip("/")):
+    if database := database or find_named_database(mongodb_url or ""):
         given["MONGODB_DATABASE"] = database
     # A value that cannot be used is said before anything is asked.
     read_environment(given)

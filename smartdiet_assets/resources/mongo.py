@@ -9,7 +9,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from dagster import InitResourceContext
 from pydantic import Field, PrivateAttr
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 #: Mechanisms whose credentials the driver takes from variables, files and services of the machine.
 _FOREIGN_LOGINS = re.compile(r"MONGODB-AWS|MONGODB-OIDC|GSSAPI")
+_DATABASE_IN_URL = re.compile(r"^mongodb(?:\+srv)?://[^/?]+/([^/?]+)")
 
 
 class MongoResource(MongoConnections, ServerResource):
@@ -94,6 +95,15 @@ class MongoResource(MongoConnections, ServerResource):
     def remote(self) -> RemoteAccess | None:
         """The SSH server in between; None where the server is reached directly."""
         return self.access if isinstance(self.access, RemoteAccess) else None
+
+
+def find_named_database(url: str) -> str:
+    """Find the database that a URL names; "" for none.
+
+    Whatever is no URL is left to the driver: the errors of Python's reader of URLs hold what they were given.
+    """
+    named = _DATABASE_IN_URL.match(url)
+    return unquote(named[1]) if named else ""
 
 
 def build_mongo_resource(settings: Environment, place: Place | None = None) -> MongoResource:

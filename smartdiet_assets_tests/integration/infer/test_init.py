@@ -153,6 +153,9 @@ def test_a_repository_and_a_virtual_environment_are_no_hindrance(smartdiet: Smar
     ("folder", "url", "sentence"),
     [
         ("new", "mongodb://reader:xxxxxxxxx@127.0.0.1:1/shop", "no server"),
+        ("new", "mongodb://reader:xxxxxxxxx[@127.0.0.1:1/shop", "no server"),
+        ("new", "mongodb://reader:xxxxxxxxx\uff0f@127.0.0.1:1/shop", "no server"),
+        ("new", "mongodb://reader:xxxxxxxxx/@127.0.0.1:1/shop", "cannot be used"),
         (".", "postgresql://xxxxxxxxx", "MONGODB_URL must be a URL that starts with mongodb://"),
         ("new", "mongodb://reader:xxxxxxxxx@127.0.0.1:1", "say with --database which database"),
     ],
