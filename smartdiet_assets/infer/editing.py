@@ -5,7 +5,8 @@ touched: `on_missing_parent: null` loses its word, `[{field: tags}]` its braces.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from copy import deepcopy
 
 import yaml
 
@@ -55,27 +56,56 @@ def list_tables_in_comments(text: str) -> set[str]:
 
 
 def _add(text: str, name: yaml.ScalarNode, table: yaml.MappingNode, planned: PlannedTable) -> Insertion:
-    given: Mapping[str, yaml.Node] = {key.value: value for key, value in table.value}
-    key = "additional_columns" if "include_base" in given and given["include_base"].value == "true" else "columns"
-    columns = given.get(key)
+    key = "additional_columns" if _has_base(table) else "columns"
+    columns = next((value for own, value in table.value if own.value == key), None)
     lines = text.splitlines(keepends=True)
     if isinstance(columns, yaml.SequenceNode) and columns.flow_style:
-        inner = _compose_flow(planned)
-        last = columns.value[-1].end_mark.index if columns.value else columns.start_mark.index + 1
-        return last, f", {inner}" if columns.value else inner
+        return _insert_between(columns, columns.value[-1:], _compose_flow(planned))
     if isinstance(columns, yaml.SequenceNode):
-        first = columns.value[-1].start_mark.line
-        column = len(lines[first]) - len(lines[first].lstrip(" "))
-        end = find_end(lines, first, column)
-        return _insert_lines(lines, end, _compose_block(planned, column))
+        last, column = _find_last_dash(lines, columns)
+        return _insert_lines(lines, find_end(lines, last, column), _compose_block(planned, column))
     if table.flow_style:
-        return table.end_mark.index - 1, f", {key}: [{_compose_flow(planned)}]"
+        inner = _compose_flow(planned)
+        return _insert_between(table, table.value[-1], f"{key}: [{inner}]" if inner else "")
     indent = table.value[0][0].start_mark.column
     if columns is not None and is_null(columns):
         end = columns.start_mark.line + 1
         return _insert_lines(lines, end, _compose_block(planned, indent + 2))
-    end = find_end(lines, name.start_mark.line, name.start_mark.column)
-    return _insert_lines(lines, end, [f"{' ' * indent}{key}:\n", *_compose_block(planned, indent + 2)])
+    # A comment above the next table is that one's.
+    end = find_end(lines, name.start_mark.line, name.start_mark.column, comments=name.start_mark.column + 1)
+    silent = "# " if all(column.left_out for column in planned.columns) else ""
+    return _insert_lines(lines, end, [f"{' ' * indent}{silent}{key}:\n", *_compose_block(planned, indent + 2)])
+
+
+def _has_base(table: yaml.MappingNode) -> bool:
+    """Tell whether `include_base` is on, however that is spelled, or taken over from an anchor."""
+    # Of a copy: reading a mapping writes what it takes over into it.
+    return bool(yaml.constructor.SafeConstructor().construct_mapping(deepcopy(table)).get("include_base"))
+
+
+def _find_last_dash(lines: Sequence[str], columns: yaml.SequenceNode) -> tuple[int, int]:
+    """Find line and column of the dash of a list's last item."""
+    first, column = columns.start_mark.line, columns.start_mark.column
+    if not _is_item(lines[first][column:]):
+        # Its anchor: the items are below.
+        first = next(number for number in range(first + 1, len(lines)) if _is_item(lines[number].lstrip(" ")))
+        column = len(lines[first]) - len(lines[first].lstrip(" "))
+    below = range(first, min(columns.end_mark.line + 1, len(lines)))
+    dashed = [number for number in below if lines[number].startswith(" " * column) and _is_item(lines[number][column:])]
+    return dashed[-1], column
+
+
+def _is_item(text: str) -> bool:
+    return text.startswith("-") and not text[1:2].strip()
+
+
+def _insert_between(flow: yaml.CollectionNode, last: Sequence[yaml.Node], inner: str) -> Insertion:
+    """Insert behind the last of what stands between brackets or braces."""
+    end = flow.end_mark.index - 1
+    # An alias is read as what it stands for, which is elsewhere.
+    if last and flow.start_mark.index < last[-1].end_mark.index <= end:
+        end = last[-1].end_mark.index
+    return end, f", {inner}" if last and inner else inner
 
 
 def _insert_lines(lines: Sequence[str], number: int, added: Sequence[str]) -> Insertion:

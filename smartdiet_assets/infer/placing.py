@@ -85,14 +85,19 @@ def _find_date_fields(defaults: yaml.Node | None) -> tuple[str, str]:
     return given.get("created_field", CREATED_FIELD), given.get("updated_field", UPDATED_FIELD)
 
 
-def find_end(lines: Sequence[str], first: int, column: int) -> int:
-    """Find the line after what begins on a line: its lines are indented deeper than a column, or empty, or comments."""
+def find_end(lines: Sequence[str], first: int, column: int, *, comments: int | None = None) -> int:
+    """Find the line after what begins on a line: its lines are indented deeper than a column, or empty, or comments.
+
+    Args:
+        comments: the column from which on a comment belongs to it; that of the rest by default.
+    """
+    comments = column if comments is None else comments
     end = first + 1
     for number in range(first + 1, len(lines)):
         line = lines[number]
         stripped = line.strip()
         indent = len(line) - len(line.lstrip(" "))
-        if stripped and indent <= column and not (stripped.startswith("#") and indent >= column):
+        if stripped and indent <= column and not (stripped.startswith("#") and indent >= comments):
             break
         if stripped:
             end = number + 1

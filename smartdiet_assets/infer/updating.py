@@ -11,7 +11,7 @@ from pathlib import Path
 
 from psycopg import Connection
 
-from smartdiet_assets.errors import CollectionNotFoundError, ConfigurationError
+from smartdiet_assets.errors import CollectionNotFoundError, ConfigurationError, SchemaFileError
 from smartdiet_assets.infer.column_types import decide_type
 from smartdiet_assets.infer.columns import Fields
 from smartdiet_assets.infer.composing import compose_entry
@@ -107,7 +107,14 @@ def infer_update(
         for condition in dict.fromkeys(table.filter for table in tables):
             _look(file, source, name, condition, tables)
     text = file.compose()
-    _check_kept(file, load_text(text, files))
+    try:
+        after = load_text(text, files)
+    except SchemaFileError:
+        raise ConfigurationError(
+            f"{files[0]} is written so that nothing can be added to its tables line by line: add by hand what"
+            " smartdiet infer COLLECTION prints"
+        ) from None
+    _check_kept(file, after)
     if not collection:
         chosen, _ = choose_collections(list_collections(read), {t.mongo_collection for t in schema.tables.values()})
         if chosen:

@@ -69,10 +69,49 @@ def test_after_the_last_column_of_a_list() -> None:
             "a:\n  include_base: true\n  additional_columns: []\n",
             "a:\n  include_base: true\n  additional_columns: [{name: age, sql_type: INTEGER}]\n",
         ),
+        (
+            "a:\n  columns: &c []\n",
+            "a:\n  columns: &c [{name: age, sql_type: INTEGER}]\n",
+        ),
+        (
+            "a: {include_base: True, }\n",
+            "a: {include_base: True, additional_columns: [{name: age, sql_type: INTEGER}], }\n",
+        ),
+        (
+            "tables:\n  b: &b {include_base: yes}\n  a: {<<: *b}\n",
+            "tables:\n  b: &b {include_base: yes}\n"
+            "  a: {<<: *b, additional_columns: [{name: age, sql_type: INTEGER}]}\n",
+        ),
+        (
+            "a:\n  columns: &c\n    # first\n    -\n      name: id\n      sql_type: TEXT\n  group: b\n",
+            "a:\n  columns: &c\n    # first\n    -\n      name: id\n      sql_type: TEXT\n"
+            "    - {name: age, sql_type: INTEGER}\n  group: b\n",
+        ),
+        (
+            "tables:\n a:\n  include_base: true\n  # Ours.\n\n # Of b.\n b: {include_base: true}\n",
+            "tables:\n a:\n  include_base: true\n  # Ours.\n  additional_columns:\n"
+            "    - {name: age, sql_type: INTEGER}\n\n # Of b.\n b: {include_base: true}\n",
+        ),
     ],
 )
 def test_each_way_of_writing_a_table(before: str, after: str) -> None:
     assert add_columns(before, [plan("a")]) == after
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: {columns: [{name: id, sql_type: TEXT}]}\n", "a: {include_base: true}\n", "a:\n  columns: []\n"],
+)
+def test_between_brackets_there_is_no_room_for_a_column_that_is_left_out(text: str) -> None:
+    secret = PlannedColumn("password", "VARCHAR", ("password",), left_out=True)
+    assert add_columns(text, [PlannedTable("a", "a", "", columns=[secret])]) == text
+
+
+def test_a_column_that_is_left_out_makes_no_empty_list() -> None:
+    secret = PlannedColumn("password", "VARCHAR", ("password",), left_out=True)
+    text = add_columns("a:\n  include_base: true\n", [PlannedTable("a", "a", "", columns=[secret])])
+    assert text.splitlines()[2:] == ["  # additional_columns:", "    # - {name: password, sql_type: VARCHAR}"]
+    assert list_columns_in_comments(text) == {"a": {"password"}}
 
 
 def test_several_tables_at_once() -> None:
