@@ -56,7 +56,7 @@ def infer_collections(
         CollectionNotFoundError: the database has no collection.
         SchemaFileError: the files cannot be used as they are.
     """
-    schema, place = read_file(files)
+    schema, place, before = read_file(files)
     declared = schema.tables if schema else {}
     mirrored = {table.mongo_collection for table in declared.values()}
     chosen, left_out = choose_collections(list_collections(read), mirrored)
@@ -87,7 +87,7 @@ def infer_collections(
     load_text(text, files)
     tables = tuple(name for plan in plans for name in plan.names)
     partly = sum(total > (sample or total) for total in totals.values())
-    return Inferred(entry, text, tables, tuple(_list_notes(left_out, partly)))
+    return Inferred(entry, text, tables, tuple(_list_notes(left_out, partly)), before=before)
 
 
 def _list_notes(left_out: Mapping[str, str], partly: int) -> Iterator[str]:

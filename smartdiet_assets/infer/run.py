@@ -56,6 +56,7 @@ class Inferred:
         tables: those that are new, or have new columns.
         notes: sentences for the operator.
         added: of tables that were there the new columns, as `table.column`, and the new tables.
+        before: the file as it was read; None where there was none.
     """
 
     entry: str
@@ -63,10 +64,11 @@ class Inferred:
     tables: tuple[str, ...]
     notes: tuple[str, ...]
     added: tuple[str, ...] = ()
+    before: bytes | None = None
 
     def write(self, path: Path) -> None:
         """Put them into their file, whole or not at all; see `schema_file.write_text`."""
-        write_text(self.text, path)
+        write_text(self.text, path, self.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def infer_collection(
     if len(table.encode()) > MAX_IDENTIFIER:
         raise ConfigurationError(f"PostgreSQL's names have {MAX_IDENTIFIER} bytes at most: give --table a shorter one")
     names = find_collection(read, collection)
-    schema, place = read_file(files)
+    schema, place, before = read_file(files)
     source = Source(read, sample, target, list_zones(schema))
     seen = look_at(source, collection)
     if seen is None:
@@ -131,7 +133,7 @@ def infer_collection(
     entry = compose_entry(plan, place.indent)
     text = place.insert(entry)
     load_text(text, files)
-    return Inferred(entry, text, plan.names, _list_notes(subject, plan, schema, files))
+    return Inferred(entry, text, plan.names, _list_notes(subject, plan, schema, files), before=before)
 
 
 @dataclass(frozen=True, slots=True)

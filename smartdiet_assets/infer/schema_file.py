@@ -5,7 +5,9 @@ Not here: where in it an entry goes (`placing`), new columns in it (`editing`).
 
 import site
 import sysconfig
-from collections.abc import Sequence
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -15,17 +17,51 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 
 
-def read_file(files: Sequence[Path]) -> tuple[Schema | None, Place]:
-    """Read the file that entries are for, with those beside it, and find the place for more; None where it is missing.
+def read_file(files: Sequence[Path]) -> tuple[Schema | None, Place, bytes | None]:
+    """Read the file that entries are for, with those beside it, and find the place for more; gives its bytes too.
+
+    Of a file that is missing there is no schema, and no bytes.
 
     Raises:
         SchemaFileError: a file cannot be used as it is.
         ConfigurationError: its tables are written in braces.
     """
     if not files or not files[0].exists():
-        return None, find_place("")
+        return None, find_place(""), None
     schema = load_schema(*files)
-    return schema, find_place(files[0].read_text(encoding="utf-8-sig"))
+    before = files[0].read_bytes()
+    return schema, find_place(decode_text(before)), before
+
+
+def decode_text(content: bytes) -> str:
+    """Decode a file's text, with one kind of line end; `encode_text` gives it back its own."""
+    return content.decode("utf-8-sig").replace("\r\n", "\n")
+
+
+def encode_text(text: str, before: bytes) -> bytes:
+    """Encode what a file's text became: with its mark of UTF-8, and each line with the end that it had.
+
+    Args:
+        before: the file as it was. A new line ends as the one above it.
+    """
+    mark = BOM_UTF8 if before.startswith(BOM_UTF8) else b""
+    if b"\r\n" in before:
+        text = "".join(_restore_ends(text.split("\n"), before.decode("utf-8-sig").split("\n")))
+    return mark + text.encode()
+
+
+def _restore_ends(lines: Sequence[str], before: Sequence[str]) -> Iterator[str]:
+    """Give the lines, the last of which has no end, with the ends that they had."""
+    dos = [line.endswith("\r") for line in before]
+    had = dos[0]
+    matcher = SequenceMatcher(None, [line.removesuffix("\r") for line in before], lines, autojunk=False)
+    for _, first, end, start, stop in matcher.get_opcodes():
+        for offset, line in enumerate(lines[start:stop]):
+            # The last line has no end that it could pass on.
+            if first + offset < min(end, len(dos) - 1):
+                had = dos[first + offset]
+            is_last = start + offset == len(lines) - 1
+            yield line if is_last else f"{line}\r\n" if had else f"{line}\n"
 
 
 def load_text(text: str, files: Sequence[Path] = ()) -> Schema:
@@ -59,26 +95,31 @@ def require_own_file(path: Path) -> None:
         )
 
 
-def write_text(text: str, path: Path) -> None:
+def write_text(text: str, path: Path, before: bytes | None) -> None:
     """Write the file's text, whole or not at all.
 
+    Args:
+        before: the file as it was read; None where there was none.
+
     Raises:
-        ConfigurationError: it cannot be written, or is part of an installed package.
+        ConfigurationError: it cannot be written, is another than was read, or is part of an installed package.
     """
     require_own_file(path)
     # Where the file is a link, what it leads to is replaced.
     real = path.resolve()
     written = None
     try:
-        with NamedTemporaryFile(
-            "w", dir=real.parent, prefix=real.name, delete=False, encoding="utf-8", newline=""
-        ) as handle:
+        with NamedTemporaryFile(dir=real.parent, prefix=real.name, delete=False) as handle:
             written = Path(handle.name)
-            handle.write(text)
+            handle.write(encode_text(text, before or b""))
         if real.exists():
             written.chmod(real.stat().st_mode)
+        # As late as can be: reading the documents took its time, and somebody may have saved the file.
+        if (real.read_bytes() if real.exists() else None) != before:
+            raise ConfigurationError(f"{path} was changed meanwhile: nothing was written; run this again")
         written.replace(real)
     except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
         if written:
             written.unlink(missing_ok=True)
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None

@@ -25,7 +25,7 @@ from smartdiet_assets.infer.planning import plan_link
 from smartdiet_assets.infer.reading import compose_query, list_collections
 from smartdiet_assets.infer.references import Reference, list_candidates, list_parents
 from smartdiet_assets.infer.run import Inferred, Seen, Source, find_references, list_zones, look_at
-from smartdiet_assets.infer.schema_file import load_text
+from smartdiet_assets.infer.schema_file import decode_text, load_text
 from smartdiet_assets.infer.undeclared import choose_main, find_at, list_item_paths, list_paths, prune
 from smartdiet_assets.infer.verification import Rejects, count_rejects, mend_plan
 from smartdiet_assets.resources.mongo_reading import Read
@@ -92,8 +92,8 @@ def infer_update(
         SchemaFileError: a file cannot be used as it is.
     """
     schema = load_schema(*files)
-    before = files[0].read_bytes().decode("utf-8-sig")
-    file = _File(files, schema, before.replace("\r\n", "\n"))
+    before = files[0].read_bytes()
+    file = _File(files, schema, decode_text(before))
     own = [table for table in schema.list_tables(MONGODB) if table.path == str(files[0])]
     collections = list(dict.fromkeys(t.mongo_collection for t in own if collection in ("", t.mongo_collection)))
     if collection and not collections:
@@ -119,20 +119,21 @@ def infer_update(
         chosen, _ = choose_collections(list_collections(read), {t.mongo_collection for t in schema.tables.values()})
         if chosen:
             file.notes.append(f"No table mirrors {', '.join(chosen)}: smartdiet infer --all-collections adds them.")
-    return _conclude(file, text, "\r\n" in before)
+    return _conclude(file, text, before)
 
 
-def _conclude(file: _File, text: str, is_dos: bool) -> Inferred:
+def _conclude(file: _File, text: str, before: bytes) -> Inferred:
     path = str(file.files[0])
     declared = file.schema.tables
     added = [table for plan in file.plans for table in plan if not table.left_out]
     columns = [f"{t.name}.{c.name}" for t in added if t.name in declared for c in t.columns if not c.left_out]
     return Inferred(
         entry="".join(unified_diff(file.text.splitlines(True), text.splitlines(True), path, path)),
-        text=text.replace("\n", "\r\n") if is_dos else text,
+        text=text,
         tables=tuple(dict.fromkeys(t.name for t in added if not all(c.left_out for c in t.columns))),
         notes=tuple(file.notes),
         added=(*columns, *(table.name for table in added if table.name not in declared)),
+        before=before,
     )
 
 
