@@ -177,6 +177,9 @@ def write_project(folder: Path, files: Mapping[str, str]) -> None:
                 _move_in(staged, folder)
             else:
                 staged.rename(folder)
+    except FileExistsError as error:
+        made = Path(error.filename).name
+        raise ConfigurationError(f"{folder} cannot be written: it has {made} by now; nothing was") from None
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be written: {error.strerror}; nothing was") from None
 
@@ -198,8 +201,11 @@ def _move_in(staged: Path, folder: Path) -> None:
     moved: list[Path] = []
     try:
         for path in sorted(staged.iterdir()):
-            path.rename(folder / path.name)
-            moved.append(folder / path.name)
+            target = folder / path.name
+            # Its name is taken first, which fails where somebody did meanwhile: a move replaces without a word.
+            target.mkdir() if path.is_dir() else target.touch(exist_ok=False)
+            moved.append(target)
+            path.replace(target)
     except BaseException:
         for path in moved:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

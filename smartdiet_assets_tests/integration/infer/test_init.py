@@ -190,10 +190,13 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
             write_project(Path(folder), broken)
         assert list_files(Path()) == []
     Path("blocked").mkdir()
-    (Path("blocked") / "workspace.yaml").mkdir()
-    with pytest.raises(ConfigurationError, match=r"blocked cannot be written: .*; nothing was"):
+    (Path("blocked") / "workspace.yaml").write_text("mine")
+    with pytest.raises(
+        ConfigurationError, match=r"blocked cannot be written: it has workspace\.yaml by now; nothing was"
+    ):
         write_project(Path("blocked"), files)
     assert list_files(Path("blocked")) == ["workspace.yaml"]
+    assert (Path("blocked") / "workspace.yaml").read_text() == "mine"
 
 
 def test_a_password_is_read_as_it_was_given_and_stands_in_the_env_file_alone(
