@@ -13,6 +13,7 @@ import dagster as dg
 from pydantic import BaseModel, Field
 
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
+from smartdiet_assets.infer.composing import compose_beginning
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.resources.mongo import MongoResource, find_named_database
 
@@ -52,7 +53,7 @@ _EMPTY = """\
 #     include_base: true                 # id, created_at and updated_at
 #     additional_columns:
 #       - {name: email, sql_type: VARCHAR}
-tables:
+
 """
 
 
@@ -81,7 +82,7 @@ class MongoMirrorScaffolder(dg.Scaffolder[MongoMirrorParameters]):
         prefix = name.upper()
         url, database = _choose_source(request.params, f"{prefix}_MONGODB_URL", name)
         try:
-            tables = _infer_tables(url, database) if url else _HEAD.format(how="") + _EMPTY
+            tables = _infer_tables(url, database) if url else _HEAD.format(how="") + _EMPTY + compose_beginning()
         except BaseException as error:
             if not any(folder.iterdir()):
                 folder.rmdir()

@@ -43,7 +43,9 @@ def init(folder: Path, mongodb_url: str | None, database: str | None) -> None:
         raise ConfigurationError("say with --database which database of the MongoDB to mirror")
     inferred = _infer(mongodb_url, database) if mongodb_url and database else None
     settings = find_template(folder).read_text(encoding="utf-8")
-    write_project(folder, compose_project(folder, inferred.entry if inferred else "", given, settings))
+    write_project(
+        folder, compose_project(folder, inferred.text if inferred and inferred.entry else "", given, settings)
+    )
     _report(folder, inferred, [name for name in TAKEN if name not in given and name != "POSTGRES_PORT"])
 
 

@@ -6,11 +6,31 @@ from textwrap import wrap
 
 import yaml
 
+from smartdiet_assets.infer.naming import is_secret
 from smartdiet_assets.infer.plan import Plan, PlannedColumn, PlannedTable
 from smartdiet_assets.schema.model import DOCUMENT_ID
 
 _WIDTH = 120
+_BEGINNING = """\
+defaults:
+  ignored_fields:
+    __v: counts versions for mongoose
+
+"""
 _PLAIN = re.compile(r"\w+(\(\w+\))?([ .]\w+)*")
+
+
+def compose_beginning(plans: Iterable[Plan] = ()) -> str:
+    """Compose a new file down to `tables:`: the fields that are left out of the tables of plans are not missed."""
+    ignored: dict[str, dict[str, None]] = {}
+    for table in (table for plan in plans for table in plan if not table.left_out):
+        for path in (column.paths[0] for column in table.columns if column.left_out and is_secret(column.paths[0])):
+            ignored.setdefault(table.collection, {})[f"{table.array}.{path}" if table.array else path] = None
+    lines = ["collections:"] if ignored else []
+    for collection, paths in ignored.items():
+        lines += [f"  {compose_scalar(collection)}:", "    ignored_fields:"]
+        lines += [f"      {compose_scalar(path)}: looks like a secret" for path in paths]
+    return _BEGINNING + "".join(f"{line}\n" for line in [*lines, *[""] * bool(lines), "tables:"])
 
 
 def compose_entry(plan: Plan, indent: int = 2) -> str:

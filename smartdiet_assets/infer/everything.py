@@ -5,11 +5,12 @@ Here: which collections, and the order of the steps. Not here: one collection (`
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from psycopg import Connection
 
-from smartdiet_assets.infer.composing import compose_entry
+from smartdiet_assets.infer.composing import compose_beginning, compose_entry
 from smartdiet_assets.infer.linking import link_plans
 from smartdiet_assets.infer.naming import Names
 from smartdiet_assets.infer.observation import INT, LONG, OBJECT_ID, UUID
@@ -82,6 +83,8 @@ def infer_collections(
         plans.append(plan_collection(source, seen, subject, parents, place))
         totals[collection] = seen.total
     plans = link_plans(plans, totals, declared)
+    if before is None:
+        place = replace(place, before=compose_beginning(plans))
     entry = "\n".join(compose_entry(plan, place.indent) for plan in plans)
     text = place.insert(entry) if entry else place.before + place.after
     load_text(text, files)

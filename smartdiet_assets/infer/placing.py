@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import yaml
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.infer.composing import compose_scalar
+from smartdiet_assets.infer.composing import compose_beginning, compose_scalar
 from smartdiet_assets.infer.date_fields import CREATED_FIELD, UPDATED_FIELD
 from smartdiet_assets.schema.reading import is_null
 
@@ -49,7 +49,7 @@ def find_place(text: str) -> Place:
     """
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if root is None:
-        return Place(f"{text.rstrip()}\n\ntables:\n" if text.strip() else "tables:\n", "")
+        return Place((f"{text.rstrip()}\n\n" if text.strip() else "") + compose_beginning(), "")
     assert isinstance(root, yaml.MappingNode), "the file loads"
     keys = {key.value: value for key, value in root.value}
     tables = keys.get("tables", root)

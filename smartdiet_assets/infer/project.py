@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from smartdiet_assets.errors import ConfigurationError
+from smartdiet_assets.infer.composing import compose_beginning
 
 SCHEMAS = "schemas.yaml"
 ENV = ".env"
@@ -66,7 +67,7 @@ _EMPTY = """\
 #     additional_columns:
 #       - {name: email, sql_type: VARCHAR}
 #       - {name: country_id, sql_type: VARCHAR, foreign_key: countries(id), mongo_field: address.country}
-tables:
+
 """
 _README = """\
 # {name}
@@ -96,19 +97,19 @@ dagster dev         # the same in Dagit, at http://127.0.0.1:3000
 """
 
 
-def compose_project(folder: Path, entry: str, given: Mapping[str, str], settings: str) -> dict[str, str]:
+def compose_project(folder: Path, tables: str, given: Mapping[str, str], settings: str) -> dict[str, str]:
     """Compose the files of a project, by their paths in it.
 
     Args:
         folder: where it will be.
-        entry: the YAML of its tables, each indented by 2; "" where none is known yet.
+        tables: the YAML of its tables, from the file's beginning; "" where none is known yet.
         given: the variables that are known.
         settings: those of Dagster's instance.
     """
-    how = _INFERRED if entry else ""
+    how = _INFERRED if tables else ""
     database = f" (database `{given['MONGODB_DATABASE']}`)" if given.get("MONGODB_DATABASE") else ""
     return {
-        SCHEMAS: _HEAD.format(how=how) + (f"tables:\n{entry}" if entry else _EMPTY),
+        SCHEMAS: _HEAD.format(how=how) + (tables or _EMPTY + compose_beginning()),
         ENV: _compose_env({**given, "DAGSTER_HOME": str(folder.resolve() / _HOME)}),
         "workspace.yaml": _WORKSPACE,
         ".gitignore": _GITIGNORE,

@@ -1,7 +1,7 @@
 """Inferring a collection's tables, from the configured servers to text that loads."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.extract.mongodb.samples import Query
-from smartdiet_assets.infer.composing import compose_entry
+from smartdiet_assets.infer.composing import compose_beginning, compose_entry
 from smartdiet_assets.infer.facts import ZONES, prefer_zones
 from smartdiet_assets.infer.observation import Limits, Observed, observe_document
 from smartdiet_assets.infer.placing import Place
@@ -130,6 +130,8 @@ def infer_collection(
     known = {parent.collection for parent in parents} | {collection}
     parents += [Parent("", "", name) for name in names if name not in known and "." not in name][:_MOST_OTHERS]
     plan = plan_collection(source, seen, subject, parents, place)
+    if before is None:
+        place = replace(place, before=compose_beginning([plan]))
     entry = compose_entry(plan, place.indent)
     text = place.insert(entry)
     load_text(text, files)

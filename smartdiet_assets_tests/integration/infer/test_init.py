@@ -66,6 +66,7 @@ def test_a_shop_is_a_running_mirror_after_two_commands(
     assert smartdiet("sync").code == 0
     assert smartdiet("check", "--all").code == 0
 
+    assert load_schema("schemas.yaml").rules_of("customers").ignored_fields["__v"]
     repository = load_definitions().get_repository_def()
     assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == set(
         load_schema("schemas.yaml").tables

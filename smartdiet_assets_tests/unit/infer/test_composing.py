@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.infer.composing import compose_scalar
+from smartdiet_assets.infer.composing import compose_beginning, compose_scalar
 from smartdiet_assets.infer.placing import find_place
+from smartdiet_assets.infer.plan import Plan, PlannedColumn, PlannedTable
 from smartdiet_assets.infer.references import Parent, Reference
 from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets_tests.support.declared import declare
 from smartdiet_assets_tests.unit.infer.observed import entry
 
 DAY = datetime(2024, 3, 6, 12, 30, 1)
@@ -90,8 +92,8 @@ def test_a_name_with_a_line_break_does_not_end_its_comment() -> None:
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("", "tables:\n" + ENTRY),
-        ("# mine\n", "# mine\n\ntables:\n" + ENTRY),
+        ("", compose_beginning() + ENTRY),
+        ("# mine\n", f"# mine\n\n{compose_beginning()}{ENTRY}"),
         ("tables:\n  a:\n    include_base: true\n", "tables:\n  a:\n    include_base: true\n\n" + ENTRY),
         ("tables:\n  a:\n    include_base: true", "tables:\n  a:\n    include_base: true\n\n" + ENTRY),
         (
@@ -102,6 +104,22 @@ def test_a_name_with_a_line_break_does_not_end_its_comment() -> None:
 )
 def test_the_entry_goes_below_the_tables(file: str, expected: str) -> None:
     assert find_place(file).insert(ENTRY) == expected
+
+
+def test_a_new_file_ignores_what_is_left_out_of_its_tables() -> None:
+    """Otherwise every run would report it as undeclared."""
+    secret = PlannedColumn("token", "VARCHAR", ("auth.token",), left_out=True)
+    place = PlannedColumn("position", "INTEGER", ("$position",), left_out=True)
+    people = PlannedTable("people", "my people", "", columns=[PlannedColumn("n", "TEXT", ("n",)), secret])
+    keys = PlannedTable("people_keys", "my people", "", array="keys", columns=[secret, place])
+    schema = declare(
+        f"{compose_beginning([Plan(people, [keys])])}  people: {{include_base: true, mongo_collection: my people}}\n"
+    )
+    assert schema.rules_of("my people").ignored_fields == {
+        "__v": "counts versions for mongoose",
+        "auth.token": "looks like a secret",
+        "keys.auth.token": "looks like a secret",
+    }
 
 
 def test_a_file_without_a_root_for_tables_takes_the_entry_at_its_own_indentation() -> None:
