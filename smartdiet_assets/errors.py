@@ -184,15 +184,18 @@ class UndeclaredFieldsError(TerminalError):
 
     Attributes:
         fields: their paths with their types.
+
+    Args:
+        command: declares them.
     """
 
-    def __init__(self, table: str, collection: str, fields: str) -> None:
+    def __init__(self, table: str, collection: str, fields: str, command: str) -> None:
         self.table = table
         self.fields = fields
         super().__init__(
             f"{table}: documents of {collection} have fields that no table declares: {fields}. Nothing was written, for"
-            f" {collection} has undeclared: fail. Declare them (`smartdiet infer {collection} --update`), or list those"
-            " that are left out on purpose under ignored_fields."
+            f" {collection} has undeclared: fail. Declare them (`{command}`), or list those that are left out on"
+            " purpose under ignored_fields."
         )
 
 

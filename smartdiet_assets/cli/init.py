@@ -42,10 +42,9 @@ def init(folder: Path, mongodb_url: str | None, database: str | None) -> None:
     if mongodb_url and not database:
         raise ConfigurationError("say with --database which database of the MongoDB to mirror")
     inferred = _infer(mongodb_url, database) if mongodb_url and database else None
+    tables = inferred.text if inferred and inferred.entry else ""
     settings = find_template(folder).read_text(encoding="utf-8")
-    write_project(
-        folder, compose_project(folder, inferred.text if inferred and inferred.entry else "", given, settings)
-    )
+    write_project(folder, compose_project(folder, tables, given, settings))
     _report(folder, inferred, [name for name in TAKEN if name not in given and name != "POSTGRES_PORT"])
 
 

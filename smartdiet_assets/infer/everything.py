@@ -99,6 +99,11 @@ def _list_notes(left_out: Mapping[str, str], partly: int) -> Iterator[str]:
             why: ", ".join(sorted(name for name in left_out if left_out[name] == why)) for why in left_out.values()
         }
         yield f"Left out: {'; '.join(f'{why} ({names[why]})' for why in sorted(names))}."
+    yield from note_samples(partly)
+
+
+def note_samples(partly: int) -> Iterator[str]:
+    """Say of how many collections not all documents were looked at, if of any."""
     if partly:
         collections = f"{partly} collection{'s' * (partly > 1)}"
         yield f"Of {collections} a sample was looked at; --all reads every document, and tells more."

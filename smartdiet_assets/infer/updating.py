@@ -16,7 +16,7 @@ from smartdiet_assets.infer.column_types import decide_type
 from smartdiet_assets.infer.columns import Fields
 from smartdiet_assets.infer.composing import compose_entry
 from smartdiet_assets.infer.editing import add_columns, list_columns_in_comments, list_tables_in_comments
-from smartdiet_assets.infer.everything import Report, choose_collections
+from smartdiet_assets.infer.everything import Report, choose_collections, note_samples
 from smartdiet_assets.infer.naming import Names
 from smartdiet_assets.infer.observation import Observed
 from smartdiet_assets.infer.placing import find_place
@@ -48,6 +48,7 @@ class _File:
     Attributes:
         plans: what is added: new columns of tables that are there, as plans of these tables, and new tables.
         notes: sentences for the operator.
+        sampled: collections of which not all documents were looked at.
     """
 
     files: Sequence[Path]
@@ -55,6 +56,7 @@ class _File:
     text: str
     plans: list[Plan] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    sampled: set[str] = field(default_factory=set)
 
     def compose(self, more: Sequence[Plan] = ()) -> str:
         """Compose the text with everything that is added."""
@@ -107,14 +109,8 @@ def infer_update(
         for condition in dict.fromkeys(table.filter for table in tables):
             _look(file, source, name, condition, tables)
     text = file.compose()
-    try:
-        after = load_text(text, files)
-    except SchemaFileError:
-        raise ConfigurationError(
-            f"{files[0]} is written so that nothing can be added to its tables line by line: add by hand what"
-            " smartdiet infer COLLECTION prints"
-        ) from None
-    _check_kept(file, after)
+    _check_kept(file, _load(file, text))
+    file.notes += note_samples(len(file.sampled))
     if not collection:
         chosen, _ = choose_collections(list_collections(read), {t.mongo_collection for t in schema.tables.values()})
         if chosen:
@@ -146,6 +142,7 @@ def _look(
         return
     alike = [table for table in tables if table.filter == condition]
     complete = seen.root.count >= seen.total
+    file.sampled |= set() if complete else {collection}
     main = choose_main(alike)
     ignored = set(file.schema.rules_of(collection).ignored_fields)
     rest = prune(seen.root, list_paths(alike, tables) | ignored) if main else replace(seen.root, fields={})
@@ -266,6 +263,16 @@ def _find_column(root: Observed, table: Table, path: str, in_items: bool) -> Obs
         return find_at(root, path)
     array = find_at(root, table.arrays[0].field)
     return find_at(array.items, path) if array and array.items else None
+
+
+def _load(file: _File, text: str) -> Schema:
+    try:
+        return load_text(text, file.files)
+    except SchemaFileError:
+        raise ConfigurationError(
+            f"{file.files[0]} is written so that nothing can be added to its tables line by line: add by hand what"
+            " smartdiet infer COLLECTION prints"
+        ) from None
 
 
 def _check_kept(file: _File, after: Schema) -> None:

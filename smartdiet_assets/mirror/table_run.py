@@ -30,7 +30,7 @@ from smartdiet_assets.mirror.capture import Capture, capture_changes
 from smartdiet_assets.mirror.reading import Reading
 from smartdiet_assets.mirror.sources.interface import Source
 from smartdiet_assets.mirror.sources.mongodb import open_collection
-from smartdiet_assets.schema.drift import SeenField, list_fields
+from smartdiet_assets.schema.drift import SeenField, compose_advice, list_fields
 from smartdiet_assets.schema.model import Schema, Table
 
 
@@ -208,7 +208,8 @@ def _conclude(
     if seen is None:
         return conclude(load, intake.close(reading.documents_read), end), ()
     if seen.undeclared and source.schema.rules_of(collection).undeclared == "fail":
-        raise UndeclaredFieldsError(source.table.name, collection, list_fields(seen.undeclared))
+        command = compose_advice(collection, seen.undeclared)
+        raise UndeclaredFieldsError(source.table.name, collection, list_fields(seen.undeclared), command)
     end = replace(end, little_left_out=seen.little_left_out)
     result = conclude(load, intake.close(reading.documents_read), end)
     # The last thing the run does: other tables of the collection may write the same lines now.

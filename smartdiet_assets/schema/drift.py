@@ -13,8 +13,9 @@ from smartdiet_assets.schema.model import Schema, Table
 
 #: Documents that were looked at before it means anything that none has a field.
 ENOUGH_DOCUMENTS = 100
-#: The share of documents below which a type is rare, and so many are needed to tell: of few, one is a large share.
+#: The share of documents below which a field, or a type of it, is rare.
 RARE = 0.01
+#: How often a type is met before it is told of: of few documents, one is a large share.
 _ENOUGH_TIMES = 5
 #: MongoDB's name for what a number may be, whatever it fits.
 _NUMBERS = frozenset({"int", "long", "double", "decimal"})
@@ -103,8 +104,8 @@ def describe_drift(collection: str, drift: Drift) -> list[str]:
         fields = "1 field" if number == 1 else f"{number:,} fields"
         sentences.append(
             f"Documents of {collection} have {fields} that no table declares: {list_fields(drift.undeclared)}. Declare"
-            f" what you need (`smartdiet infer {collection} --update` writes it into the YAML), and list the rest under"
-            " ignored_fields."
+            f" what you need (`{compose_advice(collection, drift.undeclared)}` writes it into the YAML), and list the"
+            " rest under ignored_fields."
         )
     if drift.changed:
         sentences.append(
@@ -113,6 +114,12 @@ def describe_drift(collection: str, drift: Drift) -> list[str]:
             " ignored_fields."
         )
     return sentences
+
+
+def compose_advice(collection: str, undeclared: Iterable[SeenField]) -> str:
+    """Compose the command that declares fields: a sample of the documents may not have those that are rare."""
+    rare = any(field.times < RARE * field.looked_at for field in undeclared)
+    return f"smartdiet infer {collection} --update{' --all' * rare}"
 
 
 def list_fields(fields: Iterable[SeenField]) -> str:

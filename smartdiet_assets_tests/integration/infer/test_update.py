@@ -96,6 +96,14 @@ def test_what_is_new_is_added_once_and_mirrored(
     assert smartdiet("check", "--all").code == 0
 
 
+def test_a_field_that_no_document_of_a_sample_has_is_found_among_all(
+    smartdiet: Smartdiet, file: Path, mongo_database: Database[Any]
+) -> None:
+    found = [smartdiet("infer", "customers", "--update", *how) for how in (["--sample", "5"], ["--all"])]
+    sentence = "Of 1 collection a sample was looked at; --all reads every document, and tells more."
+    assert [(result.code, sentence in result.err) for result in found] == [(0, True), (0, False)]
+
+
 def test_only_the_collection_that_is_named_is_looked_at(smartdiet: Smartdiet, file: Path, grown: Database[Any]) -> None:
     result = smartdiet("infer", "customers", "--update")
     assert "Added customers.language, customers_addresses.door to" in result.err

@@ -97,6 +97,12 @@ def test_a_sentence_names_fields_with_their_types_and_says_what_to_do() -> None:
     assert describe_drift("users", find()) == []
 
 
+def test_for_a_rare_field_all_documents_are_to_be_looked_at() -> None:
+    fields = (SeenField("a", "int", 500, 500), SeenField("b", "int", 4, 500))
+    assert "`smartdiet infer users --update --all`" in describe_drift("users", Drift(undeclared=fields))[0]
+    assert "`smartdiet infer users --update`" in describe_drift("users", Drift(undeclared=fields[:1]))[0]
+
+
 def test_many_fields_are_counted() -> None:
     fields = [SeenField(f"x{number}", "int", 1, 1) for number in range(1_234)]
     assert list_fields(fields).endswith("x9 (int) and 1,224 more")
