@@ -228,7 +228,7 @@ def _try(file: _File, plans: Sequence[Plan], tables: Sequence[Table], seen: Seen
     added = {(table.name, column.name) for plan in plans for table in plan for column in table.columns}
     names = {table.name for plan in plans for table in plan if not table.left_out}
     for _ in range(_TRIES):
-        schema = load_text(file.compose(plans), file.files)
+        schema = _load(file, file.compose(plans))
         tried = [schema.tables[name] for name in names]
         found = seen.examine(lambda batches: count_rejects(tried, batches))  # noqa: B023 - called at once
         rejects = Rejects({key: number for key, number in found.items() if key[:2] in added})

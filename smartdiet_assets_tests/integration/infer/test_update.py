@@ -178,6 +178,19 @@ def test_an_anchor_that_stands_for_two_tables_is_left_to_a_person(
     assert "adding to a table would change b too: add by hand" in result.err
 
 
+def test_a_file_without_room_for_columns_is_left_to_a_person(
+    smartdiet: Smartdiet, configured_servers: None, mongo_database: Database[Any], tmp_path: Path, monkeypatch: Any
+) -> None:
+    mongo_database.a.insert_one({"n": 1})
+    path = tmp_path / "schemas.yaml"
+    text = "a:\n  include_base: true\n  additional_columns: ~\n"
+    path.write_text(text)
+    monkeypatch.setenv("SMARTDIET_SCHEMAS", str(path))
+    result = smartdiet("infer", "--update")
+    assert (result.code, path.read_text()) == (2, text)
+    assert "is written so that nothing can be added to its tables line by line: add by hand" in result.err
+
+
 @pytest.mark.parametrize("arguments", ["--update --append", "--update --all-collections", "orders --dry-run"])
 def test_options_that_do_not_go_together_are_refused(smartdiet: Smartdiet, file: Path, arguments: str) -> None:
     result = smartdiet("infer", *arguments.split())
