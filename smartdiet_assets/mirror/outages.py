@@ -89,6 +89,9 @@ def note_outage(
 
     Returns:
         The sentence to end with, where that was the last try.
+
+    Raises:
+        TableFailedError: another table gave the server up a moment ago.
     """
     now = time.monotonic()
     with _lock:
@@ -97,7 +100,8 @@ def note_outage(
         outage = _outages.setdefault((run_id, server), _Outage())
         if outage.given_up and now - outage.failed < SECONDS_REMEMBERED:
             # While this table was at it.
-            return f"{table}: not tried again, as {server} is away: {outage.given_up}"
+            sentence = f"{table}: not tried again, as {server} is away: {outage.given_up}"
+            raise TableFailedError(TableFailure(sentence, away=server))
         # Another table may have met the same in the same moment, and said so.
         if is_news := bool(outage.given_up) or now >= outage.next_try:
             outage.tries = max(tried, 0 if outage.given_up else outage.tries) + 1

@@ -40,7 +40,7 @@ def test_a_break_in_mid_batch_is_retried(network: Network, server: str, how: str
         fault = replace(BREAKS[how], after=after)
     else:
         # The small direction: questions to Mongo, answers of PostgreSQL.
-        fault = replace(BREAKS[how], after=1_000 if server == "mongo" else 4_000)
+        fault = replace(BREAKS[how], after=1_600 if server == "mongo" else 4_000)
     network.proxies[server].strike(fault)
     sync = network.sync(*MONGO_TABLES)
     assert not sync.errors

@@ -53,6 +53,9 @@ def test_a_table_of_the_same_name_in_another_schema_is_another_table(mirror: Old
 def test_nothing_the_mirror_does_waits_for_an_answer_on_the_keyboard() -> None:
     for stage in ("assets", "extract", "load", "resources", "schema", "transform"):
         for path in (CHECKOUT / "smartdiet_assets" / stage).rglob("*.py"):
+            if path.name == "scaffold.py":
+                # What somebody at a terminal has `dg` write, who is asked where the source is.
+                continue
             for node in ast.walk(ast.parse(path.read_text())):
                 name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
                 assert name not in {"input", "confirm", "prompt", "getpass"}, path
