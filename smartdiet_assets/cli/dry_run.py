@@ -63,7 +63,7 @@ def run_forecast(
     with ExitStack() as stack:
         connection = stack.enter_context(connect_postgres(environment))
         connection.autocommit = True
-        servers = {kind.name: stack.enter_context(find_opener(kind).build_server(environment).open()) for kind in kinds}
+        servers = {kind.name: stack.enter_context(find_opener(kind).open_server(environment)) for kind in kinds}
         open_source = build_source_opener(schema, servers)
         return dict(
             forecast_tables(schema, tables, connection, open_source, request, environment.global_date_threshold)

@@ -3,14 +3,14 @@
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
 
 from smartdiet_assets.mirror.reconciliation import TableReconciliation, build_source_opener, reconcile_tables
 from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.resources.postgres import build_postgres_resource
+from smartdiet_assets.resources.postgres_server import PostgresServer
 from smartdiet_assets.schema.model import Schema
 
 
@@ -48,8 +48,8 @@ def run_reconcile(
     outcome = ReconcileOutcome(dry_run)
     kinds = {schema.tables[name].source_kind for name in tables}
     with ExitStack() as stack:
-        postgres = stack.enter_context(build_postgres_resource(environment).open())
-        servers = {kind.name: stack.enter_context(find_opener(kind).build_server(environment).open()) for kind in kinds}
+        postgres = stack.enter_context(closing(PostgresServer(environment)))
+        servers = {kind.name: stack.enter_context(find_opener(kind).open_server(environment)) for kind in kinds}
         passing = reconcile_tables(
             schema,
             tables,
