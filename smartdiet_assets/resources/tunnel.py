@@ -6,14 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.port_forward import PortForward
 from smartdiet_assets.resources.ssh_connection import SshConnection
-
-if TYPE_CHECKING:
-    from smartdiet_assets.resources.ssh_settings import SshSettings
+from smartdiet_assets.resources.ssh_settings import SshSettings
 
 
 @dataclass
@@ -27,7 +24,9 @@ class _Register:
 
     def take(self, access: "SshSettings", timeout: float) -> SshConnection:
         # There are secrets in the settings, and keys may show.
-        key = hashlib.sha256(f"{access.model_dump_json()}{sorted(access.given)}".encode()).hexdigest()
+        # Of a resource and of plain settings alike, whatever fields the former has besides.
+        same = {name: getattr(access, name) for name in sorted(SshSettings.model_fields)}
+        key = hashlib.sha256(f"{same}{sorted(access.given)}".encode()).hexdigest()
         with self.lock:
             connection = self.connections.setdefault(key, SshConnection(access, timeout))
             connection.users += 1
