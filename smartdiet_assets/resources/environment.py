@@ -173,11 +173,6 @@ class Environment(BaseModel):
     alert_email_password: kinds.Secret = Field("", alias="SMARTDIET_ALERT_EMAIL_PASSWORD")
 
     @property
-    def target_database(self) -> str:
-        """The name of the PostgreSQL database that is written to."""
-        return self.remote_postgres_database if self.transfer_destination == "remote" else self.postgres_database
-
-    @property
     def schema_files(self) -> tuple[Path, ...]:
         """The files that declare the tables, the one of Matomo's last where there is one."""
         beside = self.schemas_path.with_name(_MATOMO_SCHEMAS)
