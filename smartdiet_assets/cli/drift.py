@@ -1,29 +1,10 @@
 """What `smartdiet sync` says of fields that no table declares: a sentence for each collection of its tables."""
 
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 
-import psycopg
 from rich.console import Console
 
-from smartdiet_assets.cli.connections import connect_postgres
-from smartdiet_assets.errors import SmartdietError
-from smartdiet_assets.load.records.fields import fetch_drift
-from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.drift import Drift, describe_drift
-from smartdiet_assets.schema.model import Schema
-
-
-def find_drift(schema: Schema, environment: Environment, tables: Collection[str]) -> dict[str, Drift]:
-    """Find the drift of the collections of tables, where there is any; none where PostgreSQL does not answer."""
-    collections = {table.mongo_collection for name, table in schema.tables.items() if name in tables}
-    heard = [name for name in schema.collections if name in collections]
-    heard = [name for name in heard if schema.rules_of(name).undeclared != "ignore"]
-    # What the sync did is worth telling without it.
-    with suppress(SmartdietError, psycopg.Error), connect_postgres(environment) as connection:
-        found = fetch_drift(connection, schema, heard)
-        return {name: drift for name, drift in found.items() if drift.undeclared or drift.changed}
-    return {}
 
 
 def print_drift(console: Console, found: Mapping[str, Drift]) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -67,7 +66,7 @@ def sync(
         raise
     outcome.tables.update({name: TableOutcome(error=fault) for name, fault in unreadable.items()})
     try:
-        _print_outcome(session, outcome, selection, as_json)
+        _print_outcome(outcome, as_json)
     finally:
         # What was asked for is said by now, or nobody takes it.
         sentence = recorder.finish(wait=wait)
@@ -76,16 +75,16 @@ def sync(
     sys.exit(1 if outcome.failed else 0)
 
 
-def _print_outcome(session: Session, outcome: "SyncOutcome", tables: Sequence[str], as_json: bool) -> None:
+def _print_outcome(outcome: "SyncOutcome", as_json: bool) -> None:
     """Print what was done on the output, and what is to be known of it among the errors."""
-    from smartdiet_assets.cli.drift import encode_drift, find_drift, print_drift
+    from smartdiet_assets.cli.drift import encode_drift, print_drift
     from smartdiet_assets.cli.reports import build_sync_grid, open_console, print_behind, print_failures, print_grid
 
-    errors, drift = open_console(errors=True), find_drift(session.schema, session.environment, tables)
+    errors = open_console(errors=True)
     if as_json:
-        click.echo(json.dumps({**outcome.as_json(), **encode_drift(drift)}))
+        click.echo(json.dumps({**outcome.as_json(), **encode_drift(outcome.drift)}))
     else:
         print_grid(open_console(), build_sync_grid(outcome))
     print_behind(errors, outcome.behind)
     print_failures(errors, outcome.errors)
-    print_drift(errors, drift)
+    print_drift(errors, outcome.drift)

@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from smartdiet_assets import definitions
 from smartdiet_assets.assets.location import LOCATION
-from smartdiet_assets.cli.drift import find_drift, print_drift
+from smartdiet_assets.cli.drift import print_drift
 from smartdiet_assets.cli.recording import Recorder
 from smartdiet_assets.cli.reports import (
     build_sync_grid,
@@ -119,7 +119,7 @@ def _mirror(console: Console, title: str, *, wait: bool) -> SyncOutcome:
         outcome = run_sync(schema, environment, tables=tables, records=recorder.spool)
     print_grid(console, build_sync_grid(outcome, title))
     print_failures(console, outcome.errors)
-    print_drift(console, find_drift(schema, environment, tables))
+    print_drift(console, outcome.drift)
     # Dagit is to show it all when it opens.
     if sentence := recorder.finish(wait=wait):
         console.print(sentence, highlight=False, markup=False)

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from smartdiet_assets.schema.drift import Drift
+
 if TYPE_CHECKING:
     from smartdiet_assets.mirror.table_run import MirrorResult
 
@@ -52,11 +54,15 @@ class TableOutcome:
 
 @dataclass(slots=True)
 class SyncOutcome:
-    """What a sync did: its tables in run order, how many passes it took and how long."""
+    """What a sync did: its tables in run order, how many passes it took and how long.
+
+    `drift` is what nobody declared in their collections, by collection, where there is any.
+    """
 
     tables: dict[str, TableOutcome] = field(default_factory=dict)
     passes: int = 0
     seconds: float = 0.0
+    drift: dict[str, Drift] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[str]:

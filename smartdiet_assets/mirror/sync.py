@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.mirror.spool import NoSpool, Records, RunHead
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres_server import PostgresServer
+from smartdiet_assets.schema.drift import Drift
 from smartdiet_assets.schema.model import Schema
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def run_sync(
             if not again:
                 break
             run_id = sync.run(again)
+        outcome.drift = sync.find_drift(selection)
     outcome.seconds = time.perf_counter() - started
     return outcome
 
@@ -182,6 +184,23 @@ class _Sync:
                 tables[name].error = tables[name].error or f"{name}: {ours}"
             return []
         return [name for name in names if name in waiting and not tables[name].error]
+
+    def find_drift(self, names: Sequence[str]) -> dict[str, Drift]:
+        """Find what nobody declared in the collections of tables; nothing where PostgreSQL does not answer."""
+        from psycopg import Error as PostgresError
+
+        from smartdiet_assets.load.records.fields import fetch_drift
+
+        if len(self.outcome.failed) == len(self.outcome.tables):
+            return {}
+        collections = {self.schema.tables[name].mongo_collection for name in names}
+        heard = [name for name in self.schema.collections if name in collections]
+        heard = [name for name in heard if self.schema.rules_of(name).undeclared != "ignore"]
+        # What the sync did is worth telling without it.
+        with suppress(SmartdietError, PostgresError), self.servers.postgres.borrow() as connection:
+            found = fetch_drift(connection, self.schema, heard)
+            return {name: drift for name, drift in found.items() if drift.undeclared or drift.changed}
+        return {}
 
     def _choose_workers(self, tables: int) -> Workers:
         if self.environment.executor == "multiprocess" and tables > 1:
