@@ -111,18 +111,17 @@ def note_outage(
         tries = outage.tries
         if tries > retries:
             outage.given_up = str(error)
-    if tries > retries:
-        return compose_vain(error, tries, None if outage.began is None else now - outage.began)
-    if not is_news:
-        return ""
-    wait = max(0.0, outage.next_try - now)
-    moment = datetime.now(UTC) + timedelta(seconds=wait)
-    _say(
-        table,
-        f"{error}. All tables of the run wait for {server}: try {tries} of {retries + 1} was in vain, the next one is"
-        f" in {wait:.0f} s, at {moment:%H:%M:%S} UTC",
-        retry_in=wait,
-    )
+            return compose_vain(error, tries, None if outage.began is None else now - outage.began)
+        if is_news:
+            # Under the lock: the next try may be in vain before this thread goes on, and is to be said after this one.
+            wait = max(0.0, outage.next_try - now)
+            moment = datetime.now(UTC) + timedelta(seconds=wait)
+            _say(
+                table,
+                f"{error}. All tables of the run wait for {server}: try {tries} of {retries + 1} was in vain,"
+                f" the next one is in {wait:.0f} s, at {moment:%H:%M:%S} UTC",
+                retry_in=wait,
+            )
     return ""
 
 

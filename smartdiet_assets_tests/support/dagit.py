@@ -28,11 +28,12 @@ class Page:
         self.log = log
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def begin(self, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path | None = None) -> None:
-        """Start a process behind it."""
+    def begin(self, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path | None = None) -> int:
+        """Start a process behind it; its id."""
         with self.log.open("ab") as log:
             started = subprocess.Popen(command, stdout=log, stderr=log, env=dict(environment), cwd=folder)
         self._processes.append(started)
+        return started.pid
 
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
         """Ask a question, or for something to be done."""

@@ -180,9 +180,10 @@ def test_the_commands_work_together(place: Place, deployment: Deployment, mongo_
     page = Page(place.folder / "log", place.web_port)
     try:
         for service in SERVICES:
-            page.begin(["bash", "-c", place.move(deployment.commands[service])], environment, etc)
+            started = page.begin(["bash", "-c", place.move(deployment.commands[service])], environment, etc)
             if service == "code":
-                subprocess.run(["bash", "-c", place.move(deployment.ready)], env=environment, timeout=120, check=True)
+                ready = ["bash", "-c", place.move(deployment.ready)]
+                subprocess.run(ready, env=environment | {"MAINPID": str(started)}, timeout=120, check=True)
         entry = page.wait_for("location", lambda: page.ask(LOCATIONS)["workspaceOrError"]["locationEntries"][0])
         assert (entry["name"], entry["locationOrLoadError"]["__typename"]) == ("smartdiet", "RepositoryLocation")
         assert page.ask(CHANGE)["reloadRepositoryLocation"]["__typename"] == "UnauthorizedError"
