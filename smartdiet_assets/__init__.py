@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from smartdiet_assets.assets.alerts.sensor import Alerts
     from smartdiet_assets.assets.build import build_mirror
     from smartdiet_assets.assets.component import MongoMirrorComponent
     from smartdiet_assets.assets.pruning import Retention
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from smartdiet_assets.schema.loading import load_schema
 
 __all__ = [
+    "Alerts",
     "MatomoResource",
     "MirrorSettings",
     "MirrorTranslator",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 #: The module of each public name; as those above, which are for type checkers.
 _PLACES = {
+    "Alerts": "assets.alerts.sensor",
     "MatomoResource": "resources.matomo",
     "MirrorSettings": "assets.tables",
     "MirrorTranslator": "assets.translator",

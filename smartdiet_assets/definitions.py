@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from smartdiet_assets.assets.alerts.sensor import build_alerts
+from smartdiet_assets.assets.alerts.sensor import Alerts, build_email_sensor
 from smartdiet_assets.assets.build import build_mirror
 from smartdiet_assets.assets.jobs import MIRROR_JOB, choose_executor
 from smartdiet_assets.assets.prune import build_retention
@@ -31,8 +31,8 @@ def load_definitions(automation_condition: dg.AutomationCondition[Any] | None = 
 def build_definitions(
     schema: Schema, environment: Environment, automation_condition: dg.AutomationCondition[Any] | None = None
 ) -> dg.Definitions:
-    """Build the mirror with its plain names, what tells somebody, the jobs that write over whole databases where they
-    are wanted, and the executor.
+    """Build the mirror with its plain names, e-mail and jobs that write over whole databases where they are wanted, and
+    the executor.
 
     The resources take their values from variables when a run starts: Dagit then shows a variable's name and never its
     value.
@@ -52,12 +52,13 @@ def build_definitions(
             retry_limit=environment.retry_limit,
         ),
         retention=build_retention(environment),
+        alerts=Alerts(environment.alert_url, environment.alert_form),
     )
     return dg.Definitions.merge(
         mirror,
         dg.Definitions(
             jobs=build_refresh_jobs(schema, environment) if environment.refresh_jobs else [],
-            sensors=build_alerts(schema, environment),
+            sensors=[build_email_sensor(environment)] if environment.alert_email_to else [],
             executor=choose_executor(environment.executor),
         ),
     )

@@ -4,6 +4,7 @@ Here: which parts there are, and what each is given. Not here: the parts, and th
 """
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from smartdiet_assets.assets.alerts.sensor import Alerts, build_alert_sensor
 from smartdiet_assets.assets.checks import build_check_job, build_check_schedule, build_checks
 from smartdiet_assets.assets.doctor import build_doctor_job
 from smartdiet_assets.assets.jobs import build_domain_jobs, build_mirror_job
@@ -53,6 +55,7 @@ def build_mirror(
     automation_condition: dg.AutomationCondition[Any] | None = None,
     settings: MirrorSettings | None = None,
     retention: Retention | None = None,
+    alerts: Alerts | None = None,
 ) -> dg.Definitions:
     """Build all that Dagster shows of a mirror: an asset a table, checks, jobs and what starts them, resources.
 
@@ -74,6 +77,7 @@ def build_mirror(
         automation_condition: of the tables of which the translator says none.
         settings: of every run.
         retention: how long runs of the mirror are kept; where given, a schedule deletes older ones, on from the start.
+        alerts: where somebody is told of what is wrong; where given, there is a sensor for it, stopped at first.
 
     Raises:
         SchemaFileError: the schema file cannot be used.
@@ -81,7 +85,7 @@ def build_mirror(
     """
     schema = schema if isinstance(schema, Schema) else load_schema(schema)
     sources: dict[str, ServerResource | None] = {MONGODB.resource: mongo, MATOMO.resource: matomo}
-    _check_arguments(schema, name, sources, partitions)
+    _check_arguments(schema, name, {**sources, "postgres": postgres}, partitions)
     postgres = postgres if target_schema is None else postgres.in_schema(target_schema)
     specs = translate_tables(schema, translator or MirrorTranslator(), postgres, name=name, key_prefix=key_prefix)
     names = MirrorNames(name, {table: spec.key for table, spec in specs.items()})
@@ -92,7 +96,7 @@ def build_mirror(
         _define_resources(mirror, {**sources, "postgres": postgres, "settings": settings or MirrorSettings()}),
         _define_runs(mirror, sensor=sensor and mongo is not None, schedule=schedule),
         _define_checks(mirror) if checks else dg.Definitions(),
-        _define_upkeep(mirror, retention),
+        _define_upkeep(mirror, retention, alerts),
     )
 
 
@@ -159,14 +163,15 @@ def _define_checks(mirror: _Mirror) -> dg.Definitions:
     return dg.Definitions(asset_checks=checks, jobs=[job], schedules=[build_check_schedule(mirror.names, job)])
 
 
-def _define_upkeep(mirror: _Mirror, retention: Retention | None) -> dg.Definitions:
+def _define_upkeep(mirror: _Mirror, retention: Retention | None, alerts: Alerts | None) -> dg.Definitions:
     schema, names, known = mirror.schema, mirror.names, mirror.known
     reconcile = build_reconcile_job(schema, names, known, retry_delay=mirror.retry_delay)
     jobs, schedules = [reconcile, build_doctor_job(schema, names, known)], [build_reconcile_schedule(names, reconcile)]
     if retention is not None:
         jobs.append(prune := build_prune_job(names, retention))
         schedules.append(build_prune_schedule(names, prune))
-    return dg.Definitions(jobs=jobs, schedules=schedules)
+    sensors = [build_alert_sensor(schema, names, known, alerts)] if alerts is not None else []
+    return dg.Definitions(jobs=jobs, schedules=schedules, sensors=sensors)
 
 
 def _list_known(schema: Schema, sources: Mapping[str, ServerResource | None]) -> list[str]:
@@ -174,17 +179,25 @@ def _list_known(schema: Schema, sources: Mapping[str, ServerResource | None]) ->
     return [name for name, table in schema.tables.items() if table.source_kind.resource in given]
 
 
+def _warn_of_shown_secrets(servers: Mapping[str, ServerResource | None]) -> None:
+    for name, server in servers.items():
+        for field in server.list_shown_secrets() if server is not None else ():
+            advice = f"give it as dg.EnvVar, whose name is shown instead: {field}=dg.EnvVar('NAME')"
+            warnings.warn(f"{field} of {name}= is a secret that Dagit shows; {advice}", UserWarning, stacklevel=4)
+
+
 def _check_arguments(
     schema: Schema,
     name: str,
-    sources: Mapping[str, ServerResource | None],
+    servers: Mapping[str, ServerResource | None],
     partitions: dg.TimeWindowPartitionsDefinition | None,
 ) -> None:
     if name and not _NAME.fullmatch(name):
         raise ConfigurationError("name= of a mirror takes letters, digits and underscores, and begins with a letter")
     for kind in schema.sources:
-        if sources.get(kind.resource) is None:
+        if servers.get(kind.resource) is None:
             tables = ", ".join(table.name for table in schema.list_tables(kind))
             raise ConfigurationError(f"build_mirror needs {kind.resource}=, which {tables} are read from")
     if partitions is not None and partitions.end_offset < 1:
         raise ConfigurationError("the newest of the partitions= has to be one that is not over: give them end_offset=1")
+    _warn_of_shown_secrets(servers)

@@ -10,13 +10,14 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 import dagster as dg
 from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
 from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
+from smartdiet_assets.assets.alerts.sensor import Alerts
 from smartdiet_assets.assets.build import build_mirror
 from smartdiet_assets.assets.pruning import Retention
 from smartdiet_assets.assets.scaffold import MongoMirrorScaffolder
@@ -24,17 +25,15 @@ from smartdiet_assets.assets.tables import MirrorSettings
 from smartdiet_assets.assets.translator import MirrorTranslator
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.access import RemoteAccess
+from smartdiet_assets.resources.configured import ServerResource
 from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.resources.mongo import MongoResource
 from smartdiet_assets.resources.postgres import PostgresResource
+from smartdiet_assets.resources.webhook import Form
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Table
 
 _VARIABLE = re.compile(r"""\{\{\s*env(?:\.(\w+)|\(\s*['"](\w+)['"]\s*\))\s*\}\}""")
-#: Also of a password that is not percent-encoded, and of options that hold a secret.
-_LOGIN_IN_URL = re.compile(
-    r"//[^@]*:[^@]*@|[?&](?:tlsCertificateKeyFilePassword|authMechanismProperties)=", re.IGNORECASE
-)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
@@ -78,37 +77,45 @@ def _resolve_field(context: dg.ResolutionContext, kind: object, value: Any) -> A
     return context.resolve_value(value)
 
 
-def _check_secrets(server: BaseModel) -> None:
-    """Refuse a secret that is no variable: Dagit would show it. A URL is none where nobody logs in with it.
+def _check_secrets(server: ServerResource) -> None:
+    """Refuse a secret that is no variable.
 
     Not where the attributes are resolved: Dagster quotes the lines of the file beside what is wrong there.
     """
-    for name, info in type(server).model_fields.items():
-        value = getattr(server, name)
-        if isinstance(value, RemoteAccess):
-            _check_secrets(value)
-        is_shown = not info.repr and value and not isinstance(value, dg.EnvVar)
-        if is_shown and (name != "url" or _LOGIN_IN_URL.search(value)):
-            raise ConfigurationError(
-                f"{name} holds a secret, which Dagit would show: write it as one variable, {name}: '{{{{ env.NAME }}}}'"
-            )
+    for name in server.list_shown_secrets():
+        raise ConfigurationError(
+            f"{name} holds a secret, which Dagit would show: write it as one variable, {name}: '{{{{ env.NAME }}}}'"
+        )
 
 
 def _annotate(target: type[BaseModel]) -> Any:
     return Annotated[Any, dg.Resolver(_resolve(target), model_field_type=_describe_fields(target))]
 
 
-class RetentionAttributes(dg.Model, dg.Resolvable):
+class RetentionAttributes(dg.Model):
     """How many days runs are kept whole, and failed ones; 0 keeps them for ever."""
 
-    days: int
-    failed_days: int
+    days: int | str
+    failed_days: int | str
 
 
-def _resolve_retention(context: dg.ResolutionContext, said: RetentionAttributes | str) -> Retention:
-    if isinstance(said, str):
-        return context.resolve_value(said, as_type=Retention)
-    return Retention(**said.model_dump())
+class AlertsAttributes(dg.Model):
+    """A webhook's URL, and how messages are written; "" derives that from the URL."""
+
+    url: str
+    form: Form | Literal[""] = ""
+
+
+def _resolve_plain(target: type[Any], kind: object = None) -> Callable[[dg.ResolutionContext, Any], Any]:
+    """Build the resolver of what is no model: a template gives the object itself, a mapping its fields of a kind."""
+
+    def resolve(context: dg.ResolutionContext, said: BaseModel | str) -> Any:
+        if isinstance(said, str):
+            return context.resolve_value(said, as_type=target)
+        fields = said.model_fields_set
+        return target(**{name: _resolve_field(context.at_path(name), kind, getattr(said, name)) for name in fields})
+
+    return resolve
 
 
 if TYPE_CHECKING:
@@ -116,10 +123,14 @@ if TYPE_CHECKING:
     Mongo: TypeAlias = MongoResource
     Matomo: TypeAlias = MatomoResource
     Settings: TypeAlias = MirrorSettings
+    Kept: TypeAlias = Retention
+    Told: TypeAlias = Alerts
 else:
     # Dagster refuses a model with limits of its numbers as the type of an attribute, whatever its resolver takes.
     Postgres, Mongo = _annotate(PostgresResource), _annotate(MongoResource)
     Matomo, Settings = _annotate(MatomoResource), _annotate(MirrorSettings)
+    Kept = Annotated[Any, dg.Resolver(_resolve_plain(Retention), model_field_type=RetentionAttributes | str)]
+    Told = Annotated[Any, dg.Resolver(_resolve_plain(Alerts, str), model_field_type=AlertsAttributes | str)]
 Translation: TypeAlias = Annotated[TranslationFn[Table], TranslationFnResolver[Table](lambda table: {"table": table})]
 
 
@@ -157,7 +168,8 @@ class MongoMirrorComponent(dg.Component, dg.Resolvable):
     schedule: str | None = None
     automation_condition: dg.Injected[dg.AutomationCondition[Any]] | None = None
     settings: Settings | None = None
-    retention: Annotated[Retention, dg.Resolver(_resolve_retention, model_field_type=RetentionAttributes)] | None = None
+    retention: Kept | None = None
+    alerts: Told | None = None
 
     @classmethod
     def model(cls) -> type[BaseModel]:
@@ -193,6 +205,7 @@ class MongoMirrorComponent(dg.Component, dg.Resolvable):
             automation_condition=self.automation_condition,
             settings=self.settings,
             retention=self.retention,
+            alerts=self.alerts,
         )
 
 

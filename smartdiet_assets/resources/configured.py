@@ -6,6 +6,7 @@ configuration.
 """
 
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypeVar
@@ -27,6 +28,10 @@ _SSH: Path = ("access", "remote")
 #: Of the SSH server what `server_fields` and `secret_fields` are of the server behind it.
 _SSH_SERVER_FIELDS = ("server", "port", "user", "host_key", "known_hosts")
 _SSH_SECRET_FIELDS = ("password", "key_file", "key_passphrase")
+#: Also of a password that is not percent-encoded, and of options that hold a secret.
+_LOGIN_IN_URL = re.compile(
+    r"//[^@]*:[^@]*@|[?&](?:tlsCertificateKeyFilePassword|authMechanismProperties)=", re.IGNORECASE
+)
 
 
 class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -106,6 +111,24 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
         }
         kept.variables = {"local" if remote is None else "remote": named}
         return kept()
+
+    def list_shown_secrets(self) -> list[str]:
+        """List the fields whose secret Dagit shows, as it is the value and not a variable.
+
+        A URL is none where nobody logs in with it.
+        """
+        access = self._get_access()
+        models: list[Config] = [self, access] if isinstance(access, RemoteAccess) else [self]
+        return [
+            name
+            for model in models
+            for name, info in type(model).model_fields.items()
+            if not info.repr
+            and isinstance(value := getattr(model, name), str)
+            and value
+            and not isinstance(value, EnvVar)
+            and (name != "url" or _LOGIN_IN_URL.search(value))
+        ]
 
     def spell(self, field: str, value: object = None) -> str:
         """Spell a field as a message may show it; `value` is how the server spells it, where that differs."""

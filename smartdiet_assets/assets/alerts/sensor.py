@@ -5,35 +5,62 @@ Here: their definitions, and the order of a tick.
 
 import html
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 import dagster as dg
 
 from smartdiet_assets.assets.alerts.state import AlertState, StateStore
 from smartdiet_assets.assets.location import Mirror, read_location
-from smartdiet_assets.assets.naming import MirrorNames, build_plain_names
+from smartdiet_assets.assets.naming import MirrorNames
 from smartdiet_assets.checks.outcome import KINDS
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres import PostgresResource
-from smartdiet_assets.resources.webhook import Webhook, build_webhook
+from smartdiet_assets.resources.webhook import Form, Webhook, build_webhook
 from smartdiet_assets.schema.model import Schema
 from smartdiet_assets.schema.sources import MONGODB
 
 ALERT_SENSOR = "alert_sensor"
 EMAIL_SENSOR = "alert_email_sensor"
+#: Of this project's own mirror.
+ALERT_VARIABLE = "SMARTDIET_ALERT_URL"
 _SECONDS_BETWEEN_TICKS = 60
 #: How outages name it.
 _TARGET = "PostgreSQL"
 
 
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Where a mirror's alerts go: a webhook of Slack, Teams or Mattermost, or any that takes JSON.
+
+    Attributes:
+        url: whoever has it can write to the channel; as `dg.EnvVar` it is read at each tick of the sensor.
+        form: how messages are written; "" derives it from the URL.
+    """
+
+    url: str | dg.EnvVar = field(repr=False)
+    form: Form | Literal[""] = ""
+
+    @property
+    def variable(self) -> str:
+        """What to set so that somebody is told."""
+        return self.url.env_var_name if isinstance(self.url, dg.EnvVar) else ALERT_VARIABLE
+
+    def read(self) -> Webhook | None:
+        """Read where messages go now; None for nowhere."""
+        url = self.url.get_value() if isinstance(self.url, dg.EnvVar) else self.url
+        return build_webhook(url or "", self.form)
+
+
 def build_alert_sensor(
-    schema: Schema, names: MirrorNames, known: Collection[str], webhook: Webhook | None
+    schema: Schema, names: MirrorNames, known: Collection[str], alerts: Alerts
 ) -> dg.SensorDefinition:
     """Build the sensor of a mirror, stopped until somebody starts it.
 
     Args:
         known: the tables that are expected to run, as their source is there.
-        webhook: where messages go; without one a tick looks at nothing.
+        alerts: where messages go; without a URL a tick looks at nothing.
     """
     servers = {
         table.name: (names.spell_server(_TARGET), names.spell_server(table.source_kind.server))
@@ -47,7 +74,7 @@ def build_alert_sensor(
         minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=(
-            "Tell SMARTDIET_ALERT_URL once what is wrong, and once that it is over: failed runs and checks, rejects "
+            f"Tell {alerts.variable} once what is wrong, and once that it is over: failed runs and checks, rejects "
             "beyond max_rejects, a mirror older than twice max_delay."
         ),
     )
@@ -58,8 +85,9 @@ def build_alert_sensor(
         from smartdiet_assets.assets.alerts.observation import observe_age, observe_checks, observe_records
         from smartdiet_assets.assets.alerts.runs import RunReader
 
+        webhook = alerts.read()
         if webhook is None:
-            return dg.SkipReason("SMARTDIET_ALERT_URL is not set: nothing is looked at, and nobody is told.")
+            return dg.SkipReason(f"{alerts.variable} is not set: nothing is looked at, and nobody is told.")
         now, started = datetime.now(UTC), context.last_sensor_start_time or 0.0
         location = read_location(context.repository_def)
         store = StateStore(context.instance, names.derive(ALERT_SENSOR), location)
@@ -84,15 +112,8 @@ def build_alert_sensor(
     return alert_sensor
 
 
-def build_alerts(schema: Schema, environment: Environment) -> list[dg.SensorDefinition]:
-    """Build what the environment says: the sensor, and Dagster's e-mail where it names who gets it."""
-    known = [table.name for table in schema.tables.values() if environment.names(table.source_kind)]
-    webhook = build_webhook(environment.alert_url, environment.alert_form)
-    alerts = build_alert_sensor(schema, build_plain_names(schema), known, webhook)
-    return [alerts, *([_build_email_sensor(environment)] if environment.alert_email_to else [])]
-
-
-def _build_email_sensor(environment: Environment) -> dg.SensorDefinition:
+def build_email_sensor(environment: Environment) -> dg.SensorDefinition:
+    """Build Dagster's e-mail on failure, to those that the environment names."""
     return dg.make_email_on_run_failure_sensor(
         name=EMAIL_SENSOR,
         email_from=environment.alert_email_from,

@@ -8,35 +8,41 @@ import dagster as dg
 import psycopg
 import pytest
 from pymongo import MongoClient
-from pymongo.database import Database
 
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.resources.postgres import PostgresResource
+from smartdiet_assets_tests.conftest import run_server
 from smartdiet_assets_tests.integration.library.companies import Company
 from smartdiet_assets_tests.integration.library.project import CLINIC, SHOP
 
 _numbers = count(1)
 
 
+@pytest.fixture(scope="session")
+def other_mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMongo]:
+    """The clinic's: no company's documents are on the other's server."""
+    yield from run_server(EmbeddedMongo(tmp_path_factory.mktemp("servers") / "other_mongo"))
+
+
 @pytest.fixture
 def companies(
     own_environment: Any,
     mongo_server: EmbeddedMongo,
-    mongo_client: MongoClient[dict[str, Any]],
+    other_mongo_server: EmbeddedMongo,
     postgres_resource: PostgresResource,
     postgres_database: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[dict[str, Company]]:
-    """A shop and a clinic, by the name of their mirror, in Mongo databases of their own, and nowhere yet in PostgreSQL.
+    """A shop and a clinic, by the name of their mirror, on Mongo servers of their own, and nowhere yet in PostgreSQL.
 
     The variables are those of a project that is not this one.
     """
-    sources: dict[str, Database[dict[str, Any]]] = {
-        name: mongo_client[f"library_{name}_{next(_numbers)}"] for name in ("shop", "clinic")
-    }
-    for name, source in sources.items():
-        monkeypatch.setenv(f"{name.upper()}_MONGODB_URL", mongo_server.uri)
-        monkeypatch.setenv(f"{name.upper()}_MONGODB_DATABASE", source.name)
+    servers, sources = {"shop": mongo_server, "clinic": other_mongo_server}, {}
+    for name, server in servers.items():
+        client: MongoClient[dict[str, Any]] = MongoClient(server.uri)
+        sources[name] = client[f"library_{name}_{next(_numbers)}"]
+        monkeypatch.setenv(f"{name.upper()}_MONGODB_URL", server.uri)
+        monkeypatch.setenv(f"{name.upper()}_MONGODB_DATABASE", sources[name].name)
     for field in ("host", "port", "user", "password", "database"):
         monkeypatch.setenv(f"WAREHOUSE_{field.upper()}", str(getattr(postgres_resource, field)))
     with psycopg.connect(postgres_database) as shop, psycopg.connect(postgres_database) as clinic:
@@ -45,7 +51,8 @@ def companies(
             "clinic": Company("clinic", CLINIC, ("health", "clinic"), 'Clinic "A"', sources["clinic"], clinic),
         }
     for source in sources.values():
-        mongo_client.drop_database(source.name)
+        source.client.drop_database(source.name)
+        source.client.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The mirrors of two companies in one project, from two databases into two schemas of one PostgreSQL."""
+"""The mirrors of two companies in one project, from two MongoDB servers into two schemas of one PostgreSQL."""
 
 import subprocess
 import sys

@@ -12,6 +12,7 @@ import pytest
 
 import smartdiet_assets
 from smartdiet_assets import (
+    Alerts,
     MatomoResource,
     MirrorTranslator,
     MongoResource,
@@ -53,7 +54,8 @@ def list_names(definitions: dg.Definitions) -> set[str]:
 
 
 def test_every_name_derives_from_the_mirrors_own() -> None:
-    definitions = build("shop", schedule="*/10 * * * *", retention=Retention(7, 30))
+    alerts = Alerts(dg.EnvVar("SHOP_ALERT_URL"))
+    definitions = build("shop", schedule="*/10 * * * *", retention=Retention(7, 30), alerts=alerts)
     names = list_names(definitions) - {"default_automation_condition_sensor"}
     assert {name for name in names if not re.match("shop[_/]", name)} == set()
     documented = set(re.findall(r"`(shop_\w+)`", CHAPTER))
@@ -87,6 +89,20 @@ def test_no_variable_is_read_and_none_is_shown_by_its_value(monkeypatch: pytest.
     shown = str(definitions.get_repository_def().get_top_level_resources()["shop_mongo"].config_schema.default_value)
     assert "s3cret" not in shown
     assert "SHOP_MONGODB_URL" in shown
+
+
+def test_a_secret_that_dagit_would_show_is_warned_of() -> None:
+    mongo = MongoResource(url="mongodb://u:s3cret@nowhere", database="shop")
+    with pytest.warns(UserWarning, match=r"url of mongo= is a secret that Dagit shows; .* url=dg\.EnvVar") as warned:
+        build(mongo=mongo)
+    assert [str(warning.message) for warning in warned if "s3cret" in str(warning.message)] == []
+
+
+def test_a_mirrors_alerts_name_the_variable_they_need() -> None:
+    definitions = build(alerts=Alerts(dg.EnvVar("SHOP_ALERT_URL")))
+    sensor = definitions.resolve_sensor_def("shop_alert_sensor")
+    assert "SHOP_ALERT_URL" in (sensor.description or "")
+    assert "hooks" not in repr(Alerts("https://hooks.example.org/secret"))
 
 
 def test_what_a_translator_says_holds_everywhere() -> None:

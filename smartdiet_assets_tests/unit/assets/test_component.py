@@ -15,7 +15,7 @@ import yaml
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
 
-from smartdiet_assets import MongoMirrorComponent, build_mirror
+from smartdiet_assets import Alerts, MongoMirrorComponent, build_mirror
 from smartdiet_assets.schema.model import Table
 
 TABLES = """
@@ -173,6 +173,12 @@ def test_what_is_kept_of_runs_and_how_they_read(load: Load) -> None:
     assert component.settings is not None
     assert component.settings.batch_size == 7
     assert definitions.resolve_job_def("shop_prune").name == "shop_prune"
+
+
+def test_whom_its_alerts_go_to(load: Load) -> None:
+    component, definitions = load(alerts={"url": "{{ env.SHOP_ALERT_URL }}", "form": "slack"})
+    assert component.alerts == Alerts(dg.EnvVar("SHOP_ALERT_URL"), "slack")
+    assert "SHOP_ALERT_URL" in (definitions.resolve_sensor_def("shop_alert_sensor").description or "")
 
 
 def test_a_file_of_tables_that_is_wrong_is_said_with_its_line(load: Load, tmp_path: Path) -> None:
