@@ -1,4 +1,4 @@
-"""Recording the runs of `smartdiet sync` in Dagster, behind it.
+"""Recording the runs of `smartdiet sync`, and what `smartdiet check` found, in Dagster behind them.
 
 Here: which runs, in which order, and what keeps one from being recorded. Not here: the process that does it
 (`cli.recording`), the files (`mirror.spool`), and what a step of such a run does (`assets.replay`).
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from smartdiet_assets.assets.check_history import record_outcomes
 from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.assets.jobs import MIRROR_JOB
 from smartdiet_assets.assets.location import LOCATION, REPOSITORY_TAGS, Mirror, locate_runs
@@ -18,9 +19,10 @@ from smartdiet_assets.assets.naming import build_plain_names
 from smartdiet_assets.assets.prune import build_retention
 from smartdiet_assets.assets.pruning import is_due, prune_runs
 from smartdiet_assets.assets.replay import Replay
+from smartdiet_assets.checks.kept import read_outcomes
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
 from smartdiet_assets.mirror.failures import describe_origin
-from smartdiet_assets.mirror.spool import RunFile, Spool
+from smartdiet_assets.mirror.spool import RunFile, Spool, SpoolFile
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
@@ -47,13 +49,21 @@ def record_behind(spool: Spool, environment: Environment, build: Build) -> None:
 def record_runs(
     spool: Spool, instance: dg.DagsterInstance, environment: Environment, build: Build, *, follow: bool
 ) -> None:
-    """Record the runs that are not, in the order in which they began; why one cannot be is noted beside it.
+    """Record what is not, in the order in which it began; why something cannot be is noted beside it.
 
     Args:
         build: builds the code location; each run's own files say of which tables.
         follow: record also a run that goes on, while it does.
     """
     load = cache(lambda files: _load(files, environment, build))
+
+    def record(file: SpoolFile) -> None:
+        if isinstance(file, RunFile):
+            _record(file, instance, load)
+        else:
+            files, outcomes = read_outcomes(file)
+            record_outcomes(load(files)[0], instance, outcomes)
+
     tried: set[Path] = set()
     while True:
         # Others may come meanwhile.
@@ -62,7 +72,7 @@ def record_runs(
             return
         tried.add(file.path)
         try:
-            _record(file, instance, load)
+            record(file)
         except Exception as error:  # noqa: BLE001 - the run was mirrored, whatever Dagster's storage says
             # The text of another may hold anything, a password of Dagster's database too.
             unknown = f"Dagster did not take the run ({type(error).__name__} at {describe_origin(error)})"

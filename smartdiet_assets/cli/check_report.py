@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,17 +12,11 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from smartdiet_assets.assets.check_history import record_outcomes
-from smartdiet_assets.assets.instance.opening import open_instance
 from smartdiet_assets.checks.evaluation import Servers, build_sources, evaluate_checks
 from smartdiet_assets.checks.outcome import KINDS, CheckOutcome, Number, list_kinds
-from smartdiet_assets.cli.recording import record_before
-from smartdiet_assets.errors import SmartdietError
-from smartdiet_assets.mirror.failures import describe_origin
 from smartdiet_assets.mirror.sources import find_opener
-from smartdiet_assets.resources.dagster_home import has_instance
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.resources.postgres import build_postgres_resource
+from smartdiet_assets.resources.postgres_server import PostgresServer
 from smartdiet_assets.schema.model import Schema
 
 _PASSED, _WARNED, _FAILED = Text("✓", "green"), Text("!", "yellow"), Text("✗", "red")
@@ -66,10 +60,9 @@ def run_checks(schema: Schema, environment: Environment, tables: Collection[str]
     """
     started = time.perf_counter()
     with ExitStack() as stack:
-        postgres = stack.enter_context(build_postgres_resource(environment).open())
+        postgres = stack.enter_context(closing(PostgresServer(environment)))
         servers = {
-            kind.name: stack.enter_context(find_opener(kind).build_server(environment).open())
-            for kind in schema.sources
+            kind.name: stack.enter_context(find_opener(kind).open_server(environment)) for kind in schema.sources
         }
         outcomes = evaluate_checks(
             schema,
@@ -79,26 +72,6 @@ def run_checks(schema: Schema, environment: Environment, tables: Collection[str]
             global_date_threshold=environment.global_date_threshold,
         )
     return CheckReport(outcomes, time.perf_counter() - started)
-
-
-def keep_in_dagster(schema: Schema, environment: Environment, report: CheckReport) -> str:
-    """Record what was found for Dagit's pages, where there is a Dagster instance.
-
-    Returns:
-        Why it could not be recorded, in words; "" where it was, or where there is no instance.
-    """
-    if not has_instance():
-        return ""
-    try:
-        # What stands for the rows of now comes after the run that wrote them.
-        record_before(environment)
-        with open_instance(environment.schemas_path.resolve().parent) as instance:
-            record_outcomes(schema, instance, report.outcomes)
-    except SmartdietError as error:
-        return str(error)
-    except Exception as error:  # noqa: BLE001 - what was found is printed whatever Dagster's storage says
-        return f"unexpected {type(error).__name__} at {describe_origin(error)}"
-    return ""
 
 
 def build_checks_grid(report: CheckReport) -> Grid:

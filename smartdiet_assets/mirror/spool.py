@@ -26,6 +26,8 @@ from smartdiet_assets.mirror.table_run import MirrorResult
 #: Under DAGSTER_HOME.
 FOLDER = "unrecorded"
 _ENDING = ".jsonl"
+#: Of what `smartdiet check` found (`checks.kept`).
+CHECKS = ".checks"
 #: Beside a file that could not be recorded: why.
 _REASON = ".reason"
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -145,17 +147,32 @@ class Spool:
         with writer.listening():
             yield writer
 
+    def keep(self, ending: str, content: bytes) -> None:
+        """Keep something else that Dagster is to record after the runs of before, whole or not at all."""
+        path = self.folder / f"{time.time_ns():020}-{os.getpid()}{ending}"
+        hidden = path.with_suffix(".new")
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            hidden.touch(mode=0o600)
+            hidden.write_bytes(content)
+            hidden.rename(path)
+        except OSError as error:
+            self.note_fault(error)
+            with suppress(OSError):
+                hidden.unlink(missing_ok=True)
+
     def note_fault(self, error: OSError | ValueError) -> None:
         """Note why a file could not be written; a ValueError is of a path that is no text."""
         why = error.strerror if isinstance(error, OSError) else "a file that declares tables has a name that is no text"
         self.fault = f"{self.folder} cannot be written to: {why}; set DAGSTER_HOME to a folder that can be written to"
 
-    def list_files(self) -> list["RunFile"]:
-        """List the runs that are not recorded, in the order in which they began."""
+    def list_files(self) -> list["SpoolFile"]:
+        """List what is not recorded, in the order in which it began."""
         try:
-            return [RunFile(path) for path in sorted(self.folder.glob(f"*{_ENDING}"))]
+            paths = sorted(path for path in self.folder.iterdir() if path.suffix in (_ENDING, CHECKS))
         except OSError:
             return []
+        return [RunFile(path) if path.suffix == _ENDING else SpoolFile(path) for path in paths]
 
     def describe_kept(self) -> str:
         """Say how many runs could not be recorded, and why; "" where none is left."""
@@ -258,33 +275,10 @@ class _LineKeeper(logging.Handler):
 
 
 @dataclass(slots=True)
-class RunFile:
-    """A run that is not recorded, as it is read from its file, also while that is written.
-
-    Attributes:
-        begun, said, ended: what is known of its tables so far; what they said is taken out by whoever shows it.
-        over_at: when the run was over; None where it goes on, or where nobody wrote an end.
-    """
+class SpoolFile:
+    """What is not recorded."""
 
     path: Path
-    begun: dict[str, float] = field(default_factory=dict)
-    said: dict[str, list[TableSaid]] = field(default_factory=dict)
-    ended: dict[str, TableEnded] = field(default_factory=dict)
-    over_at: float | None = None
-    _head: RunHead | None = None
-    _read: int = 0
-
-    @property
-    def head(self) -> RunHead:
-        """What the run is.
-
-        Raises:
-            SmartdietError: the file is not one of ours, or not of this version.
-        """
-        if self._head is None and not (self.read_on() or self._head):
-            raise self._refuse()
-        assert self._head is not None
-        return self._head
 
     @property
     def is_held(self) -> bool:
@@ -329,6 +323,39 @@ class RunFile:
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(_REASON).unlink(missing_ok=True)
 
+    def refuse(self) -> SmartdietError:
+        """Build the error of a file that cannot be read."""
+        return UnreadableRunError(f"{self.path} cannot be read as a run of this version; delete it to give that run up")
+
+
+@dataclass(slots=True)
+class RunFile(SpoolFile):
+    """A run that is not recorded, as it is read from its file, also while that is written.
+
+    Attributes:
+        begun, said, ended: what is known of its tables so far; what they said is taken out by whoever shows it.
+        over_at: when the run was over; None where it goes on, or where nobody wrote an end.
+    """
+
+    begun: dict[str, float] = field(default_factory=dict)
+    said: dict[str, list[TableSaid]] = field(default_factory=dict)
+    ended: dict[str, TableEnded] = field(default_factory=dict)
+    over_at: float | None = None
+    _head: RunHead | None = None
+    _read: int = 0
+
+    @property
+    def head(self) -> RunHead:
+        """What the run is.
+
+        Raises:
+            SmartdietError: the file is not one of ours, or not of this version.
+        """
+        if self._head is None and not (self.read_on() or self._head):
+            raise self.refuse()
+        assert self._head is not None
+        return self._head
+
     def follow(self, table: str) -> Iterator[TableSaid]:
         """Give what a table says, as it comes, until it has ended, or until the run is over without."""
         while True:
@@ -353,7 +380,7 @@ class RunFile:
             try:
                 event = _adapter.validate_json(line)
             except ValidationError:
-                raise self._refuse() from None
+                raise self.refuse() from None
             match event:
                 case RunHead():
                     self._head = event
@@ -366,9 +393,6 @@ class RunFile:
                 case RunEnded():
                     self.over_at = event.at
         return bool(whole)
-
-    def _refuse(self) -> SmartdietError:
-        return UnreadableRunError(f"{self.path} cannot be read as a run of this version; delete it to give that run up")
 
 
 class UnreadableRunError(TerminalError):

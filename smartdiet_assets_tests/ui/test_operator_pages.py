@@ -110,7 +110,7 @@ def test_what_an_operator_does_in_dagit(
         see_the_whole_graph(page, dagit)
         see_what_a_run_did(page, dagit)
         see_how_far_it_was(page, dagit)
-    subprocess.run([*SMARTDIET, "check"], check=True, capture_output=True, timeout=300)
+    subprocess.run([*SMARTDIET, "check", "--wait"], check=True, capture_output=True, timeout=300)
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     operator = Operator(page, dagit, mongo_database, postgres)
     find_the_declaration(operator)

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from smartdiet_assets.checks.outcome import KINDS
+from smartdiet_assets.mirror.spool import Spool
 from smartdiet_assets_tests.support.running import smartdiet, smartdiet_here
 
 
@@ -36,7 +37,7 @@ def test_an_error_exits_1_and_json_has_the_numbers(synced: Any, postgres: psycop
 def test_what_is_found_and_is_news_is_a_run_of_the_checks_in_dagster(synced: Any, postgres: psycopg.Connection) -> None:
     def check() -> dict[str, bool]:
         """Check, and read what the newest run recorded by table."""
-        smartdiet_here("check")
+        smartdiet_here("check", "--wait")
         with dg.DagsterInstance.get() as instance:
             runs = instance.get_runs()
             assert {(run.job_name, run.status.value) for run in runs} == {("checks", "SUCCESS")}
@@ -52,6 +53,26 @@ def test_what_is_found_and_is_news_is_a_run_of_the_checks_in_dagster(synced: Any
     assert check() == first, "nothing new, no other run"
     postgres.execute("DELETE FROM users")
     assert check() == {"": True, "users.rows_match_source": False, "users.content_matches": False}
+
+
+def test_nobody_waits_until_dagster_has_it(synced: Any, tmp_path: Path) -> None:
+    smartdiet_here("check", "companies")
+    spool = Spool(tmp_path / "dagster")
+    assert len(spool.list_files()) == 1
+    (spool.folder / "01-1.checks").write_text('{"outcomes": [{}]}')
+    said = smartdiet_here("check", "users", "--wait").stderr
+    assert "cannot be read as a run of this version" in said
+    with dg.DagsterInstance.get() as instance:
+        newer, older = instance.get_runs()
+        found = [
+            {
+                entry.get_dagster_event().asset_check_evaluation_data.asset_key.to_user_string()
+                for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+            }
+            for run in (older, newer)
+        ]
+    assert found == [{"companies"}, {"users"}]
+    assert [file.path.name for file in spool.list_files()] == ["01-1.checks"]
 
 
 def test_without_a_dagster_instance_none_is_made(synced: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

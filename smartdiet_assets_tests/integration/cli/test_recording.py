@@ -138,11 +138,11 @@ def test_a_killed_recorder_loses_nothing(spool: Spool) -> None:
     assert list_statuses() == ["SUCCESS"] * 4
 
 
-@pytest.mark.parametrize("command", ["prune", "check"])
-def test_a_command_that_looks_at_the_records_makes_up_for_what_is_missing(spool: Spool, command: str) -> None:
+@pytest.mark.parametrize("command", [["prune"], ["check", "--wait"]])
+def test_a_command_that_looks_at_the_records_makes_up_for_what_is_missing(spool: Spool, command: list[str]) -> None:
     smartdiet_here("sync")
     assert len(spool.list_files()) == 1
-    smartdiet_here(command)
+    smartdiet_here(*command)
     assert not spool.list_files()
     assert "SUCCESS" in list_statuses()
 
