@@ -7,17 +7,17 @@ configuration.
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypeVar
 
 from dagster import Config, ConfigurableResource, EnvVar, InitResourceContext
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.access import Access, LocalAccess, ModelT, RemoteAccess, build_access, derive_model
 from smartdiet_assets.resources.environment import Environment, find_variables
-from smartdiet_assets.resources.ssh_settings import GIVEN, SSH_VARIABLES
+from smartdiet_assets.resources.ssh_settings import GIVEN, SSH_VARIABLES, SshSettings
 from smartdiet_assets.resources.variable_kinds import Place
 
 #: Where a field stands in the configuration of a resource, such as ("access", "remote", "port").
@@ -34,7 +34,7 @@ _LOGIN_IN_URL = re.compile(
 )
 
 
-class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
+class ServerResource(ConfigurableResource[Any]):
     """A server that the environment describes, and a run configuration may describe otherwise.
 
     Attributes:
@@ -49,6 +49,13 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
     #: The variable of each field, by the place of the server they describe, the one that holds by default first.
     variables: ClassVar[Mapping[Place, Mapping[str, str]]] = {}
     settings: ClassVar[Environment | None] = None
+
+    access: Access = Field(
+        default=LocalAccess(),
+        discriminator="place",
+        description="local: the server is reached directly; remote: through an SSH server, which host and port are "
+        "then seen from (TRANSFER_SOURCE, TRANSFER_DESTINATION, MATOMO_SOURCE).",
+    )
 
     #: What the run configuration says, by the path of each field: a value, or {"env": VARIABLE}.
     _given: Mapping[Path, Any] = PrivateAttr(default_factory=dict)
@@ -65,6 +72,24 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
         finally:
             opened.close()
 
+    @contextmanager
+    def yield_for_execution(self, context: InitResourceContext) -> Generator[Self, None, None]:
+        """Serve a run, and close after it what it left open, also when the run fails.
+
+        Connections open when a table asks for one: settings that cannot be used, or a server that is away, fail the
+        steps that need it, not the whole run.
+        """
+        self.read_run_configuration(context)
+        try:
+            yield self
+        finally:
+            self.close()
+
+    @property
+    def remote(self) -> SshSettings | None:
+        """The SSH server in between; None where the server is reached directly."""
+        return self.access if isinstance(self.access, RemoteAccess) else None
+
     def close(self) -> None:
         """Close what is open."""
         raise NotImplementedError
@@ -72,7 +97,7 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
     def read_run_configuration(self, context: InitResourceContext) -> None:
         """Note what came by the configuration of the run that the resource is initialized for."""
         self._given = dict(_flatten(_find_configuration(context)))
-        if isinstance(access := self._get_access(), RemoteAccess):
+        if isinstance(access := self.access, RemoteAccess):
             hidden = {path[-1] for path in self._given if path[:-1] == _SSH and not self._is_configured(path)}
             if any(self.spell(field) == GIVEN for field in ("host", "port", "url") if hasattr(self, field)):
                 hidden.add("end")
@@ -101,7 +126,7 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
         """
         if self.settings is not None:
             return self
-        access = self._get_access()
+        access = self.access
         remote = derive_model(type(access), _list_defaults(access)) if isinstance(access, RemoteAccess) else None
         defaults = {**_list_defaults(self), "access": access if remote is None else remote.model_validate({})}
         kept = derive_model(type(self), defaults, access=LocalAccess | (remote or RemoteAccess))
@@ -148,7 +173,7 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
             ConfigurationError: Dagster has not initialized the resource; or the run configuration names another server
                 without bringing a secret of its own, or takes a field from a variable that is not the field's.
         """
-        access = self._get_access()
+        access = self.access
         values = [value for model in (self, access) for _, value in model]
         if any(isinstance(value, EnvVar | IntEnvVar | dict) for value in values):
             raise ConfigurationError(f"the {type(self).__name__} is not initialized: its variables are not read")
@@ -173,10 +198,6 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
             if os.environ.get(ambient) and not getattr(self, field) and not self._is_named_with(field):
                 raise _refuse(field, ambient)
 
-    def _get_access(self) -> Access:
-        access: Access = self.access  # type: ignore[attr-defined]
-        return access
-
     def _takes(self, path: Path) -> str:
         """The variable that a field takes its value from; "" where the run configuration gives the value itself."""
         if path in self._given:
@@ -199,7 +220,7 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
 
     def _is_at(self, place: Place) -> bool:
         """Whether the server, the user and the way to it are those that the environment names for a place."""
-        if isinstance(self._get_access(), RemoteAccess) != (place == "remote"):
+        if isinstance(self.access, RemoteAccess) != (place == "remote"):
             return False
         named = self.variables[place]
         return (place == "local" or self._is_configured_ssh()) and all(
@@ -220,7 +241,7 @@ class ServerResource(ConfigurableResource):  # type: ignore[type-arg]
         """Whether a field has the value of a variable."""
         if self._takes(path) == variable:
             return True
-        value = getattr(self._get_access() if path[:-1] == _SSH else self, path[-1])
+        value = getattr(self.access if path[:-1] == _SSH else self, path[-1])
         return self.settings is not None and self.settings.holds(variable, value)
 
     def _read_variables(self, model: ModelT) -> ModelT:

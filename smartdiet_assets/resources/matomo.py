@@ -1,13 +1,9 @@
 """Matomo's database (MariaDB or MySQL) as a resource: its settings, and which of them the environment gives."""
 
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 
-from dagster import InitResourceContext
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 
-from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess
 from smartdiet_assets.resources.configured import ServerResource, build_configured
 from smartdiet_assets.resources.environment import Environment, build_field
 from smartdiet_assets.resources.matomo_server import MatomoConnections
@@ -37,12 +33,6 @@ class MatomoResource(MatomoConnections, ServerResource):
     ssl_cert: str = build_field("MATOMO_SSL_CERT")
     ssl_key: str = build_field("MATOMO_SSL_KEY")
     ssl_verify: bool = build_field("MATOMO_SSL_VERIFY")
-    access: Access = Field(
-        default=LocalAccess(),
-        discriminator="place",
-        description="local: the server is reached directly; remote: through an SSH server, which host and port are "
-        "then seen from (MATOMO_SOURCE).",
-    )
     connect_timeout: float = build_field("CONNECT_TIMEOUT", ge=1)
     read_timeout: float = build_field("READ_TIMEOUT", ge=1)
 
@@ -53,20 +43,6 @@ class MatomoResource(MatomoConnections, ServerResource):
     def is_configured(self) -> bool:
         """Whether the environment says where Matomo is, where that describes the resource."""
         return self.settings is None or self.settings.names(MATOMO)
-
-    @contextmanager
-    def yield_for_execution(self, context: InitResourceContext) -> Generator["MatomoResource", None, None]:
-        """Serve a run, and close the tunnel after it."""
-        self.read_run_configuration(context)
-        try:
-            yield self
-        finally:
-            self.close()
-
-    @property
-    def remote(self) -> RemoteAccess | None:
-        """The SSH server in between; None where the server is reached directly."""
-        return self.access if isinstance(self.access, RemoteAccess) else None
 
 
 def build_matomo_resource(settings: Environment, place: Place | None = None) -> MatomoResource:

@@ -14,13 +14,12 @@ from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.ssh_settings import PlainServer
-from smartdiet_assets.resources.tunnel import Tunnel, Way
+from smartdiet_assets.resources.tunnel import Tunnelled
 from smartdiet_assets.schema.matomo import KNOWN_TABLES, compose_source_name
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
 
-    from smartdiet_assets.resources.ssh_settings import SshSettings
 
 #: Those that have a variable each.
 _FIELDS = (
@@ -28,13 +27,11 @@ _FIELDS = (
 )  # fmt: skip
 
 
-class MatomoConnections:
+class MatomoConnections(Tunnelled):
     """Opens connections to the database that its fields describe."""
 
     # Whoever has the settings gives them; of a model, what is annotated here would become a field.
     if TYPE_CHECKING:
-        host: str
-        port: int
         database: str
         user: str
         password: str
@@ -44,14 +41,7 @@ class MatomoConnections:
         ssl_key: str
         ssl_verify: bool
         #: Seconds.
-        connect_timeout: float
         read_timeout: float
-        _tunnel: Tunnel | None
-        _lock: threading.Lock
-
-        @property
-        def remote(self) -> SshSettings | None:
-            """The SSH server in between, which host and port are then seen from; None where there is none."""
 
         def require_usable(self) -> None:
             """Refuse settings that must not be used."""
@@ -121,23 +111,6 @@ class MatomoConnections:
             raise translate_matomo_error(error, action) from None
         connection._read_timeout = connection._write_timeout = self.read_timeout
         return connection
-
-    def _open_way(self) -> Way | None:
-        """Open the way through SSH; None where the server is reached directly."""
-        if self.remote is None:
-            return None
-        with self._lock:
-            if self._tunnel is None:
-                self._tunnel = Tunnel(self.remote, self.connect_timeout)
-            tunnel = self._tunnel
-        return tunnel.open(self.host, self.port)
-
-    def close(self) -> None:
-        """Close the tunnel where there is one; the next connection opens another."""
-        with self._lock:
-            tunnel, self._tunnel = self._tunnel, None
-        if tunnel is not None:
-            tunnel.close()
 
     def _compose_tls(self) -> dict[str, Any]:
         if not (self.ssl_ca or self.ssl_cert):

@@ -6,16 +6,12 @@ imports its driver, here and in the other resources.
 
 import re
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
-from dagster import InitResourceContext
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 
 from smartdiet_assets.errors import ConfigurationError
-from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess
 from smartdiet_assets.resources.configured import ServerResource, build_configured
 from smartdiet_assets.resources.environment import Environment, build_field
 from smartdiet_assets.resources.mongo_server import MongoConnections
@@ -46,12 +42,6 @@ class MongoResource(MongoConnections, ServerResource):
 
     url: str = build_field("MONGODB_URL")
     database: str = build_field("MONGODB_DATABASE")
-    access: Access = Field(
-        default=LocalAccess(),
-        discriminator="place",
-        description="local: the server is reached directly; remote: through an SSH server, which host and port are "
-        "then seen from (TRANSFER_SOURCE).",
-    )
     server_selection_timeout: float = build_field("CONNECT_TIMEOUT", "Seconds to look for a server that answers", gt=0)
     connect_timeout: float = build_field("CONNECT_TIMEOUT", gt=0)
     socket_timeout: float = build_field("READ_TIMEOUT", gt=0)
@@ -69,19 +59,6 @@ class MongoResource(MongoConnections, ServerResource):
     _answered: bool = PrivateAttr(default=False)
     _patience: Patience | None = PrivateAttr(default=None)
 
-    @contextmanager
-    def yield_for_execution(self, context: InitResourceContext) -> Generator["MongoResource", None, None]:
-        """Serve a run, and close the client after it, also when the run fails.
-
-        The client is made by the first table that needs it: a URL that cannot be used, or an SSH server that is away,
-        fails the steps that read it, not the whole run.
-        """
-        self.read_run_configuration(context)
-        try:
-            yield self
-        finally:
-            self.close()
-
     def require_usable(self) -> None:
         """Refuse also a URL of the run configuration that has the driver log in with what it finds on this machine."""
         super().require_usable()
@@ -90,11 +67,6 @@ class MongoResource(MongoConnections, ServerResource):
                 "the run configuration names a MongoDB to log in to with this machine's own credentials; its url must "
                 "bring user and password; nothing was sent"
             )
-
-    @property
-    def remote(self) -> RemoteAccess | None:
-        """The SSH server in between; None where the server is reached directly."""
-        return self.access if isinstance(self.access, RemoteAccess) else None
 
 
 def find_named_database(url: str) -> str:

@@ -1,15 +1,11 @@
 """PostgreSQL as a resource: its settings, and which of them the environment gives."""
 
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Self
 from weakref import WeakSet
 
-from dagster import InitResourceContext
 from pydantic import Field, PrivateAttr
 
-from smartdiet_assets.resources.access import Access, LocalAccess, RemoteAccess
 from smartdiet_assets.resources.configured import ServerResource, build_configured
 from smartdiet_assets.resources.environment import Environment, build_field
 from smartdiet_assets.resources.postgres_server import KEEPALIVE_IDLE, PostgresConnections
@@ -48,12 +44,6 @@ class PostgresResource(PostgresConnections, ServerResource):
         description="Schema that holds the tables, which the first run makes where it is missing; the first of the "
         "user's search_path where none is given.",
     )
-    access: Access = Field(
-        default=LocalAccess(),
-        discriminator="place",
-        description="local: the server is reached directly; remote: through an SSH server, which host and port are "
-        "then seen from (TRANSFER_DESTINATION).",
-    )
     connect_timeout: float = build_field("CONNECT_TIMEOUT", "Seconds to open a connection, 2 at least", ge=2)
     stall_timeout: float = build_field("STALL_TIMEOUT", ge=1)
     keepalive_idle: float = Field(
@@ -69,27 +59,9 @@ class PostgresResource(PostgresConnections, ServerResource):
     #: Those that a table of this run is done with, each with the moment it came back.
     _idle: "list[tuple[float, WatchedConnection]]" = PrivateAttr(default_factory=list)
 
-    @contextmanager
-    def yield_for_execution(self, context: InitResourceContext) -> Generator["PostgresResource", None, None]:
-        """Serve a run, and close after it every connection it left open.
-
-        Connections open when a table asks for one: where the server is away, the table's step fails and is
-        retried, not the whole run.
-        """
-        self.read_run_configuration(context)
-        try:
-            yield self
-        finally:
-            self.close()
-
     def in_schema(self, target_schema: str) -> Self:
         """The same database, the tables in a schema of it."""
         return type(self)(**{**dict(self), "target_schema": target_schema})
-
-    @property
-    def remote(self) -> RemoteAccess | None:
-        """The SSH server in between; None where the server is reached directly."""
-        return self.access if isinstance(self.access, RemoteAccess) else None
 
 
 def build_postgres_resource(settings: Environment, place: Place | None = None) -> PostgresResource:

@@ -13,14 +13,13 @@ from smartdiet_assets.errors import ConfigurationError, PermissionDeniedError, S
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.ssh_settings import PlainServer
-from smartdiet_assets.resources.tunnel import Tunnel, Way
+from smartdiet_assets.resources.tunnel import Tunnelled, Way
 
 if TYPE_CHECKING:
     import psycopg
 
     from smartdiet_assets.resources.postgres_rights import PostgresFacts
     from smartdiet_assets.resources.postgres_watch import WatchedConnection
-    from smartdiet_assets.resources.ssh_settings import SshSettings
 
 #: Where the mirror keeps its own state.
 STATE_SCHEMA = "smartdiet"
@@ -30,7 +29,7 @@ KEEPALIVE_IDLE = 30.0
 FIELDS = ("host", "port", "database", "user", "password", "ssl_mode", "ssl_ca", "ssl_cert", "ssl_key")
 
 
-class PostgresConnections:
+class PostgresConnections(Tunnelled):
     """Opens connections to the database that its fields describe, lends them, and closes them all."""
 
     # Whoever has the settings gives them; of a model, what is annotated here would become a field.
@@ -38,8 +37,6 @@ class PostgresConnections:
     seconds_trusted: ClassVar[float] = 5.0
 
     if TYPE_CHECKING:
-        host: str
-        port: int
         database: str
         user: str
         password: str
@@ -51,17 +48,10 @@ class PostgresConnections:
         #: Where the tables are; "" is what the search path says.
         target_schema: str
         #: Seconds.
-        connect_timeout: float
         stall_timeout: float
         keepalive_idle: float
         _connections: WeakSet[psycopg.Connection]
-        _tunnel: Tunnel | None
-        _lock: threading.Lock
         _idle: list[tuple[float, WatchedConnection]]
-
-        @property
-        def remote(self) -> SshSettings | None:
-            """The SSH server in between, which host and port are then seen from; None where there is none."""
 
         def require_usable(self) -> None:
             """Refuse settings that must not be used."""
@@ -176,20 +166,6 @@ class PostgresConnections:
             else:
                 return connection
 
-    def _open_way(self) -> Way | None:
-        """Open the way through SSH; None where the server is reached directly.
-
-        Raises:
-            SmartdietError: there is none.
-        """
-        if self.remote is None:
-            return None
-        with self._lock:
-            if self._tunnel is None:
-                self._tunnel = Tunnel(self.remote, self.connect_timeout)
-            tunnel = self._tunnel
-        return tunnel.open(self.host, self.port)
-
     def _open(self, way: Way | None) -> "WatchedConnection":
         """Open a connection with autocommit on, that gives up an answer after the time of connecting."""
         from smartdiet_assets.resources.postgres_watch import WatchedConnection
@@ -228,11 +204,9 @@ class PostgresConnections:
             connections = list(self._connections)
             self._connections.clear()
             self._idle.clear()
-            tunnel, self._tunnel = self._tunnel, None
         for connection in connections:
             connection.close()
-        if tunnel is not None:
-            tunnel.close()
+        super().close()
 
     def _translate(self, error: BaseException, action: str) -> SmartdietError:
         from smartdiet_assets.resources.postgres_errors import translate_postgres_error

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.port_forward import PortForward
@@ -113,6 +114,44 @@ class Tunnel:
             connection, self._connection = self._connection, None
         if connection is not None:
             _register.give_back(connection)
+
+
+class Tunnelled:
+    """Opens connections to its host and port directly, or through an SSH server."""
+
+    # Whoever has the settings gives them; of a model, what is annotated here would become a field.
+    if TYPE_CHECKING:
+        host: str
+        port: int
+        #: Seconds.
+        connect_timeout: float
+        _tunnel: Tunnel | None
+        _lock: threading.Lock
+
+        @property
+        def remote(self) -> SshSettings | None:
+            """The SSH server in between, which host and port are then seen from; None where there is none."""
+
+    def _open_way(self) -> "Way | None":
+        """Open the way through SSH; None where the server is reached directly.
+
+        Raises:
+            SmartdietError: there is none.
+        """
+        if self.remote is None:
+            return None
+        with self._lock:
+            if self._tunnel is None:
+                self._tunnel = Tunnel(self.remote, self.connect_timeout)
+            tunnel = self._tunnel
+        return tunnel.open(self.host, self.port)
+
+    def close(self) -> None:
+        """Close the tunnel where there is one; the next connection opens another."""
+        with self._lock:
+            tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.close()
 
 
 class Way:
