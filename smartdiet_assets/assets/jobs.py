@@ -19,8 +19,6 @@ from smartdiet_assets.schema.model import Schema
 
 #: The job `smartdiet sync` runs: every table, parents first. A domain's job has its name behind this one.
 MIRROR_JOB = "mirror"
-#: The job of the tables of Matomo.
-MATOMO_JOB = f"{MIRROR_JOB}_matomo"
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
@@ -112,7 +110,8 @@ def _is_left(run_id: str) -> bool:
     The next one that records a run records that one first.
     """
     # With what a sync comes to; loading the code location does not need it.
-    from smartdiet_assets.mirror.spool import Spool, is_recording
+    from smartdiet_assets.mirror.spool import Spool
+    from smartdiet_assets.mirror.turns import is_recording
 
     spool = Spool(find_dagster_home())
     files = [file for file in spool.list_files() if file.path.stem.endswith(run_id)]

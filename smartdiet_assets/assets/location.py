@@ -4,7 +4,7 @@ Several code locations, and several mirrors, may share an instance. Not here: wh
 `assets.pruning`).
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +62,16 @@ class Mirror:
 
 
 @contextmanager
+def replaced(instance: dg.DagsterInstance, method: str, function: Callable[..., Any]) -> Iterator[None]:
+    """Have an instance do something else for one of its methods, for the block."""
+    vars(instance)[method] = function
+    try:
+        yield
+    finally:
+        del vars(instance)[method]
+
+
+@contextmanager
 def locate_runs(instance: dg.DagsterInstance) -> Iterator[None]:
     """Have the runs that this process creates in an instance belong to the code location, as those of Dagit do."""
     create = instance.create_run_for_job
@@ -70,8 +80,5 @@ def locate_runs(instance: dg.DagsterInstance) -> Iterator[None]:
     def create_located(job_def: dg.JobDefinition, **options: Any) -> dg.DagsterRun:
         return create(job_def, **{**options, "remote_job_origin": RemoteJobOrigin(origin, job_def.name)})
 
-    instance.create_run_for_job = create_located  # type: ignore[assignment, method-assign]
-    try:
+    with replaced(instance, "create_run_for_job", create_located):
         yield
-    finally:
-        del instance.create_run_for_job

@@ -22,7 +22,8 @@ from smartdiet_assets.assets.replay import Replay
 from smartdiet_assets.checks.kept import read_outcomes
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
 from smartdiet_assets.mirror.failures import describe_origin
-from smartdiet_assets.mirror.spool import RunFile, Spool, SpoolFile
+from smartdiet_assets.mirror.run_file import RunFile, SpoolFile
+from smartdiet_assets.mirror.spool import Spool
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema

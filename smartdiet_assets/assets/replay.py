@@ -11,10 +11,11 @@ import dagster as dg
 
 from smartdiet_assets.assets.failures import build_step_failure
 from smartdiet_assets.assets.interruption import build_interrupted_failure
+from smartdiet_assets.assets.location import replaced
 from smartdiet_assets.assets.progress import show_line
 
 if TYPE_CHECKING:
-    from smartdiet_assets.mirror.spool import RunFile
+    from smartdiet_assets.mirror.run_file import RunFile
     from smartdiet_assets.mirror.table_run import MirrorResult
 
 _replays: "dict[str, Replay]" = {}
@@ -73,9 +74,9 @@ class Replay:
         def handle_dated(event: dg.EventLogEntry, **options: Any) -> None:
             handle(self.date(event), **options)
 
-        instance.handle_new_event = handle_dated  # type: ignore[method-assign]
         _replays[run_id] = self
         try:
-            yield
+            with replaced(instance, "handle_new_event", handle_dated):
+                yield
         finally:
-            del _replays[run_id], instance.handle_new_event
+            del _replays[run_id]

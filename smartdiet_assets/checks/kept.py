@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from smartdiet_assets.checks.outcome import CheckOutcome, Number
-from smartdiet_assets.mirror.spool import CHECKS, Spool, SpoolFile
+from smartdiet_assets.mirror.run_file import SpoolFile
+from smartdiet_assets.mirror.spool import CHECKS, Spool
 
 #: The key of a moment in JSON.
 _AT = "at"

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from smartdiet_assets.errors import ConfigurationError, SmartdietError
 from smartdiet_assets.mirror.failures import describe_origin
-from smartdiet_assets.mirror.spool import Spool, is_recording, take_turn
+from smartdiet_assets.mirror.spool import Spool
+from smartdiet_assets.mirror.turns import is_recording, take_turn
 from smartdiet_assets.resources.dagster_home import choose_dagster_home, find_dagster_home
 from smartdiet_assets.resources.environment import Environment
 

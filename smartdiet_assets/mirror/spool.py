@@ -1,8 +1,8 @@
 """What a run of `smartdiet sync` came to, in a file of its own until Dagster has recorded it.
 
-Here: writing such a file while the run goes on, and reading it meanwhile or later. Not here: recording
-(`assets.recorder`). A file is JSON, a line an event, held under a lock by the sync while it lives: one that nobody
-holds and that has no end is of a sync that was killed. It holds what Dagit shows and no value of a document.
+Here: the folder of such files, and writing one while the run goes on. Not here: reading one (`mirror.run_file`), and
+recording (`assets.recorder`). A file is held under a lock by the sync while it lives: one that nobody holds and that
+has no end is of a sync that was killed.
 """
 
 import errno
@@ -11,16 +11,15 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Protocol
 
-from pydantic import Discriminator, TypeAdapter, ValidationError
-
-from smartdiet_assets.errors import SmartdietError, TerminalError
 from smartdiet_assets.mirror.failures import TableFailure
 from smartdiet_assets.mirror.progress import Progress, progress_log
+from smartdiet_assets.mirror.run_events import ADAPTER, Event, RunEnded, RunHead, TableBegun, TableEnded, TableSaid
+from smartdiet_assets.mirror.run_file import RunFile, SpoolFile
 from smartdiet_assets.mirror.table_run import MirrorResult
 
 #: Under DAGSTER_HOME.
@@ -28,69 +27,6 @@ FOLDER = "unrecorded"
 _ENDING = ".jsonl"
 #: Of what `smartdiet check` found (`checks.kept`).
 CHECKS = ".checks"
-#: Beside a file that could not be recorded: why.
-_REASON = ".reason"
-_SECONDS_BETWEEN_LOOKS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class RunHead:
-    """What a run is: `at` are seconds since 1970, `tables` in their order, `schema_files` what declares them."""
-
-    run_id: str
-    at: float
-    tables: tuple[str, ...]
-    schema_files: tuple[str, ...]
-    since: str | None
-    full: bool
-    kind: Literal["run"] = "run"
-
-
-@dataclass(frozen=True, slots=True)
-class TableBegun:
-    """A table's run began."""
-
-    table: str
-    at: float
-    kind: Literal["begun"] = "begun"
-
-
-@dataclass(frozen=True, slots=True)
-class TableSaid:
-    """A line of a table that is worth an event; of its progress, where it was by then."""
-
-    table: str
-    at: float
-    line: str
-    warning: bool = False
-    documents_read: int = 0
-    documents_expected: int | None = None
-    kind: Literal["said"] = "said"
-
-
-@dataclass(frozen=True, slots=True)
-class TableEnded:
-    """What a table's run came to: one of the two."""
-
-    table: str
-    at: float
-    result: MirrorResult | None = None
-    failure: TableFailure | None = None
-    kind: Literal["ended"] = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnded:
-    """The run is over; what has no end by now was interrupted."""
-
-    at: float
-    kind: Literal["over"] = "over"
-
-
-Event = RunHead | TableBegun | TableSaid | TableEnded | RunEnded
-
-
-_adapter: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Discriminator("kind")])
 
 
 class RunRecord(Protocol):
@@ -166,7 +102,7 @@ class Spool:
         why = error.strerror if isinstance(error, OSError) else "a file that declares tables has a name that is no text"
         self.fault = f"{self.folder} cannot be written to: {why}; set DAGSTER_HOME to a folder that can be written to"
 
-    def list_files(self) -> list["SpoolFile"]:
+    def list_files(self) -> list[SpoolFile]:
         """List what is not recorded, in the order in which it began."""
         try:
             paths = sorted(path for path in self.folder.iterdir() if path.suffix in (_ENDING, CHECKS))
@@ -257,7 +193,7 @@ class _Writer:
 
 
 def _encode(event: Event) -> bytes:
-    return _adapter.dump_json(event) + b"\n"
+    return ADAPTER.dump_json(event) + b"\n"
 
 
 def _write(file: int, line: bytes) -> None:
@@ -272,179 +208,3 @@ class _LineKeeper(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._writer.keep_line(record)
-
-
-@dataclass(slots=True)
-class SpoolFile:
-    """What is not recorded."""
-
-    path: Path
-
-    @property
-    def is_held(self) -> bool:
-        """Whether the sync that writes it lives."""
-        try:
-            file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(file)
-        return False
-
-    @property
-    def age(self) -> float:
-        """Seconds since it was written to; 0 where it is gone."""
-        try:
-            return time.time() - self.path.stat().st_mtime
-        except OSError:
-            return 0.0
-
-    @property
-    def reason(self) -> str:
-        """Why it could not be recorded when that was tried last; "" where it was not, or the recorder was killed."""
-        try:
-            return self.path.with_suffix(_REASON).read_text(encoding="utf-8")
-        except OSError:
-            return ""
-
-    def note_reason(self, reason: str) -> None:
-        """Note why it cannot be recorded; of one that is gone, as its disk is full, nothing."""
-        if not self.path.exists():
-            return
-        with suppress(OSError):
-            self.path.with_suffix(_REASON).write_text(reason, encoding="utf-8")
-
-    def delete(self) -> None:
-        """Delete it: it is recorded."""
-        self.path.unlink(missing_ok=True)
-        self.path.with_suffix(_REASON).unlink(missing_ok=True)
-
-    def refuse(self) -> SmartdietError:
-        """Build the error of a file that cannot be read."""
-        return UnreadableRunError(f"{self.path} cannot be read as a run of this version; delete it to give that run up")
-
-
-@dataclass(slots=True)
-class RunFile(SpoolFile):
-    """A run that is not recorded, as it is read from its file, also while that is written.
-
-    Attributes:
-        begun, said, ended: what is known of its tables so far; what they said is taken out by whoever shows it.
-        over_at: when the run was over; None where it goes on, or where nobody wrote an end.
-    """
-
-    begun: dict[str, float] = field(default_factory=dict)
-    said: dict[str, list[TableSaid]] = field(default_factory=dict)
-    ended: dict[str, TableEnded] = field(default_factory=dict)
-    over_at: float | None = None
-    _head: RunHead | None = None
-    _read: int = 0
-
-    @property
-    def head(self) -> RunHead:
-        """What the run is.
-
-        Raises:
-            SmartdietError: the file is not one of ours, or not of this version.
-        """
-        if self._head is None and not (self.read_on() or self._head):
-            raise self.refuse()
-        assert self._head is not None
-        return self._head
-
-    def follow(self, table: str) -> Iterator[TableSaid]:
-        """Give what a table says, as it comes, until it has ended, or until the run is over without."""
-        while True:
-            held = self.is_held
-            more = self.read_on()
-            yield from self.said.pop(table, [])
-            if table in self.ended or self.over_at is not None:
-                return
-            if not more:
-                if not held:
-                    return
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
-
-    def read_on(self) -> bool:
-        """Read what was written since; whether there was anything. What a killed sync wrote half is left out."""
-        with open(self.path, "rb") as file:
-            file.seek(self._read)
-            text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.splitlines():
-            try:
-                event = _adapter.validate_json(line)
-            except ValidationError:
-                raise self.refuse() from None
-            match event:
-                case RunHead():
-                    self._head = event
-                case TableBegun():
-                    self.begun[event.table] = event.at
-                case TableSaid():
-                    self.said.setdefault(event.table, []).append(event)
-                case TableEnded():
-                    self.ended[event.table] = event
-                case RunEnded():
-                    self.over_at = event.at
-        return bool(whole)
-
-
-class UnreadableRunError(TerminalError):
-    """A file is not that of a run, or of a run of another version."""
-
-
-@contextmanager
-def take_turn(folder: Path, *, seconds: float | None = None, one_waits: bool = False) -> Iterator[bool]:
-    """Record alone, for the block: runs are recorded in their order. Gives whether it is our turn.
-
-    Args:
-        seconds: how long to wait; None for as long as it takes.
-        one_waits: give up where another one waits already: it will find whatever is there by now.
-    """
-    with ExitStack() as stack:
-        try:
-            waiting, recording = (_open_lock(stack, folder / name) for name in (".waiting", ".recording"))
-        except OSError:
-            # Nothing is there to record.
-            yield False
-            return
-        if one_waits and not _lock(waiting, 0.0):
-            yield False
-            return
-        ours = _lock(recording, seconds)
-        fcntl.flock(waiting, fcntl.LOCK_UN)
-        yield ours
-
-
-def is_recording(folder: Path) -> bool:
-    """Whether somebody records."""
-    with take_turn(folder, seconds=0.0) as ours:
-        return not ours and folder.is_dir()
-
-
-def _open_lock(stack: ExitStack, path: Path) -> int:
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    stack.callback(os.close, file)
-    return file
-
-
-def _lock(file: int, seconds: float | None) -> bool:
-    if seconds is None:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        return True
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-        else:
-            return True

@@ -21,9 +21,10 @@ from smartdiet_assets.mirror.failures import TableFailedError, TableFailure, des
 from smartdiet_assets.mirror.outages import SECONDS_REMEMBERED, sleep_until
 from smartdiet_assets.mirror.outcome import SyncOutcome, TableOutcome
 from smartdiet_assets.mirror.progress import progress_log
+from smartdiet_assets.mirror.run_events import RunHead
 from smartdiet_assets.mirror.side_by_side import Processes, Threads, Workers, run_in_order
 from smartdiet_assets.mirror.sources import find_opener
-from smartdiet_assets.mirror.spool import NoSpool, Records, RunHead
+from smartdiet_assets.mirror.spool import NoSpool, Records
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres_server import PostgresServer
 from smartdiet_assets.schema.drift import Drift

@@ -27,7 +27,8 @@ from pymongo.database import Database
 from smartdiet_assets.assets.jobs import MIRROR_JOB
 from smartdiet_assets.assets.partitions import build_partitions
 from smartdiet_assets.demo.company import write_company
-from smartdiet_assets.mirror.spool import Spool, is_recording
+from smartdiet_assets.mirror.spool import Spool
+from smartdiet_assets.mirror.turns import is_recording
 from smartdiet_assets.resources.environment import VARIABLES
 from smartdiet_assets_tests.benchmarks.company import SEED, date_documents
 from smartdiet_assets_tests.benchmarks.dagster_floor import compose_variables

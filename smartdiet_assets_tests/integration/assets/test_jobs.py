@@ -10,13 +10,15 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from smartdiet_assets.assets.alerts.sensor import ALERT_SENSOR
-from smartdiet_assets.assets.jobs import MATOMO_JOB, build_tags, find_overlapping_run
+from smartdiet_assets.assets.jobs import build_tags, find_overlapping_run
 from smartdiet_assets.assets.location import REPOSITORY_TAG, Mirror
 from smartdiet_assets.assets.naming import build_plain_names
 from smartdiet_assets.assets.schedules import MIRROR_SCHEDULE
 from smartdiet_assets.assets.sensors import CHANGE_SENSOR
 from smartdiet_assets.definitions import build_definitions
-from smartdiet_assets.mirror.spool import RunHead, Spool, take_turn
+from smartdiet_assets.mirror.run_events import RunHead
+from smartdiet_assets.mirror.spool import Spool
+from smartdiet_assets.mirror.turns import take_turn
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.assets.sensing import TABLES, tables_of
@@ -48,9 +50,9 @@ def test_every_table_is_in_the_job_of_its_domain_and_matomos_in_one_of_their_own
         if not job.name.startswith("__")
     }
     assert jobs.pop("mirror") == set(SCHEMA.tables)
-    assert jobs[MATOMO_JOB] == MATOMO_TABLES
+    assert jobs["mirror_matomo"] == MATOMO_TABLES
     for name, table in SCHEMA.tables.items():
-        domain = MATOMO_JOB if table.source == "matomo" else f"mirror_{table.group}"
+        domain = "mirror_matomo" if table.source == "matomo" else f"mirror_{table.group}"
         assert [job for job, tables in jobs.items() if name in tables] == [domain]
 
 
@@ -77,7 +79,7 @@ def test_a_run_is_tagged_with_what_it_reads_and_writes_and_with_no_secret() -> N
         assert spec.tags["smartdiet/source"] == source
         assert spec.metadata["dagster/table_name"].value == f"analytics.public.{table}"
     assert definitions.resolve_job_def("mirror").tags["smartdiet/source"] == "all"
-    assert definitions.resolve_job_def(MATOMO_JOB).tags["smartdiet/source"] == "matomo"
+    assert definitions.resolve_job_def("mirror_matomo").tags["smartdiet/source"] == "matomo"
 
 
 def test_a_table_is_named_with_the_database_that_is_written_to() -> None:
@@ -170,7 +172,7 @@ def test_whoever_has_no_matomo_can_materialise_everything(
     materialised = {event.step_key for event in result.get_asset_materialization_events()}
     assert materialised == set(schema.tables) - MATOMO_TABLES
     # Configured, it is missed; the tries in between would take their time.
-    monkeypatch.setattr("smartdiet_assets.assets.tables.RETRY_POLICY", None)
+    monkeypatch.setenv("RETRY_DELAY", "0")
     monkeypatch.setenv("MATOMO_HOST", "127.0.0.1")
     job = build_definitions(schema, read_environment()).resolve_job_def("mirror")
     result = job.execute_in_process(

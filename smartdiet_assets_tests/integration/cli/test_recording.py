@@ -12,8 +12,10 @@ import psycopg
 import pytest
 
 from smartdiet_assets.cli.recording import PATIENT, is_ended_with_command, record_before
-from smartdiet_assets.mirror.spool import RunHead, Spool, take_turn
+from smartdiet_assets.mirror.run_events import RunHead
+from smartdiet_assets.mirror.spool import Spool
 from smartdiet_assets.mirror.sync import run_sync
+from smartdiet_assets.mirror.turns import take_turn
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.support.running import smartdiet, smartdiet_here
