@@ -4,7 +4,7 @@ Here: the last result of a check, whether a new one says anything beyond it, and
 here: evaluating checks (`checks`), or their steps in the graph (`assets.checks`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -81,10 +81,9 @@ def record_outcomes(schema: Schema, instance: dg.DagsterInstance, outcomes: Sequ
 
     # An op: checks of the graph would be planned first, each with an event more, and give an output, which is one more.
     @dg.op(name="record_checks", description="What `smartdiet check` found, where it is news.", out=dg.Out(dg.Nothing))
-    def record_checks(context: dg.OpExecutionContext) -> None:
+    def record_checks() -> Iterator[dg.AssetCheckEvaluation]:
         for outcome in news:
-            # Taken, though the annotation leaves it out.
-            context.log_event(_build_evaluation(outcome, tables[outcome.table]))  # type: ignore[arg-type]
+            yield _build_evaluation(outcome, tables[outcome.table])
 
     @dg.job(name=CHECK_JOB, tags=build_tags(schema, {outcome.table for outcome in outcomes}, CHECK_JOB))
     def job() -> None:

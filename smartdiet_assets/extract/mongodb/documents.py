@@ -1,8 +1,9 @@
 """Reading a collection: queries for a window, and raw BSON batches of their results."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
+from typing import Any
 
 import pymongo
 from bson import ObjectId
@@ -180,10 +181,9 @@ def _fetch(
 def iterate_batches(cursor: RawBatchCursor[Document]) -> Generator[bytes]:
     """Stream the batches of a cursor that are not empty, and close it."""
     with cursor:
-        batch: bytes
-        for batch in cursor:  # type: ignore[assignment]  # pymongo types it as the cursor of documents it derives from
-            if batch:
-                yield batch
+        # pymongo types it as the cursor of documents it derives from.
+        batches: Iterable[Any] = cursor
+        yield from filter(None, batches)
 
 
 def _object_id_at(instant: datetime) -> ObjectId:
