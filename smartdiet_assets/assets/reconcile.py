@@ -24,7 +24,9 @@ RECONCILE_SCHEDULE = "reconcile_schedule"
 #: At night, UTC.
 _DAILY = "30 2 * * *"
 _COUNTS = ("documents", "rows", "gone", "removed", "flagged", "replaced", "restored")
-_RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+#: Of the whole pass; the delay is as many times that of a read.
+_RETRIES = 3
+_TIMES_RETRY_DELAY = 5
 
 
 class ReconcileConfig(dg.Config):
@@ -53,7 +55,7 @@ def build_reconcile_job(
         description="Remove or mark the rows whose documents are gone, by each table's on_delete.",
         required_resource_keys={names.postgres, *map(names.name_source, sources)},
         out=dg.Out(dg.Nothing),
-        retry_policy=_RETRY_POLICY,
+        retry_policy=dg.RetryPolicy(_RETRIES, _TIMES_RETRY_DELAY * retry_delay, dg.Backoff.EXPONENTIAL),
     )
     def reconcile(context: dg.OpExecutionContext, config: ReconcileConfig) -> Iterator[dg.AssetObservation]:
         from smartdiet_assets.mirror.reconciliation import build_source_opener, reconcile_tables
@@ -106,8 +108,7 @@ def _report(
     if failed:
         raise StepFailure(
             names.spell("\n".join(result.error for result in failed)),
-            allow_retries=any(result.transient for result in failed)
-            and context.retry_number < _RETRY_POLICY.max_retries,
+            allow_retries=any(result.transient for result in failed) and context.retry_number < _RETRIES,
         )
 
 

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 REFRESH_MONGO_JOB = "refresh_mongo"
 REFRESH_POSTGRES_JOB = "refresh_postgres"
-#: The source is read from the start again, so that few tries are worth it.
-_RETRY_POLICY = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL)
+#: The source is read from the start again, so that few tries are worth it; the delay is as many times that of a read.
+_RETRIES = 2
+_TIMES_RETRY_DELAY = 15
 
 
 class RefreshConfig(dg.Config):
@@ -98,11 +99,13 @@ def build_refresh_jobs(schema: Schema, environment: Environment) -> list[dg.JobD
 
         return open_postgres_refresh(environment, **config.model_dump(exclude={"target_name", "dry_run"}))
 
-    @dg.op(name="copy_mongo", out=dg.Out(dg.Nothing), retry_policy=_RETRY_POLICY)
+    retry_policy = dg.RetryPolicy(_RETRIES, _TIMES_RETRY_DELAY * environment.retry_delay, dg.Backoff.EXPONENTIAL)
+
+    @dg.op(name="copy_mongo", out=dg.Out(dg.Nothing), retry_policy=retry_policy)
     def copy_mongo(context: dg.OpExecutionContext, config: RefreshMongoConfig) -> Iterator[dg.Output[None]]:
         yield from _refresh(context, config, open_mongo, environment, _name_variable("MONGODB_DATABASE", config.to))
 
-    @dg.op(name="copy_postgres", out=dg.Out(dg.Nothing), retry_policy=_RETRY_POLICY)
+    @dg.op(name="copy_postgres", out=dg.Out(dg.Nothing), retry_policy=retry_policy)
     def copy_postgres(context: dg.OpExecutionContext, config: RefreshPostgresConfig) -> Iterator[dg.Output[None]]:
         yield from _refresh(context, config, open_postgres, environment, _name_variable("POSTGRES_DATABASE", config.to))
 
@@ -154,7 +157,7 @@ def _refresh(
             "nothing was written"
         ) from None
     except SmartdietError as error:
-        again = isinstance(error, TransientError) and context.retry_number < _RETRY_POLICY.max_retries
+        again = isinstance(error, TransientError) and context.retry_number < _RETRIES
         raise StepFailure(str(error), allow_retries=again) from None
     for note in outcome.notes:
         context.log.warning(note)

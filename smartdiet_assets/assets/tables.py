@@ -39,7 +39,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_p
 
 _MATOMO_UNSET = "neither MATOMO_HOST nor MATOMO_DATABASE is set"
 #: Transient errors only: everything else, and the last of them, is raised as a Failure that does not allow retries.
-RETRY_POLICY = dg.RetryPolicy(
+_RETRY_POLICY = dg.RetryPolicy(
     max_retries=RETRIES, delay=RETRY_DELAY, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 
@@ -115,7 +115,7 @@ def build_table_asset(
         automation_condition=spec.automation_condition or automation_condition,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=RETRY_POLICY and RETRY_POLICY._replace(delay=retry_delay),
+        retry_policy=_RETRY_POLICY._replace(delay=retry_delay),
         pool=names.pool,
         output_required=not optional,
         required_resource_keys={names.all_tables, names.settings, names.postgres, source},
@@ -201,7 +201,7 @@ def _try_mirror(
             global_date_threshold=threshold.date() if threshold else None,
             lock_timeout=settings.lock_timeout,
             retry_limit=settings.retry_limit,
-            retries=RETRY_POLICY.max_retries if RETRY_POLICY else 0,
+            retries=_RETRY_POLICY.max_retries,
             retry_delay=step.retry_delay,
         )
         return try_table(

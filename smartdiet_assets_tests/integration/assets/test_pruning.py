@@ -102,7 +102,7 @@ def test_a_year_of_runs_is_no_larger_than_a_season_and_dagit_shows_what_it_showe
     run(MIRROR_JOB, partition_key=newest)
     usual = run(MIRROR_JOB, partition_key=newest)
     checks = run("checks")
-    monkeypatch.setattr("smartdiet_assets.assets.tables.RETRY_POLICY", None)
+    monkeypatch.setenv("RETRY_DELAY", "0")
     monkeypatch.setenv("POSTGRES_PORT", "1")
     failing = build_definitions(schema, read_environment()).resolve_job_def(MIRROR_JOB)
     failed = failing.execute_in_process(instance=instance, partition_key=newest, raise_on_error=False).run_id

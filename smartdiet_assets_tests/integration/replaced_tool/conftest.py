@@ -5,15 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import psycopg
 import pytest
 from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from smartdiet_assets.assets import reconcile as reconcile_assets
-from smartdiet_assets.assets import refresh as refresh_assets
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets_tests.conftest import create_database
@@ -49,8 +46,6 @@ def plant(
     configured_servers: None, planted_server: EmbeddedMongo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Plant:
     monkeypatch.setenv("RETRY_DELAY", "0")
-    for module in (reconcile_assets, refresh_assets):
-        monkeypatch.setattr(module, "_RETRY_POLICY", dg.RetryPolicy(max_retries=0))
     return Plant(tmp_path, planted_server, monkeypatch)
 
 
