@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHANGE_SENSOR = "change_sensor"
 _SECONDS_BETWEEN_TICKS = 60
-#: For all of a tick's questions to MongoDB; Dagster gives a tick 60.
+#: For all of a tick's questions to a MongoDB that answers; Dagster gives a tick 60.
 _SECONDS_FOR_MONGO = 40.0
 
 
@@ -55,6 +55,7 @@ def build_change_sensor(
 
         from smartdiet_assets.assets.change_tick import Tick
         from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+        from smartdiet_assets.resources.mongo_hello import fetch_hello
 
         mirror = Mirror(names, read_location(context.repository_def))
         running = find_overlapping_run(context.instance, schema, mirror, [table.name for table in tables])
@@ -71,8 +72,10 @@ def build_change_sensor(
         postgres: PostgresResource = getattr(context.resources, names.postgres)
         try:
             positions = _fetch_positions(postgres)
+            database = mongo.open_database()
+            fetch_hello(database.client)
             with pymongo.timeout(_SECONDS_FOR_MONGO):
-                tick.measure(mongo.open_database(), positions)
+                tick.measure(database, positions)
         except (SmartdietError, PyMongoError) as error:
             fault = translate_mongo_error(error, f"counting changes in {mongo.describe()}")
             return dg.SkipReason(names.spell(str(fault)))

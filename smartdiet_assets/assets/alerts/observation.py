@@ -106,6 +106,7 @@ def observe_age(
 
     from smartdiet_assets.checks.staleness import choose_resting, find_stale
     from smartdiet_assets.resources.mongo_errors import translate_mongo_error
+    from smartdiet_assets.resources.mongo_hello import fetch_hello
 
     state = forget_undeclared(state, "stale", schema.tables, now)
     resting = choose_resting(schema, metrics)
@@ -124,6 +125,7 @@ def observe_age(
         return state
     state = state.model_copy(update={"asked": now})
     try:
+        fetch_hello(mongo.client())
         with pymongo.timeout(_SECONDS_FOR_MONGO):
             stale = mongo.read(lambda database: find_stale(schema, resting, database), patiently=False)
     except (SmartdietError, PyMongoError) as error:

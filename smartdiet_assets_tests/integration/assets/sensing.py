@@ -4,11 +4,14 @@ Here: evaluating a tick as Dagster's daemon does, and running what it asks for. 
 (`test_instances`).
 """
 
-from datetime import UTC, datetime
+import json
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import sqlalchemy
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.storage.tags import RUN_KEY_TAG
 from pymongo.database import Database
@@ -20,7 +23,7 @@ from smartdiet_assets.schema.loading import load_schema
 
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 TABLES = """
-partitions: {every: month, start: 2024-01-01}
+partitions: {every: month, start: 2026-01-01}
 defaults: {sync_after: 2, max_delay: 2h}
 tables:
   companies:
@@ -61,15 +64,18 @@ class Sensing:
         self.instance = instance
         self.cursor: str | None = None
         self.started = 1.0
+        self._built: dict[tuple[str, ...], dg.Definitions] = {}
 
     def declare(self, text: str) -> None:
         self.path.write_text(text)
 
     @property
     def definitions(self) -> dg.Definitions:
-        environment = read_environment()
-        files = [self.path, *environment.schema_files[1:]]
-        return build_definitions(load_schema(*files), environment)
+        files = [self.path, *read_environment().schema_files[1:]]
+        known = (*(file.read_text() for file in files), str(os.environ))
+        if known not in self._built:
+            self._built[known] = build_definitions(load_schema(*files), read_environment())
+        return self._built[known]
 
     def tick(self) -> SensorExecutionData:
         """Evaluate the sensor and keep its cursor."""
@@ -119,6 +125,16 @@ class Sensing:
         request = self.ask()
         assert self.run(request)
         return request
+
+    def age(self) -> None:
+        """Have all that was asked for, and has run, be of an hour earlier."""
+        hour = timedelta(hours=1)
+        cursor = json.loads(self.cursor or "{}")
+        for asked in (memory["asked"] for memory in cursor["collections"].values() if "asked" in memory):
+            asked["asked_at"] = (datetime.fromisoformat(asked["asked_at"]) - hour).isoformat()
+        self.cursor = json.dumps(cursor)
+        with self.instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+            connection.execute(sqlalchemy.text(f"UPDATE runs SET end_time = end_time - {hour.total_seconds()}"))
 
     def add(self, collection: str, at: datetime = NOW, **fields: Any) -> Any:
         document = {"creation_date": at, "update_date": at, **fields}

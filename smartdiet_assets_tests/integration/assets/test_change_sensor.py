@@ -12,7 +12,6 @@ import pytest
 from bson import Timestamp
 from dagster._core.test_utils import create_run_for_test
 
-from smartdiet_assets.assets import change_decisions
 from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.schema.loading import load_schema
@@ -164,7 +163,7 @@ def test_while_a_run_is_in_progress_nothing_is_counted(mirrored: Sensing) -> Non
 
 
 def test_a_failed_run_is_asked_for_again_after_a_wait_and_nothing_is_lost(
-    mirrored: Sensing, postgres: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    mirrored: Sensing, postgres: psycopg.Connection
 ) -> None:
     for _ in range(3):
         mirrored.add("notes", text="x")
@@ -179,11 +178,12 @@ def test_a_failed_run_is_asked_for_again_after_a_wait_and_nothing_is_lost(
     # What changes meanwhile does not shorten the wait.
     mirrored.add("notes", text="y")
     assert "its run failed" in mirrored.skip()
-    monkeypatch.setattr(change_decisions, "_FIRST_WAIT", timedelta(0))
+    mirrored.age()
     second = mirrored.ask()
     assert second.run_key != first.run_key
     assert not mirrored.run(second)
     postgres.execute("ALTER TABLE notes RENAME COLUMN other TO text")
+    mirrored.age()
     third = mirrored.sync()
     assert third.run_key not in (first.run_key, second.run_key)
     assert "Nothing is due." in mirrored.skip()
@@ -191,13 +191,13 @@ def test_a_failed_run_is_asked_for_again_after_a_wait_and_nothing_is_lost(
 
 
 def test_a_run_that_was_asked_for_and_never_came_to_be_is_asked_for_again(
-    mirrored: Sensing, monkeypatch: pytest.MonkeyPatch
+    mirrored: Sensing,
 ) -> None:
     for _ in range(3):
         mirrored.add("notes")
     first = mirrored.ask()
     assert "asked for again in" in mirrored.skip()
-    monkeypatch.setattr(change_decisions, "_FIRST_WAIT", timedelta(0))
+    mirrored.age()
     assert mirrored.sync().run_key != first.run_key
 
 
@@ -284,16 +284,12 @@ def test_a_table_whose_watermark_was_reset_is_read_whole(mirrored: Sensing, post
 def test_a_server_that_is_away_is_one_sentence_without_a_secret(
     mirrored: Sensing, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
-    monkeypatch.setenv("POSTGRES_PASSWORD", "s3cret")
     away = {
-        "MONGODB_URL": "mongodb://reader:s3cret@127.0.0.1:1/?serverSelectionTimeoutMS=100",
-        "POSTGRES_PORT": "1",
+        "MONGODB_URL": {"MONGODB_URL": "mongodb://reader:s3cret@127.0.0.1:1/", "CONNECT_TIMEOUT": "2"},
+        "POSTGRES_PORT": {"POSTGRES_PORT": "1", "POSTGRES_PASSWORD": "s3cret"},
     }
-    if server == "MONGODB_URL":
-        monkeypatch.delenv("POSTGRES_PASSWORD")
-        monkeypatch.setattr("smartdiet_assets.assets.sensors._SECONDS_FOR_MONGO", 0.5)
-        monkeypatch.setattr("smartdiet_assets.assets.sensors._fetch_positions", lambda postgres: {})
-    monkeypatch.setenv(server, away[server])
+    for name, value in away[server].items():
+        monkeypatch.setenv(name, value)
     reason = mirrored.skip()
     assert "failed" in reason
     assert len(reason.splitlines()) == 1
@@ -308,7 +304,7 @@ def test_a_cursor_of_another_version_starts_anew(mirrored: Sensing) -> None:
 def test_the_sensor_of_all_tables(sensing: Sensing, mongo_database: Any) -> None:
     for collection in COLLECTIONS:
         mongo_database.drop_collection(collection)
-    sensing.declare(CONFIG.read_text())
+    sensing.declare(CONFIG.read_text().replace("start: 2020-01-01", "start: 2026-01-01"))
     write_company(mongo_database, 1, 0.001)
     request = sensing.sync()
     assert len(tables_of(request)) == 31
