@@ -9,12 +9,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from smartdiet_assets.assets.memory import Memory
 
 
-class RunAsked(BaseModel):
+class RunAsked(Memory):
     """The last run asked for a collection.
 
     Attributes:
@@ -26,8 +25,6 @@ class RunAsked(BaseModel):
         ahead: documents dated after the server's clock at the time; the run reads them too.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     run_key: str
     base: str
     position: str
@@ -36,7 +33,7 @@ class RunAsked(BaseModel):
     ahead: int = 0
 
 
-class CollectionMemory(BaseModel):
+class CollectionMemory(Memory):
     """What is remembered of a collection.
 
     Attributes:
@@ -45,14 +42,12 @@ class CollectionMemory(BaseModel):
         ahead_since: since when there are more of them than that, naive UTC.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     asked: RunAsked | None = None
     known_ahead: int = 0
     ahead_since: datetime | None = None
 
 
-class ChangeCursor(BaseModel):
+class ChangeCursor(Memory):
     """The sensor's cursor.
 
     Attributes:
@@ -61,23 +56,9 @@ class ChangeCursor(BaseModel):
         collections: one entry for each collection something is remembered of.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     started: float | None = None
     unindexed: Mapping[str, tuple[str, ...]] = {}
     collections: Mapping[str, CollectionMemory] = {}
-
-    @classmethod
-    def parse(cls, text: str | None) -> Self:
-        """Read a cursor; one that is absent or of another version is an empty one, which at worst asks once more."""
-        try:
-            return cls.model_validate_json(text or "{}")
-        except ValidationError:
-            return cls()
-
-    def dump(self) -> str:
-        """Write the cursor as JSON, without what has its default."""
-        return self.model_dump_json(exclude_defaults=True)
 
 
 def compose_run_key(asked: Mapping[str, tuple[str, str, int]]) -> str:

@@ -7,21 +7,18 @@ It holds names and our sentences; never a value of a document, nor where the mes
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, Self
+from typing import Literal
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, ValidationError
+
+from smartdiet_assets.assets.memory import Memory
 
 #: What can be wrong; `server` is one that is away for runs, or for the sensor itself.
 Kind = Literal["run", "server", "check", "rejects", "stale"]
 Moment = Literal["problem", "over"]
 
 
-class _Kept(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Cause(_Kept):
+class Cause(Memory):
     """Something that is wrong, and was told.
 
     Attributes:
@@ -38,7 +35,7 @@ class Cause(_Kept):
     left: tuple[str, ...]
 
 
-class Message(_Kept):
+class Message(Memory):
     """One message, as it is to be sent."""
 
     identity: str
@@ -51,7 +48,7 @@ class Message(_Kept):
     at: datetime
 
 
-class AlertState(_Kept):
+class AlertState(Memory):
     """All of it.
 
     Attributes:
@@ -79,14 +76,6 @@ class AlertState(_Kept):
     away: Mapping[str, datetime] = {}
     asked: datetime | None = None
 
-    @classmethod
-    def parse(cls, text: str | None) -> Self:
-        """Read a state; one that is absent or of another version is an empty one, which at worst tells once more."""
-        try:
-            return cls.model_validate_json(text or "{}")
-        except ValidationError:
-            return cls()
-
     def list_left(self, kind: Kind, name: str = "") -> set[str]:
         """List what is wrong of a kind."""
         return {one for cause in self.causes if (cause.kind, cause.name) == (kind, name) for one in cause.left}
@@ -105,4 +94,4 @@ class StateStore:
         return AlertState.parse(self._storage.get_cursor_values({self._key}).get(self._key))
 
     def save(self, state: AlertState) -> None:
-        self._storage.set_cursor_values({self._key: state.model_dump_json(exclude_defaults=True)})
+        self._storage.set_cursor_values({self._key: state.dump()})
