@@ -71,7 +71,6 @@ class NumberFacts:
     doubles: int = 0
     whole_doubles: int = 0
     odd: int = 0
-    decimals: int = 0
     digits_before: int = 0
     digits_after: int = 0
     #: A decimal that is infinite: only an unconstrained NUMERIC holds it.
@@ -91,7 +90,6 @@ class NumberFacts:
 
     def add_decimal(self, value: Decimal128) -> None:
         """Note a decimal: its digits before and after the point."""
-        self.decimals += 1
         exact = value.to_decimal()
         if not exact.is_finite():
             self.odd += 1

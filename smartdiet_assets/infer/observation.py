@@ -5,7 +5,7 @@ Its size is bounded by the number of fields, not of documents: it is flat over a
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -194,16 +194,8 @@ def count_singles_as_items(seen: Observed) -> Observed:
     return replace(seen, kinds=Counter({ARRAY: seen.count}), items=both)
 
 
-def observe_documents(documents: Iterable[Mapping[str, Any]], limits: Limits | None = None) -> Observed:
-    """Note whole documents; the result's `kinds` counts them."""
-    root = Observed(limits or Limits())
-    for document in documents:
-        observe_document(root, document)
-    return root
-
-
 def observe_document(root: Observed, document: Mapping[str, Any]) -> None:
-    """Note one document of a collection."""
+    """Note one document of a collection; the root's `kinds` counts them."""
     root.kinds[OBJECT] += 1
     root.add_fields(document)
 

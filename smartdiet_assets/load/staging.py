@@ -124,8 +124,8 @@ class StagingWriter:
     next ones are read and transformed, on a core of its own.
 
     Attributes:
-        rows: the relation that receives the rows; the target itself, the bulk way. rows_written, documents_read,
-        documents_rejected: totals so far; a document rejected as a whole by the transformation counts as rejected.
+        rows: the relation that receives the rows; the target itself, the bulk way. rows_written, documents_read: totals
+        so far.
         typed_written: of the documents read, those whose id the document column does not tell
         (`load.conflicts.typed_ids`). order: of the ids of the understood documents, where they are tracked.
     """
@@ -134,7 +134,6 @@ class StagingWriter:
         self.rows: sql.Composable = STAGING
         self.rows_written = 0
         self.documents_read = 0
-        self.documents_rejected = 0
         self.rejects_written = 0
         self.typed_written = 0
         self._connection = connection
@@ -183,7 +182,6 @@ class StagingWriter:
             )
         self._batches += 1
         self.documents_read += batch.documents_read
-        self.documents_rejected += rejected
         rows, documents = batch.rows, batch.documents
         if batch.typed:
             rows, documents = self._write_typed(batch)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from smartdiet_assets.infer.composing import compose_entry
-from smartdiet_assets.infer.observation import Limits, Observed, observe_documents
+from smartdiet_assets.infer.observation import Limits, Observed, observe_document
 from smartdiet_assets.infer.plan import Plan, PlannedColumn
 from smartdiet_assets.infer.planning import Subject, build_plan, build_table_name
 from smartdiet_assets.infer.references import Reference
@@ -15,6 +15,14 @@ def observe_values(*values: Any) -> Observed:
     for value in values:
         seen.add(value)
     return seen
+
+
+def observe_documents(documents: list[dict[str, Any]]) -> Observed:
+    """Observe whole documents."""
+    root = Observed(Limits())
+    for document in documents:
+        observe_document(root, document)
+    return root
 
 
 def plan(documents: list[dict[str, Any]], collection: str = "things", **more: Any) -> Plan:

@@ -3,9 +3,9 @@
 import pytest
 from bson import ObjectId
 
-from smartdiet_assets.infer.observation import observe_documents
 from smartdiet_assets.infer.references import Candidate, Parent, combine, judge, list_candidates
 from smartdiet_assets.schema.model import Condition
+from smartdiet_assets_tests.unit.infer.observed import observe_documents
 
 USERS, EVENTS = Parent("users", "id", "users"), Parent("events", "id", "events")
 MENUS = Parent("menus", "id", "events", (Condition(path="__t", operator="$eq", value="menu"),))
