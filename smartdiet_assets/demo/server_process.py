@@ -7,6 +7,9 @@ from pathlib import Path
 
 from smartdiet_assets.demo.postgres_placement import Account
 
+#: Where distributions put servers that are not on a user's path.
+SERVER_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/opt/homebrew/bin")
+
 # Drops to the account, asks the kernel for a shutdown when the parent ends (a request that a change of account
 # cancels, hence the order), and becomes the server. A preexec_fn is not safe where threads run.
 _LAUNCHER = """
@@ -33,8 +36,11 @@ def compose_launch(account: Account | None, command: list[str], stop: signal.Sig
 
 
 def compose_environment() -> dict[str, str]:
-    """Nothing of the caller's: its PG variables and its language would change what the server does."""
-    return {"LC_ALL": "C", "PATH": os.defpath}
+    """Nothing of the caller's: its PG variables and its language would change what the server does.
+
+    An installer may be a shell script that looks for programs.
+    """
+    return {"LC_ALL": "C", "PATH": os.pathsep.join([os.defpath, *SERVER_FOLDERS])}
 
 
 def write_private(path: Path, text: str, owner: Account | None) -> None:
