@@ -1,7 +1,9 @@
 """What both embedded servers need: a folder with one holder at a time, the end of a log, a free port."""
 
+import contextlib
 import fcntl
 import os
+import secrets
 import socket
 import time
 from pathlib import Path
@@ -10,6 +12,8 @@ from smartdiet_assets.errors import TerminalError
 
 HOST = "127.0.0.1"
 _POLL_SECONDS = 0.05
+#: Below those that Linux gives to connections (net.ipv4.ip_local_port_range).
+_FIRST_PORT, _PORTS = 20_000, 12_000
 
 
 class EmbeddedServerError(TerminalError):
@@ -64,10 +68,16 @@ def open_folder(directory: Path) -> FolderLock:
 
 
 def find_free_port() -> int:
-    """Find a TCP port of the loopback address that is free now; another process may still take it first."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Find a TCP port of the loopback address that is free now; another process may still take it first.
+
+    None of those that systems give to connections, of which any may be taken at any moment: where a server is started
+    again, or a little later, its port is still free.
+    """
+    while True:
+        port = _FIRST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 def read_last_lines(path: Path, count: int = 12) -> str:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from smartdiet_assets.demo.server_folder import find_free_port
 from smartdiet_assets_tests.conftest import skip_or_fail
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -38,9 +38,7 @@ def dagit(configured_servers: None, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shutil.copy(CONFIG / "dagster.yaml", home)
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     monkeypatch.setenv("SMARTDIET_SCHEMAS", str(CONFIG / "schemas.yaml"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = find_free_port()
     command = ["-m", "dagster", "dev", "-w", str(WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
     with (tmp_path / "dagit.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=os.environ.copy())
