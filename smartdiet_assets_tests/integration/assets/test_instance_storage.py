@@ -73,10 +73,10 @@ def test_processes_that_start_at_once_open_one_new_instance(instances: Instances
     """As the page, the daemon and a code server do on a new machine."""
     together = str(time.time() + _SECONDS_TO_IMPORT)
     processes = [
-        subprocess.Popen([sys.executable, "-c", OPENING, together], stderr=subprocess.PIPE, text=True) for _ in range(4)
+        subprocess.Popen([sys.executable, "-c", OPENING, together], stderr=subprocess.PIPE, text=True) for _ in range(3)
     ]
     failures = [process.communicate(timeout=_SECONDS_TO_BE_SEEN)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, failures
+    assert [process.returncode for process in processes] == [0] * 3, failures
 
 
 def test_a_lock_that_is_never_given_back_is_said_in_a_sentence(dagster_database: str) -> None:
@@ -125,11 +125,11 @@ def find_unmarked(mirror: Mirror, table: str = "companies") -> list[str]:
 def test_marks_of_a_first_load_are_shown_and_cost_no_more_for_more_months(mirror: Mirror) -> None:
     mirror.add("companies", NOW, name="x")
     statements = []
-    for table, start in (("companies", "2024-01-01"), ("others", "1990-01-01")):
+    for table, start in (("companies", "2026-01-01"), ("others", "1990-01-01")):
         # Another table of the same collection is loaded for the first time too.
         mirror.declare(
             TABLES.split("  users:")[0]
-            .replace("2024-01-01", start)
+            .replace("2026-01-01", start)
             .replace("  companies:\n", f"  {table}:\n    mongo_collection: companies\n")
         )
         with counting() as counts:
@@ -156,14 +156,14 @@ def test_marks_that_were_not_stored_are_stored_by_the_next_run(
     instances.execute(
         """
         CREATE TRIGGER no_marks BEFORE INSERT ON event_logs
-        WHEN new.partition = '2024-03-01' BEGIN SELECT RAISE(ABORT, 'no marks'); END""",
+        WHEN new.partition = '2026-03-01' BEGIN SELECT RAISE(ABORT, 'no marks'); END""",
         """
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no marks''; END';
         CREATE TRIGGER no_marks BEFORE INSERT ON event_logs
-        FOR EACH ROW WHEN (new.partition = '2024-03-01') EXECUTE FUNCTION refuse()""",
+        FOR EACH ROW WHEN (new.partition = '2026-03-01') EXECUTE FUNCTION refuse()""",
     )
     assert not mirror.execute(tables=("companies",)).success
-    assert len(find_unmarked(mirror)) > 30, "all of them or none"
+    assert len(find_unmarked(mirror)) > 10, "all of them or none"
     instances.execute("DROP TRIGGER no_marks", "DROP TRIGGER no_marks ON event_logs")
     assert mirror.run(tables=("companies",))["companies"]["window"] == "incremental"
     assert find_unmarked(mirror) == []

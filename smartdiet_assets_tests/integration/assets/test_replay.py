@@ -23,7 +23,8 @@ from smartdiet_assets.load.result import LoadResult
 from smartdiet_assets.mirror.capture import Capture
 from smartdiet_assets.mirror.failures import TableFailure
 from smartdiet_assets.mirror.progress import progress_log
-from smartdiet_assets.mirror.spool import RunHead, RunRecord, Spool
+from smartdiet_assets.mirror.run_events import RunHead
+from smartdiet_assets.mirror.spool import RunRecord, Spool
 from smartdiet_assets.mirror.sync import run_sync
 from smartdiet_assets.mirror.table_run import MirrorResult
 from smartdiet_assets.resources.environment import read_environment
@@ -31,7 +32,7 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.support.mirrored import Mirrored
 
 SCHEMA = """
-partitions: {start: 2024-01-01}
+partitions: {start: 2026-01-01}
 tables:
   companies:
     include_base: true
@@ -52,7 +53,7 @@ tables:
       - {name: title, sql_type: VARCHAR(10)}
 """
 TABLES = ("companies", "users", "letters", "recipes")
-DAY = datetime(2024, 3, 10)
+DAY = datetime(2026, 3, 10)
 DATES = {"creation_date": DAY, "update_date": DAY}
 #: What may differ from one run to the next.
 _TIMES = re.compile(r"in \d+\.\d s\.")
@@ -164,7 +165,7 @@ def recorded(
 FAULTS = ("a reject", "too many rejects", "a missing parent", "another table", "mirrored before")
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(faults=st.sets(st.sampled_from(FAULTS)), full=st.booleans())
 def test_a_recorded_sync_shows_what_dagsters_own_run_shows(recorded: Recorded, faults: set[str], full: bool) -> None:
     recorded.begin(faults)
@@ -175,7 +176,7 @@ def test_a_recorded_sync_shows_what_dagsters_own_run_shows(recorded: Recorded, f
 
 #: Dagster takes nothing else for the id of a run.
 ONE, TWO, THREE = (str(UUID(int=number, version=4)) for number in (1, 2, 3))
-AT = datetime(2024, 5, 17, 12, tzinfo=UTC).timestamp()
+AT = datetime(2026, 5, 17, 12, tzinfo=UTC).timestamp()
 
 
 class Kept:
@@ -234,7 +235,7 @@ def test_events_are_dated_as_what_they_tell_of(kept: Kept) -> None:
         for entry in kept.instance.all_logs(ONE, of_type=dg.DagsterEventType.STEP_SUCCESS)
     }
     assert dates == {name: file.ended[name].at for name in TABLES}
-    assert record.dagster_run.tags["dagster/partition"] == "2024-05-01", "the newest one when the run began"
+    assert record.dagster_run.tags["dagster/partition"] == "2026-05-01", "the newest one when the run began"
 
 
 def test_a_stream_that_was_not_read_to_its_end_is_a_warning_and_its_position_is_kept_nowhere(kept: Kept) -> None:
@@ -244,7 +245,7 @@ def test_a_stream_that_was_not_read_to_its_end_is_a_warning_and_its_position_is_
     assert (file.path.stat().st_mode & 0o777, file.path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     kept.record()
     warnings = [entry.user_message for entry in kept.instance.all_logs(ONE) if entry.level == logging.WARNING]
-    assert [text for text in warnings if "was read up to 2024-03-10 00:00:00 UTC only" in text]
+    assert [text for text in warnings if "was read up to 2026-03-10 00:00:00 UTC only" in text]
 
 
 def test_what_a_table_says_while_it_runs_is_in_its_log(kept: Kept) -> None:

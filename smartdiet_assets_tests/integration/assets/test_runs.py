@@ -18,7 +18,7 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 
 TABLES = """
-partitions: {every: month, start: 2024-01-01}
+partitions: {every: month, start: 2026-01-01}
 tables:
   companies:
     include_base: true
@@ -173,48 +173,48 @@ def test_the_newest_partition_reads_from_the_watermark_not_from_the_start_of_the
 
 
 def test_a_range_to_the_newest_partition_reads_from_its_start(mirror: Mirror) -> None:
-    quiet = mirror.add("companies", datetime(2024, 5, 10), name="may")
-    mirror.add("companies", datetime(2024, 3, 10), name="march")
+    quiet = mirror.add("companies", datetime(2026, 5, 10), name="may")
+    mirror.add("companies", datetime(2026, 3, 10), name="march")
     mirror.add("companies", NOW, name="now")
     mirror.run()
     # An edit without a new date: only a re-run can see it.
     mirror.source.companies.update_one({"_id": quiet}, {"$set": {"name": "renamed"}})
     assert mirror.run()["companies"]["updated"] == 0
-    metadata = mirror.run("2024-05-01", "newest")["companies"]
+    metadata = mirror.run("2026-05-01", "newest")["companies"]
     assert (metadata["documents_read"], metadata["updated"], metadata["window"]) == (2, 1, "rerun")
 
 
 def test_a_range_is_one_run_with_one_materialisation_per_partition(mirror: Mirror) -> None:
     mirror.add("companies", NOW, name="x")
     mirror.run()
-    mirror.run("2024-03-01", "2024-05-01", tables=("companies",))
+    mirror.run("2026-03-01", "2026-05-01", tables=("companies",))
     runs = mirror.instance.get_runs()
     events = mirror.instance.all_logs(runs[0].run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
-    assert [event.get_dagster_event().partition for event in events] == ["2024-03-01", "2024-04-01", "2024-05-01"]
+    assert [event.get_dagster_event().partition for event in events] == ["2026-03-01", "2026-04-01", "2026-05-01"]
     assert len(runs) == 2
 
 
 def test_old_partitions_read_themselves_and_never_move_the_watermark(mirror: Mirror) -> None:
-    march = mirror.add("companies", datetime(2024, 3, 10), name="march")
-    mirror.add("companies", datetime(2024, 5, 10), name="may")
+    march = mirror.add("companies", datetime(2026, 3, 10), name="march")
+    mirror.add("companies", datetime(2026, 5, 10), name="may")
     mirror.add("companies", NOW, name="now")
     before = mirror.run()["companies"]["watermark"]
     mirror.source.companies.update_one({"_id": march}, {"$set": {"name": "renamed"}})
-    metadata = mirror.run("2024-03-01")["companies"]
+    metadata = mirror.run("2026-03-01")["companies"]
     assert (metadata["documents_read"], metadata["updated"], metadata["window"]) == (1, 1, "partition")
     assert metadata["watermark"] == before
 
 
 def test_since_in_the_run_config_moves_the_start_back_and_never_forward(mirror: Mirror) -> None:
-    mirror.add("companies", datetime(2024, 3, 10), name="march")
+    mirror.add("companies", datetime(2026, 3, 10), name="march")
     mirror.add("companies", NOW, name="now")
     mirror.run()
-    assert mirror.run(config={"since": "2024-03-01"})["companies"]["documents_read"] == 2
+    assert mirror.run(config={"since": "2026-03-01"})["companies"]["documents_read"] == 2
     assert mirror.run(config={"since": "2090-01-01"})["companies"]["documents_read"] == 1
 
 
 def test_full_in_the_run_config_reads_everything_and_writes_nothing_new(mirror: Mirror) -> None:
-    mirror.add("companies", datetime(2024, 3, 10), name="march")
+    mirror.add("companies", datetime(2026, 3, 10), name="march")
     mirror.add("companies", NOW, name="now")
     mirror.add("users", NOW)
     mirror.run()
@@ -253,7 +253,7 @@ def test_a_long_load_tells_how_far_it_is_in_its_log_and_on_the_page_of_its_table
 def test_the_threshold_limits_a_first_load_and_older_parents_are_fetched_by_id(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GLOBAL_DATE_THRESHOLD", "2024-06-01")
+    monkeypatch.setenv("GLOBAL_DATE_THRESHOLD", "2026-06-01")
     old = mirror.add("companies", datetime(2023, 1, 1), name="old")
     mirror.add("companies", datetime(2023, 2, 1), name="unused")
     mirror.add("users", NOW, company=old, registered_events=[ObjectId()])
@@ -269,7 +269,7 @@ def test_the_threshold_limits_a_first_load_and_older_parents_are_fetched_by_id(
 
 
 def test_a_column_added_to_the_file_is_filled_by_a_reimport_of_its_table(mirror: Mirror) -> None:
-    mirror.add("companies", datetime(2024, 3, 10), name="march", size=12)
+    mirror.add("companies", datetime(2026, 3, 10), name="march", size=12)
     mirror.add("companies", NOW, name="now", size=3)
     mirror.run()
     mirror.declare(
@@ -284,7 +284,7 @@ def test_a_column_added_to_the_file_is_filled_by_a_reimport_of_its_table(mirror:
 
 
 def test_truncate_before_import_also_reimports_what_its_cascade_emptied(mirror: Mirror) -> None:
-    company = mirror.add("companies", datetime(2024, 3, 10), name="march")
+    company = mirror.add("companies", datetime(2026, 3, 10), name="march")
     mirror.add("users", NOW, company=company, registered_events=[ObjectId()])
     mirror.run()
     mirror.declare(

@@ -17,6 +17,7 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 
 TABLES = """
+partitions: {start: 2026-01-01}
 tables:
   companies:
     include_base: true

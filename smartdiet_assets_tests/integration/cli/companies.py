@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 TABLES = """
+partitions: {start: 2026-01-01}
 tables:
   companies:
     include_base: true

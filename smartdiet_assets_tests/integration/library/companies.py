@@ -1,7 +1,6 @@
 """A company whose mirror is one of several in a project: its servers, its runs, and the oracle that watches it."""
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -12,7 +11,7 @@ from pymongo.database import Database
 
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.table_run import MirrorResult
-from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.support.mirrored import Mirrored
 
 
@@ -31,13 +30,13 @@ class Company(Mirrored):
     def __init__(
         self,
         name: str,
-        path: Path,
+        schema: Schema,
         prefix: tuple[str, ...],
         target_schema: str,
         source: Database[dict[str, Any]],
         connection: psycopg.Connection[Any],
     ) -> None:
-        super().__init__(load_schema(path), source, connection)
+        super().__init__(schema, source, connection)
         self.name = name
         self.prefix = prefix
         connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(target_schema)))

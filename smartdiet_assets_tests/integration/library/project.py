@@ -8,10 +8,29 @@ from pathlib import Path
 import dagster as dg
 
 from smartdiet_assets import MirrorTranslator, MongoResource, PostgresResource, build_mirror
-from smartdiet_assets.schema.model import Table
+from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets_tests.support.partitions import with_few_partitions
 
-SHOP = Path(__file__).parents[2] / "support" / "shop.yaml"
-CLINIC = Path(__file__).parents[3] / "config" / "schemas.yaml"
+SHOP_FILE = Path(__file__).parents[2] / "support" / "shop.yaml"
+_CLINIC = Path(__file__).parents[3] / "config" / "schemas.yaml"
+
+
+def pick(path: Path, *tables: str) -> Schema:
+    """Pick tables of a file and those they need, or all."""
+    schema = load_schema(path)
+    names = {name for table in tables for name in (table, *schema.ancestors(table))} or set(schema.tables)
+    picked = {name: table for name, table in schema.tables.items() if name in names}
+    collections = {table.mongo_collection for table in picked.values()}
+    changes = {
+        "tables": picked,
+        "collections": {name: rules for name, rules in schema.collections.items() if name in collections},
+    }
+    return with_few_partitions(schema.model_copy(update=changes))
+
+
+SHOP = pick(SHOP_FILE)
+CLINIC = pick(_CLINIC, "users_targets", "user_events")
 
 
 class ShopTranslator(MirrorTranslator):

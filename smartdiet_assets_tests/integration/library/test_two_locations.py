@@ -77,7 +77,7 @@ def test_the_example_of_the_readme_mirrors_a_shop(
     (code,) = [block for block in blocks if "build_mirror" in block]
     shop = companies["shop"]
     write_shop(shop.mongo, 1, customers=20)
-    (tmp_path / "shop.yaml").write_text(project.SHOP.read_text())
+    (tmp_path / "shop.yaml").write_text(project.SHOP_FILE.read_text().replace("2024-01-01", "2026-01-01"))
     monkeypatch.setenv("SHOP_POSTGRES_PASSWORD", os.environ["WAREHOUSE_PASSWORD"])
     # The servers of the tests, in the place of the example's.
     code = code.replace('database="shop"', f'database="{shop.mongo.name}"').replace(

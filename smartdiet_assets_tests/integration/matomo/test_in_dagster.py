@@ -10,6 +10,7 @@ from smartdiet_assets.definitions import build_definitions
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.support.matomo_mirror import ACTION, CONFIG, VIEW, VISIT, Matomo
+from smartdiet_assets_tests.support.partitions import with_few_partitions
 
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 OTHERS = CONFIG.with_name("schemas.yaml")
@@ -26,7 +27,7 @@ def configured(matomo: Matomo, configured_servers: None, monkeypatch: pytest.Mon
 
 def run(*tables: str, **picked: Any) -> dict[str, dict[str, Any]]:
     """Run tables of the whole graph for the newest partition, one partition or a range; metadata values by table."""
-    definitions = build_definitions(load_schema(OTHERS, CONFIG), read_environment())
+    definitions = build_definitions(with_few_partitions(load_schema(OTHERS, CONFIG)), read_environment())
     job = definitions.resolve_job_def("mirror")
     assert job.partitions_def is not None
     newest = job.partitions_def.get_last_partition_key()

@@ -27,6 +27,7 @@ from smartdiet_assets_tests.support.fault_proxy import FaultProxy
 from smartdiet_assets_tests.support.running import smartdiet
 
 TABLES = """
+partitions: {start: 2026-01-01}
 tables:
   companies:
     include_base: true
