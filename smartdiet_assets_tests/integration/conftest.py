@@ -1,5 +1,6 @@
 """Fixtures of the tests that meet the product as its users do."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from smartdiet_assets.cli import main
-from smartdiet_assets_tests.support.installed import Installed, install
+from smartdiet_assets_tests.support.installed import Installed, install_once
 from smartdiet_assets_tests.support.running import SessionHere
 
 
@@ -40,5 +41,6 @@ def smartdiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """An environment with the wheel and nothing of this checkout."""
-    return install(tmp_path_factory.mktemp("shipped"))
+    """An environment with the wheel and nothing of this checkout; all processes of the tests share it."""
+    base = tmp_path_factory.getbasetemp()
+    return install_once((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shipped")

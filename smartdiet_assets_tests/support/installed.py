@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from filelock import FileLock
+
 from smartdiet_assets_tests.conftest import skip_or_fail
 
 ROOT = Path(__file__).parents[2]
@@ -61,24 +63,36 @@ class Installed:
         )
 
 
-def build(folder: Path) -> tuple[Path, Path]:
+def build(folder: Path) -> Path:
     """Build what is published, as publishers do: the sdist of the checkout, and the wheel of the sdist."""
     sdist = _run_hatchling(ROOT, folder, "sdist")
     subprocess.run(["tar", "xzf", sdist, "-C", folder], check=True)
-    return _run_hatchling(folder / sdist.name.removesuffix(".tar.gz"), folder, "wheel"), sdist
+    return _run_hatchling(folder / sdist.name.removesuffix(".tar.gz"), folder, "wheel")
 
 
-def install(folder: Path) -> Installed:
+def install_once(folder: Path) -> Installed:
+    """Make the environment, or take the one that another process of the tests made there."""
+    folder.mkdir(exist_ok=True)
+    made = folder / "made"
+    with FileLock(folder / "lock"):
+        if not made.exists():
+            install(folder)
+            made.touch()
+    [wheel], [sdist] = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return Installed(folder / "venv", wheel, sdist)
+
+
+def install(folder: Path) -> None:
     """Make the environment, its commands included."""
     try:
         commands = [point for name in _COMMANDS_OF for point in distribution(name).entry_points]
     except PackageNotFoundError as error:
         skip_or_fail(f"{error}; run: {_HOW_TO_HAVE_IT}")
-    wheel, sdist = build(folder)
+    wheel = build(folder)
     place = folder / "venv"
     venv.create(place, symlinks=True)
-    installed = Installed(place, wheel, sdist)
-    (installed.packages / "of_the_tests.pth").write_text(sysconfig.get_path("purelib"))
+    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(place)}))
+    (packages / "of_the_tests.pth").write_text(sysconfig.get_path("purelib"))
     python = place / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*pip, "--ignore-installed", str(wheel)], check=True)
@@ -86,7 +100,6 @@ def install(folder: Path) -> Installed:
         script = place / "bin" / point.name
         script.write_text(_SCRIPT.format(python=python, module=point.module, name=point.attr))
         script.chmod(0o755)
-    return installed
 
 
 def _run_hatchling(source: Path, folder: Path, target: str) -> Path:

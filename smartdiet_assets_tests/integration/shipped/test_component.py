@@ -18,7 +18,6 @@ from smartdiet_assets_tests.support.installed import Installed
 from smartdiet_assets_tests.support.shop import write_shop
 
 LOCATIONS = "{workspaceOrError {... on Workspace {locationEntries {name locationOrLoadError {__typename}}}}}"
-COMPONENT = "smartdiet_assets.MongoMirrorComponent"
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,6 @@ def read_commands() -> list[str]:
 def test_what_the_readme_shows(
     project: Project, variables: dict[str, str], postgres: psycopg.Connection[Any], postgres_resource: PostgresResource
 ) -> None:
-    assert COMPONENT in project.run("dg list components --json").stdout
     export, *commands, serves = read_commands()
     assert export.startswith("export SHOP_MONGODB_URL=")
     assert shlex.split(serves) == ["dg", "dev"]
