@@ -113,7 +113,7 @@ class Model:
                 self.told.append(("over", kind, cause[2]))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(RUNS | EVENTS, max_size=10))
 def test_each_cause_is_told_once_and_once_when_it_is_over(history: list[Run | str]) -> None:
     model = Model()

@@ -1,53 +1,45 @@
-"""Dagster's declarative automation on these assets, by its own daemon: what the README of assets says of it works."""
+"""Dagster's declarative automation on these assets: what the README of assets says of it works."""
 
 import re
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import dagster as dg
 import pytest
 
-from smartdiet_assets_tests.integration.assets.test_instances import SELECTOR, START, home  # noqa: F401
-from smartdiet_assets_tests.support.dagit import ROOT, Dagit
+from smartdiet_assets_tests.integration.assets.test_instances import home  # noqa: F401
+from smartdiet_assets_tests.support.dagit import ROOT
 
 README = ROOT / "smartdiet_assets" / "assets" / "README.md"
-AUTOMATION_SENSOR = "default_automation_condition_sensor"
-RUNS = """
-query { runsOrError { ... on Runs { results { status assetSelection { path } } } } }
-"""
-WORKSPACE = """
-load_from:
-  - python_file: {relative_path: automated.py, location_name: smartdiet}
-"""
+TABLES = ("companies", "users", "user_events", "notes")
 
 
 @pytest.mark.usefixtures("home")
-def test_tables_run_by_their_conditions_and_what_is_below_them_follows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tables_run_by_their_conditions_and_what_is_below_them_follows() -> None:
     """The README's own example: the tables at fixed times, an unpartitioned asset below a monthly one after it."""
     (code,) = re.findall("```python\n(.*?load_definitions.*?)```", README.read_text(), re.DOTALL)
-    (tmp_path / "automated.py").write_text(code.replace("*/10 * * * *", "* * * * *"))
-    (tmp_path / "workspace.yaml").write_text(WORKSPACE)
-    # Starting a run's process is given 60 seconds, which a busy machine may need.
-    monkeypatch.setenv("DAGSTER_GRPC_TIMEOUT_SECONDS", "240")
-    dagit = Dagit(tmp_path / "dagster.log", workspace=tmp_path / "workspace.yaml")
-    try:
-        selector = {**SELECTOR, "sensorName": AUTOMATION_SENSOR}
-        started = dagit.wait_for("page", lambda: dagit.ask(START, selector=selector)["startSensor"])
-        assert started.get("sensorState") == {"status": "RUNNING"}, (started, dagit.log.read_text()[-3000:])
+    example: dict[str, Any] = {}
+    exec(compile(code, "automated.py", "exec"), example)
+    definitions: dg.Definitions = example["defs"]
+    now = datetime.now(UTC)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
 
-        def find_run_of(asset: str) -> dict[str, Any] | None:
-            for run in dagit.ask(RUNS)["runsOrError"]["results"]:
-                picked = {key["path"][0] for key in run["assetSelection"] or []}
-                if asset in picked and run["status"] in ("SUCCESS", "FAILURE"):
-                    return {"status": run["status"], "picked": picked}
-            return None
+        def evaluate(minutes: int, cursor: Any) -> tuple[dict[str, set[str | None]], Any]:
+            """What is asked for so many minutes later: partitions, None for an asset without, by asset."""
+            later = now + timedelta(minutes=minutes)
+            result = dg.evaluate_automation_conditions(definitions, instance, evaluation_time=later, cursor=cursor)
+            asked = {name: result.get_requested_partitions(dg.AssetKey(name)) for name in (*TABLES, "report")}
+            return {name: partitions for name, partitions in asked.items() if partitions}, result.cursor
 
-        mirrored = dagit.wait_for("run of the tables", lambda: find_run_of("users"))
-        assert mirrored == {"status": "SUCCESS", "picked": {"companies", "users", "user_events", "notes"}}, (
-            dagit.log.read_text()[-3000:]
+        asked, cursor = evaluate(0, None)
+        assert asked == {}
+        asked, cursor = evaluate(10, cursor)
+        newest = f"{now:%Y-%m}-01"
+        assert asked == {name: {newest} for name in TABLES}
+        mirrored = job.execute_in_process(
+            instance=instance, partition_key=newest, asset_selection=[dg.AssetKey(name) for name in TABLES]
         )
-        below = dagit.wait_for("run below them", lambda: find_run_of("report"))
-        assert below == {"status": "SUCCESS", "picked": {"report"}}, dagit.log.read_text()[-3000:]
-    finally:
-        dagit.close()
+        assert mirrored.success
+        asked, cursor = evaluate(11, cursor)
+        assert asked == {"report": {None}}

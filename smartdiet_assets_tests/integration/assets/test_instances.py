@@ -70,17 +70,15 @@ def home(
     return choose_dagster_home(ROOT / "config")
 
 
-@pytest.mark.parametrize("storage", ["files", "postgres"])
 def test_the_daemon_evaluates_the_sensor_and_its_run_is_launched_and_finishes(
-    storage: str,
     home: Path,
     dagster_database: str,
     postgres: psycopg.Connection,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if storage == "postgres":
-        monkeypatch.setenv("SMARTDIET_DAGSTER_POSTGRES_URL", dagster_database)
+    """On an instance in PostgreSQL; on one of files, `shipped/test_deploy`."""
+    monkeypatch.setenv("SMARTDIET_DAGSTER_POSTGRES_URL", dagster_database)
     with open_instance(ROOT / "config") as instance:
         # Another mirror of this instance is at work: none of this one's business.
         tags = build_tags(load_schema(home.parent / "schemas.yaml"), ["users"])
@@ -121,12 +119,9 @@ def test_the_daemon_evaluates_the_sensor_and_its_run_is_launched_and_finishes(
     assert postgres.execute("SELECT count(*) FROM users").fetchone() == (1,)
     password = psycopg.conninfo.conninfo_to_dict(dagster_database)["password"]
     assert str(password) not in dagit.log.read_text()
-    if storage == "postgres":
-        with psycopg.connect(dagster_database) as connection:
-            assert connection.execute("SELECT count(*) FROM runs WHERE status = 'SUCCESS'").fetchone() == (2,)
-        assert not (home / "history").exists()
-    else:
-        assert (home / "history" / "runs.db").exists()
+    with psycopg.connect(dagster_database) as connection:
+        assert connection.execute("SELECT count(*) FROM runs WHERE status = 'SUCCESS'").fetchone() == (2,)
+    assert not (home / "history").exists()
 
 
 def test_an_older_file_in_the_folder_is_said_rather_than_the_variable_ignored(
