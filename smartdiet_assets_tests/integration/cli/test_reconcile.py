@@ -67,6 +67,6 @@ def test_reconcile_says_which_tables_it_leaves_out(source: Any) -> None:
 
 
 def test_reconcile_exits_2_where_mongodb_cannot_be_reached(deleted: Any) -> None:
-    result = smartdiet("reconcile", MONGODB_URL="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200")
+    result = smartdiet("reconcile", MONGODB_URL="mongodb://127.0.0.1:9/", CONNECT_TIMEOUT="2")
     assert result.returncode == 2
     assert "Traceback" not in result.stderr

@@ -41,29 +41,30 @@ def test_data_is_kept_over_an_end_and_a_start(server: EmbeddedMariaDB, end: str)
 
 
 @pytest.mark.parametrize(("user", "password"), [("root", ""), ("", ""), ("smartdiet", ""), ("smartdiet", "wrong")])
-def test_nobody_gets_in_without_the_password(server: EmbeddedMariaDB, user: str, password: str) -> None:
+def test_nobody_gets_in_without_the_password(mariadb_server: EmbeddedMariaDB, user: str, password: str) -> None:
     with pytest.raises(pymysql.OperationalError) as caught:
-        pymysql.connect(host=server.host, port=server.port, user=user, password=password)
+        pymysql.connect(host=mariadb_server.host, port=mariadb_server.port, user=user, password=password)
     assert caught.value.args[0] in (1045, 1698)
 
 
-def test_only_its_owner_can_read_the_password_and_it_is_in_no_argument(server: EmbeddedMariaDB) -> None:
-    assert (server.directory / "password").stat().st_mode & 0o077 == 0
-    assert server.password not in Path(f"/proc/{server.process_id}/cmdline").read_text()
-    assert not (server.data_directory / "account.sql").exists()
-    assert server.password not in repr(server)
+def test_only_its_owner_can_read_the_password_and_it_is_in_no_argument(mariadb_server: EmbeddedMariaDB) -> None:
+    assert (mariadb_server.directory / "password").stat().st_mode & 0o077 == 0
+    assert mariadb_server.password not in Path(f"/proc/{mariadb_server.process_id}/cmdline").read_text()
+    assert not (mariadb_server.data_directory / "account.sql").exists()
+    assert mariadb_server.password not in repr(mariadb_server)
 
 
-def test_it_does_not_run_as_root(server: EmbeddedMariaDB) -> None:
-    assert os.stat(f"/proc/{server.process_id}").st_uid != 0
+def test_it_does_not_run_as_root(mariadb_server: EmbeddedMariaDB) -> None:
+    assert os.stat(f"/proc/{mariadb_server.process_id}").st_uid != 0
 
 
-def test_a_second_server_on_one_folder_is_refused(server: EmbeddedMariaDB) -> None:
+def test_a_second_server_on_one_folder_is_refused(mariadb_server: EmbeddedMariaDB) -> None:
     with pytest.raises(EmbeddedServerError, match="already runs on"):
-        EmbeddedMariaDB(server.directory).start()
+        EmbeddedMariaDB(mariadb_server.directory).start()
 
 
-def test_a_port_in_use_is_named(server: EmbeddedMariaDB, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("mariadb_server")
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -81,7 +82,8 @@ def test_a_machine_without_it_is_told_how_to_have_it(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has ended")
-def test_it_ends_with_the_process_that_started_it(server: EmbeddedMariaDB, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("mariadb_server")
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path;"
         "from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB;"

