@@ -142,7 +142,7 @@ class ServerResource(ConfigurableResource[Any]):
 
         A URL is none where nobody logs in with it.
         """
-        access = self._get_access()
+        access = self.access
         models: list[Config] = [self, access] if isinstance(access, RemoteAccess) else [self]
         return [
             name

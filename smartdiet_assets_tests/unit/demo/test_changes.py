@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,23 +15,15 @@ from smartdiet_assets.demo.company import (
     generate_collections,
     write_company,
 )
-from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 
 SCALE = 0.001
 Documents = dict[str, dict[Any, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoClient[dict[str, Any]]]:
-    folder: Path = tmp_path_factory.mktemp("mongo")
-    with EmbeddedMongo(folder) as server, MongoClient[dict[str, Any]](server.uri) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def days(client: MongoClient[dict[str, Any]]) -> list[tuple[Any, Documents, Documents]]:
+def days(mongo_client: MongoClient[dict[str, Any]]) -> list[tuple[Any, Documents, Documents]]:
     """Two days: what each reports, and the documents before and after it."""
-    database = client["company"]
+    database = mongo_client["company"]
     write_company(database, 1, SCALE)
     found, before = [], read(database)
     for number in range(2):
@@ -58,9 +49,9 @@ def changed(before: Documents, after: Documents) -> Iterator[tuple[str, dict[str
 
 
 def test_writing_stores_every_document_keeps_the_dates_indexed_and_tells_progress(
-    client: MongoClient[dict[str, Any]],
+    mongo_client: MongoClient[dict[str, Any]],
 ) -> None:
-    database, steps = client["written"], []
+    database, steps = mongo_client["written"], []
     counts = write_company(database, 2, SCALE, lambda done, expected: steps.append((done, expected)))
     assert {name: len(documents) for name, documents in read(database).items()} == counts
     assert sum(counts.values()) == sum(len(batch) for _, batch in generate_collections(2, SCALE))
@@ -119,8 +110,8 @@ def test_missing_parents_arrive_and_bad_documents_are_repaired(days: list[tuple[
     assert set(after["users"]) & {first_id for first_id in after["users"] if first_id not in before["users"]}
 
 
-def test_the_same_company_seed_and_day_give_the_same_changes(client: MongoClient[dict[str, Any]]) -> None:
-    twins = client["twin_a"], client["twin_b"]
+def test_the_same_company_seed_and_day_give_the_same_changes(mongo_client: MongoClient[dict[str, Any]]) -> None:
+    twins = mongo_client["twin_a"], mongo_client["twin_b"]
     for database in twins:
         write_company(database, 3, 0.0001)
     reports = [apply_day_of_changes(database, 3, DEMO_DAY) for database in twins]

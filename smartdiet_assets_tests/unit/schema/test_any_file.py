@@ -83,7 +83,7 @@ _files = _anything | st.dictionaries(st.sampled_from("abc"), _tables, min_size=1
 )
 
 _quickly = settings(
-    max_examples=300,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
