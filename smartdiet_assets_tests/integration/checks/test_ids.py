@@ -1,5 +1,6 @@
 """Documents with ids of any type, several of one text among them: each is a row, or a reject under its own id."""
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -84,61 +85,68 @@ def check_all(family: Checked) -> None:
     assert {kind for _, kind in failures} <= {"no_rejects", "data_is_fresh"}, failures
 
 
-@pytest.mark.parametrize(("shown", "hidden"), TWINS, ids=str)
-def test_of_two_ids_with_one_text_one_shows_and_the_other_is_listed(family: Checked, shown: Any, hidden: Any) -> None:
-    text = str(shown)
-    family.source.parents.insert_many([dated(_id=hidden, name="hidden"), dated(_id=shown, name="shown")])
-    family.source.kids.insert_many(
-        [dated(_id=hidden, parent=shown, friends=["a"]), dated(_id=shown, parent=hidden, friends=["b"])]
-    )
-    listed = [(encode_document_id(hidden), "duplicate_key")]
+def list_rejected(identities: Iterable[Any], reason: str) -> list[tuple[str, str]]:
+    return sorted((encode_document_id(identity), reason) for identity in identities)
+
+
+def test_of_two_ids_with_one_text_one_shows_and_the_other_is_listed(family: Checked) -> None:
+    texts, hidden = zip(*TWINS, strict=True)
+    for one, other in TWINS:
+        family.source.parents.insert_many([dated(_id=other, name="hidden"), dated(_id=one, name="shown")])
+        family.source.kids.insert_many(
+            [dated(_id=other, parent=one, friends=["a"]), dated(_id=one, parent=other, friends=["b"])]
+        )
+    listed = list_rejected(hidden, "duplicate_key")
     for request in (None, None, WindowRequest("full")):
         family.mirrored.run(request)
-        assert rows(family, "parents", "id, name") == [(text, "shown")]
-        assert rows(family, "links", "kid_id, friend") == [(text, "b")]
+        assert rows(family, "parents", "id, name") == sorted((text, "shown") for text in texts)
+        assert rows(family, "links", "kid_id, friend") == sorted((text, "b") for text in texts)
         assert [rejects(family, table) for table in ("parents", "kids", "links")] == [listed] * 3
     check_all(family)
 
     # An edit of either is seen, and neither takes the other's place.
-    family.source.parents.update_one({"_id": hidden}, {"$set": {"name": "edited", "update_date": datetime.now()}})
-    family.sync()
-    assert rows(family, "parents", "id, name") == [(text, "shown")]
-    family.source.parents.update_one({"_id": shown}, {"$set": {"name": "new", "update_date": datetime.now()}})
-    family.sync()
-    assert rows(family, "parents", "id, name") == [(text, "new")]
+    edit(family, hidden, "edited")
+    assert rows(family, "parents", "id, name") == sorted((text, "shown") for text in texts)
+    edit(family, texts, "new")
+    assert rows(family, "parents", "id, name") == sorted((text, "new") for text in texts)
     assert rejects(family, "parents") == listed
 
     # Nor does its deletion: the other one shows then, with its own items.
     for collection in ("parents", "kids"):
-        family.source[collection].delete_one({"_id": shown})
+        family.source[collection].delete_many({"_id": {"$in": texts}})
     family.mirrored.reconcile()
     family.sync()
-    assert rows(family, "parents", "id, name") == [(text, "edited")]
-    assert rows(family, "links", "kid_id, friend") == [(text, "a")]
+    assert rows(family, "parents", "id, name") == sorted((text, "edited") for text in texts)
+    assert rows(family, "links", "kid_id, friend") == sorted((text, "a") for text in texts)
     assert [rejects(family, table) for table in ("parents", "kids", "links")] == [[]] * 3
     for collection in ("parents", "kids"):
-        family.source[collection].delete_one({"_id": hidden})
+        family.source[collection].delete_many({"_id": {"$in": hidden}})
         family.source[collection].insert_one(dated(_id=ObjectId()))
     family.mirrored.reconcile()
     assert rows(family, "parents", "id, name") == []
 
 
-@pytest.mark.parametrize(("one", "other"), TWINS, ids=str)
+def edit(family: Checked, identities: Iterable[Any], name: str) -> None:
+    for identity in identities:
+        change = {"$set": {"name": name, "update_date": datetime.now()}}
+        family.source.parents.update_one({"_id": identity}, change)
+    family.sync()
+
+
 @pytest.mark.parametrize("swapped", [False, True])
-def test_a_rejected_document_is_not_taken_for_a_good_one_of_its_text(
-    family: Checked, one: Any, other: Any, swapped: bool
-) -> None:
+def test_a_rejected_document_is_not_taken_for_a_good_one_of_its_text(family: Checked, swapped: bool) -> None:
     """Neither where the rows tell which documents were read, nor where those are tracked."""
-    good, bad = (other, one) if swapped else (one, other)
-    family.source.parents.insert_many([dated(_id=bad, name={"a": 1}), dated(_id=good, name="good")])
-    family.source.kids.insert_many([dated(_id=bad, friends={"a": 1}), dated(_id=good, friends=["a"])])
-    listed = [(encode_document_id(bad), "invalid_type")]
+    pairs = [(other, one) if swapped else (one, other) for one, other in TWINS]
+    for good, bad in pairs:
+        family.source.parents.insert_many([dated(_id=bad, name={"a": 1}), dated(_id=good, name="good")])
+        family.source.kids.insert_many([dated(_id=bad, friends={"a": 1}), dated(_id=good, friends=["a"])])
+    listed = list_rejected((bad for _, bad in pairs), "invalid_type")
     for request in (None, WindowRequest("full")):
         family.mirrored.run(request)
-        assert rows(family, "parents", "id, name") == [(str(one), "good")]
+        assert rows(family, "parents", "id, name") == sorted((text, "good") for text, _ in TWINS)
         assert rejects(family, "parents") == listed
-        assert rows(family, "links", "kid_id, friend") == [(str(one), "a")]
-        assert [document for document, _ in rejects(family, "links")] == [encode_document_id(bad)]
+        assert rows(family, "links", "kid_id, friend") == sorted((text, "a") for text, _ in TWINS)
+        assert [document for document, _ in rejects(family, "links")] == [document for document, _ in listed]
 
 
 @pytest.mark.parametrize(("good", "bad"), [(5, "5"), (2**40, str(2**40)), (7, 7.5)], ids=str)
@@ -165,33 +173,31 @@ def test_a_document_that_does_not_show_may_go_without_harm(family: Checked) -> N
     assert rejects(family, "parents") == []
 
 
-@pytest.mark.parametrize("identity", ODD, ids=str)
-def test_a_document_that_waits_is_listed_under_its_id_and_loads_with_its_parent(family: Checked, identity: Any) -> None:
-    family.source.kids.insert_one(dated(_id=identity, parent=HEX, friends=["a", "b"]))
+def test_a_document_that_waits_is_listed_under_its_id_and_loads_with_its_parent(family: Checked) -> None:
+    family.source.kids.insert_many([dated(_id=identity, parent="late", friends=["a", "b"]) for identity in ODD])
     family.sync()
-    missing = [(encode_document_id(identity), "missing_parent")]
+    missing = list_rejected(ODD, "missing_parent")
     assert [rejects(family, table) for table in ("kids", "links")] == [missing] * 2
     check_all(family)
-    family.source.parents.insert_one(dated(_id=HEX, name="late"))
+    family.source.parents.insert_one(dated(_id="late"))
     family.sync()
-    assert len(rows(family, "kids", "id, parent_id")) == 1
-    assert len(rows(family, "links", "kid_id, friend")) == 2
+    assert len(rows(family, "kids", "id, parent_id")) == len(ODD)
+    assert len(rows(family, "links", "kid_id, friend")) == 2 * len(ODD)
     assert [rejects(family, table) for table in ("kids", "links")] == [[]] * 2
     check_all(family)
 
 
-@pytest.mark.parametrize("identity", ODD, ids=str)
-def test_a_parent_from_before_the_threshold_is_fetched_whatever_its_id(family: Checked, identity: Any) -> None:
+def test_a_parent_from_before_the_threshold_is_fetched_whatever_its_id(family: Checked) -> None:
     mirrored = family.mirrored
-    family.source.parents.insert_many([dated(days=900, _id=identity), dated(_id="recent")])
-    family.source.kids.insert_one(dated(_id="kid", parent=identity))
+    family.source.parents.insert_many([*(dated(days=900, _id=identity) for identity in ODD), dated(_id="recent")])
+    family.source.kids.insert_many([dated(_id=f"kid {number}", parent=one) for number, one in enumerate(ODD)])
     for _ in range(2):
         for table in mirrored.schema.tables.values():
             mirror_table(
                 mirrored.schema, table, mirrored.mongo, mirrored.connection, run_id="run",
                 request=WindowRequest("newest"), global_date_threshold=date.today() - timedelta(days=30),
             )  # fmt: skip
-    assert len(rows(family, "parents", "id, name")) == 2
+    assert len(rows(family, "parents", "id, name")) == len(ODD) + 1
     assert rejects(family, "kids") == []
 
 
