@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from psycopg import errors, sql
 
 from smartdiet_assets.load.advisory import try_lock_tables
-from smartdiet_assets.load.execution import Connection, execute, execute_all
+from smartdiet_assets.load.beside import ReadsAloneError
+from smartdiet_assets.load.execution import Connection, execute, execute_all, fetch_value
+from smartdiet_assets.load.fragments import relations_of
 from smartdiet_assets.load.removal.cascade import list_reach
 from smartdiet_assets.load.structure.rebuild import read_rebuild_plan
 from smartdiet_assets.load.target import Target
@@ -33,6 +35,20 @@ def compose_is_empty(relations: Sequence[sql.Composable]) -> sql.Composed:
     """Compose the question whether tables hold no row."""
     empty = (sql.SQL("NOT EXISTS (SELECT FROM {})").format(relation) for relation in relations)
     return sql.SQL("SELECT {}").format(sql.SQL(" AND ").join(empty))
+
+
+def check_beside(target: Target, *, truncates: bool) -> None:
+    """Check that a load that may fill a table that is there does not need its relatives' tables for itself.
+
+    Emptying a table empties those below, and taking away the keys around an empty one locks those above and below.
+
+    Raises:
+        ReadsAloneError: it needs them.
+    """
+    if target.beside.related and (
+        truncates or fetch_value(target.connection, compose_is_empty(relations_of(target.table)))
+    ):
+        raise ReadsAloneError
 
 
 def drop_keys(target: Target, pause: float) -> list[sql.Composed] | None:

@@ -117,6 +117,15 @@ class Intake:
             self.begin()
             self._write(batch)
 
+    def renew(self, load: Load) -> None:
+        """Go on with the load as it is now, once those of its parents have committed (`load.opening.renew_load`)."""
+        self.flush()
+        self._load = load
+        if load.created:
+            self._way = FillNew(load.changes.keys)
+        if self._begun:
+            mend_statistics(load.connection, load.table)
+
     def flush(self) -> None:
         """Wait for the rows written so far; needed after `take` before anybody else uses the connection."""
         with self._load.clock.timed("copy"):
@@ -164,7 +173,8 @@ class Intake:
         if self._truncate and not load.created:
             truncate(load)
             self._emptied = True
-        mend_statistics(load.connection, load.table)
+        if not load.beside.parents:
+            mend_statistics(load.connection, load.table)
         if load.created:
             if not load.table.shape.shares_keys:
                 writer.rows = target_of(load.table)

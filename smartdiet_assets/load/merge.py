@@ -61,7 +61,7 @@ def compare(target: Target, strategy: Strategy, staged: int) -> Differences:
         statement = compose_delta(table, scope=None)
     counts = fill_delta(target.connection, table, statement, staged)
     if counts.deleted and list_references(target.schema, table.name):
-        lock_reach(target.connection, target.schema, table.name)
+        lock_reach(target.connection, target.schema, table.name, target.beside)
     # A replacement would renumber the rows of a key that only changed hands.
     mode: Mode = "upsert" if table.shape.shares_keys else strategy.choose_mode(table, counts)
     return Differences(counts, mode)

@@ -1,19 +1,21 @@
 """Opening the load of one table: its transaction and its structure, and what every later step of it is given."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from psycopg.pq import TransactionStatus
 
+from smartdiet_assets.load.beside import ALONE, Beside
 from smartdiet_assets.load.execution import Connection, PlannedStatement
 from smartdiet_assets.load.hindrance import explain_hindrance
 from smartdiet_assets.load.limits import BULK, LOCK_TIMEOUT, Bulk
-from smartdiet_assets.load.records.last_state import LastState, SyncState
+from smartdiet_assets.load.records.last_state import LastState, SyncState, send_last_state, take_last_state
 from smartdiet_assets.load.records.sync_state import read_newest_date
 from smartdiet_assets.load.stages import StageClock, StageListener
 from smartdiet_assets.load.strategies import Strategy, get_strategy
-from smartdiet_assets.load.structure.creation import TableChanges, apply_table
+from smartdiet_assets.load.structure.creation import TableChanges, apply_table, compose_created_keys
 from smartdiet_assets.load.structure.live import check_search_path
 from smartdiet_assets.load.structure.naming import place_in
 from smartdiet_assets.load.target import Target
@@ -67,6 +69,7 @@ def open_load(
     bulk: Bulk = BULK,
     on_stage: StageListener | None = None,
     careful: bool = False,
+    beside: Beside = ALONE,
 ) -> Iterator[Load]:
     """Open the load of one table; leaving the block commits everything, an exception undoes everything.
 
@@ -78,11 +81,13 @@ def open_load(
         lock_timeout: seconds to wait for another run, or for anybody else's lock.
         on_stage: told the name of each stage when it is over.
         careful: try all rows first; also done where the last run had any refused.
+        beside: the related loads that are open in this process.
 
     Raises:
         ConfigurationError: the search path names no schema that exists.
         SchemaMismatchError: the live table is not as declared.
         LoadConflictError: another run had the table for longer than the lock timeout.
+        ReadsAloneError: the load cannot be open beside related ones.
         psycopg.Error: PostgreSQL refused a statement or was lost.
         RuntimeError: the connection is in a transaction, or the block ended and nothing was concluded (`load.run`).
     """
@@ -97,7 +102,7 @@ def open_load(
         table = place_in(table, schema_name)
         changes = TableChanges(created=False)
         if not last_state.same_structure:
-            changes = apply_table(connection, schema, table, keys_later=True)
+            changes = apply_table(connection, schema, table, keys_later=True, beside=beside)
         load = Load(
             connection=connection,
             schema=schema,
@@ -109,14 +114,33 @@ def open_load(
             changes=changes,
             strategy=get_strategy(table.import_strategy),
             state=_read_state(connection, table, last_state, changes),
-            bulk=bulk,
+            # The keys around it are its relatives'.
+            bulk=Bulk(rows=sys.maxsize) if beside.related else bulk,
             careful=careful or bool((last_state.last_result or {}).get("refused")),
             at_commit=transaction.at_commit,
+            beside=beside,
         )
         load.clock.tell("opened")
         yield load
         if not load.at_commit:
             raise RuntimeError(f"{table.name}: the load was not finished")
+
+
+def renew_load(load: Load) -> Load:
+    """Give a load as it is once those of its parents, which were open beside it, have committed.
+
+    They may have created the tables its keys point at, brought what its documents wait for, and taken rows away.
+
+    Raises:
+        ReadsAloneError: what was created does not go with the parents.
+    """
+    connection, last_state, changes = load.connection, load.last_state, load.changes
+    # Their structure is not this one's; the table's own cannot have changed since it was looked at.
+    now = take_last_state(send_last_state(connection, load.table))
+    last_state = replace(now, same_structure=last_state.same_structure, sync=last_state.sync)
+    if changes.created:
+        changes = replace(changes, keys=compose_created_keys(connection, load.schema, load.table))
+    return replace(load, last_state=last_state, changes=changes)
 
 
 def _read_state(connection: Connection, table: Table, last_state: LastState, changes: TableChanges) -> SyncState:

@@ -50,7 +50,7 @@ def lock_children(load: Load, end: Conclusion) -> None:
     """Lock the children where the end may delete rows or change the table's form, before any row is written."""
     shares = load.table.shape.shares_keys and list_references(load.schema, load.table.name)
     if end.source_keys is not None or (end.full and (load.not_null_pending or shares)):
-        lock_reach(load.connection, load.schema, load.table.name)
+        lock_reach(load.connection, load.schema, load.table.name, load.beside)
 
 
 def has_records(load: Load, end: Conclusion) -> bool:

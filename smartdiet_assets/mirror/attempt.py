@@ -21,6 +21,7 @@ from smartdiet_assets.mirror.failures import (
     describe_error,
     translate_error,
 )
+from smartdiet_assets.mirror.kept_back import KeptBackError
 from smartdiet_assets.mirror.outages import await_server, compose_vain, note_answer, note_outage
 from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.resources.patience import RETRIES, RETRY_DELAY, Patience
@@ -29,6 +30,7 @@ from smartdiet_assets.schema.model import Schema, Table
 if TYPE_CHECKING:
     from psycopg import Connection
 
+    from smartdiet_assets.mirror.shared_reading import Member
     from smartdiet_assets.mirror.table_run import MirrorResult
     from smartdiet_assets.resources.postgres_server import PostgresConnections
 
@@ -80,17 +82,24 @@ class TableRun:
 
 
 def try_table(
-    run: TableRun, servers: Servers, *, tried: int, find_given_up: Callable[[str], str] = lambda _: ""
+    run: TableRun,
+    servers: Servers,
+    *,
+    tried: int,
+    find_given_up: Callable[[str], str] = lambda _: "",
+    together: "Member | None" = None,
 ) -> "MirrorResult":
     """Bring a table up to date, once.
 
     Args:
         tried: tries of the table before this one.
         find_given_up: finds what a server was given up with by another process of the run, a moment ago.
+        together: the table among others of its collection that are mirrored side by side.
 
     Raises:
         TransientError: another try may help.
         TableFailedError: none will, or this was the last; nothing was written.
+        KeptBackError: one of those it is mirrored with failed, to which it points.
     """
     from psycopg import Error as PostgresError
 
@@ -103,8 +112,8 @@ def try_table(
             await_server(run.run_id, needed, table.name)
         with servers.postgres.borrow(making_schema=True) as connection:
             server = source
-            result = _mirror(run, servers, connection)
-    except TableFailedError:
+            result = _mirror(run, servers, connection, together)
+    except (TableFailedError, KeptBackError):
         raise
     except Exception as error:  # noqa: BLE001 - the one place that decides what is tried again
         # One that is nobody's (a bug) keeps its type only: its text may hold a value from a document.
@@ -140,7 +149,7 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, ServerUnreachableError | ForwardingFailedError)
 
 
-def _mirror(run: TableRun, servers: Servers, connection: "Connection") -> "MirrorResult":
+def _mirror(run: TableRun, servers: Servers, connection: "Connection", together: "Member | None") -> "MirrorResult":
     from smartdiet_assets.mirror.table_run import mirror_source
 
     settings, kind = run.settings, run.table.source_kind
@@ -155,6 +164,7 @@ def _mirror(run: TableRun, servers: Servers, connection: "Connection") -> "Mirro
             return mirror_source(
                 source,
                 connection,
+                together=together,
                 run_id=run.run_id,
                 request=run.request,
                 global_date_threshold=settings.global_date_threshold,

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,9 @@ from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.intake import Intake
 from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.mirror.read_ahead import read_ahead
+from smartdiet_assets.mirror.shared_reading import Member
 from smartdiet_assets.mirror.sources.interface import Source
+from smartdiet_assets.transform.batch import DecodedBatch
 
 _SECONDS_BETWEEN_REPORTS = 1.0
 #: Before the source is asked how many documents there are: most runs are over by then.
@@ -20,9 +22,13 @@ _SECONDS_TO_ESTIMATE = 5.0
 
 
 class Reading:
-    """What was read so far, and of what: documents, and by column the values that were made NULL or made fit."""
+    """What was read so far, and of what: documents, and by column the values that were made NULL or made fit.
 
-    def __init__(self, source: Source, intake: Intake, window: Window) -> None:
+    Args:
+        member: of tables that are read together, where it is one.
+    """
+
+    def __init__(self, source: Source, intake: Intake, window: Window, member: Member | None = None) -> None:
         self.documents_read = 0
         self.newest: datetime | None = None
         self.read_seconds = 0.0
@@ -33,6 +39,7 @@ class Reading:
         self._source = source
         self._intake = intake
         self._window = window
+        self._member = member
         self._begun_at = self._reported = time.monotonic()
         self._expected: int | None = None
         self._estimated = False
@@ -42,18 +49,29 @@ class Reading:
         """The seconds of each of its stages."""
         return {"read": self.read_seconds, "transform": self.transform_seconds}
 
-    def read(self, after_key: object, changed: ChangedDocuments, retry_limit: int) -> None:
-        """Read the window, the documents a change stream named, and those to be read again whatever their dates.
+    def read(self, after_key: object, changed: ChangedDocuments) -> None:
+        """Read the window, and the documents a change stream named.
 
         Args:
             after_key: the newest mirrored key, for a window by key.
-            retry_limit: at most how many documents that were tried before are tried again.
         """
-        with closing(read_ahead(self._source.fetch_window(self._window, after_key))) as batches:
+        with closing(self._open_window(after_key)) as batches:
             self._take(batches)
         for chunk in changed.stream_ids("changed"):
             self._take(self._source.fetch_by_ids(chunk))
         self._source.look_no_more()
+
+    def _open_window(self, after_key: object) -> Generator[Any]:
+        if self._member is not None:
+            return self._member.share(self._source, self._window, after_key)
+        return read_ahead(self._source.fetch_window(self._window, after_key))
+
+    def read_again(self, retry_limit: int) -> None:
+        """Read the documents to be read again whatever their dates.
+
+        Args:
+            retry_limit: at most how many of those that were tried before.
+        """
         if not self._window.reads_everything:
             for chunk in self._intake.retry_ids(retry_limit):
                 self._take(self._source.fetch_by_ids(chunk), retry=True)
@@ -74,7 +92,7 @@ class Reading:
             if raw is None:
                 self._intake.flush()
                 return
-            self._intake.note(raw)
+            self._intake.note(raw.raw if isinstance(raw, DecodedBatch) else raw)
             batch = self._source.transform(raw)
             self.transform_seconds += time.perf_counter() - before_transform
             self._intake.take(batch)

@@ -52,24 +52,30 @@ class Workers(Protocol):
 
 
 def run_in_order(
+    groups: Sequence[Sequence[str]],
     parents: Mapping[str, Sequence[str]],
     workers: Workers,
-    begin: Callable[[str], "Future[Any] | None"],
+    begin: Callable[[Sequence[str]], "Mapping[str, Future[Any]]"],
     end: Callable[[str, "Future[Any]"], bool],
 ) -> None:
     """Run tables, each after its parents; those below one that failed are left out.
 
     Args:
+        groups: those that begin together, once all their parents elsewhere are over.
         parents: by table, those of its parents that run too.
-        begin: begins a table.
+        begin: begins tables of a group, parents first, which wait for each other by themselves.
         end: takes what a table's run came to; whether it went well.
 
     Raises:
         KeyboardInterrupt: it came; what was finished by then was taken.
     """
-    order = TopologicalSorter(parents)
+    order: TopologicalSorter[str] = TopologicalSorter()
+    group_of = {name: tuple(group) for group in groups for name in group}
+    for name, others in group_of.items():
+        order.add(name, *{parent for other in others for parent in parents[other]}.difference(others))
     order.prepare()
-    waiting: list[str] = []
+    # In the order in which they became ready.
+    waiting: dict[tuple[str, ...], None] = {}
     kept_back: set[str] = set()
     running: dict[Future[Any], str] = {}
 
@@ -83,14 +89,17 @@ def run_in_order(
 
     try:
         while order.is_active():
-            waiting += order.get_ready()
-            while waiting and len(running) < workers.most:
-                name = waiting.pop(0)
-                if kept_back.isdisjoint(parents[name]) and (future := begin(name)) is not None:
-                    running[future] = name
-                else:
-                    kept_back.add(name)
-                    order.done(name)
+            # Those of a group have the same ones before them, and come at once.
+            waiting |= dict.fromkeys(group_of[name] for name in order.get_ready())
+            while waiting and len({group_of[name] for name in running.values()}) < workers.most:
+                group = next(iter(waiting))
+                del waiting[group]
+                for name in group:
+                    if not kept_back.isdisjoint(parents[name]):
+                        kept_back.add(name)
+                        order.done(name)
+                if to_begin := [name for name in group if name not in kept_back]:
+                    running |= {future: name for name, future in begin(to_begin).items()}
             if running:
                 take(wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED).done)
     except KeyboardInterrupt:
@@ -201,6 +210,23 @@ class Processes:
                 self._workers.add(said)
             else:
                 progress_log.handle(said)
+
+
+def divide(work: "Future[Any]", names: Sequence[str]) -> "dict[str, Future[Any]]":
+    """Divide work that gives something for each name into one for each."""
+    parts: dict[str, Future[Any]] = {name: Future() for name in names}
+
+    def give(done: "Future[Any]") -> None:
+        for name, part in parts.items():
+            if done.cancelled():
+                part.cancel()
+            elif (error := done.exception()) is not None:
+                part.set_exception(error)
+            else:
+                part.set_result(done.result()[name])
+
+    work.add_done_callback(give)
+    return parts
 
 
 def _begin_process(told: Any, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:

@@ -18,11 +18,13 @@ from smartdiet_assets.errors import SmartdietError, TransientError
 from smartdiet_assets.extract.window import WindowRequest, read_instant
 from smartdiet_assets.mirror.attempt import RunSettings, Servers, TableRun, is_outage, try_table
 from smartdiet_assets.mirror.failures import TableFailedError, TableFailure, describe_origin
+from smartdiet_assets.mirror.grouping import plan_groups
+from smartdiet_assets.mirror.kept_back import KeptBackError
 from smartdiet_assets.mirror.outages import SECONDS_REMEMBERED, sleep_until
 from smartdiet_assets.mirror.outcome import SyncOutcome, TableOutcome
 from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.mirror.run_events import RunHead
-from smartdiet_assets.mirror.side_by_side import Processes, Threads, Workers, run_in_order
+from smartdiet_assets.mirror.side_by_side import Processes, Threads, Workers, divide, run_in_order
 from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.mirror.spool import NoSpool, Records
 from smartdiet_assets.resources.environment import Environment
@@ -33,6 +35,7 @@ from smartdiet_assets.schema.model import Schema
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from smartdiet_assets.mirror.shared_reading import Member
     from smartdiet_assets.mirror.table_run import MirrorResult
 
 _NOT_RUN = "not run: a table it depends on failed, or the run was stopped"
@@ -133,13 +136,17 @@ class _Sync:
 
         with self.records.open(head) as spool, closing(self._choose_workers(len(names))) as workers:
 
-            def begin(name: str) -> "Future[Any]":
-                spool.begin(name)
-                run = TableRun(self.schema, self.schema.tables[name], run_id, request, self.settings)
+            def begin(group: Sequence[str]) -> "dict[str, Future[Any]]":
+                for name in group:
+                    spool.begin(name)
                 if isinstance(workers, Processes):
                     # The schema is there already.
-                    return workers.submit(_mirror_in_process, name, run_id, request, self.settings, dict(given_up))
-                return workers.submit(mirror_patiently, run, self.servers)
+                    work = _mirror_in_process, group, run_id, request, self.settings, dict(given_up)
+                    return divide(workers.submit(*work), group)
+                runs = [
+                    TableRun(self.schema, self.schema.tables[name], run_id, request, self.settings) for name in group
+                ]
+                return begin_together(runs, self.servers, workers)
 
             def end(name: str, future: "Future[Any]") -> bool:
                 came_to = _take(name, future)
@@ -156,7 +163,7 @@ class _Sync:
                 return True
 
             parents = {name: [p for p in self.schema.tables[name].parents if p in names] for name in names}
-            run_in_order(parents, workers, begin, end)
+            run_in_order(plan_groups(self.schema, names), parents, workers, begin, end)
         for name in names:
             if name not in done:
                 self.outcome.tables[name].error = _NOT_RUN
@@ -209,13 +216,47 @@ class _Sync:
         return Threads(_THREADS)
 
 
+def begin_together(
+    runs: Sequence[TableRun],
+    servers: Servers,
+    workers: Workers,
+    given_up: dict[str, tuple[float, str]] | None = None,
+) -> "dict[str, Future[Any]]":
+    """Begin tables of one collection, which is read once for all of them; one alone needs no company."""
+    if len(runs) == 1:
+        return {run.table.name: workers.submit(mirror_patiently, run, servers, given_up) for run in runs}
+    from smartdiet_assets.mirror.shared_reading import SharedReading
+
+    members = SharedReading(runs[0].schema, [run.table.name for run in runs]).members
+    return {
+        run.table.name: workers.submit(_mirror_together, run, servers, given_up, members[run.table.name])
+        for run in runs
+    }
+
+
+def _mirror_together(
+    run: TableRun, servers: Servers, given_up: dict[str, tuple[float, str]] | None, member: "Member"
+) -> "MirrorResult | TableFailure":
+    came_to = None
+    try:
+        came_to = mirror_patiently(run, servers, given_up, member)
+    finally:
+        well = came_to is not None and not isinstance(came_to, TableFailure)
+        member.end(well=well, wrote=well and came_to.load.mode != "none")  # type: ignore[union-attr]
+    return came_to
+
+
 def mirror_patiently(
-    run: TableRun, servers: Servers, given_up: dict[str, tuple[float, str]] | None = None
+    run: TableRun,
+    servers: Servers,
+    given_up: dict[str, tuple[float, str]] | None = None,
+    together: "Member | None" = None,
 ) -> "MirrorResult | TableFailure":
     """Bring a table up to date, tried again where that may help; where it fails nothing is written.
 
     Args:
         given_up: by server, when and with what another process gave it up.
+        together: the table among others of its collection that are mirrored side by side.
     """
 
     def find_given_up(server: str) -> str:
@@ -225,7 +266,7 @@ def mirror_patiently(
     tried = 0
     while True:
         try:
-            return try_table(run, servers, tried=tried, find_given_up=find_given_up)
+            return try_table(run, servers, tried=tried, find_given_up=find_given_up, together=together)
         except TableFailedError as error:
             return error.failure
         except TransientError as error:
@@ -240,7 +281,7 @@ def mirror_patiently(
 
 
 def _take(name: str, future: "Future[Any]") -> "MirrorResult | TableFailure | None":
-    """Take what a table's run came to; None where it was interrupted."""
+    """Take what a table's run came to; None where it was interrupted, or kept back."""
     error = future.exception()
     if error is None:
         came_to: MirrorResult | TableFailure = future.result()
@@ -249,7 +290,7 @@ def _take(name: str, future: "Future[Any]") -> "MirrorResult | TableFailure | No
         return TableFailure(
             f"{name}: a process of the run was killed, for its memory perhaps; what was not finished is rolled back"
         )
-    if isinstance(error, Exception):
+    if isinstance(error, Exception) and not isinstance(error, KeptBackError):
         return TableFailure(f"{name}: unexpected {type(error).__name__} at {describe_origin(error)}")
     return None
 
@@ -267,11 +308,15 @@ def _prepare_process(schema: Schema, environment: Environment) -> None:
 
 
 def _mirror_in_process(
-    name: str,
+    group: Sequence[str],
     run_id: str,
     request: WindowRequest,
     settings: RunSettings,
     given_up: dict[str, tuple[float, str]],
-) -> "MirrorResult | TableFailure":
+) -> "dict[str, MirrorResult | TableFailure | None]":
     [(schema, servers)] = _place
-    return mirror_patiently(TableRun(schema, schema.tables[name], run_id, request, settings), servers, given_up)
+    runs = [TableRun(schema, schema.tables[name], run_id, request, settings) for name in group]
+    if len(runs) == 1:
+        return {name: mirror_patiently(run, servers, given_up) for name, run in zip(group, runs, strict=True)}
+    begun = begin_together(runs, servers, Threads(len(runs)), given_up)
+    return {name: _take(name, future) for name, future in begun.items()}

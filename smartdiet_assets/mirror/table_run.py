@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Required, TypedDict, Unpack
@@ -13,11 +14,13 @@ from pymongo.database import Database
 
 from smartdiet_assets.errors import UndeclaredFieldsError
 from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
+from smartdiet_assets.load.beside import ALONE, ReadsAloneError
+from smartdiet_assets.load.bulk import check_beside
 from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.conflicts.refusal import is_refusal
 from smartdiet_assets.load.intake import Intake
 from smartdiet_assets.load.limits import BULK, LOCK_TIMEOUT, RETRY_LIMIT, Bulk
-from smartdiet_assets.load.opening import Load, open_load
+from smartdiet_assets.load.opening import Load, open_load, renew_load
 from smartdiet_assets.load.records.fields import plan_fields
 from smartdiet_assets.load.records.sync_state import fetch_newest_key
 from smartdiet_assets.load.removal.cascade import Removal
@@ -28,6 +31,7 @@ from smartdiet_assets.load.stages import StageListener
 from smartdiet_assets.load.write import Conclusion
 from smartdiet_assets.mirror.capture import Capture, capture_changes
 from smartdiet_assets.mirror.reading import Reading
+from smartdiet_assets.mirror.shared_reading import Member
 from smartdiet_assets.mirror.sources.interface import Source
 from smartdiet_assets.mirror.sources.mongodb import open_collection
 from smartdiet_assets.schema.drift import SeenField, compose_advice, list_fields
@@ -122,17 +126,30 @@ def mirror_table(
         return mirror_source(source, connection, **options)
 
 
-def mirror_source(source: Source, connection: Connection, **options: Unpack[RunOptions]) -> MirrorResult:
+def mirror_source(
+    source: Source, connection: Connection, *, together: Member | None = None, **options: Unpack[RunOptions]
+) -> MirrorResult:
     """Bring one table up to date with its source, all of it or nothing; see `mirror_table`.
 
     Where PostgreSQL refuses a row for its values, all is read once more, and each row is tried.
+
+    Args:
+        together: the table among others of its collection that are mirrored side by side.
+
+    Raises:
+        KeptBackError: one of those, to which the table points, failed.
     """
-    try:
-        return _mirror_source(source, connection, careful=False, **options)
-    except PostgresError as error:
-        if not is_refusal(error) or connection.info.transaction_status != TransactionStatus.IDLE:
-            raise
-    return _mirror_source(source, connection, careful=True, **options)
+    careful = False
+    while True:
+        try:
+            with together.take_part() if together is not None else nullcontext() as member:
+                return _mirror_source(source, connection, careful=careful, member=member, **options)
+        except ReadsAloneError:
+            pass
+        except PostgresError as error:
+            if careful or not is_refusal(error) or connection.info.transaction_status != TransactionStatus.IDLE:
+                raise
+            careful = True
 
 
 def _mirror_source(
@@ -140,6 +157,7 @@ def _mirror_source(
     connection: Connection,
     *,
     careful: bool,
+    member: Member | None,
     run_id: str,
     request: WindowRequest,
     global_date_threshold: date | None = None,
@@ -153,9 +171,22 @@ def _mirror_source(
     # Read before the first document: whatever changes from here on is dated at or after it, and read again next time.
     source_clock = source.fetch_clock()
     with open_load(
-        connection, schema, table, run_id, lock_timeout=lock_timeout, on_stage=on_stage, careful=careful, bulk=bulk
+        connection,
+        schema,
+        table,
+        run_id,
+        lock_timeout=lock_timeout,
+        on_stage=on_stage,
+        careful=careful,
+        bulk=bulk,
+        beside=member or ALONE,
     ) as load:
         window = _plan_window(load, request, source_clock, global_date_threshold)
+        truncates = table.truncate_before_import and window.reads_everything
+        if member is not None:
+            if window.kind == "full" and not load.created:
+                check_beside(load, truncates=truncates)
+            member.note_open()
         source.look_at_fields(request.kind == "full", load.state.little_left_out)
         before_capture = time.perf_counter()
         changed = ChangedDocuments(connection)
@@ -165,11 +196,15 @@ def _mirror_source(
         repeatable = window.kind in ("incremental", "change_stream") and not (capture and capture.deleted)
         with Intake(
             load,
-            truncate=table.truncate_before_import and window.reads_everything,
+            truncate=truncates,
             question=f"{window} {after_key}" if repeatable else None,
         ) as intake:
-            reading = Reading(source, intake, window)
-            reading.read(after_key, changed, retry_limit)
+            reading = Reading(source, intake, window, member)
+            reading.read(after_key, changed)
+            if member is not None and (member.await_parents() or (load.created and member.above)):
+                load = renew_load(load)
+                intake.renew(load)
+            reading.read_again(retry_limit)
             end = _build_conclusion(source, load, reading, window, source_clock, capture, deletions)
             result, undeclared = _conclude(source, load, intake, reading, end)
     reading.report("%s: %d documents mirrored", finished=True)

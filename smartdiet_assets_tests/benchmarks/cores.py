@@ -97,7 +97,7 @@ def run_cores(servers: Servers, settings: Settings) -> Iterator[Result]:
         with set_environment(variables), open_instance(CONFIG) as instance:
             environment = read_environment()
             schema = load_schema(*environment.schema_files)
-            company = CompanyLoad(connection, schema, mongo)
+            company = CompanyLoad(servers, connection, schema, mongo)
             company.mirror()
             run = CompanyRun(company, environment, instance)
             contestants = [

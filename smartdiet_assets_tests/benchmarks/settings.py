@@ -26,6 +26,7 @@ class Settings:
         pairs: how often each measurement is repeated.
         on_round: told before each repetition.
         real_documents: logbook documents of the part that takes as many as there really are.
+        wide_documents: documents of 24 fields and an array.
         rows: of the tables that whole commands fill, to a few percent, one after the other.
     """
 
@@ -36,6 +37,7 @@ class Settings:
     on_round: ProgressListener = _be_quiet
     real_documents: int = REAL_DOCUMENTS
     rows: tuple[int, ...] = (28_000, 280_000)
+    wide_documents: int = 50_000
 
     def describe(self) -> str:
         """Say the sizes in a sentence."""

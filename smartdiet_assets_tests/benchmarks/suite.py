@@ -20,9 +20,11 @@ from smartdiet_assets_tests.benchmarks.settings import Settings
 from smartdiet_assets_tests.benchmarks.smart_diff import run_smart_diff
 from smartdiet_assets_tests.benchmarks.unchanged import run_unchanged
 from smartdiet_assets_tests.benchmarks.whole import run_whole
+from smartdiet_assets_tests.benchmarks.wide import run_wide
 
 BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Result]]] = {
     "whole": run_whole,
+    "wide": run_wide,
     "full_load": run_full_load,
     "real_size": run_real_size,
     "company": run_company,

@@ -34,7 +34,9 @@ from smartdiet_assets_tests.benchmarks.suite import BENCHMARKS
 from smartdiet_assets_tests.benchmarks.whole import POSTGRES, run_whole
 from smartdiet_assets_tests.conftest import skip_or_fail
 
-TINY = Settings(documents=1_200, parents=50, scale=0.0001, pairs=1, real_documents=6_000, rows=(500,))
+TINY = Settings(
+    documents=1_200, parents=50, scale=0.0001, pairs=1, real_documents=6_000, rows=(500,), wide_documents=300
+)
 
 
 @pytest.fixture
@@ -72,6 +74,12 @@ def test_every_way_of_loading_a_company_ends_with_the_same_documents(servers: Se
             assert comparison.work["tables"] == 31
             assert comparison.work["documents"]
             assert comparison.work["items"]
+
+
+def test_wide_documents_are_loaded_by_every_command(servers: Servers) -> None:
+    found = run("wide", servers)
+    assert {comparison.work["documents"] for comparison in found} == {300}
+    assert all(comparison.ratios for comparison in found)
 
 
 def test_runs_that_look_for_undeclared_fields_do_the_same_as_those_that_do_not(servers: Servers) -> None:

@@ -92,20 +92,22 @@ def fetch_window(
     batch_size: int,
     session: ClientSession | None = None,
     *,
+    beside: Sequence[Table] = (),
     whole: bool = False,
     on_choice: Callable[[bool], None] = lambda whole: None,
 ) -> Generator[bytes]:
     """Stream the documents of a window as raw BSON batches of at most `batch_size` documents.
 
     Args:
-        whole: whether the fields are asked for too that the table does not need.
+        beside: other tables of the collection whose fields are asked for too.
+        whole: whether the fields are asked for too that no table needs.
         on_choice: told before the first batch whether they are there all the same, as few are left out of a full read.
 
     Raises:
         pymongo.errors.PyMongoError: the server refused or was lost.
     """
     collection = database[table.mongo_collection]
-    projection = None if whole else compose_projection(table)
+    projection = None if whole else compose_projection(table, *beside)
     if projection is not None and window.reads_everything:
         with closing(_fetch(collection, {}, None, batch_size, session)) as batches:
             first = next(batches, b"")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from smartdiet_assets.load.advisory import lock_tables
+from smartdiet_assets.load.beside import ALONE, Beside
 from smartdiet_assets.load.execution import Connection, execute, execute_all, fetch_value
 from smartdiet_assets.load.fragments import encode, name, names, target_of
 from smartdiet_assets.load.statistics import mend_relations
@@ -96,9 +97,13 @@ def list_reach(schema: Schema, table_name: str) -> list[str]:
     return [name_ for name_ in schema.tables if name_ in reached]
 
 
-def lock_reach(connection: Connection, schema: Schema, table_name: str) -> None:
-    """Lock the tables a deletion reaches, before any row is written; the table's own lock is held already."""
-    lock_tables(connection, [other for other in list_reach(schema, table_name) if other != table_name])
+def lock_reach(connection: Connection, schema: Schema, table_name: str, beside: Beside = ALONE) -> None:
+    """Lock the tables a deletion reaches, before any row is written; the table's own lock is held already.
+
+    So is that of a table whose load is open beside this one and waits for it.
+    """
+    reach = [other for other in list_reach(schema, table_name) if other != table_name]
+    lock_tables(connection, [other for other in reach if not beside.holds(other)])
 
 
 def apply_cascade(target: Target, doomed: sql.Composable) -> Counter[str]:

@@ -7,6 +7,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from smartdiet_assets.errors import SchemaMismatchError
+from smartdiet_assets.load.beside import ALONE, Beside, ReadsAloneError
 from smartdiet_assets.load.execution import execute_all, fetch_all, within_transaction
 from smartdiet_assets.load.removal.cascade import lock_reach
 from smartdiet_assets.load.structure import alteration
@@ -64,7 +65,12 @@ FROM (
 
 
 def apply_table(
-    connection: psycopg.Connection, schema: Schema, table: Table, *, keys_later: bool = False
+    connection: psycopg.Connection,
+    schema: Schema,
+    table: Table,
+    *,
+    keys_later: bool = False,
+    beside: Beside = ALONE,
 ) -> TableChanges:
     """Create a table and its missing ancestors, or compare the live one and add what is newly declared.
 
@@ -74,18 +80,25 @@ def apply_table(
     Args:
         keys_later: leave the keys of a created table to the caller (`TableChanges.keys`), to build them after
             the rows are in; until then the table holds no lock on its parents.
+        beside: where others are about to create parents, only the table itself is created, and its keys are not known
+            (`compose_created_keys`).
 
     Raises:
         SchemaMismatchError: the live table differs in a way only a person can resolve; nothing was changed.
+        ReadsAloneError: there is more to do than related loads can stand.
     """
     with within_transaction(connection):
         table = place(connection, table)
-        for name in _lock_missing(connection, schema, table):
+        names, expected = [*schema.ancestors(table.name), table.name], beside.parents
+        missing_names = _lock_missing(connection, [name for name in names if name not in expected])
+        if beside.related and missing_names != [table.name]:
+            raise ReadsAloneError
+        for name in missing_names:
             around = read_surroundings(connection, schema.tables[name])
             if around.exists:
                 continue
             missing = place_in(schema.tables[name], around.schema)
-            keys = _create(connection, schema, missing, around, keys_later and name == table.name)
+            keys = _create(connection, schema, missing, around, keys_later and name == table.name, bool(expected))
             if name == table.name:
                 return TableChanges(created=True, keys=keys)
         return _complete(connection, schema, table, _read(connection, table))
@@ -115,24 +128,53 @@ def apply_not_null(connection: psycopg.Connection, table: Table) -> tuple[str, .
 
 
 def _create(
-    connection: psycopg.Connection, schema: Schema, table: Table, around: Surroundings, keys_later: bool
+    connection: psycopg.Connection,
+    schema: Schema,
+    table: Table,
+    around: Surroundings,
+    keys_later: bool,
+    parents_later: bool,
 ) -> tuple[sql.Composed, ...]:
-    check_parents(table, table.columns, around)
+    keys: list[sql.Composed] = []
+    if not parents_later:
+        check_parents(table, table.columns, around)
+        keys = _compose_all_keys(schema, table, around)
     wanted = build_expected_table(schema, table, around.schema, around.collations)
-    keys = compose_keys(schema, table, wanted, taken=around.relations, published=around.published)
     statements = [alteration.create_table(wanted, wanted.schema).composed, *compose_comments(wanted)]
     if around.published:
         # Until the keys are built.
         full = sql.SQL("ALTER TABLE {} REPLICA IDENTITY FULL")
         statements.append(full.format(sql.Identifier(around.schema, table.name)))
     if table.shape.shares_keys:
-        companion = build_companion(table, wanted)
-        statements += compose_create_candidates(companion)
-        keys = [*compose_candidates_keys(companion), *keys]
+        statements += compose_create_candidates(build_companion(table, wanted))
     if not keys_later:
         statements += keys
     execute_all(connection, statements)
     return tuple(keys) if keys_later else ()
+
+
+def _compose_all_keys(schema: Schema, table: Table, around: Surroundings) -> list[sql.Composed]:
+    wanted = build_expected_table(schema, table, around.schema, around.collations)
+    keys = compose_keys(schema, table, wanted, taken=around.relations, published=around.published)
+    if table.shape.shares_keys:
+        keys = [*compose_candidates_keys(build_companion(table, wanted)), *keys]
+    return keys
+
+
+def compose_created_keys(connection: psycopg.Connection, schema: Schema, table: Table) -> tuple[sql.Composed, ...]:
+    """Compose the keys of a table that was created before its parents were, which are there now.
+
+    Raises:
+        ReadsAloneError: it was created with other collations than theirs.
+        SchemaMismatchError: a parent cannot be referenced.
+    """
+    around = read_surroundings(connection, table)
+    check_parents(table, table.columns, around)
+    live = _read(connection, table).tables[table.name]
+    keys = {column.name: key for column in table.columns if (key := column.foreign_key)}
+    if any(live.columns[name].collation != around.collations[key.table, key.column] for name, key in keys.items()):
+        raise ReadsAloneError
+    return tuple(_compose_all_keys(schema, table, around))
 
 
 def _complete(connection: psycopg.Connection, schema: Schema, table: Table, structure: Structure) -> TableChanges:
@@ -222,12 +264,11 @@ def _compose_additions(
     )
 
 
-def _lock_missing(connection: psycopg.Connection, schema: Schema, table: Table) -> list[str]:
+def _lock_missing(connection: psycopg.Connection, names: list[str]) -> list[str]:
     """Name what is missing of a table and its ancestors, parents first, and wait for other runs that are creating it.
 
     Whoever had to wait may find it there.
     """
-    names = [*schema.ancestors(table.name), table.name]
     return [name for name, _ in fetch_all(connection, _LOCK_MISSING, [names])]
 
 

@@ -13,6 +13,7 @@ nothing, and notes nothing.
 """
 
 import random
+from collections.abc import Sequence
 
 from pymongo.database import Database
 
@@ -48,6 +49,8 @@ class FieldSampling:
         collection = table.mongo_collection
         self._database = database
         self._table = table
+        #: Those whose fields are asked for at once.
+        self.tables: Sequence[Table] = (table,)
         self._observer = FieldObserver(list_tables(schema, collection), schema.rules_of(collection).ignored_fields)
         self._thorough = thorough
         self._usual = little_left_out
@@ -82,7 +85,7 @@ class FieldSampling:
         read the first does.
         """
         if self._whole and not self._over and not (self._complete and self._little_left_out is not None):
-            self._little_left_out = needs_most(batch, compose_projection(self._table))
+            self._little_left_out = needs_most(batch, compose_projection(*self.tables))
 
     def look(self, documents: list[Document]) -> None:
         """Look at the documents of a batch, or choose of them which to ask for."""
@@ -105,7 +108,7 @@ class FieldSampling:
         while len(self._chosen) >= _IDS_PER_QUERY or (all_chosen and self._chosen):
             chosen, self._chosen = self._chosen[:_IDS_PER_QUERY], self._chosen[_IDS_PER_QUERY:]
             for raw in fetch_by_ids(self._database, self._table, chosen, whole=True):
-                self._little_left_out = needs_most(raw, compose_projection(self._table))
+                self._little_left_out = needs_most(raw, compose_projection(*self.tables))
                 documents = decode_batch(raw)
                 self._observer.look(decode_damaged_batch(raw)[0] if documents is None else documents, _ALL)
 

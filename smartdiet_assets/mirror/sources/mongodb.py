@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import datetime
 from functools import cached_property
@@ -26,7 +26,7 @@ from smartdiet_assets.resources.mongo_reading import MongoDatabase
 from smartdiet_assets.resources.mongo_server import MongoConnections, MongoServer
 from smartdiet_assets.schema.document_id import IdBatch, decode_document_id, encode_document_id
 from smartdiet_assets.schema.model import DOCUMENT_ID, Schema, Table
-from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
+from smartdiet_assets.transform.batch import DecodedBatch, TransformedBatch, build_transformer, decode
 from smartdiet_assets.transform.document_ids import build_id_reader
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ class MongoSource:
         return self if self.table.capture == "change_stream" else None
 
     @cached_property
-    def _transform(self) -> Callable[[bytes], TransformedBatch]:
+    def _transform(self) -> Callable[[bytes | DecodedBatch], TransformedBatch]:
         # Generated when the first batch is there: it takes as long as asking an unchanged collection.
         return build_transformer(self.table, None if self._sampling is None else self._sampling.look)
 
-    def transform(self, batch: bytes) -> TransformedBatch:
+    def transform(self, batch: bytes | DecodedBatch) -> TransformedBatch:
         if self._sampling is not None:
-            self._sampling.weigh(batch)
+            self._sampling.weigh(batch if isinstance(batch, bytes) else batch.raw)
         transformed = self._transform(batch)
         if self._sampling is not None:
             self._sampling.look_up()
@@ -109,6 +109,45 @@ class MongoSource:
             whole=sampling is not None and sampling.reads_whole(window),
             on_choice=lambda whole: None if sampling is None else sampling.note_choice(whole),
         )
+
+    def tell_window(self, window: Window) -> Hashable:
+        if window.by_key or window.reads_stream_alone:
+            return None
+        # Whatever their names, all dates are read.
+        fields = () if window.reads_everything else (self.table.created_field, self.table.updated_field)
+        return (window.start, window.end, *fields)
+
+    def fetch_together(self, others: Sequence[Self], window: Window) -> Generator[bytes]:
+        self._look_for(others)
+        lookers = [source._sampling for source in (self, *others) if source._sampling is not None]
+
+        def note_choice(whole: bool) -> None:
+            for sampling in lookers:
+                sampling.note_choice(whole)
+
+        # Each is to know.
+        whole = [sampling.reads_whole(window) for sampling in lookers]
+        return documents.fetch_window(
+            self._database,
+            self.table,
+            window,
+            self._batch_size,
+            beside=[source.table for source in others],
+            whole=any(whole),
+            on_choice=note_choice,
+        )
+
+    def decode(self, batch: bytes) -> DecodedBatch:
+        return decode(batch)
+
+    def _look_for(self, others: Sequence[Self]) -> None:
+        """Look which fields the documents have also for other sources, unless each of them is to fail by itself."""
+        if self._sampling is None:
+            return
+        self._sampling.tables = [self.table, *(source.table for source in others)]
+        for source in others:
+            if self.schema.rules_of(self.table.mongo_collection).undeclared != "fail":
+                source._sampling = None
 
     def estimate_documents(self, window: Window) -> int | None:
         return documents.estimate_documents(self._database, self.table, window)

@@ -21,10 +21,8 @@ AIMS = {REPLACED: 1 / 5, "dlt, dictionaries": 1 / 4, "Sling": 1 / 1.5}
 #: What stands in the way where an aim is missed.
 _OBSTACLES = {
     REPLACED: "most of the tables are small, and each is a transaction of its own here.",
-    "dlt, dictionaries": "each table reads its collection and has a transaction of its own here; dlt reads a collection"
-    " once, and builds no keys.",
-    "Sling": "each table reads its collection and has a transaction of its own here; Sling reads a collection once, and"
-    " builds no keys.",
+    "dlt, dictionaries": "each table has a transaction and keys of its own here; dlt builds no keys.",
+    "Sling": "each table has a transaction and keys of its own here; Sling builds no keys.",
 }
 #: Sling gives up where the server does not answer within five seconds, as it may on a busy machine.
 _ATTEMPTS = 3

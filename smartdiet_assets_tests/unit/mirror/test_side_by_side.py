@@ -32,7 +32,8 @@ def run(workers: Workers, killed: str = "") -> dict[str, bool]:
         return ended[name]
 
     with closing(workers):
-        run_in_order(PARENTS, workers, lambda name: workers.submit(work, name, killed), end)
+        groups = [(name,) for name in PARENTS]
+        run_in_order(groups, PARENTS, workers, lambda names: {n: workers.submit(work, n, killed) for n in names}, end)
     return ended
 
 
