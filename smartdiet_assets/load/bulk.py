@@ -57,11 +57,13 @@ def drop_keys(target: Target, pause: float) -> list[sql.Composed] | None:
     None where a unique key has to stay, at which a duplicate would end the COPY: such rows are settled first. And where
     a run of a child, or anybody who reads a table concerned, is in the way: dropping a foreign key shuts out the
     parent's readers too, and a run that waited for them would keep out everybody who comes after it, and could wait for
-    a run that waits for it.
+    a run that waits for it. So are related loads that are open beside this one.
 
     Args:
         pause: seconds between two attempts, while somebody is in the way.
     """
+    if target.beside.related:
+        return None
     connection, table_name = target.connection, target.table.name
     below = [name for name in list_reach(target.schema, table_name) if name != table_name]
     for attempt in range(_ATTEMPTS):

@@ -1,6 +1,5 @@
 """Opening the load of one table: its transaction and its structure, and what every later step of it is given."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -84,10 +83,8 @@ def open_load(
         beside: the related loads that are open in this process.
 
     Raises:
-        ConfigurationError: the search path names no schema that exists.
-        SchemaMismatchError: the live table is not as declared.
-        LoadConflictError: another run had the table for longer than the lock timeout.
-        ReadsAloneError: the load cannot be open beside related ones.
+        ConfigurationError, SchemaMismatchError: the search path names no schema; the live table is not as declared.
+        LoadConflictError, ReadsAloneError: another run had the table for too long; related loads are in the way.
         psycopg.Error: PostgreSQL refused a statement or was lost.
         RuntimeError: the connection is in a transaction, or the block ended and nothing was concluded (`load.run`).
     """
@@ -100,9 +97,7 @@ def open_load(
         last_state = transaction.last_state
         schema_name = check_search_path(last_state.schema_name)
         table = place_in(table, schema_name)
-        changes = TableChanges(created=False)
-        if not last_state.same_structure:
-            changes = apply_table(connection, schema, table, keys_later=True, beside=beside)
+        changes = _apply_structure(connection, schema, table, last_state, beside)
         load = Load(
             connection=connection,
             schema=schema,
@@ -114,8 +109,7 @@ def open_load(
             changes=changes,
             strategy=get_strategy(table.import_strategy),
             state=_read_state(connection, table, last_state, changes),
-            # The keys around it are its relatives'.
-            bulk=Bulk(rows=sys.maxsize) if beside.related else bulk,
+            bulk=bulk,
             careful=careful or bool((last_state.last_result or {}).get("refused")),
             at_commit=transaction.at_commit,
             beside=beside,
@@ -141,6 +135,14 @@ def renew_load(load: Load) -> Load:
     if changes.created:
         changes = replace(changes, keys=compose_created_keys(connection, load.schema, load.table))
     return replace(load, last_state=last_state, changes=changes)
+
+
+def _apply_structure(
+    connection: Connection, schema: Schema, table: Table, last_state: LastState, beside: Beside
+) -> TableChanges:
+    if last_state.same_structure:
+        return TableChanges(created=False)
+    return apply_table(connection, schema, table, keys_later=True, beside=beside)
 
 
 def _read_state(connection: Connection, table: Table, last_state: LastState, changes: TableChanges) -> SyncState:

@@ -94,12 +94,11 @@ def try_table(
     Args:
         tried: tries of the table before this one.
         find_given_up: finds what a server was given up with by another process of the run, a moment ago.
-        together: the table among others of its collection that are mirrored side by side.
+        together: its part among tables of its collection that are mirrored side by side.
 
     Raises:
         TransientError: another try may help.
-        TableFailedError: none will, or this was the last; nothing was written.
-        KeptBackError: one of those it is mirrored with failed, to which it points.
+        TableFailedError, KeptBackError: none will, or this was the last; nothing was written.
     """
     from psycopg import Error as PostgresError
 

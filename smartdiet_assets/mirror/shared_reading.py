@@ -9,9 +9,7 @@ committed. A run whose first try is in vain, or that needs its relatives' tables
 after its parents and without anybody beside it; so do those below it.
 """
 
-import threading
-import time
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Any, Protocol, Self
@@ -20,10 +18,9 @@ from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load.beside import ReadsAloneError
 from smartdiet_assets.mirror.kept_back import KeptBackError
 from smartdiet_assets.mirror.read_ahead import read_ahead
-from smartdiet_assets.resources.thread_interrupts import raise_if_interrupted
+from smartdiet_assets.mirror.shared_stream import Meeting, Stream
 from smartdiet_assets.schema.model import Schema
 
-_SECONDS_BETWEEN_LOOKS = 0.2
 #: How long those that are ready wait for one that is not: its table may be another run's.
 _SECONDS_TO_JOIN = 3.0
 
@@ -49,7 +46,7 @@ class _State(Enum):
 _OVER = (_State.DONE, _State.FAILED)
 
 
-class SharedReading:
+class SharedReading(Meeting):
     """The runs of some tables of a collection.
 
     Args:
@@ -57,6 +54,7 @@ class SharedReading:
     """
 
     def __init__(self, schema: Schema, names: Sequence[str]) -> None:
+        super().__init__()
         self.members = {name: Member(self, name) for name in names}
         for member in self.members.values():
             above = set(schema.ancestors(member.name))
@@ -64,7 +62,6 @@ class SharedReading:
             member.kept_by = {parent for parent in schema.tables[member.name].parents if parent in self.members}
             for other in member.above:
                 other.below.append(member)
-        self.changed = threading.Condition()
         self._asked: dict[Member, tuple[SharedSource, Window]] = {}
         self._streams: dict[Member, Stream] | None = None
 
@@ -74,18 +71,7 @@ class SharedReading:
             member.state = state
             self.changed.notify_all()
 
-    def wait(self, until: Callable[[], bool], seconds: float | None = None) -> None:
-        """Wait, under the lock, until a condition of the members holds, for so many seconds at most.
-
-        Raises:
-            KeyboardInterrupt: this thread is to be interrupted.
-        """
-        end = None if seconds is None else time.monotonic() + seconds
-        while not until() and (end is None or time.monotonic() < end):
-            raise_if_interrupted()
-            self.changed.wait(_SECONDS_BETWEEN_LOOKS)
-
-    def join(self, member: "Member", source: SharedSource, window: Window) -> "Stream | None":
+    def join(self, member: "Member", source: SharedSource, window: Window) -> Stream | None:
         """Wait until all are ready to read; give the stream to read from, None for who reads by itself.
 
         Raises:
@@ -237,73 +223,3 @@ class Member:
         """End for good."""
         self.wrote = wrote
         self._reading.note(self, _State.DONE if well else _State.FAILED)
-
-
-class Stream:
-    """Batches that several take, each once all are done with the one before.
-
-    Whoever is the last to be done fetches the next one for all.
-    """
-
-    def __init__(
-        self,
-        reading: SharedReading,
-        members: Sequence[Member],
-        batches: Generator[Any],
-        decode: Callable[[Any], Any],
-    ) -> None:
-        self._reading = reading
-        self._decode = decode
-        self._batches = read_ahead(batches)
-        #: Of the batch that is here, the number and what it is: None at the end, or the error that came instead.
-        self._number = 0
-        self._batch: Any = None
-        self._error: Exception | None = None
-        self._fetching = False
-        #: The number of the batch that each has asked for.
-        self._asked = dict.fromkeys(members, 0)
-
-    def take_all(self, member: Member) -> Generator[Any]:
-        """Stream the batches to one of those that take them."""
-        while (batch := self._take(member)) is not None:
-            yield batch
-
-    def drop(self, member: Member) -> None:
-        """Go on without one that has ended, or failed."""
-        with self._reading.changed:
-            self._asked.pop(member, None)
-            self._reading.changed.notify_all()
-        if not self._asked:
-            self._batches.close()
-
-    def _take(self, member: Member) -> Any:
-        with self._reading.changed:
-            self._asked[member] = asked = self._asked[member] + 1
-            self._reading.wait(lambda: self._number == asked or self._is_wanted(asked))
-            member.check()
-            if fetches := self._number != asked:
-                self._fetching = True
-        if fetches:
-            self._fetch()
-        if self._error is not None:
-            raise self._error
-        return self._batch
-
-    def _is_wanted(self, number: int) -> bool:
-        return not self._fetching and min(self._asked.values()) == number
-
-    def _fetch(self) -> None:
-        batch = None
-        # Where this thread is interrupted, the others are not at the end.
-        error: Exception | None = ReadsAloneError()
-        try:
-            raw = next(self._batches, None)
-            batch, error = None if raw is None else self._decode(raw), None
-        except Exception as caught:  # noqa: BLE001 - it is for all that take the batches
-            error = caught
-        finally:
-            with self._reading.changed:
-                self._batch, self._error = batch, error
-                self._number += 1
-                self._fetching = False
-                self._reading.changed.notify_all()

@@ -19,7 +19,7 @@ from smartdiet_assets.load.bulk import check_beside
 from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.conflicts.refusal import is_refusal
 from smartdiet_assets.load.intake import Intake
-from smartdiet_assets.load.limits import BULK, LOCK_TIMEOUT, RETRY_LIMIT, Bulk
+from smartdiet_assets.load.limits import RETRY_LIMIT, Bulk
 from smartdiet_assets.load.opening import Load, open_load, renew_load
 from smartdiet_assets.load.records.fields import plan_fields
 from smartdiet_assets.load.records.sync_state import fetch_newest_key
@@ -156,37 +156,22 @@ def _mirror_source(
     source: Source,
     connection: Connection,
     *,
-    careful: bool,
     member: Member | None,
     run_id: str,
     request: WindowRequest,
     global_date_threshold: date | None = None,
-    lock_timeout: float = LOCK_TIMEOUT,
-    on_stage: StageListener | None = None,
     retry_limit: int = RETRY_LIMIT,
-    bulk: Bulk = BULK,
+    **opening: Any,
 ) -> MirrorResult:
     started = time.perf_counter()
     schema, table = source.schema, source.table
     # Read before the first document: whatever changes from here on is dated at or after it, and read again next time.
     source_clock = source.fetch_clock()
-    with open_load(
-        connection,
-        schema,
-        table,
-        run_id,
-        lock_timeout=lock_timeout,
-        on_stage=on_stage,
-        careful=careful,
-        bulk=bulk,
-        beside=member or ALONE,
-    ) as load:
+    with open_load(connection, schema, table, run_id, beside=member or ALONE, **opening) as load:
         window = _plan_window(load, request, source_clock, global_date_threshold)
         truncates = table.truncate_before_import and window.reads_everything
         if member is not None:
-            if window.kind == "full" and not load.created:
-                check_beside(load, truncates=truncates)
-            member.note_open()
+            _take_place(member, load, window, truncates)
         source.look_at_fields(request.kind == "full", load.state.little_left_out)
         before_capture = time.perf_counter()
         changed = ChangedDocuments(connection)
@@ -194,16 +179,11 @@ def _mirror_source(
         capture_seconds = {"capture": time.perf_counter() - before_capture} if capture else {}
         after_key = fetch_newest_key(connection, load.table) if window.by_key else None
         repeatable = window.kind in ("incremental", "change_stream") and not (capture and capture.deleted)
-        with Intake(
-            load,
-            truncate=truncates,
-            question=f"{window} {after_key}" if repeatable else None,
-        ) as intake:
+        with Intake(load, truncate=truncates, question=f"{window} {after_key}" if repeatable else None) as intake:
             reading = Reading(source, intake, window, member)
             reading.read(after_key, changed)
-            if member is not None and (member.await_parents() or (load.created and member.above)):
-                load = renew_load(load)
-                intake.renew(load)
+            if member is not None:
+                load = _await_parents(member, load, intake)
             reading.read_again(retry_limit)
             end = _build_conclusion(source, load, reading, window, source_clock, capture, deletions)
             result, undeclared = _conclude(source, load, intake, reading, end)
@@ -226,6 +206,25 @@ def _mirror_source(
         schema_name=load.schema_name,
         undeclared=undeclared,
     )
+
+
+def _take_place(member: Member, load: Load, window: Window, truncates: bool) -> None:
+    """Have an opened load be beside the others.
+
+    Raises:
+        ReadsAloneError: it cannot be.
+    """
+    if window.kind == "full" and not load.created:
+        check_beside(load, truncates=truncates)
+    member.note_open()
+
+
+def _await_parents(member: Member, load: Load, intake: Intake) -> Load:
+    """Wait until the loads of the parents have committed; give the load as it is then."""
+    if member.await_parents() or (load.created and member.above):
+        load = renew_load(load)
+        intake.renew(load)
+    return load
 
 
 def _conclude(
