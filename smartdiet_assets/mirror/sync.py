@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from smartdiet_assets.mirror.table_run import MirrorResult
 
 _NOT_RUN = "not run: a table it depends on failed, or the run was stopped"
-#: Tables side by side in threads. Each has its batches in memory, and Python runs in one thread at a time.
+#: Groups of tables side by side in threads. Each has its batches in memory, and Python runs in one thread at a time.
 _THREADS = 2
 #: In processes; each has a connection to both databases.
 _PROCESSES = 4
