@@ -60,7 +60,7 @@ def _check_schedule(text: str) -> str:
 
 Executor = Annotated[
     Literal["in_process", "multiprocess"],
-    Expected("in_process or multiprocess; `threads` is gone: in_process, where a sync has two collections at work at once"),
+    Expected("in_process or multiprocess; `threads` is gone: in_process, where a sync has two collections at work"),
 ]
 #: Where a server is: reached directly, or through the SSH server.
 Place = Literal["local", "remote"]
