@@ -71,8 +71,8 @@ class Stream:
         with self._meeting.changed:
             self._asked.pop(taker, None)
             self._meeting.changed.notify_all()
-        if not self._asked:
-            self._batches.close()
+            if not self._asked:
+                self._batches.close()
 
     def _take(self, taker: Taker) -> Any:
         with self._meeting.changed:
