@@ -22,7 +22,7 @@ from smartdiet_assets.mirror.shared_stream import Meeting, Stream
 from smartdiet_assets.schema.model import Schema
 
 #: How long those that are ready wait for one that is not: its table may be another run's.
-_SECONDS_TO_JOIN = 3.0
+_SECONDS_TO_JOIN = 10.0
 
 
 class SharedSource(Protocol):
