@@ -22,6 +22,8 @@ _PROJECT = "smartdiet"
 KIND_TAG = "smartdiet/kind"
 SOURCE_TAG = "smartdiet/source"
 MIRROR_TAG = "smartdiet/mirror"
+#: The last step of a table that has several.
+PUBLISH = "publish"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,15 @@ class MirrorNames:
     def sign(self) -> dict[str, str]:
         """Sign what is defined, by metadata which no other mirror of this name may be merged with."""
         return {_Signature.of(self): self.name or _PROJECT}
+
+
+def read_step(step_key: str) -> tuple[str, bool]:
+    """Read of a step's key which step of the graph it is, or is a part of, and whether that ends with it.
+
+    A table whose first load Dagster runs in shards has several (`assets.sharded`).
+    """
+    step, _, part = step_key.partition(".")
+    return step, part in ("", PUBLISH)
 
 
 def build_plain_names(schema: Schema) -> MirrorNames:

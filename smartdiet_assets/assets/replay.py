@@ -12,6 +12,7 @@ import dagster as dg
 from smartdiet_assets.assets.failures import build_step_failure
 from smartdiet_assets.assets.interruption import build_interrupted_failure
 from smartdiet_assets.assets.location import replaced
+from smartdiet_assets.assets.naming import read_step
 from smartdiet_assets.assets.progress import show_line
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ class Replay:
     def date(self, event: dg.EventLogEntry) -> dg.EventLogEntry:
         """Date an event as what it tells of."""
         kind = event.dagster_event.event_type if event.dagster_event is not None else None
-        if kind == dg.DagsterEventType.STEP_START and event.step_key in self._file.begun:
-            self._now = self._file.begun[event.step_key]
+        step = read_step(event.step_key or "")[0]
+        if kind == dg.DagsterEventType.STEP_START and step in self._file.begun:
+            self._now = self._file.begun[step]
         elif kind in (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE):
             self._now = self._file.over_at or max((end.at for end in self._file.ended.values()), default=self._now)
         return event._replace(timestamp=self._now)

@@ -6,10 +6,10 @@ or what it reports (`assets.metadata`). No postponed annotations in this module:
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 from pydantic import Field
@@ -21,18 +21,19 @@ from smartdiet_assets.assets.metadata import build_run_metadata
 from smartdiet_assets.assets.naming import MirrorNames
 from smartdiet_assets.assets.partitions import build_window_request
 from smartdiet_assets.assets.progress import forward_progress
+from smartdiet_assets.assets.recipes import find_recipe
 from smartdiet_assets.assets.replay import find_replay
 from smartdiet_assets.errors import ConfigurationError, TransientError
 from smartdiet_assets.extract.window import read_instant
 from smartdiet_assets.load.limits import LOCK_TIMEOUT
-from smartdiet_assets.mirror.attempt import RunSettings, Servers, TableRun, try_table
+from smartdiet_assets.mirror.attempt import RunSettings, Servers, TableRun, mirror, try_table
 from smartdiet_assets.mirror.failures import TableFailedError
 from smartdiet_assets.resources.environment import build_field
 from smartdiet_assets.resources.patience import RETRIES, RETRY_DELAY
 from smartdiet_assets.schema.model import Schema, Table
 
 if TYPE_CHECKING:
-    from smartdiet_assets.mirror.table_run import MirrorResult
+    from psycopg import Connection
 
 # Single-run backfills are a beta parameter of 1.13, and what makes a range of partitions one run.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
@@ -77,6 +78,7 @@ class MirrorConfig(dg.Config):
     since: str | None = Field(default=None, description="As `since` of the resource `all_tables`, for this table.")
 
 
+Result = TypeVar("Result")
 StepEvents = Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]
 
 
@@ -100,7 +102,7 @@ def build_table_asset(
         retry_delay: in seconds, before what failed for a passing reason is tried again.
         automation_condition: where the spec has none of its own.
     """
-    step, source = _Step(schema, table, names, partitions, retry_delay), names.name_source(table.source_kind)
+    step = TableStep(schema, table, names, partitions, retry_delay)
 
     @dg.asset(
         key=spec.key,
@@ -118,24 +120,23 @@ def build_table_asset(
         retry_policy=_RETRY_POLICY._replace(delay=retry_delay),
         pool=names.pool,
         output_required=not optional,
-        required_resource_keys={names.all_tables, names.settings, names.postgres, source},
+        required_resource_keys=step.needed,
     )
-    def mirror(context: dg.AssetExecutionContext, config: MirrorConfig) -> StepEvents:
+    def mirror_table(context: dg.AssetExecutionContext, config: MirrorConfig) -> StepEvents:
         from smartdiet_assets.mirror.sources import find_opener
 
-        server = getattr(context.resources, source)
+        servers = step.find_servers(context)
         asks = optional and find_replay(context.run.run_id) is None
-        if asks and not (check := find_opener(table.source_kind).check(server, [table])).ok:
+        if asks and not (check := find_opener(table.source_kind).check(servers.sources[table.source], [table])).ok:
             context.log.warning("%s is left out: %s. %s", table.name, _MATOMO_UNSET, check.sentence)
             return
-        servers = Servers(getattr(context.resources, names.postgres), {table.source: server}, mirror=names.name)
-        yield from _run_mirror(context, config, servers, step)
+        yield from run_mirror(context, config, servers, step)
 
-    return mirror
+    return mirror_table
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class TableStep:
     """What is known of a table's step before it runs; `retry_delay` is in seconds."""
 
     schema: Schema
@@ -149,22 +150,38 @@ class _Step:
         """Tells the table from others of a run: those of another mirror may have its name."""
         return self.names.keys[self.table.name].to_user_string()
 
+    @property
+    def needed(self) -> set[str]:
+        """The keys of the resources it needs."""
+        return {self.names.all_tables, self.names.settings, self.names.postgres, self.source}
 
-def _run_mirror(context: dg.AssetExecutionContext, config: MirrorConfig, servers: Servers, step: _Step) -> StepEvents:
+    @property
+    def source(self) -> str:
+        """The key of the resource of the server its rows come from."""
+        return self.names.name_source(self.table.source_kind)
+
+    def find_servers(self, context: dg.AssetExecutionContext) -> Servers:
+        """Find the servers of its run."""
+        postgres = getattr(context.resources, self.names.postgres)
+        source = getattr(context.resources, self.source)
+        recipe = find_recipe(postgres, {self.table.source: source}, self.names.name)
+        return Servers(postgres, {self.table.source: source}, mirror=self.names.name, recipe=recipe)
+
+
+def run_mirror(
+    context: dg.AssetExecutionContext, config: MirrorConfig, servers: Servers, step: TableStep
+) -> StepEvents:
+    """Mirror a table, or show what a recorded run of it came to; give its materialisation."""
     run_id, table = context.run.run_id, step.table
     replay = find_replay(run_id)
     if replay is None and not begin_step(run_id, step.label):
         raise build_interrupted_failure(run_id)
-    all_tables: AllTables = getattr(context.resources, step.names.all_tables)
-    asked = MirrorConfig(
-        full=all_tables.full if config.full is None else config.full, since=config.since or all_tables.since
-    )
     try:
         if replay is not None:
             result = replay.take(context, table.name)
         else:
             with forward_progress(context, table.name):
-                result = _try_mirror(context, asked, servers, step)
+                result = try_step(context, config, servers, step, mirror)
     except StepFailure as failure:
         if not was_interrupted(run_id):
             # Of a failed run the asset's page says no more than that there was one.
@@ -182,11 +199,19 @@ def _run_mirror(context: dg.AssetExecutionContext, config: MirrorConfig, servers
     yield dg.MaterializeResult(metadata=build_run_metadata(table, result))
 
 
-def _try_mirror(
-    context: dg.AssetExecutionContext, asked: MirrorConfig, servers: Servers, step: _Step
-) -> "MirrorResult":
-    """Mirror a table; what goes wrong is raised as what Dagster tries again, or as the sentence the step ends with."""
+def try_step(
+    context: dg.AssetExecutionContext,
+    config: MirrorConfig,
+    servers: Servers,
+    step: TableStep,
+    act: "Callable[[TableRun, Servers, Connection], Result]",
+) -> "Result":
+    """Do what a step does; what goes wrong is raised as what Dagster tries again, or as what it ends with."""
     run_id, table = context.run.run_id, step.table
+    all_tables: AllTables = getattr(context.resources, step.names.all_tables)
+    asked = MirrorConfig(
+        full=all_tables.full if config.full is None else config.full, since=config.since or all_tables.since
+    )
     settings: MirrorSettings = getattr(context.resources, step.names.settings)
     try:
         threshold = read_instant("global_date_threshold", settings.global_date_threshold)
@@ -207,6 +232,7 @@ def _try_mirror(
         return try_table(
             TableRun(step.schema, table, run_id, request, run_settings),
             servers,
+            act,
             tried=context.retry_number,
             find_given_up=partial(find_given_up, context.instance, run_id),
         )

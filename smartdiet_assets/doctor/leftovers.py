@@ -10,6 +10,7 @@ from smartdiet_assets.load.advisory import LOCK_CLASS, WAITS_LOCK_CLASS, build_l
 from smartdiet_assets.load.execution import Connection, fetch_all, fetch_value
 from smartdiet_assets.load.fragments import records_here
 from smartdiet_assets.load.records import RECORDS
+from smartdiet_assets.load.shards.tables import ShardTables
 from smartdiet_assets.load.structure.live import BOOKKEEPING_SCHEMA
 from smartdiet_assets.load.structure.naming import build_name, candidates_name_in
 from smartdiet_assets.resources.checking import Finding
@@ -121,6 +122,12 @@ def _examine_records(connection: Connection, schema: Schema, readable: set[str],
         )
         for name, records in unknown.items()
         for record in records
+    ]
+    statements += [
+        spell_statement(sql.SQL("DROP TABLE IF EXISTS {}").format(relation))
+        for name, records in unknown.items()
+        if "load_shards" in records
+        for relation in ShardTables.of(here, name).all
     ]
     ours = {candidates_name_in(here, name) for name in schema.tables}
     # Until a run has told schemas apart.

@@ -38,6 +38,7 @@ _INDEXED: dict[tuple[str, str], LiteralString] = {
     ("awaited_parents", "parent_table"): "parent_id",
     ("missing_parents", "parent_table"): "parent_id",
     ("document_ids", "table_name"): "document",
+    ("load_shards", "table_name"): "number",
 }
 _MIRRORED_DATES = ("created_at", "updated_at")
 

@@ -1,7 +1,8 @@
 """What one load did, in numbers."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from smartdiet_assets.errors import TerminalError
@@ -59,3 +60,21 @@ class LoadResult:
     seconds: Mapping[str, float] = field(default_factory=dict)
     flagged: int = 0
     refused: int = 0
+
+    def followed_by(self, other: "LoadResult") -> "LoadResult":
+        """Tell what this load and the one after it did together; what the table holds then is the other's word."""
+        added = (
+            *("inserted", "updated", "deleted", "replaced", "superseded"),
+            *("missing_parents_null", "documents_read", "flagged", "refused"),
+        )
+        return replace(
+            other,
+            mode=self.mode,
+            # What was rejected was tried again.
+            rejected=other.rejected_total,
+            rejected_rows=max(self.rejected_rows, other.rejected_rows),
+            unchanged=self.unchanged,
+            change_ratio=self.change_ratio,
+            cascaded=dict(Counter(self.cascaded) + Counter(other.cascaded)),
+            **{name: getattr(self, name) + getattr(other, name) for name in added},
+        )

@@ -76,17 +76,21 @@ def compose_documents(table: Table) -> sql.Composed:
     ).format(DOCUMENTS, name(table.document_column), target_of(table))
 
 
-def compose_typed(table: Table) -> list[sql.Composed]:
-    """Compose the tables of documents whose id the document column does not tell, and of their rows."""
+def compose_typed(table: Table, like: sql.Composable) -> list[sql.Composed]:
+    """Compose the tables of documents whose id the document column does not tell, and of their rows.
+
+    Args:
+        like: the relation whose columns their values are of.
+    """
     return [
         sql.SQL(
             "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\n"
             "SELECT ''::text COLLATE \"C\" AS document_id, {} AS document, 0 AS batch FROM {} WITH NO DATA"
-        ).format(TYPED_DOCUMENTS, name(table.document_column), target_of(table)),
+        ).format(TYPED_DOCUMENTS, name(table.document_column), like),
         sql.SQL(
             "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\n"
             "SELECT ''::text COLLATE \"C\" AS _document_id, 0 AS _batch, {} FROM {} WITH NO DATA"
-        ).format(TYPED, names(stored(table)), target_of(table)),
+        ).format(TYPED, names(stored(table)), like),
     ]
 
 
@@ -123,6 +127,9 @@ class StagingWriter:
     The COPY of a batch's rows stays open until the next batch comes, or `flush`: so PostgreSQL takes rows in while the
     next ones are read and transformed, on a core of its own.
 
+    Args:
+        shard: the relation that receives the rows of one of several shards, and is like the target.
+
     Attributes:
         rows: the relation that receives the rows; the target itself, the bulk way. rows_written, documents_read: totals
         so far.
@@ -130,8 +137,11 @@ class StagingWriter:
         (`load.conflicts.typed_ids`). order: of the ids of the understood documents, where they are tracked.
     """
 
-    def __init__(self, connection: Connection, table: Table) -> None:
-        self.rows: sql.Composable = STAGING
+    def __init__(self, connection: Connection, table: Table, *, shard: sql.Composable | None = None) -> None:
+        self.rows: sql.Composable = shard or STAGING
+        self._like = shard or target_of(table)
+        #: No document is in two shards: nobody asks which were read.
+        self._tracks = table.tracks_documents and shard is None
         self.rows_written = 0
         self.documents_read = 0
         self.rejects_written = 0
@@ -209,7 +219,7 @@ class StagingWriter:
             )
             self.flush()
             self.rejects_written += len(batch.rejects)
-        if self._table.tracks_documents and documents:
+        if self._tracks and documents:
             self.order.note(documents)
             number = self._batches
             self._copy(
@@ -227,7 +237,7 @@ class StagingWriter:
         """Copy the documents whose id their column does not tell, with their rows, apart; return the other ones."""
         if not self.typed_written:
             self.flush()
-            for statement in compose_typed(self._table):
+            for statement in compose_typed(self._table, self._like):
                 execute(self._connection, statement)
         number = self._batches
         self._copy(

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from smartdiet_assets.errors import ForwardingFailedError, ServerUnreachableError, TransientError
 from smartdiet_assets.extract.window import WindowRequest
@@ -30,9 +31,13 @@ from smartdiet_assets.schema.model import Schema, Table
 if TYPE_CHECKING:
     from psycopg import Connection
 
+    from smartdiet_assets.mirror.run_options import RunOptions
     from smartdiet_assets.mirror.shared_reading import Member
+    from smartdiet_assets.mirror.sources.interface import Source
     from smartdiet_assets.mirror.table_run import MirrorResult
     from smartdiet_assets.resources.postgres_server import PostgresConnections
+
+Result = TypeVar("Result")
 
 _TARGET = "PostgreSQL"
 #: Seconds for which one reading of a source's clock serves the tables of a run.
@@ -59,11 +64,13 @@ class Servers:
 
     Attributes:
         mirror: the name of the mirror whose they are, where a run may be of the tables of several.
+        recipe: opens the same in another process, to which it can be sent; None where no other one is to have them.
     """
 
     postgres: "PostgresConnections"
     sources: Mapping[str, Any]
     mirror: str = ""
+    recipe: "Callable[[], Servers] | None" = None
 
     def name(self, server: str) -> str:
         """Name a server in a message, for which all tables of the mirror wait together."""
@@ -84,17 +91,17 @@ class TableRun:
 def try_table(
     run: TableRun,
     servers: Servers,
+    act: "Callable[[TableRun, Servers, Connection], Result]",
     *,
     tried: int,
     find_given_up: Callable[[str], str] = lambda _: "",
-    together: "Member | None" = None,
-) -> "MirrorResult":
-    """Bring a table up to date, once.
+) -> "Result":
+    """Do something for a table, once.
 
     Args:
+        act: does it, such as `mirror`.
         tried: tries of the table before this one.
         find_given_up: finds what a server was given up with by another process of the run, a moment ago.
-        together: its part among tables of its collection that are mirrored side by side.
 
     Raises:
         TransientError: another try may help.
@@ -111,7 +118,7 @@ def try_table(
             await_server(run.run_id, needed, table.name)
         with servers.postgres.borrow(making_schema=True) as connection:
             server = source
-            result = _mirror(run, servers, connection, together)
+            result = act(run, servers, connection)
     except (TableFailedError, KeptBackError):
         raise
     except Exception as error:  # noqa: BLE001 - the one place that decides what is tried again
@@ -148,31 +155,46 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, ServerUnreachableError | ForwardingFailedError)
 
 
-def _mirror(run: TableRun, servers: Servers, connection: "Connection", together: "Member | None") -> "MirrorResult":
+def mirror(
+    run: TableRun, servers: Servers, connection: "Connection", *, together: "Member | None" = None
+) -> "MirrorResult":
+    """Bring a table up to date; `together` is its part among tables of its collection mirrored side by side."""
+    from smartdiet_assets.mirror.shard_workers import copy_side_by_side
     from smartdiet_assets.mirror.table_run import mirror_source
 
-    settings, kind = run.settings, run.table.source_kind
+    copy = partial(copy_side_by_side, run, servers)
+    options = build_options(run)
+    return with_source(
+        run, servers, lambda source: mirror_source(source, connection, together=together, copy=copy, **options)
+    )
+
+
+def build_options(run: TableRun) -> "RunOptions":
+    """Build what a run tells the stages."""
+    return {
+        "run_id": run.run_id,
+        "request": run.request,
+        "global_date_threshold": run.settings.global_date_threshold,
+        "lock_timeout": run.settings.lock_timeout,
+        "retry_limit": run.settings.retry_limit,
+    }
+
+
+def with_source(run: TableRun, servers: Servers, act: "Callable[[Source], Result]") -> "Result":
+    """Do something with the opened source of a table."""
+    kind = run.table.source_kind
     opener, server, name = find_opener(kind), servers.sources[kind.name], servers.name(kind.server)
 
-    def mirror() -> "MirrorResult":
+    def open_and_act() -> "Result":
         clock = _find_clock(run.run_id, name)
-        with opener.open(server, run.schema, run.table, batch_size=settings.batch_size, clock=clock) as source:
+        with opener.open(server, run.schema, run.table, batch_size=run.settings.batch_size, clock=clock) as source:
             if clock is None:
                 _clocks.clear()
                 _clocks[run.run_id, name] = (time.monotonic(), source.fetch_clock())
-            return mirror_source(
-                source,
-                connection,
-                together=together,
-                run_id=run.run_id,
-                request=run.request,
-                global_date_threshold=settings.global_date_threshold,
-                lock_timeout=settings.lock_timeout,
-                retry_limit=settings.retry_limit,
-            )
+            return act(source)
 
     # What has to be asked in another way is; what may pass is tried again by whoever called.
-    return Patience(retries=0).run(mirror, lambda _: False)
+    return Patience(retries=0).run(open_and_act, lambda _: False)
 
 
 def _find_clock(run_id: str, source: str) -> datetime | None:

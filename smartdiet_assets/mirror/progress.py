@@ -4,15 +4,29 @@ What a table waits for is a warning, and always passed on; `retry_in` are the se
 """
 
 import logging
+from typing import Any
 
 #: Every record carries `table`, `documents_read` and `finished`, and of a mirrored table `reading` and
-#: `documents_expected`: about how many the window has, where that is known. The command line and Dagster's log listen.
+#: `documents_expected`: about how many the window has, where that is known; of one that is loaded in shards
+#: `documents_before`, what an earlier run read, and `shards`, such as "12 of 48 shards". The command line and Dagster's
+#: log listen.
 progress_log = logging.getLogger("smartdiet_assets.progress")
 #: Seconds until the first line, and from one to the next at least.
 _SECONDS_BETWEEN_LINES = 10.0
 #: Without a tenth more of the documents the wait for the next line doubles, up to this.
 _MOST_SECONDS_BETWEEN_LINES = 600.0
 _TENTHS = 10
+
+
+def read_report(record: logging.LogRecord) -> dict[str, Any]:
+    """Read of a report what `Progress.compose_line` is told beside the moment."""
+    return {
+        "read": getattr(record, "documents_read", 0),
+        "expected": getattr(record, "documents_expected", None),
+        "reading": getattr(record, "reading", True),
+        "before": getattr(record, "documents_before", 0),
+        "shards": getattr(record, "shards", ""),
+    }
 
 
 class Progress:
@@ -29,7 +43,9 @@ class Progress:
         self._wait = _SECONDS_BETWEEN_LINES
         self._tenth = 0
 
-    def compose_line(self, now: float, read: int, expected: int | None, *, reading: bool = True) -> str | None:
+    def compose_line(
+        self, now: float, read: int, expected: int | None, *, reading: bool = True, before: int = 0, shards: str = ""
+    ) -> str | None:
         """Compose the line of a report, None where it is not passed on.
 
         Args:
@@ -37,11 +53,13 @@ class Progress:
             read: documents read so far.
             expected: about how many there are, where that is known.
             reading: whether more are read; False once, when all of them are.
+            before: of those read so far, how many an earlier run read.
+            shards: in how many shards of how many, where there are any.
         """
         elapsed, since = now - self._begun, now - self._last
         if elapsed < _SECONDS_BETWEEN_LINES:
             return None
-        rate = read / elapsed
+        rate = (read - before) / elapsed
         if not reading:
             return (
                 f"{self._table}: all {read:,} documents read, {rate:,.0f} a second; their rows are compared and written"
@@ -51,10 +69,11 @@ class Progress:
             return None
         self._wait = min(2 * self._wait, _MOST_SECONDS_BETWEEN_LINES)
         self._last, self._tenth = now, max(tenth, self._tenth)
+        inside = f" in {shards}" if shards else ""
         if not expected or read >= expected:
-            return f"{self._table}: {read:,} documents read, {rate:,.0f} a second"
+            return f"{self._table}: {read:,} documents read{inside}, {rate:,.0f} a second"
         left = describe_seconds((expected - read) / rate) if rate else "unknown"
-        share = f"{read:,} of about {expected:,} documents read ({100 * read // expected}%)"
+        share = f"{read:,} of about {expected:,} documents read{inside} ({100 * read // expected}%)"
         return f"{self._table}: {share}, {rate:,.0f} a second; time left to read them: {left}"
 
 

@@ -18,7 +18,7 @@ from logging.handlers import QueueHandler
 from typing import Any, Protocol
 
 from smartdiet_assets.mirror.progress import progress_log
-from smartdiet_assets.resources.thread_interrupts import forget_thread, interrupt_thread
+from smartdiet_assets.resources.thread_interrupts import forget_thread, interrupt_thread, raise_if_interrupted
 
 #: How long nothing may happen until the run looks for an interrupt.
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -30,6 +30,7 @@ _SECONDS_TO_END = 60.0
 _PRELOADED = (
     "smartdiet_assets.mirror.sync",
     "smartdiet_assets.mirror.table_run",
+    "smartdiet_assets.mirror.shard_workers",
     "smartdiet_assets.mirror.sources.matomo",
     "smartdiet_assets.resources.mongo_hello",
     "smartdiet_assets.resources.postgres_watch",
@@ -63,7 +64,8 @@ def run_in_order(
     Args:
         groups: those that begin together, once all their parents elsewhere are over.
         parents: by table, those of its parents that run too.
-        begin: begins tables of a group, parents first, which wait for each other by themselves.
+        begin: begins tables of a group, parents first, which wait for each other by themselves; those it leaves out
+            count as failed.
         end: takes what a table's run came to; whether it went well.
 
     Raises:
@@ -97,11 +99,15 @@ def run_in_order(
                 for name in group:
                     if not kept_back.isdisjoint(parents[name]):
                         kept_back.add(name)
-                        order.done(name)
                 if to_begin := [name for name in group if name not in kept_back]:
-                    running |= {future: name for name, future in begin(to_begin).items()}
+                    begun = begin(to_begin)
+                    running |= {future: name for name, future in begun.items()}
+                    kept_back.update(name for name in to_begin if name not in begun)
+                order.done(*kept_back.intersection(group))
             if running:
                 take(wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED).done)
+            # Where not the main thread waits, nothing else interrupts it.
+            raise_if_interrupted()
     except KeyboardInterrupt:
         for _ in _interrupts(workers):
             if not running:
@@ -163,10 +169,18 @@ class Processes:
 
     Args:
         prepare: called in each before its first table, with the arguments.
+        hear: is given the reports of all; by default they are passed on as they are.
     """
 
-    def __init__(self, most: int, prepare: Callable[..., None], *arguments: Any) -> None:
+    def __init__(
+        self,
+        most: int,
+        prepare: Callable[..., None],
+        *arguments: Any,
+        hear: Callable[[logging.LogRecord], None] = progress_log.handle,
+    ) -> None:
         self.most = most
+        self._hear = hear
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(_PRELOADED))
         self._told: Any = context.Queue()
@@ -209,7 +223,7 @@ class Processes:
             if isinstance(said, int):
                 self._workers.add(said)
             else:
-                progress_log.handle(said)
+                self._hear(said)
 
 
 def divide(work: "Future[Any]", names: Sequence[str]) -> "dict[str, Future[Any]]":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from smartdiet_assets.mirror.failures import TableFailure
-from smartdiet_assets.mirror.progress import Progress, progress_log
+from smartdiet_assets.mirror.progress import Progress, progress_log, read_report
 from smartdiet_assets.mirror.run_events import ADAPTER, Event, RunEnded, RunHead, TableBegun, TableEnded, TableSaid
 from smartdiet_assets.mirror.run_file import RunFile, SpoolFile
 from smartdiet_assets.mirror.table_run import MirrorResult
@@ -172,13 +172,11 @@ class _Writer:
         if record.levelno >= logging.WARNING:
             self.write(TableSaid(table, time.time(), record.getMessage(), warning=True))
             return
-        read = getattr(record, "documents_read", 0)
-        expected = getattr(record, "documents_expected", None)
-        reading = getattr(record, "reading", True)
-        line = self._progress[table].compose_line(time.monotonic(), read, expected, reading=reading)
+        told = read_report(record)
+        line = self._progress[table].compose_line(time.monotonic(), **told)
         if line is not None:
-            said = TableSaid(table, time.time(), line, documents_read=read, documents_expected=expected)
-            self.write(said)
+            read, expected = told["read"], told["expected"]
+            self.write(TableSaid(table, time.time(), line, documents_read=read, documents_expected=expected))
 
     def write(self, event: Event) -> None:
         """Write an event whole; after the first that cannot be, the run is not kept."""

@@ -6,17 +6,18 @@ printed (`cli.reports`), and Dagster, which is told of the runs behind it (`spoo
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from smartdiet_assets.errors import SmartdietError, TransientError
 from smartdiet_assets.extract.window import WindowRequest, read_instant
-from smartdiet_assets.mirror.attempt import RunSettings, Servers, TableRun, is_outage, try_table
+from smartdiet_assets.mirror.attempt import RunSettings, Servers, TableRun, is_outage, mirror, try_table
 from smartdiet_assets.mirror.failures import TableFailedError, TableFailure, describe_origin
 from smartdiet_assets.mirror.grouping import plan_groups
 from smartdiet_assets.mirror.kept_back import KeptBackError
@@ -31,6 +32,7 @@ from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.postgres_server import PostgresServer
 from smartdiet_assets.schema.drift import Drift
 from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.schema.sources import SourceKind
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -94,10 +96,11 @@ def run_sync(
         postgres = stack.enter_context(closing(PostgresServer(environment)))
         kinds = {schema.tables[name].source_kind for name in selection}
         sources = {kind.name: stack.enter_context(find_opener(kind).open_server(environment)) for kind in kinds}
+        recipe = partial(open_servers, environment, frozenset(kinds))
         sync = _Sync(
             schema,
             environment,
-            Servers(postgres, sources),
+            Servers(postgres, sources, recipe=recipe),
             settings or read_run_settings(environment),
             outcome,
             records or NoSpool(),
@@ -266,7 +269,8 @@ def mirror_patiently(
     tried = 0
     while True:
         try:
-            return try_table(run, servers, tried=tried, find_given_up=find_given_up, together=together)
+            act = partial(mirror, together=together)
+            return try_table(run, servers, act, tried=tried, find_given_up=find_given_up)
         except TableFailedError as error:
             return error.failure
         except TransientError as error:
@@ -300,11 +304,15 @@ _place: list[tuple[Schema, Servers]] = []
 _opened = ExitStack()
 
 
-def _prepare_process(schema: Schema, environment: Environment) -> None:
-    kinds = {table.source_kind for table in schema.tables.values()}
-    # Open for as long as the process lives; nothing is connected yet.
+def open_servers(environment: Environment, kinds: Iterable[SourceKind]) -> Servers:
+    """Open the servers of a run for as long as the process lives; nothing is connected yet."""
     sources = {kind.name: _opened.enter_context(find_opener(kind).open_server(environment)) for kind in kinds}
-    _place.append((schema, Servers(PostgresServer(environment), sources)))
+    recipe = partial(open_servers, environment, frozenset(kinds))
+    return Servers(PostgresServer(environment), sources, recipe=recipe)
+
+
+def _prepare_process(schema: Schema, environment: Environment) -> None:
+    _place.append((schema, open_servers(environment, set(schema.sources))))
 
 
 def _mirror_in_process(

@@ -1,11 +1,12 @@
 """One run of one table: extract, transform and load called in order, in one PostgreSQL transaction."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, Required, TypedDict, Unpack
+from typing import Any, Unpack
 
 from psycopg import Connection
 from psycopg import Error as PostgresError
@@ -13,13 +14,13 @@ from psycopg.pq import TransactionStatus
 from pymongo.database import Database
 
 from smartdiet_assets.errors import UndeclaredFieldsError
-from smartdiet_assets.extract.window import Window, WindowRequest, plan_window
+from smartdiet_assets.extract.window import Window, WindowRequest
 from smartdiet_assets.load.beside import ALONE, ReadsAloneError
 from smartdiet_assets.load.bulk import check_beside
 from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.conflicts.refusal import is_refusal
 from smartdiet_assets.load.intake import Intake
-from smartdiet_assets.load.limits import RETRY_LIMIT, Bulk
+from smartdiet_assets.load.limits import RETRY_LIMIT
 from smartdiet_assets.load.opening import Load, open_load, renew_load
 from smartdiet_assets.load.records.fields import plan_fields
 from smartdiet_assets.load.records.sync_state import fetch_newest_key
@@ -27,10 +28,18 @@ from smartdiet_assets.load.removal.cascade import Removal
 from smartdiet_assets.load.result import LoadResult
 from smartdiet_assets.load.run import conclude
 from smartdiet_assets.load.same_again import conclude_unchanged, is_same_again
-from smartdiet_assets.load.stages import StageListener
 from smartdiet_assets.load.write import Conclusion
 from smartdiet_assets.mirror.capture import Capture, capture_changes
 from smartdiet_assets.mirror.reading import Reading
+from smartdiet_assets.mirror.run_options import RunOptions, plan_load_window
+from smartdiet_assets.mirror.shard_copy import copy_one_by_one
+from smartdiet_assets.mirror.shards import (
+    CopyShards,
+    FirstLoad,
+    ShardsWanted,
+    leave_to_shards,
+    load_in_shards,
+)
 from smartdiet_assets.mirror.shared_reading import Member
 from smartdiet_assets.mirror.sources.interface import Source
 from smartdiet_assets.mirror.sources.mongodb import open_collection
@@ -71,28 +80,6 @@ class MirrorResult:
     undeclared: tuple[SeenField, ...] = ()
 
 
-class RunOptions(TypedDict, total=False):
-    """What a run is told beside its source and its connection.
-
-    Attributes:
-        run_id: stored with the state and the rejects, to find the run they came from.
-        request: which documents the operator asked for.
-        global_date_threshold: see `plan_window`.
-        lock_timeout: seconds to wait for another run, or for anybody else's lock.
-        on_stage: told the name of each stage of the load when it is over.
-        retry_limit: at most how many documents that were tried before are tried again (see `load.records.retries`).
-        bulk: when the keys of an existing empty table are built after the rows.
-    """
-
-    run_id: Required[str]
-    request: Required[WindowRequest]
-    global_date_threshold: date | None
-    lock_timeout: float
-    on_stage: StageListener | None
-    retry_limit: int
-    bulk: Bulk
-
-
 def mirror_table(
     schema: Schema,
     table: Table,
@@ -127,24 +114,39 @@ def mirror_table(
 
 
 def mirror_source(
-    source: Source, connection: Connection, *, together: Member | None = None, **options: Unpack[RunOptions]
+    source: Source,
+    connection: Connection,
+    *,
+    together: Member | None = None,
+    copy: CopyShards = copy_one_by_one,
+    **options: Unpack[RunOptions],
 ) -> MirrorResult:
     """Bring one table up to date with its source, all of it or nothing; see `mirror_table`.
 
-    Where PostgreSQL refuses a row for its values, all is read once more, and each row is tried.
+    Where PostgreSQL refuses a row for its values, all is read once more, and each row is tried. A first load of many
+    documents is one in shards: there, a run that fails keeps the shards it has copied.
 
     Args:
         together: the table among others of its collection that are mirrored side by side.
+        copy: copies the missing shards of such a load.
 
     Raises:
-        KeptBackError: one of those, to which the table points, failed.
+        KeptBackError: one of the others, to which the table points, failed.
     """
     careful = False
     while True:
         try:
             with together.take_part() if together is not None else nullcontext() as member:
-                return _mirror_source(source, connection, careful=careful, member=member, **options)
-        except ReadsAloneError:
+                try:
+                    return _mirror_source(
+                        source, connection, member=member, in_shards=not careful, careful=careful, **options
+                    )
+                except ShardsWanted:
+                    if member is not None:
+                        # By itself, after its parents.
+                        raise
+                    return _follow(load_in_shards(source, connection, copy, **options), source, connection, **options)
+        except (ReadsAloneError, ShardsWanted):
             pass
         except PostgresError as error:
             if careful or not is_refusal(error) or connection.info.transaction_status != TransactionStatus.IDLE:
@@ -152,11 +154,34 @@ def mirror_source(
             careful = True
 
 
+def _follow(
+    first: FirstLoad | None, source: Source, connection: Connection, **options: Unpack[RunOptions]
+) -> MirrorResult:
+    """Read what was saved since a first load was planned; without one, as it could not be, everything."""
+    if first is None:
+        return _mirror_source(source, connection, member=None, in_shards=False, **options)
+    options["request"] = WindowRequest("newest", since=options["request"].since)
+    then = _mirror_source(source, connection, member=None, in_shards=False, **options)
+    return replace(
+        then,
+        window=Window("full"),
+        load=first.load.followed_by(then.load),
+        documents_read=first.load.documents_read + then.documents_read,
+        elapsed=first.elapsed + then.elapsed,
+        seconds=dict(Counter(first.seconds) + Counter(then.seconds)),
+        collapsed=first.collapsed + then.collapsed,
+        nulled=dict(first.nulled + Counter(then.nulled)),
+        clamped=dict(first.clamped + Counter(then.clamped)),
+        undeclared=then.undeclared or first.undeclared,
+    )
+
+
 def _mirror_source(
     source: Source,
     connection: Connection,
     *,
     member: Member | None,
+    in_shards: bool,
     run_id: str,
     request: WindowRequest,
     global_date_threshold: date | None = None,
@@ -168,7 +193,8 @@ def _mirror_source(
     # Read before the first document: whatever changes from here on is dated at or after it, and read again next time.
     source_clock = source.fetch_clock()
     with open_load(connection, schema, table, run_id, beside=member or ALONE, **opening) as load:
-        window = _plan_window(load, request, source_clock, global_date_threshold)
+        window = plan_load_window(load, request, source_clock, global_date_threshold)
+        leave_to_shards(source, load, window, wanted=in_shards)
         truncates = table.truncate_before_import and window.reads_everything
         if member is not None:
             _take_place(member, load, window, truncates)
@@ -249,21 +275,6 @@ def _conclude(
     # The last thing the run does: other tables of the collection may write the same lines now.
     load.at_commit.extend(plan_fields(collection, seen, load.run_id))
     return result, tuple(seen.undeclared)
-
-
-def _plan_window(
-    load: Load, request: WindowRequest, source_clock: datetime, global_date_threshold: date | None
-) -> Window:
-    return plan_window(
-        load.table,
-        request,
-        # A watermark ahead of the clock was stored under a clock that went back since: what is written now is dated
-        # before it.
-        watermark=min(load.state.watermark, source_clock) if load.state.watermark else None,
-        has_position=load.table.capture == "change_stream" and load.state.change_position is not None,
-        reimport=load.state.reimport is not None,
-        global_date_threshold=global_date_threshold,
-    )
 
 
 def _build_conclusion(

@@ -108,6 +108,11 @@ class ServerResource(ConfigurableResource[Any]):
         """Whether somebody said where the server is; of most, the default is as good as said."""
         return True
 
+    @property
+    def is_given(self) -> bool:
+        """Whether any of it came by run configuration."""
+        return bool(self._given)
+
     def find_known(self, field: str) -> Any:
         """Find what a field holds as far as that is known before any run; "" where a variable of others holds it."""
         match getattr(self, field):

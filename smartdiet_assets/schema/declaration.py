@@ -133,6 +133,10 @@ class TableDeclaration(Keys):
     force_reimport: StrictBool = key(False, "Reads everything each time.")
     truncate_before_import: StrictBool = key(False, "Empties the table first, and re-imports what that empties.")
     date_threshold: values.Day | None = key(None, "GLOBAL_DATE_THRESHOLD for this table.")
+    shard_documents: values.WholeNumber = key(
+        _BARE.shard_documents, "From how many documents on a first load is read in shards; 0: never.", DEFAULTS, MONGODB
+    )
+    shard_steps: StrictBool = key(_BARE.shard_steps, "Has Dagster run the shards as steps of their own.", MONGODB)
     on_delete: Literal["keep", "delete", "flag"] = key(
         _BARE.on_delete, "What becomes of a deleted one's rows.", *_EVERYWHERE
     )

@@ -23,6 +23,8 @@ ITEM_ITSELF = "."
 ITEM_POSITION = "$position"
 #: The path of a document's identity.
 DOCUMENT_ID = "_id"
+#: How many documents a first load reads in one piece.
+SHARD_DOCUMENTS = 1_000_000
 #: An empty or wrong source must not empty a table.
 MAX_DELETIONS = Limit(share=0.1)
 
@@ -136,6 +138,8 @@ class Table(_Frozen):
             document among the few of a small run is not too many. None is no limit.
         capture: how changes are found: by the documents' dates, or from the collection's change stream.
         overlap: how far below the watermark an incremental run starts.
+        shard_documents: of how many documents on a first load is read in shards; 0 for never.
+        shard_steps: whether Dagster is to run the shards, as steps of their own.
         path, line: where the YAML declares the table: its file, as the user named it, and the line, 1-based.
         companion: the table of schema `smartdiet` where documents wait behind another one of their key.
             Its name tells the table's PostgreSQL schema: empty until a connection says it, no part of the declaration.
@@ -175,6 +179,8 @@ class Table(_Frozen):
     force_reimport: bool = False
     truncate_before_import: bool = False
     date_threshold: date | None = None
+    shard_documents: int = SHARD_DOCUMENTS
+    shard_steps: bool = False
     path: str = ""
     line: int = 0
     companion: str = Field(default="", exclude=True)
@@ -219,6 +225,7 @@ class Table(_Frozen):
     def code_version(self) -> str:
         """A short hash of the declaration, without prose, position and limits: it changes when the rows may."""
         prose = {"description", "group", "owners", "path", "line", "max_deletions", "max_rejects", "capture"}
+        prose |= {"shard_documents", "shard_steps"}
         text = self.model_dump_json(exclude={**dict.fromkeys(prose, True), "columns": {"__all__": {"description"}}})
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

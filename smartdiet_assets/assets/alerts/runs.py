@@ -15,7 +15,7 @@ from smartdiet_assets.assets.alerts.state import AlertState
 from smartdiet_assets.assets.failures import AWAY
 from smartdiet_assets.assets.interruption import INTERRUPTED
 from smartdiet_assets.assets.location import Mirror
-from smartdiet_assets.assets.naming import KIND_TAG
+from smartdiet_assets.assets.naming import KIND_TAG, read_step
 
 #: The job of the runs that are started by picking assets in Dagit, anybody's.
 _PICKED_ASSETS_JOB = "__ASSET_JOB"
@@ -130,13 +130,14 @@ class RunReader:
             event = entry.dagster_event
             if event is None or event.step_key is None:
                 continue
-            step = self._tables.get(event.step_key) or f"step {event.step_key}"
+            known, ends = read_step(event.step_key)
+            step = self._tables.get(known) or f"step {event.step_key}"
             if step not in self._servers and not alone:
                 # That of somebody else, beside our tables.
                 others_failed |= event.event_type == dg.DagsterEventType.STEP_FAILURE
                 continue
             if event.event_type == dg.DagsterEventType.STEP_SUCCESS:
-                outcome.succeeded.add(step)
+                outcome.succeeded |= {step} if ends else set()
             elif run.status == dg.DagsterRunStatus.FAILURE:
                 sentence, away = read_failure(step, event)
                 if sentence == INTERRUPTED:

@@ -28,6 +28,7 @@ class Settlement:
         rejected: rows without parent, or with a unique value of another row.
         missing_parents_null: references set to NULL because their parent is not there.
         order: of the ids of the documents that were read; None where it is not known.
+        apart: whether no document was read twice, as the way of reading tells, where values are told apart.
         distinct: whether it is known that no two rows share what identifies them (`Table.identity`).
         typed: whether the run read documents whose id the document column does not tell (`load.conflicts.typed_ids`).
         known: whether the table had such documents before.
@@ -41,6 +42,7 @@ class Settlement:
     rejected: int = 0
     missing_parents_null: int = 0
     order: ReadOrder | None = None
+    apart: bool = False
     distinct: bool = False
     typed: bool = False
     known: bool = True

@@ -70,7 +70,7 @@ def settle_filling(settlement: Settlement, written: int, build_keys: Callable[[]
 
 
 def _settle_reads(settlement: Settlement, *, compared: bool) -> None:
-    read_once = settlement.tracked and is_read_once(settlement)
+    read_once = (settlement.tracked or settlement.apart) and is_read_once(settlement)
     settle_reads(settlement, compared=compared, read_once=read_once)
     if settlement.typed or settlement.known:
         place_typed(settlement)

@@ -8,4 +8,5 @@ RECORDS = {
     "missing_parents": "table_name",
     "document_ids": "table_name",
     "document_fields": "collection",
+    "load_shards": "table_name",
 }

@@ -97,6 +97,27 @@ CREATE TABLE IF NOT EXISTS smartdiet.document_fields (
   first_run_id TEXT,
   run_id TEXT,
   PRIMARY KEY (schema_name, collection, path, bson_type)
+);
+CREATE TABLE IF NOT EXISTS smartdiet.load_shards (
+  schema_name TEXT COLLATE "C" NOT NULL DEFAULT current_schema(),
+  table_name TEXT COLLATE "C" NOT NULL,
+  number INTEGER NOT NULL,
+  plan_id TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  source_clock TIMESTAMP NOT NULL,
+  documents_expected BIGINT NOT NULL,
+  whole BOOLEAN NOT NULL,
+  bounds BYTEA NOT NULL,
+  run_id TEXT,
+  copied_at TIMESTAMPTZ,
+  seconds DOUBLE PRECISION,
+  documents_read BIGINT NOT NULL DEFAULT 0,
+  rows BIGINT NOT NULL DEFAULT 0,
+  rejects BIGINT NOT NULL DEFAULT 0,
+  typed BIGINT NOT NULL DEFAULT 0,
+  newest TIMESTAMP,
+  found JSONB,
+  PRIMARY KEY (schema_name, table_name, number)
 )"""
 
 #: Run after the columns below are there. No index begins like a key but serves for less: what is found by its key would
@@ -200,6 +221,17 @@ _COMMENTS = {
     "COLUMN smartdiet.document_fields.last_seen": "When a run last saw it; of a declared field, to the day",
     "COLUMN smartdiet.document_fields.first_run_id": "The run that saw it first, or looked at all since",
     "COLUMN smartdiet.document_fields.run_id": "The run that saw it last",
+    "TABLE smartdiet.load_shards": "The parts of a first load that is under way; none once its table is there",
+    "COLUMN smartdiet.load_shards.plan_id": "The first load it is a part of",
+    "COLUMN smartdiet.load_shards.digest": "Hash of the declaration and of the collection it was planned for",
+    "COLUMN smartdiet.load_shards.source_clock": "The time at the source when it was planned, UTC",
+    "COLUMN smartdiet.load_shards.documents_expected": "How many documents the collection had then, about",
+    "COLUMN smartdiet.load_shards.whole": "Whether whole documents are read, as the table needs most of their fields",
+    "COLUMN smartdiet.load_shards.bounds": "BSON: the queries on _id that find its documents",
+    "COLUMN smartdiet.load_shards.copied_at": "When its rows were committed; NULL while they are missing",
+    "COLUMN smartdiet.load_shards.typed": "Documents whose id the document column does not tell",
+    "COLUMN smartdiet.load_shards.newest": "The largest source date seen, UTC",
+    "COLUMN smartdiet.load_shards.found": "Further counts, and names and types of the fields seen; never a value",
     "TABLE smartdiet.missing_parents": "Each awaited parent once for each table that waits for it",
     "COLUMN smartdiet.missing_parents.asked_at": "When its run first asked for it; NULL when it has not yet",
 }

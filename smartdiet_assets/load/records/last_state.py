@@ -71,6 +71,7 @@ SELECT
   {has_lines("awaited_parents", "table_name", "%(table)s")},
   {has_lines("awaited_parents", "parent_table", "%(table)s")},
   {has_lines("document_ids", "table_name", "%(table)s")},
+  {has_lines("load_shards", "table_name", "%(table)s")},
   EXISTS (
     SELECT FROM pg_catalog.pg_constraint AS k
     JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
@@ -115,6 +116,7 @@ class LastState:
         last_result: its counts.
         has_rejects, awaits, awaited: whether documents of the table are rejected, wait for a parent, or are waited for.
         has_typed: whether it shows documents whose id the document column does not tell.
+        has_shards: whether a first load of it in shards is under way.
         has_unchecked: whether a condition of the table is not known of older rows, as a NOT NULL that waits for them.
         schema_name: the connection's schema, None where the search path names none that exists.
     """
@@ -128,6 +130,7 @@ class LastState:
     awaits: bool
     awaited: bool
     has_typed: bool
+    has_shards: bool
     has_unchecked: bool
     schema_name: str | None
 

@@ -28,6 +28,7 @@ class Source(Protocol):
         schema, table: what is mirrored; the table may have columns that were found at the source.
         unmirrored_columns: columns of the source that are not mirrored.
         removes_each_run: its keys are cheap enough to look in every run for rows whose document went.
+        ranges: what reads it in ranges of ids, where a first load may; None where it is read in one piece.
         changes: what tells of changes, where a table is captured from that; None where it is read by dates or keys.
     """
 
@@ -35,6 +36,9 @@ class Source(Protocol):
     table: Table
     unmirrored_columns: tuple[str, ...]
     removes_each_run: bool
+
+    @property
+    def ranges(self) -> RangeSource | None: ...
 
     @property
     def changes(self) -> ChangeSource | None: ...
@@ -106,6 +110,25 @@ class SourceOpener(Protocol):
 
     def translate(self, error: Exception, table: Table) -> Exception:
         """Turn an error of its driver into one of ours; any other stays as it is."""
+
+
+class RangeSource(Protocol):
+    """What reads all documents in ranges of their ids, each document in one range."""
+
+    def count_all(self) -> int:
+        """Count all documents, about."""
+
+    def identify(self) -> str:
+        """Say what tells the documents' place from another of its name."""
+
+    def plan_ranges(self, ranges: int) -> Sequence[bytes]:
+        """Plan about so many ranges of about the same size, encoded; fewer than two where it cannot."""
+
+    def is_better_whole(self) -> bool:
+        """Tell whether to ask for whole documents, as the table needs most of them."""
+
+    def fetch_range(self, encoded: bytes, *, whole: bool) -> Generator[Any]:
+        """Stream the batches of a range."""
 
 
 class ChangeSource(Protocol):

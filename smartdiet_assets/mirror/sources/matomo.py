@@ -42,6 +42,7 @@ class MatomoSource:
     """
 
     removes_each_run = True
+    ranges = None
     changes = None
 
     def __init__(

@@ -12,7 +12,7 @@ import bson
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
-from smartdiet_assets.extract.mongodb import change_stream, documents
+from smartdiet_assets.extract.mongodb import change_stream, documents, id_ranges
 from smartdiet_assets.extract.mongodb.change_stream import Changes
 from smartdiet_assets.extract.mongodb.document_ids import fetch_ids, find_ids
 from smartdiet_assets.extract.window import Window
@@ -64,6 +64,12 @@ class MongoSource:
     @property
     def changes(self) -> Self | None:
         return self if self.table.capture == "change_stream" else None
+
+    @property
+    def ranges(self) -> Self | None:
+        # What is found by dates, a run reads again that changed since the first range was read. A session is one
+        # process's, and without dates what was read long ago would stay.
+        return self if self.table.capture == self.table.incremental == "dates" else None
 
     @cached_property
     def _transform(self) -> Callable[[bytes | DecodedBatch], TransformedBatch]:
@@ -148,6 +154,29 @@ class MongoSource:
         for source in others:
             if self.schema.rules_of(self.table.mongo_collection).undeclared != "fail":
                 source._sampling = None
+
+    def count_all(self) -> int:
+        return self._database[self.table.mongo_collection].estimated_document_count()
+
+    def identify(self) -> str:
+        collection = self.table.mongo_collection
+        return f"{self._database.name} {id_ranges.identify_collection(self._database, collection)}"
+
+    def plan_ranges(self, ranges: int) -> list[bytes]:
+        boundaries = id_ranges.fetch_boundaries(self._database, self.table.mongo_collection, ranges)
+        return [id_ranges.encode_range(queries) for queries in id_ranges.compose_ranges(boundaries)]
+
+    def is_better_whole(self) -> bool:
+        return id_ranges.is_better_whole(self._database, self.table)
+
+    def fetch_range(self, encoded: bytes, *, whole: bool) -> Generator[bytes]:
+        if (sampling := self._sampling) is not None:
+            if sampling.reads_whole(Window("full")):
+                whole = True
+            else:
+                sampling.note_choice(whole)
+        queries = id_ranges.decode_range(encoded)
+        return id_ranges.fetch_range(self._database, self.table, queries, self._batch_size, whole=whole)
 
     def estimate_documents(self, window: Window) -> int | None:
         return documents.estimate_documents(self._database, self.table, window)

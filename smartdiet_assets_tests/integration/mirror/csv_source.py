@@ -63,6 +63,7 @@ class CsvSource:
 
     unmirrored_columns = ()
     removes_each_run = True
+    ranges = None
     changes = None
 
     def __init__(self, schema: Schema, table: Table, path: Path, batch_size: int) -> None:
