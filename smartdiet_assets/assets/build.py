@@ -23,6 +23,7 @@ from smartdiet_assets.assets.pruning import Retention
 from smartdiet_assets.assets.reconcile import build_reconcile_job, build_reconcile_schedule
 from smartdiet_assets.assets.schedules import build_mirror_schedule
 from smartdiet_assets.assets.sensors import build_change_sensor
+from smartdiet_assets.assets.sharded import build_sharded_asset
 from smartdiet_assets.assets.tables import AllTables, MirrorSettings, build_table_asset
 from smartdiet_assets.assets.translator import MirrorTranslator, translate_tables
 from smartdiet_assets.errors import ConfigurationError
@@ -121,7 +122,7 @@ class _Mirror:
 
 def _define_tables(mirror: _Mirror, automation_condition: dg.AutomationCondition[Any] | None) -> dg.Definitions:
     assets = [
-        build_table_asset(
+        (build_sharded_asset if table.shard_steps else build_table_asset)(
             mirror.schema,
             table,
             mirror.specs[table.name],
