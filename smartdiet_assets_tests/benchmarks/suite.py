@@ -17,6 +17,7 @@ from smartdiet_assets_tests.benchmarks.refresh_postgres import run_refresh_postg
 from smartdiet_assets_tests.benchmarks.results import Result
 from smartdiet_assets_tests.benchmarks.servers import Servers
 from smartdiet_assets_tests.benchmarks.settings import Settings
+from smartdiet_assets_tests.benchmarks.shards import run_shards
 from smartdiet_assets_tests.benchmarks.smart_diff import run_smart_diff
 from smartdiet_assets_tests.benchmarks.unchanged import run_unchanged
 from smartdiet_assets_tests.benchmarks.whole import run_whole
@@ -39,4 +40,5 @@ BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Result]]] = {
     "growth": run_growth,
     "matomo": run_matomo,
     "refresh_postgres": run_refresh_postgres,
+    "shards": run_shards,
 }

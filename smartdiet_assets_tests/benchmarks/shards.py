@@ -1,0 +1,164 @@
+"""A large first load in shards against one in one piece: whole syncs, each a process of its own, at three distances.
+
+Here also what one more shard costs, and what share of the load its publication is. The source answers from memory
+(`memory_server`), without delay or after one as of a network; PostgreSQL is the embedded one.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import bson
+from bson import ObjectId
+
+from smartdiet_assets.resources.environment import VARIABLES
+from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, Work, measure
+from smartdiet_assets_tests.benchmarks.memory_server import serve
+from smartdiet_assets_tests.benchmarks.results import Listing, Result
+from smartdiet_assets_tests.benchmarks.servers import Connection, Servers, sum_up
+from smartdiet_assets_tests.benchmarks.settings import Settings
+
+TABLE = "measures"
+ONE, TWO, PIECE = "shards, one process", "shards, two processes", "in one piece"
+#: Documents for each of `Settings`: a load that takes a while.
+_TIMES = 10
+_FIELDS = 12
+#: Milliseconds each way, and what two processes may take of one reader's time.
+_AT_MOST: Mapping[int, float | None] = {0: 1.05, 5: None, 20: 1 / 1.6}
+_COLUMNS = "\n".join(
+    f"      - {{name: text_{number}, sql_type: VARCHAR(40)}}\n      - {{name: number_{number}, sql_type: INTEGER}}"
+    for number in range(_FIELDS)
+)
+_SCHEMA = f"""
+defaults: {{shard_documents: %d}}
+tables:
+  {TABLE}:
+    include_base: true
+    additional_columns:
+{_COLUMNS}
+    indexes: [[number_0], [text_1]]
+"""
+#: Also run here: a sync with as many processes for one table, and as many shards, as it is told.
+_SYNC = """
+import json, sys
+from smartdiet_assets.mirror import shard_workers, shards
+from smartdiet_assets.mirror.sync import run_sync
+from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.schema.loading import load_schema
+path, processes, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+shard_workers._FEWEST = shard_workers._MOST = processes
+shards._FEWEST_SHARDS = count
+from smartdiet_assets.mirror import sync
+taken = {}
+take = sync._take
+def keep(name, future):
+    came_to = take(name, future)
+    taken.update(getattr(came_to, "seconds", {}), elapsed=getattr(came_to, "elapsed", 0.0))
+    return came_to
+sync._take = keep
+outcome = run_sync(load_schema(path), read_environment(), tables=["measures"])
+assert not outcome.errors, outcome.errors
+print(json.dumps(taken))
+"""
+
+
+def run_shards(servers: Servers, settings: Settings) -> Iterator[Result]:
+    """Compare loads in shards with one in one piece, near and far."""
+    documents, ids = _build_documents(_TIMES * settings.documents)
+    with servers.open_postgres() as connection, TemporaryDirectory(prefix="smartdiet-shards-") as folder:
+        for delay, at_most in _AT_MOST.items():
+            with serve(TABLE, documents, ids, delay / 1_000) as url:
+                yield from _Load(servers, connection, Path(folder), url).compare(delay, at_most, settings)
+        with serve(TABLE, documents, ids, 0.0) as url:
+            yield _Load(servers, connection, Path(folder), url).list_costs(settings)
+
+
+class _Load:
+    def __init__(self, servers: Servers, connection: Connection, folder: Path, url: str) -> None:
+        self._connection = connection
+        self._folder = folder
+        postgres = servers.postgres
+        self._variables = {name: value for name, value in os.environ.items() if name not in VARIABLES} | {
+            "MONGODB_URL": url,
+            "MONGODB_DATABASE": "b",
+            "POSTGRES_HOST": postgres.host,
+            "POSTGRES_PORT": str(postgres.port),
+            "POSTGRES_DATABASE": connection.info.dbname,
+            "POSTGRES_USER": postgres.user,
+            "POSTGRES_PASSWORD": postgres.password,
+        }
+        self.took: dict[str, float] = {}
+
+    def compare(self, delay: int, at_most: float | None, settings: Settings) -> Iterator[Comparison]:
+        """Compare at one distance."""
+        ways = {PIECE: (0, 1), ONE: (1_000, 1), TWO: (1_000, 2)}
+        contestants = [
+            Contestant(name, lambda way=way: self.sync(*way), self._check, self._prepare)  # type: ignore[misc]
+            for name, way in ways.items()
+        ]
+        rounds = measure("shards", f"{delay} ms each way", contestants, settings.pairs, settings.on_round)
+        yield rounds.compare(TWO, PIECE, case=f"{TWO}, {delay} ms each way", at_most=at_most)
+        yield rounds.compare(ONE, PIECE, case=f"{ONE}, {delay} ms each way")
+
+    def list_costs(self, settings: Settings) -> Listing:
+        """List what one more shard costs, and what the parts of a load are, without delay."""
+        found: dict[int, list[dict[str, float]]] = {48: [], 480: []}
+        for _ in range(settings.pairs):
+            for count, takes in found.items():
+                self._prepare()
+                self.sync(1_000, 2, count)
+                takes.append(self.took)
+        elapsed = {count: median(take["elapsed"] for take in takes) for count, takes in found.items()}
+        shares = {
+            part: median(sum(take.get(stage, 0.0) for stage in stages) / take["elapsed"] for take in found[48])
+            for part, stages in {
+                "planned and copied": ["shards"],
+                "keys and indexes": ["index"],
+                "the rest of the publication": ["copy", "settle", "compare", "merge", "state", "remove"],
+            }.items()
+        }
+        cost = (elapsed[480] - elapsed[48]) / (480 - 48) / elapsed[48]
+        rows = [["one more shard", f"{cost:.2%}"], *([part, f"{share:.0%}"] for part, share in shares.items())]
+        return Listing("Shards: shares of a load in 48 of them, two processes, no delay", ["what", "share"], rows)
+
+    def sync(self, shard_documents: int, processes: int, count: int = 48) -> None:
+        """Run a sync in a process of its own."""
+        path = self._folder / "schemas.yaml"
+        path.write_text(_SCHEMA % shard_documents)
+        command = [sys.executable, "-c", _SYNC, str(path), str(processes), str(count)]
+        done = subprocess.run(command, env=self._variables, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2_000:])
+        self.took = json.loads(done.stdout.splitlines()[-1])
+
+    def _prepare(self) -> None:
+        self._connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
+        self._connection.execute("DROP SCHEMA IF EXISTS smartdiet CASCADE")
+        self._connection.execute("CHECKPOINT")
+
+    def _check(self) -> Work:
+        return sum_up(self._connection, TABLE)
+
+
+def _build_documents(count: int) -> tuple[list[bytes], list[ObjectId]]:
+    begin = datetime(2020, 1, 1)
+    ids = [ObjectId(f"{number:024x}") for number in range(count)]
+    documents = [
+        bson.encode(
+            {
+                "_id": id_,
+                "creation_date": begin + timedelta(seconds=number),
+                "update_date": begin + timedelta(seconds=number),
+                **{f"text_{field}": f"value {number * 7 % 1_000_003} of {field}" for field in range(_FIELDS)},
+                **{f"number_{field}": number * (field + 1) % 1_000_003 for field in range(_FIELDS)},
+            }
+        )
+        for number, id_ in enumerate(ids)
+    ]
+    return documents, ids
