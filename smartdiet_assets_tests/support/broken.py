@@ -23,9 +23,11 @@ from smartdiet_assets.mirror.outcome import SyncOutcome
 from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.mirror.spool import Spool
 from smartdiet_assets.mirror.sync import read_run_settings, run_sync
-from smartdiet_assets.resources.environment import read_environment
+from smartdiet_assets.resources.environment import Environment, read_environment
 from smartdiet_assets.schema.loading import load_schema
+from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.support.fault_proxy import FaultProxy
+from smartdiet_assets_tests.support.partitions import with_few_partitions
 
 SCHEMA = """
 tables:
@@ -44,6 +46,10 @@ DOCUMENTS, NAME = 300, 300
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 #: As the product's, but shorter.
 SHORT_RETRIES = RunSettings(retries=2, retry_delay=0.2)
+
+
+def _build_few(schema: Schema, environment: Environment) -> dg.Definitions:
+    return build_definitions(with_few_partitions(schema), environment)
 
 
 @dataclass
@@ -109,7 +115,7 @@ class Network:
         finally:
             progress_log.removeHandler(listener)
         with dg.DagsterInstance.ephemeral() as instance:
-            record_runs(spool, instance, environment, build_definitions, follow=False)
+            record_runs(spool, instance, environment, _build_few, follow=False)
             assert not spool.list_files()
             entries = [entry for run in instance.get_runs() for entry in instance.all_logs(run.run_id)]
             warnings = [entry.user_message for entry in entries if entry.level == logging.WARNING]

@@ -20,6 +20,7 @@ from smartdiet_assets_tests.support.application import (
 )
 
 SCHEMA = """
+partitions: {start: 2026-01-01}
 defaults:
   overlap: 0s
 

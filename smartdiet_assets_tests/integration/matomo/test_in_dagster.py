@@ -76,15 +76,15 @@ def test_the_other_tables_need_no_matomo(
 
 
 def test_the_newest_partition_reads_from_the_watermark_and_others_what_they_name(configured: Matomo) -> None:
-    march, april = datetime(2025, 3, 10), datetime(2025, 4, 10)
+    march, april = datetime(2026, 3, 10), datetime(2026, 4, 10)
     for number, time in enumerate((march, april, NOW - timedelta(hours=9), NOW), start=1):
         configured.add_visit(number, time)
     first = run(ACTION, VISIT)[VISIT]
     assert (first["documents_read"], first["window"]) == (4, "full")
     assert run(VISIT)[VISIT]["documents_read"] == 1
-    old = run(VISIT, first="2025-03-01", last="2025-03-01")[VISIT]
+    old = run(VISIT, first="2026-03-01", last="2026-03-01")[VISIT]
     assert (old["documents_read"], old["window"], old["watermark"]) == (1, "partition", first["watermark"])
-    rerun = run(VISIT, first="2025-04-01")[VISIT]
+    rerun = run(VISIT, first="2026-04-01")[VISIT]
     assert (rerun["documents_read"], rerun["window"]) == (3, "rerun")
 
 
@@ -93,14 +93,14 @@ def test_a_re_run_from_a_date_reads_the_table_without_dates_whole(configured: Ma
         configured.add(ACTION, idaction=number)
     run(ACTION)
     assert run(ACTION)[ACTION]["documents_read"] == 1
-    assert run(ACTION, first="2025-04-01")[ACTION]["documents_read"] == 2
-    assert run(ACTION, first="2025-03-01", last="2025-04-01")[ACTION]["documents_read"] == 1
+    assert run(ACTION, first="2026-04-01")[ACTION]["documents_read"] == 2
+    assert run(ACTION, first="2026-03-01", last="2026-04-01")[ACTION]["documents_read"] == 1
 
 
 def test_the_threshold_limits_a_first_load_and_older_visits_come_with_their_page_views(
     configured: Matomo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GLOBAL_DATE_THRESHOLD", "2025-01-01")
+    monkeypatch.setenv("GLOBAL_DATE_THRESHOLD", "2026-01-01")
     old = datetime(2024, 6, 1)
     configured.add(ACTION, idaction=1)
     for number, time in enumerate((old, old, NOW), start=1):
