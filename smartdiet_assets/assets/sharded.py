@@ -45,7 +45,7 @@ def build_sharded_asset(
     parents = {f"parent_{number}": dep.asset_key for number, dep in enumerate(spec.deps)}
     shared: dict[str, Any] = {
         "pool": names.pool,
-        "retry_policy": RETRY_POLICY and RETRY_POLICY._replace(delay=retry_delay),
+        "retry_policy": RETRY_POLICY._replace(delay=retry_delay),
         "required_resource_keys": step.needed,
     }
 

@@ -40,7 +40,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_p
 
 _MATOMO_UNSET = "neither MATOMO_HOST nor MATOMO_DATABASE is set"
 #: Transient errors only: everything else, and the last of them, is raised as a Failure that does not allow retries.
-_RETRY_POLICY = dg.RetryPolicy(
+RETRY_POLICY = dg.RetryPolicy(
     max_retries=RETRIES, delay=RETRY_DELAY, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 
@@ -117,7 +117,7 @@ def build_table_asset(
         automation_condition=spec.automation_condition or automation_condition,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=_RETRY_POLICY._replace(delay=retry_delay),
+        retry_policy=RETRY_POLICY._replace(delay=retry_delay),
         pool=names.pool,
         output_required=not optional,
         required_resource_keys=step.needed,
@@ -226,7 +226,7 @@ def try_step(
             global_date_threshold=threshold.date() if threshold else None,
             lock_timeout=settings.lock_timeout,
             retry_limit=settings.retry_limit,
-            retries=_RETRY_POLICY.max_retries,
+            retries=RETRY_POLICY.max_retries,
             retry_delay=step.retry_delay,
         )
         return try_table(
