@@ -10,11 +10,11 @@ from smartdiet_assets.assets.jobs import MIRROR_JOB, choose_executor
 from smartdiet_assets.assets.prune import build_retention
 from smartdiet_assets.assets.refresh import build_refresh_jobs
 from smartdiet_assets.assets.tables import MirrorSettings
+from smartdiet_assets.resources.declarations import load_declared
 from smartdiet_assets.resources.environment import Environment, read_environment
 from smartdiet_assets.resources.matomo import build_matomo_resource
 from smartdiet_assets.resources.mongo import build_mongo_resource
 from smartdiet_assets.resources.postgres import build_postgres_resource
-from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 
 
@@ -25,7 +25,7 @@ def load_definitions(automation_condition: dg.AutomationCondition[Any] | None = 
         automation_condition: when Dagster's own automation sensor, once started, asks for a run of each table.
     """
     environment = read_environment()
-    return build_definitions(load_schema(*environment.schema_files), environment, automation_condition)
+    return build_definitions(load_declared(environment), environment, automation_condition)
 
 
 def build_definitions(

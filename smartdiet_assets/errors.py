@@ -199,6 +199,18 @@ class UndeclaredFieldsError(TerminalError):
         )
 
 
+class OtherKeyError(TerminalError):
+    """Tables hold the pseudonyms of another key than the one that is set; nothing was written."""
+
+    def __init__(self, table: str, found_in: str) -> None:
+        self.table = table
+        where = "it" if found_in == table else f"{found_in}, which it points at,"
+        super().__init__(
+            f"{table}: {where} holds the pseudonyms of another key than SMARTDIET_PSEUDONYM_KEY. Nothing was written. "
+            "Set the old key again, or make all pseudonyms anew: smartdiet sync --rekey"
+        )
+
+
 class LoadFailedError(TerminalError):
     """PostgreSQL refused a statement of a load; carries the SQLSTATE and its meaning, not the driver's text."""
 

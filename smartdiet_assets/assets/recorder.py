@@ -24,8 +24,8 @@ from smartdiet_assets.errors import ConfigurationError, SmartdietError
 from smartdiet_assets.mirror.failures import describe_origin
 from smartdiet_assets.mirror.run_file import RunFile, SpoolFile
 from smartdiet_assets.mirror.spool import Spool
+from smartdiet_assets.resources.declarations import load_declared
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 
 #: Builds the code location of a schema.
@@ -83,7 +83,7 @@ def record_runs(
 
 
 def _load(files: tuple[str, ...], environment: Environment, build: Build) -> tuple[Schema, dg.Definitions]:
-    schema = load_schema(*files)
+    schema = load_declared(environment, files)
     return schema, build(schema, environment)
 
 
@@ -135,6 +135,6 @@ def _went_well(file: RunFile) -> bool:
 
 def _prune(instance: dg.DagsterInstance, environment: Environment) -> None:
     retention = build_retention(environment)
-    mirror = Mirror(build_plain_names(load_schema(*environment.schema_files)), LOCATION)
+    mirror = Mirror(build_plain_names(load_declared(environment)), LOCATION)
     if retention.days and is_due(instance, mirror):
         prune_runs(instance, mirror, retention, seconds=_SECONDS_TO_PRUNE)

@@ -25,6 +25,7 @@ from smartdiet_assets.schema.model import DOCUMENT_ID, Table
 from smartdiet_assets.schema.reasons import Reject
 from smartdiet_assets.transform.batch import TransformedBatch, build_transformer
 from smartdiet_assets.transform.decode import split_batch
+from smartdiet_assets.transform.protection import build_namer
 
 #: Documents compared by one statement when all of them are.
 _BATCH = 5_000
@@ -32,7 +33,7 @@ _BATCH = 5_000
 
 @dataclass(frozen=True, slots=True)
 class SourceDocument:
-    """One document as it was read; `fields` is empty where it cannot be decoded."""
+    """One document as it was read, and how the records name it; `fields` is empty where it cannot be decoded."""
 
     document_id: str
     raw: bytes
@@ -119,14 +120,17 @@ def stream_comparisons(
         transforms = {table.name: _build_transform(table) for table in group}
         batches = fetch_whole(database, group, _BATCH) if sample is None else fetch_sample(database, group, sample)
         for raw in batches:
-            documents = list(_split(raw))
-            rejected = fetch_rejected(connection, group, [document.document_id for document in documents])
+            read = list(_split(raw))
+            named = {table.name: _name(table, read) for table in group}
+            ids = {document.document_id for documents in named.values() for document in documents}
+            rejected = fetch_rejected(connection, group, list(ids))
             for table in group:
+                documents = named[table.name]
                 wanted, left_out = _choose(table, documents, rejected, target[table.name], global_date_threshold)
                 first = compare_documents(connection, table, transforms[table.name], wanted)
                 found = Comparison([], {}, set(), rows=first.rows)
                 if first.documents:
-                    again = _read_again(database, group, wanted, first.documents)
+                    again = _read_again(database, table, group, wanted, first.documents)
                     # The table's run may have been at work: what it rejected meanwhile is no difference.
                     rejected_now = fetch_rejected(connection, [table], [document.document_id for document in again])
                     again = [d for d in again if (table.name, d.document_id) not in rejected_now]
@@ -206,13 +210,23 @@ def _choose(
     return chosen, left_out
 
 
+def _name(table: Table, documents: Iterable[SourceDocument]) -> list[SourceDocument]:
+    """Name documents as the records of a table do."""
+    name = build_namer(table)
+    return [replace(d, document_id=name(d.fields.get(DOCUMENT_ID))) if table.hides_ids else d for d in documents]
+
+
 def _read_again(
-    database: Database[Document], group: Sequence[Table], documents: Sequence[SourceDocument], ids: set[str]
+    database: Database[Document],
+    table: Table,
+    group: Sequence[Table],
+    documents: Sequence[SourceDocument],
+    ids: set[str],
 ) -> list[SourceDocument]:
     """Read documents again; those that are gone, or are not as they were, are left out."""
     before = {document.document_id: document for document in documents if document.document_id in ids}
-    raw = fetch_again(database, group, [decode_document_id(document_id) for document_id in before])
-    now = {document.document_id: document.raw for batch in raw for document in _split(batch)}
+    raw = fetch_again(database, group, [document.fields.get(DOCUMENT_ID) for document in before.values()])
+    now = {document.document_id: document.raw for batch in raw for document in _name(table, _split(batch))}
     return [document for document_id, document in before.items() if now.get(document_id) == document.raw]
 
 

@@ -27,6 +27,7 @@ from smartdiet_assets.schema.document_id import encode_document_id
 from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID, CollectionRules, Schema, Table
 from smartdiet_assets.transform.batch import build_transformer
+from smartdiet_assets.transform.protection import build_namer
 
 _TICK = timedelta(milliseconds=1)
 #: Dates beyond Python's stay numbers, and text that is not UTF-8 does not matter here.
@@ -174,6 +175,7 @@ def _fetch_recent(database: Database[Document], table: Table, start: datetime) -
 def _build_facts(
     table: Table, start: datetime, recent: Sequence[Document], clock: datetime, max_delay: timedelta
 ) -> SourceFacts:
+    name = build_namer(table)
     mine = [document for document in recent if is_recent(table, document, start)]
     untold = {id(document) for document in recent if _is_found_anyway(table, document, start)}
     dates = [
@@ -184,7 +186,7 @@ def _build_facts(
     return SourceFacts(
         clock=clock,
         max_delay=max_delay,
-        recent=[encode_document_id(document.get(DOCUMENT_ID)) for document in mine[:MAX_RECENT]],
+        recent=[name(document.get(DOCUMENT_ID)) for document in mine[:MAX_RECENT]],
         more_recent=len(mine) > MAX_RECENT,
         oldest_unmirrored=min(dates, default=None),
         newest_change=max(dates, default=None),

@@ -31,9 +31,9 @@ class Session:
 
     @cached_property
     def schema(self) -> "Schema":
-        from smartdiet_assets.schema.loading import load_schema
+        from smartdiet_assets.resources.declarations import load_declared
 
-        schema = load_schema(*self.environment.schema_files)
+        schema = load_declared(self.environment)
         if not schema.tables:
             click.echo("\n".join(schema.warnings), err=True)
         return schema

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @click.argument("tables", nargs=-1)
 @click.option("--since", metavar="DATE", help="Also read documents dated from DATE on (ISO, UTC).")
 @click.option("--full", is_flag=True, help="Read every document, not only what changed.")
+@click.option("--rekey", is_flag=True, help="Make pseudonyms of another key anew: read those tables again.")
 @click.option("--dry-run", is_flag=True, help="Say what it would create, alter, read and write, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.option("--wait", is_flag=True, help="End when Dagit shows the run; otherwise it does so seconds later.")
@@ -25,6 +26,7 @@ def sync(
     tables: tuple[str, ...],
     since: str | None,
     full: bool,
+    rekey: bool,
     dry_run: bool,
     as_json: bool,
     wait: bool,
@@ -55,7 +57,13 @@ def sync(
     try:
         with show_progress(errors), recorder.following():
             outcome = run_sync(
-                session.schema, session.environment, tables=selection, since=since, full=full, records=recorder.spool
+                session.schema,
+                session.environment,
+                tables=selection,
+                since=since,
+                full=full,
+                rekey=rekey,
+                records=recorder.spool,
             )
     except KeyboardInterrupt:
         errors.print("Interrupted; the tables that were finished stay as they are.")

@@ -153,7 +153,7 @@ class _Group:
             comparison = self.found[table.name]
             source = MongoSource(self._schema, table, self._database, batch_size=1)
             column = table.column(table.document_column)
-            alike = (column.type, column.on_invalid)
+            alike = (column.type, column.on_invalid, column.protect)
             try:
                 if alike not in known:
                     known[alike] = store_source_ids(self._connection, table, source.fetch_keys())

@@ -36,9 +36,9 @@ from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.mirror.outcome import SyncOutcome
 from smartdiet_assets.mirror.sync import run_sync
+from smartdiet_assets.resources.declarations import load_declared
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.schema.documents import Document
-from smartdiet_assets.schema.loading import load_schema
 
 DATABASE = "smartdiet"
 _MATOMO_DATABASE = "matomo"
@@ -112,7 +112,7 @@ def _run(
 
 def _mirror(console: Console, title: str, *, wait: bool) -> SyncOutcome:
     environment = read_environment()
-    schema = load_schema(*environment.schema_files)
+    schema = load_declared(environment)
     tables = [name for name, table in schema.tables.items() if environment.names(table.source_kind)]
     recorder = Recorder(environment.schemas_path.resolve().parent)
     with show_progress(console), recorder.following():

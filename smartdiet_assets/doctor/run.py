@@ -73,7 +73,7 @@ def examine_all(*, alert: bool = False) -> Iterator[Finding]:
     if environment is None:
         yield SETTINGS.skipped("the rest", "Not examined: what the .env says is not known.")
         return
-    yield from settings.examine_schema(environment.schema_files)
+    yield from settings.examine_schema(environment)
     yield from examine_instance(environment)
     if alert:
         yield from examine_webhook(environment, settings.unusable)

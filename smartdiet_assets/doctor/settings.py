@@ -10,10 +10,11 @@ from dotenv import dotenv_values
 
 from smartdiet_assets.errors import ConfigurationError, SchemaFileError
 from smartdiet_assets.resources.checking import Finding, Part
+from smartdiet_assets.resources.declarations import load_declared
 from smartdiet_assets.resources.env_file import apply_env_file
 from smartdiet_assets.resources.environment import VARIABLES, Environment, read_usable
-from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
+from smartdiet_assets.schema.protection import find_key_fault
 
 SETTINGS = Part("settings")
 SCHEMA = Part("schema")
@@ -61,10 +62,10 @@ class ExaminedSettings:
             prefixes = [f"{server}_" if server == "MATOMO" else f"REMOTE_{server}_", "REMOTE_SERVER_"]
         return [name for name in self.unusable if name == place or name.startswith(tuple(prefixes))]
 
-    def examine_schema(self, files: tuple[Path, ...]) -> Iterator[Finding]:
+    def examine_schema(self, environment: Environment) -> Iterator[Finding]:
         """Examine the schema files, and load them."""
         try:
-            self.schema = load_schema(*files)
+            self.schema = load_declared(environment)
         except SchemaFileError as error:
             for fault in (error, *error.others):
                 count = f"{len(fault.problems)} problem{'s' if len(fault.problems) != 1 else ''}"
@@ -74,6 +75,8 @@ class ExaminedSettings:
             return
         counts = _count_sources(self.schema)
         yield SCHEMA.passed("files", f"{self.schema.path}: {counts}.")
+        if without := find_key_fault(self.schema.tables.values()):
+            yield SCHEMA.failed("pseudonyms", f"{without}.")
         if self.schema.warnings:
             yield SCHEMA.warned(
                 "files", "They load, but some of it deserves a look.", details=list(self.schema.warnings)

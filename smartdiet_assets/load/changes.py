@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from smartdiet_assets.load.execution import Connection, execute
+from smartdiet_assets.schema.pseudonyms import Pseudonyms
 
 #: Ids of one chunk to look up: one `$in` of the source.
 CHUNK = 100
@@ -20,10 +21,15 @@ Fate = Literal["changed", "deleted"]
 
 
 class ChangedDocuments:
-    """The ids of one run; nothing is created before the first is noted."""
+    """The ids of one run; nothing is created before the first is noted.
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        seal: encrypts them where the table shows pseudonyms of them.
+    """
+
+    def __init__(self, connection: Connection, seal: Pseudonyms | None = None) -> None:
         self._connection = connection
+        self._seal = seal
         self._noted: set[Fate] = set()
 
     def note(self, fate: Fate, document_ids: Sequence[str]) -> None:
@@ -38,7 +44,7 @@ class ChangedDocuments:
         with self._connection.cursor(row_factory=tuple_row) as cursor, cursor.copy(statement) as copy:
             copy.set_types(["text"])
             for document_id in document_ids:
-                copy.write_row((document_id,))
+                copy.write_row((document_id if self._seal is None else self._seal.seal(document_id),))
 
     def stream_ids(self, fate: Fate) -> Iterator[list[str]]:
         """Stream the noted ids, each once, in chunks of at most `CHUNK`, from a server-side cursor."""
@@ -50,7 +56,7 @@ class ChangedDocuments:
             cursor.execute(statement)
             chunk: list[str] = []
             for (document_id,) in cursor:
-                chunk.append(document_id)
+                chunk.append(document_id if self._seal is None else self._seal.unseal(document_id))
                 if len(chunk) == CHUNK:
                     yield chunk
                     chunk = []

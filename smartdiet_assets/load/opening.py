@@ -1,8 +1,10 @@
 """Opening the load of one table: its transaction and its structure, and what every later step of it is given."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypedDict, Unpack
 
 from psycopg.pq import TransactionStatus
 
@@ -10,6 +12,7 @@ from smartdiet_assets.load.beside import ALONE, Beside
 from smartdiet_assets.load.execution import Connection, PlannedStatement
 from smartdiet_assets.load.hindrance import explain_hindrance
 from smartdiet_assets.load.limits import BULK, LOCK_TIMEOUT, Bulk
+from smartdiet_assets.load.protection import apply_changes, check_key
 from smartdiet_assets.load.records.last_state import LastState, SyncState, send_last_state, take_last_state
 from smartdiet_assets.load.records.sync_state import read_newest_date
 from smartdiet_assets.load.stages import StageClock, StageListener
@@ -57,6 +60,22 @@ class Load(Target):
         return self.changes.not_null_pending or (not self.created and self.last_state.has_unchecked)
 
 
+class LoadOptions(TypedDict, total=False):
+    """How a load is made.
+
+    Attributes:
+        lock_timeout: seconds to wait for another run, or for anybody else's lock.
+        bulk: when the keys of an existing empty table are built after the rows.
+        on_stage: told the name of each stage of the load when it is over.
+        rekey: read the table again where it holds the pseudonyms of another key.
+    """
+
+    lock_timeout: float
+    bulk: Bulk
+    on_stage: StageListener | None
+    rekey: bool
+
+
 @contextmanager
 def open_load(
     connection: Connection,
@@ -64,11 +83,9 @@ def open_load(
     table: Table,
     run_id: str,
     *,
-    lock_timeout: float = LOCK_TIMEOUT,
-    bulk: Bulk = BULK,
-    on_stage: StageListener | None = None,
     careful: bool = False,
     beside: Beside = ALONE,
+    **options: Unpack[LoadOptions],
 ) -> Iterator[Load]:
     """Open the load of one table; leaving the block commits everything, an exception undoes everything.
 
@@ -77,24 +94,22 @@ def open_load(
     tables' runs would wait for the whole load.
 
     Args:
-        lock_timeout: seconds to wait for another run, or for anybody else's lock.
-        on_stage: told the name of each stage when it is over.
         careful: try all rows first; also done where the last run had any refused.
         beside: the related loads that are open in this process.
 
     Raises:
-        ConfigurationError, SchemaMismatchError: the search path names no schema; the live table is not as declared.
+        ConfigurationError: the search path names no schema that exists, or the table needs a key and there is none.
+        SchemaMismatchError: the live table is not as declared.
         LoadConflictError, ReadsAloneError: another run had the table for too long; related loads are in the way.
+        OtherKeyError: the table, or one it points at, holds the pseudonyms of another key.
         psycopg.Error: PostgreSQL refused a statement or was lost.
         RuntimeError: the connection is in a transaction, or the block ended and nothing was concluded (`load.run`).
     """
     if connection.info.transaction_status != TransactionStatus.IDLE:
         raise RuntimeError(f"{table.name}: a load needs a connection outside of a transaction")
-    with (
-        explain_hindrance(connection, schema, table),
-        open_transaction(connection, table, lock_timeout) as transaction,
-    ):
-        last_state = transaction.last_state
+    lock_timeout = options.get("lock_timeout", LOCK_TIMEOUT)
+    with explain_hindrance(connection, schema, table), open_transaction(connection, table, lock_timeout) as opened:
+        last_state = opened.last_state
         schema_name = check_search_path(last_state.schema_name)
         table = place_in(table, schema_name)
         changes = _apply_structure(connection, schema, table, last_state, beside)
@@ -103,15 +118,16 @@ def open_load(
             schema=schema,
             table=table,
             run_id=run_id,
-            clock=StageClock(on_stage),
+            clock=StageClock(options.get("on_stage")),
             schema_name=schema_name,
             last_state=last_state,
             changes=changes,
             strategy=get_strategy(table.import_strategy),
-            state=_read_state(connection, table, last_state, changes),
-            bulk=bulk,
+            state=_read_state(Target(connection, schema, table, run_id, beside=beside), last_state, changes, options),
+            # The keys around it are its relatives'.
+            bulk=Bulk(rows=sys.maxsize) if beside.related else options.get("bulk", BULK),
             careful=careful or bool((last_state.last_result or {}).get("refused")),
-            at_commit=transaction.at_commit,
+            at_commit=opened.at_commit,
             beside=beside,
         )
         load.clock.tell("opened")
@@ -145,9 +161,16 @@ def _apply_structure(
     return apply_table(connection, schema, table, keys_later=True, beside=beside)
 
 
-def _read_state(connection: Connection, table: Table, last_state: LastState, changes: TableChanges) -> SyncState:
+def _read_state(target: Target, last_state: LastState, changes: TableChanges, options: LoadOptions) -> SyncState:
+    """Read where the runs before left a table, and take out of it what they stored under another protection."""
+    check_key(target.connection, target.table, last_state, rekey=options.get("rekey", False))
     if changes.created:
-        state = SyncState()
-    else:
-        state = last_state.sync or SyncState(read_newest_date(connection, table))
-    return replace(state, reimport=changes.reimport or state.reimport)
+        return SyncState()
+    state = last_state.sync or SyncState(read_newest_date(target.connection, target.table))
+    state = replace(state, reimport=changes.reimport or state.reimport)
+    protected = apply_changes(target, last_state)
+    if protected is None:
+        return state
+    if protected.emptied:
+        state = replace(state, watermark=None, change_position=None, read_from=None)
+    return replace(state, reimport="; ".join(filter(None, (state.reimport, protected.reason))))

@@ -48,7 +48,10 @@ _clocks: dict[tuple[str, str], tuple[float, datetime]] = {}
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What holds for every table of a run; `retries` are the tries after the first, the first of them after a delay."""
+    """What holds for every table of a run; `retries` are the tries after the first, the first of them after a delay.
+
+    With `rekey`, tables that hold the pseudonyms of another key are read again.
+    """
 
     batch_size: int = 5_000
     global_date_threshold: date | None = None
@@ -56,6 +59,7 @@ class RunSettings:
     retry_limit: int = RETRY_LIMIT
     retries: int = RETRIES
     retry_delay: float = RETRY_DELAY
+    rekey: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,7 @@ def build_options(run: TableRun) -> "RunOptions":
         "global_date_threshold": run.settings.global_date_threshold,
         "lock_timeout": run.settings.lock_timeout,
         "retry_limit": run.settings.retry_limit,
+        "rekey": run.settings.rekey,
     }
 
 

@@ -96,8 +96,10 @@ def _remove_deleted(
 def _add_plain(stream: ChangeSource, deleted: IdBatch) -> IdBatch:
     """Add to ids the document column does not tell those it seems to, where there is no such document either.
 
-    An earlier version kept only the value of such an id.
+    An earlier version kept only the value of such an id; of pseudonyms there was none.
     """
+    if stream.table.hides_ids:
+        return deleted
     plain = {encode_plain_value(value): value for value, _ in deleted.typed if isinstance(value, str | int)}
     chunks = (list(plain)[at : at + IDS_PER_QUERY] for at in range(0, len(plain), IDS_PER_QUERY))
     gone = [plain[text] for chunk in chunks for text in stream.fetch_deleted(chunk)]

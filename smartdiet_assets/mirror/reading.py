@@ -73,14 +73,15 @@ class Reading:
             retry_limit: at most how many of those that were tried before.
         """
         if not self._window.reads_everything:
-            for chunk in self._intake.retry_ids(retry_limit):
+            for chunk in self._source.find_named(self._intake.retry_ids(retry_limit)):
                 self._take(self._source.fetch_by_ids(chunk), retry=True)
         self.report("%s: %d documents read; they are written now", reading=False)
 
     def read_contested(self) -> None:
         """Read the documents in whose place others were read."""
         if not self._window.reads_everything:
-            self._take(self._source.fetch_by_ids(self._intake.fetch_contested()), retry=True)
+            for chunk in self._source.find_named(iter([self._intake.fetch_contested()])):
+                self._take(self._source.fetch_by_ids(chunk), retry=True)
 
     def _take(self, batches: Iterator[Any], *, retry: bool = False) -> None:
         """Send every batch through; a retried document does not count for the watermark, as its date may be any."""
@@ -92,8 +93,10 @@ class Reading:
             if raw is None:
                 self._intake.flush()
                 return
-            self._intake.note(raw.raw if isinstance(raw, DecodedBatch) else raw)
             batch = self._source.transform(raw)
+            # The digest is kept: of what is protected it is one of what is shown.
+            shown = repr(batch) if self._source.table.protected else None
+            self._intake.note(shown or (raw.raw if isinstance(raw, DecodedBatch) else raw))
             self.transform_seconds += time.perf_counter() - before_transform
             self._intake.take(batch)
             self.documents_read += batch.documents_read

@@ -187,7 +187,7 @@ class _Pass:
         """Read the ids of a source, or find those read for another table whose document column holds them alike."""
         table = source.table
         column = table.column(table.document_column)
-        key = (table.mongo_collection or table.name, column.type, column.on_invalid)
+        key = (table.mongo_collection or table.name, column.type, column.on_invalid, column.protect)
         if key not in self._ids:
             self._ids[key] = store_source_ids(connection, table, self._watch(table, source.fetch_keys()))
         return self._ids[key]

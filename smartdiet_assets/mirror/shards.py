@@ -143,7 +143,7 @@ def load_in_shards(
 
 
 def _open_load(source: Source, connection: Connection, **options: Unpack[RunOptions]) -> AbstractContextManager[Load]:
-    taken = ("lock_timeout", "on_stage", "bulk")
+    taken = ("lock_timeout", "on_stage", "bulk", "rekey")
     kept: dict[str, Any] = {name: options[name] for name in taken if name in options}  # type: ignore[literal-required]
     return open_load(connection, source.schema, source.table, options["run_id"], **kept)
 

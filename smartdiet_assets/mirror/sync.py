@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,7 @@ def run_sync(
     tables: Sequence[str],
     since: str | None = None,
     full: bool = False,
+    rekey: bool = False,
     settings: RunSettings | None = None,
     records: Records | None = None,
 ) -> SyncOutcome:
@@ -80,6 +81,7 @@ def run_sync(
         tables: the tables to mirror.
         since: ISO date; also read the documents dated from here on.
         full: read every document.
+        rekey: read the tables again that hold the pseudonyms of another key.
         settings: what holds for every table; by default as the environment says.
         records: keeps what each run came to; nobody by default.
 
@@ -101,7 +103,7 @@ def run_sync(
             schema,
             environment,
             Servers(postgres, sources, recipe=recipe),
-            settings or read_run_settings(environment),
+            replace(settings or read_run_settings(environment), rekey=rekey),
             outcome,
             records or NoSpool(),
         )

@@ -21,7 +21,7 @@ from smartdiet_assets.load.changes import ChangedDocuments
 from smartdiet_assets.load.conflicts.refusal import is_refusal
 from smartdiet_assets.load.intake import Intake
 from smartdiet_assets.load.limits import RETRY_LIMIT
-from smartdiet_assets.load.opening import Load, open_load, renew_load
+from smartdiet_assets.load.opening import Load, LoadOptions, open_load, renew_load
 from smartdiet_assets.load.records.fields import plan_fields
 from smartdiet_assets.load.records.sync_state import fetch_newest_key
 from smartdiet_assets.load.removal.cascade import Removal
@@ -182,17 +182,18 @@ def _mirror_source(
     *,
     member: Member | None,
     in_shards: bool,
+    careful: bool = False,
     run_id: str,
     request: WindowRequest,
     global_date_threshold: date | None = None,
     retry_limit: int = RETRY_LIMIT,
-    **opening: Any,
+    **options: Unpack[LoadOptions],
 ) -> MirrorResult:
     started = time.perf_counter()
     schema, table = source.schema, source.table
     # Read before the first document: whatever changes from here on is dated at or after it, and read again next time.
     source_clock = source.fetch_clock()
-    with open_load(connection, schema, table, run_id, beside=member or ALONE, **opening) as load:
+    with open_load(connection, schema, table, run_id, careful=careful, beside=member or ALONE, **options) as load:
         window = plan_load_window(load, request, source_clock, global_date_threshold)
         leave_to_shards(source, load, window, wanted=in_shards)
         truncates = table.truncate_before_import and window.reads_everything
@@ -200,7 +201,7 @@ def _mirror_source(
             _take_place(member, load, window, truncates)
         source.look_at_fields(request.kind == "full", load.state.little_left_out)
         before_capture = time.perf_counter()
-        changed = ChangedDocuments(connection)
+        changed = ChangedDocuments(connection, table.pseudonyms if table.hides_ids else None)
         capture, deletions = capture_changes(source, load, changed, window, source_clock)
         capture_seconds = {"capture": time.perf_counter() - before_capture} if capture else {}
         after_key = fetch_newest_key(connection, load.table) if window.by_key else None

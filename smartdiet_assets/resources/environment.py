@@ -17,6 +17,7 @@ from smartdiet_assets.resources import variable_kinds as kinds
 from smartdiet_assets.resources.env_file import apply_env_file
 from smartdiet_assets.resources.patience import RETRY_DELAY
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX
+from smartdiet_assets.schema.pseudonyms import KEY_VARIABLE
 from smartdiet_assets.schema.sources import SourceKind
 
 _SCHEMAS = Path("config", "schemas.yaml")
@@ -136,6 +137,9 @@ class Environment(BaseModel):
     schemas_path: Path = Field(default_factory=_find_schemas, alias="SMARTDIET_SCHEMAS")
     # That of the tables of Matomo; by default the one beside it.
     matomo_schemas_path: Path | None = Field(None, alias="SMARTDIET_MATOMO_SCHEMAS")
+    # What of them is protected beyond what they say themselves, and what pseudonyms are made with.
+    protected_path: Path | None = Field(None, alias="SMARTDIET_PROTECTED")
+    pseudonym_key: kinds.PseudonymKey = Field("", alias=KEY_VARIABLE)
     connect_timeout: kinds.ConnectSeconds = Field(10.0, description="Seconds to open a connection")
     read_timeout: kinds.Seconds = Field(
         600.0, description="Seconds to wait for one answer; a scan without an index needs long"

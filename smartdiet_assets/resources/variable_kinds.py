@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from smartdiet_assets.resources.ssh_host_keys import read_public_key
+from smartdiet_assets.schema.pseudonyms import SHORTEST_KEY
 
 #: How an empty table prefix is written, as an empty variable counts as one that is not set.
 _NO_PREFIX = "-"
@@ -65,6 +66,11 @@ Executor = Annotated[
 #: Where a server is: reached directly, or through the SSH server.
 Place = Literal["local", "remote"]
 Secret = Annotated[str, Field(repr=False)]
+PseudonymKey = Annotated[
+    Secret,
+    Field(min_length=SHORTEST_KEY),
+    Expected(f"a secret of at least {SHORTEST_KEY} characters, as `openssl rand -hex 32` makes it"),
+]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
 Flag = Annotated[bool, BeforeValidator(_read_flag), Expected("true or false")]
 Port = Annotated[int, BeforeValidator(int), Field(ge=1, le=65535), Expected("a port, 1 to 65535")]

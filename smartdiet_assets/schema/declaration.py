@@ -58,6 +58,7 @@ class ColumnDeclaration(Keys):
     source_column: str | None = key(None, "The column's name at the source, where it is another.", ROWS)
     timezone: str | None = key(None, "The zone a DATE is cut in, such as Europe/Paris.", MONGODB)
     on_invalid: Literal["reject", "null", "clamp"] | None = key(None, "What becomes of an unfit value.", MONGODB)
+    protect: values.ProtectionValue | None = key(None, "What of its values is stored; pseudonym, redact, {keep: year}.")
     description: values.Prose = key("", "What an analyst should know.")
 
     @classmethod

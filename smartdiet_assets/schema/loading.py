@@ -17,6 +17,8 @@ from smartdiet_assets.schema.legacy import apply_legacy_strategy
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.ordering import order_tables
 from smartdiet_assets.schema.parsing import parse_file
+from smartdiet_assets.schema.protection import Declared, Name, list_declared, protect_tables, read_overlay
+from smartdiet_assets.schema.pseudonyms import Pseudonyms, build_pseudonyms
 from smartdiet_assets.schema.reading import read_document
 from smartdiet_assets.schema.resolving import note_document_ids, resolve_table
 
@@ -32,19 +34,24 @@ class _File:
     tables: list[TableDeclaration] = field(default_factory=list)
 
 
-def load_schema(path: str | Path, *others: str | Path) -> Schema:
+def load_schema(
+    path: str | Path, *others: str | Path, protected: str | Path | None = None, pseudonym_key: str = ""
+) -> Schema:
     """Read schema files, ours or the replaced tool's, as one schema.
 
     Args:
         path: its partitions hold for all tables.
         others: further files; foreign keys lead from any file to any other.
+        protected: a file of protections, which go before those of the tables' own files.
+        pseudonym_key: what pseudonyms are made with; runs of tables that have some refuse without it.
 
     Raises:
         SchemaFileError: a file cannot be used; it holds every problem, each with table, column and line.
     """
     files = [_read(name) for name in (path, *others)]
+    overlay = [] if protected is None else [_read(protected)]
     # A file that is no YAML declares nothing: what it lacks is no problem of the others.
-    _raise_problems(files)
+    _raise_problems([*files, *overlay])
     for file in files:
         file.content = parse_file(file.node, file.findings)
         file.tables = [apply_legacy_strategy(table, file.findings) for table in file.content.tables]
@@ -59,9 +66,10 @@ def load_schema(path: str | Path, *others: str | Path) -> Schema:
     for file in files:
         check_foreign_keys(file.tables, tables, names, unknown_types, file.findings)
     order = _order(files, tables)
-    _raise_problems(files)
+    tables = _protect(files, overlay, tables)
+    _raise_problems([*files, *overlay])
     return Schema(
-        tables=note_document_ids({name: tables[name] for name in order}),
+        tables=_give_key(note_document_ids({name: tables[name] for name in order}), build_pseudonyms(pseudonym_key)),
         partitions=files[0].content.partitions,
         collections={
             table.mongo_collection: table.rules
@@ -73,6 +81,30 @@ def load_schema(path: str | Path, *others: str | Path) -> Schema:
         files=tuple(file.path for file in files),
         warnings=tuple(_list_warnings(files, tables)),
     )
+
+
+def _protect(files: Sequence[_File], overlay: Sequence[_File], tables: dict[str, Table]) -> dict[str, Table]:
+    declared: dict[Name, Declared] = {}
+    for file in files:
+        declared |= list_declared(file.tables, file.findings)
+    for file in overlay:
+        declared |= read_overlay(file.node, tables, file.findings)
+    return protect_tables(tables, declared) if declared else tables
+
+
+def _give_key(tables: dict[str, Table], pseudonyms: Pseudonyms | None) -> dict[str, Table]:
+    """Give the columns that hold pseudonyms what makes them."""
+    if pseudonyms is None:
+        return tables
+
+    def give(table: Table) -> Table:
+        if not table.has_pseudonyms:
+            return table
+        return table.with_columns(
+            c.model_copy(update={"pseudonyms": pseudonyms}) if c.is_pseudonym else c for c in table.columns
+        )
+
+    return {name: give(table) for name, table in tables.items()}
 
 
 def _list_warnings(files: Sequence[_File], tables: Collection[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ Field names are the YAML keys wherever a YAML key exists.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from smartdiet_assets.schema.limits import Limit
+from smartdiet_assets.schema.pseudonyms import Protection, Pseudonyms
 from smartdiet_assets.schema.shapes import Shape
 from smartdiet_assets.schema.sources import MONGODB, SourceKind
 from smartdiet_assets.schema.types import ColumnType
@@ -30,7 +31,9 @@ MAX_DELETIONS = Limit(share=0.1)
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ignored_types=(cached_property,), arbitrary_types_allowed=True
+    )
 
 
 class ForeignKey(_Frozen):
@@ -76,10 +79,18 @@ class Column(_Frozen):
     description: str = ""
     #: Added by the loader, not declared: the document's id in a table that has no column for it.
     implicit: bool = False
+    #: What is stored in the place of the column's values; None for the values themselves.
+    protect: Protection | None = None
+    #: Those of the key, where there is one: no part of the declaration.
+    pseudonyms: Pseudonyms | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def generated(self) -> bool:
         return self.type.generated
+
+    @property
+    def is_pseudonym(self) -> bool:
+        return self.protect is not None and self.protect.how == "pseudonym"
 
 
 class ArraySource(_Frozen):
@@ -214,6 +225,32 @@ class Table(_Frozen):
     def takes_all_columns(self) -> bool:
         """Whether its source says which columns it has beyond the declared ones."""
         return self.matomo_columns == "all"
+
+    def with_columns(self, columns: Iterable[Column]) -> "Table":
+        """Give the table with other columns."""
+        copied = self.model_copy(update={"columns": tuple(columns)})
+        for name in ("stored_columns", "parents", "code_version"):
+            copied.__dict__.pop(name, None)
+        return copied
+
+    @property
+    def protected(self) -> dict[str, str]:
+        """The columns whose values are protected, each with how, as the records spell it."""
+        return {column.name: str(column.protect) for column in self.columns if column.protect is not None}
+
+    @property
+    def pseudonyms(self) -> Pseudonyms | None:
+        """Those of its columns; None where it has no such column, or there is no key."""
+        return next((column.pseudonyms for column in self.columns if column.is_pseudonym), None)
+
+    @property
+    def has_pseudonyms(self) -> bool:
+        return any(column.is_pseudonym for column in self.columns)
+
+    @property
+    def hides_ids(self) -> bool:
+        """Whether its rows and all records of them name a document by a pseudonym."""
+        return self.column(self.document_column).is_pseudonym
 
     @cached_property
     def parents(self) -> tuple[str, ...]:

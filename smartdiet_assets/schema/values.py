@@ -21,6 +21,7 @@ from smartdiet_assets.schema.conditions import FILTER_SCHEMA, fault_of_path, rea
 from smartdiet_assets.schema.findings import Place
 from smartdiet_assets.schema.limits import Limit
 from smartdiet_assets.schema.model import ITEM_ITSELF, ITEM_POSITION, Condition, Scalar
+from smartdiet_assets.schema.pseudonyms import Protection
 from smartdiet_assets.schema.reading import quote
 from smartdiet_assets.schema.section import Items, Section, expected, is_constant, is_scalar
 
@@ -129,6 +130,20 @@ def _read_ignored(value: object) -> dict[str, str]:
     return ignored
 
 
+def read_protection(value: object) -> Protection:
+    """Read how a column's values are protected."""
+    if value in ("pseudonym", "redact"):
+        return Protection.model_validate({"how": value})
+    kept = dict(value.read()) if isinstance(value, Section) else {}
+    if set(kept) == {"keep"}:
+        part = kept["keep"]
+        if part in ("year", "month"):
+            return Protection.model_validate({"how": part})
+        if isinstance(part, int) and not isinstance(part, bool) and part > 0:
+            return Protection(how="prefix", characters=part)
+    raise expected(PROTECTION, _received(value))
+
+
 def _read_column_name(value: object) -> object:
     if value is None:
         raise expected("the name of a column")
@@ -161,6 +176,8 @@ _ONCE = AfterValidator(lambda texts: tuple(dict.fromkeys(texts)))
 _ONE_OR_MORE = WithJsonSchema({"anyOf": [{"type": "string"}, _TEXTS]})
 _PATH_FAULT = "the path {} {}"
 _IGNORED = "a list of fields, as [password, {iban: never leaves the application}]"
+PROTECTION = "pseudonym, redact, or what is kept: {keep: year}, {keep: month}, or characters of a text, {keep: 2}"
+_KEPT = {"anyOf": [{"enum": ["year", "month"]}, {"type": "integer", "minimum": 1}]}
 _REASONS = {"type": "object", "additionalProperties": {"type": ["string", "null"]}}
 
 Prose = Annotated[str, StringConstraints(strip_whitespace=True)]
@@ -186,6 +203,18 @@ IgnoredFields = Annotated[
     PlainValidator(_read_ignored),
     WithJsonSchema(
         {"anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": [{"type": "string"}, _REASONS]}}, _REASONS]}
+    ),
+]
+ProtectionValue = Annotated[
+    Protection,
+    PlainValidator(read_protection),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["pseudonym", "redact"]},
+                {"type": "object", "additionalProperties": False, "required": ["keep"], "properties": {"keep": _KEPT}},
+            ]
+        }
     ),
 ]
 Duration = Annotated[timedelta, PlainValidator(_read_duration), WithJsonSchema(_DURATIONS)]

@@ -4,16 +4,17 @@ import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 
-from smartdiet_assets.schema.document_id import TypedDocument, encode_document_id
+from smartdiet_assets.schema.document_id import TypedDocument
 from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import Table
 from smartdiet_assets.schema.reasons import Reject
 from smartdiet_assets.transform.convert import Adjustment
 from smartdiet_assets.transform.decode import decode_batch, decode_damaged_batch
+from smartdiet_assets.transform.protection import build_namer, build_renamer
 from smartdiet_assets.transform.row_function import Counts, IdNote, build_row_function
 
 
@@ -96,7 +97,7 @@ def build_transformer(
     read_rows = build_row_function(table, adjustments=adjustments, typed=typed)
     # The fast path trusts text to be Unicode, which it is unless the batch had to be decoded leniently.
     build_careful = cache(lambda: build_row_function(table, fast=False, adjustments=adjustments, typed=typed))
-    has_items = bool(table.arrays)
+    has_items, name, rename = bool(table.arrays), build_namer(table), build_renamer(table)
 
     def transform(raw: bytes | DecodedBatch) -> TransformedBatch:
         batch = TransformedBatch()
@@ -105,7 +106,7 @@ def build_transformer(
         with _uncollected():
             decoded = decode(raw) if isinstance(raw, bytes) else raw
             documents, function = decoded.documents, build_careful() if decoded.damaged else read_rows
-            batch.rejects = list(decoded.rejects)
+            batch.rejects = [replace(reject, document_id=rename(reject.document_id)) for reject in decoded.rejects]
             undecodable = len(batch.rejects)
             if look is not None:
                 look(documents)
@@ -116,7 +117,7 @@ def build_transformer(
         batch.collapsed = counts.collapsed
         batch.newest = None if newest == datetime.min else newest
         if typed:
-            batch.typed = [TypedDocument(encode_document_id(note[0]), *note[1:]) for note in typed]
+            batch.typed = [TypedDocument(name(note[0]), *note[1:]) for note in typed]
         if adjustments:
             batch.nulled = Counter(column for column, what in adjustments if what == "nulled")
             batch.clamped = Counter(column for column, what in adjustments if what == "clamped")

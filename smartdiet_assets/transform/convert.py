@@ -13,6 +13,7 @@ from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.transform import binary, dates, json_documents, numbers, text
 from smartdiet_assets.transform.conversion import Build, Conversion
 from smartdiet_assets.transform.paths import IN_ARRAY, refuse_array
+from smartdiet_assets.transform.protection import protect_conversion
 from smartdiet_assets.transform.rejection import Rejection
 
 CONVERSIONS: dict[str, Build] = {
@@ -29,7 +30,8 @@ Adjustment = tuple[str, Literal["nulled", "clamped"]]
 
 def build_conversion(column: Column) -> Conversion:
     """Build the conversion of a column's values, NULL not included."""
-    return CONVERSIONS[column.type.name](column)
+    conversion = CONVERSIONS[column.type.name](column)
+    return conversion if column.protect is None else protect_conversion(column, column.protect, conversion)
 
 
 def build_column_converter(

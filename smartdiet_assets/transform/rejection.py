@@ -1,5 +1,6 @@
 """How a value is refused inside a batch, and what BSON calls the type it has."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -68,6 +69,6 @@ class Rejection(Exception):  # noqa: N818 - it is an outcome, not an error; it n
         self.expected = expected
         self.received = "" if value is None else bson_type_name(value)
 
-    def build_reject(self, identity: object) -> Reject:
-        """Make the record of this rejection for the document with the `_id` given."""
-        return Reject(encode_document_id(identity), self.column, self.reason, self.expected, self.received)
+    def build_reject(self, identity: object, name: Callable[[object], str] = encode_document_id) -> Reject:
+        """Make the record of this rejection for the document with the `_id` given, as it is to be named."""
+        return Reject(name(identity), self.column, self.reason, self.expected, self.received)

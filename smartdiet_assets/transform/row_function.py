@@ -10,12 +10,10 @@ import linecache
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, NamedTuple
 
 from bson.objectid import ObjectId
 
-from smartdiet_assets.schema.document_id import tells_id
 from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import (
     DOCUMENT_ID,
@@ -29,6 +27,7 @@ from smartdiet_assets.transform.convert import Adjustment
 from smartdiet_assets.transform.filters import build_condition
 from smartdiet_assets.transform.index_entries import plan_entry_checks
 from smartdiet_assets.transform.paths import list_single
+from smartdiet_assets.transform.protection import build_id_test, build_namer
 from smartdiet_assets.transform.rejection import Rejection
 from smartdiet_assets.transform.value_source import ValueComposer, indented, tells_missing
 
@@ -115,11 +114,14 @@ class _Composer:
                 "adjustments": adjustments,
                 "datetime": datetime,
                 "list_single": list_single,
-                "tells_id": partial(tells_id, table.column(table.document_column).type),
+                "name_document": build_namer(table),
+                "tells_id": build_id_test(table),
                 "typed": [] if typed is None else typed,
                 "repeated_item": Rejection(Reason.DUPLICATE_KEY, "one item of each key"),
             }
         )
+        #: How a reject is made: most tables name a document by its id.
+        self.build_reject = f"build_reject(identity{', name_document' if table.hides_ids else ''})"
         self.adjusts = any(column.on_invalid != "reject" for column in self.columns.values())
         self.source = "\n".join(self._compose()) + "\n"
 
@@ -148,7 +150,7 @@ class _Composer:
         body = self._compose_items(identity) if table.arrays else self._compose_row(identity)
         yield from indented(3, body)
         yield "        except Rejection as rejection:"
-        yield "            rejects.append(rejection.build_reject(identity))"
+        yield f"            rejects.append(rejection.{self.build_reject})"
         yield "            rejected += 1"
         if self.adjusts:
             yield "            del adjustments[adjusted:]"
@@ -270,7 +272,7 @@ class _Composer:
                 yield from indented(1, self.values.compose_constant(index, number, constants))
         yield from indented(1, self._compose_entry_checks())
         yield "except Rejection as rejection:"
-        yield "    rejects.append(rejection.build_reject(identity))"
+        yield f"    rejects.append(rejection.{self.build_reject})"
         if self.adjusts:
             yield "    del adjustments[adjusted_before:]"
         yield "    continue"
@@ -281,7 +283,7 @@ class _Composer:
             if self.adjusts:
                 yield "    del adjustments[adjusted_before:]"
             if self.table.on_duplicate_item == "reject":
-                yield "    rejects.append(repeated_item.build_reject(identity))"
+                yield f"    rejects.append(repeated_item.{self.build_reject})"
             else:
                 yield "    collapsed += 1"
             yield "    continue"

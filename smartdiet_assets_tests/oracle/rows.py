@@ -12,6 +12,7 @@ from bson import ObjectId
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets_tests.oracle.conditions import matches
 from smartdiet_assets_tests.oracle.documents import MISSING, AmbiguousPathError, Document, encode_id, follow
+from smartdiet_assets_tests.oracle.protection import name_document, protect
 from smartdiet_assets_tests.oracle.values import Unfit, convert
 
 Row = tuple[Any, ...]
@@ -93,6 +94,15 @@ class Described:
 
 def describe(table: Table, document: Document) -> Described:
     """Say what a document means for a table, as if it were alone in the world."""
+    described = _describe_plain(table, document)
+    described.id_text = name_document(table, document["_id"])
+    described.value = protect(table.column(table.document_column), described.value)
+    if described.rows is not None:
+        described.rows = [tuple(map(protect, table.stored_columns, row)) for row in described.rows]
+    return described
+
+
+def _describe_plain(table: Table, document: Document) -> Described:
     position = [column.name for column in table.stored_columns].index(table.document_column)
     column = table.stored_columns[position]
     described = Described(encode_id(document["_id"]), None, None)

@@ -176,6 +176,30 @@ RECONCILED = re.sub(
     flags=re.MULTILINE,
 )
 
+#: The schema of a protected mirror, captured, and what is protected of it.
+PROTECTED = CAPTURED.replace("VARCHAR(12)", "VARCHAR(64)")
+KEY = "a key that is one of tests alone"
+PROTECTIONS = """
+protect:
+  teams: {id: pseudonym, parent_id: pseudonym, name: {keep: 2}}
+  events: {id: pseudonym, name: redact, starts: {keep: month}, extra: redact, day: redact}
+  menus: {id: pseudonym, name: pseudonym, city: redact}
+  people:
+    id: pseudonym
+    email: pseudonym
+    born: {keep: year}
+    team_id: pseudonym
+    mentor_id: pseudonym
+    ratio: redact
+    active: redact
+    answer: pseudonym
+  person_events: {person_id: pseudonym, event_id: pseudonym, joined_at: {keep: year}, role: {keep: 3}}
+  person_menus: {person_id: pseudonym, menu_id: pseudonym}
+  person_seen: {person_id: pseudonym, event_id: pseudonym}
+  meals: {document_id: pseudonym, menu_id: pseudonym, cook_id: pseudonym}
+  notes: {id: pseudonym, person_id: pseudonym, text: redact}
+"""
+
 TABLES = tuple(re.findall(r"^  (\w+):", SCHEMA.partition("tables:")[2], re.MULTILINE))
 
 #: How many documents a collection has at most. Few, so that random edits meet each other.

@@ -37,6 +37,7 @@ class Mirrored:
         self.connection = connection
         self.batch_size = batch_size
         self.bulk = BULK
+        self.rekey = False
         self.oracle = MirrorOracle(schema)
         self._runs = itertools.count(1)
 
@@ -55,6 +56,7 @@ class Mirrored:
                 request=request or WindowRequest("newest"),
                 batch_size=self.batch_size,
                 bulk=self.bulk,
+                rekey=self.rekey,
             )
             for table in self.schema.tables.values()
             if tables is None or table.name in tables

@@ -147,6 +147,8 @@ _ADDED_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("sync_state", "retry_position", 'TEXT COLLATE "C"'),
     ("sync_state", "seconds", "DOUBLE PRECISION"),
     ("sync_state", "little_left_out", "BOOLEAN"),
+    ("sync_state", "protection", "TEXT"),
+    ("sync_state", "key_fingerprint", "TEXT"),
     ("awaited_parents", "arrived", "BOOLEAN NOT NULL DEFAULT false"),
     *((record, *SCHEMA_COLUMN) for record in KEYS),
 )
@@ -197,6 +199,8 @@ _COMMENTS = {
     "COLUMN smartdiet.sync_state.read_from": "The date from which on all was read, UTC; year 1 where everything was",
     "COLUMN smartdiet.sync_state.retry_position": "The id of the last turn of what is tried again, a part in each run",
     "COLUMN smartdiet.sync_state.little_left_out": "Whether the needed fields are most of the documents: all are read",
+    "COLUMN smartdiet.sync_state.protection": "How values of columns were protected when they were stored, as JSON",
+    "COLUMN smartdiet.sync_state.key_fingerprint": "Tells the key of its pseudonyms from another, and nothing about it",
     "TABLE smartdiet.rejected_rows": "Documents that could not be loaded, read again by each run",
     "COLUMN smartdiet.rejected_rows.document_id": (
         "The _id: 24 hexadecimal digits for an ObjectId, canonical extended JSON for anything else"

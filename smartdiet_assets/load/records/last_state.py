@@ -67,6 +67,7 @@ _FETCH = f"""\
 SELECT
   s.table_name IS NOT NULL, s.watermark, s.reimport, s.change_position, s.read_from, s.little_left_out,
   s.structure_digest IS NOT DISTINCT FROM {STRUCTURE_DIGEST}, s.code_version, s.window_digest, s.last_result,
+  s.protection, s.key_fingerprint,
   {has_lines("rejected_rows", "table_name", "%(table)s")},
   {has_lines("awaited_parents", "table_name", "%(table)s")},
   {has_lines("awaited_parents", "parent_table", "%(table)s")},
@@ -114,6 +115,8 @@ class LastState:
         code_version: the declaration the last run read by.
         window_digest: of what the last run read.
         last_result: its counts.
+        protection, key_fingerprint: how its columns were protected when they were stored, and with which key; None
+            where none was.
         has_rejects, awaits, awaited: whether documents of the table are rejected, wait for a parent, or are waited for.
         has_typed: whether it shows documents whose id the document column does not tell.
         has_shards: whether a first load of it in shards is under way.
@@ -126,6 +129,8 @@ class LastState:
     code_version: str | None
     window_digest: str | None
     last_result: dict[str, Any] | None
+    protection: str | None
+    key_fingerprint: str | None
     has_rejects: bool
     awaits: bool
     awaited: bool

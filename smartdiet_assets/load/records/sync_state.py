@@ -1,5 +1,6 @@
 """Where a table stands: the stored watermark, and why it may have to be read whole."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -41,13 +42,15 @@ _VALUES = {
     "little_left_out": "%(little_left_out)s",
     "window_digest": "%(window_digest)s",
     "last_result": "%(last_result)s",
+    "protection": "%(protection)s",
+    "key_fingerprint": "%(key_fingerprint)s",
 }
 _WRITE = _compose_write(_VALUES)
 _WRITE_COMPARED = _compose_write({**_VALUES, "structure_digest": STRUCTURE_DIGEST})
 
 _RESET = sql.SQL("""\
 UPDATE smartdiet.sync_state
-SET watermark = NULL, change_position = NULL, read_from = NULL
+SET watermark = NULL, change_position = NULL, read_from = NULL, protection = NULL, key_fingerprint = NULL
 WHERE (schema_name, table_name) IN (SELECT * FROM unnest(%s::text[], %s::text[]))""")
 
 _NOTE_REIMPORT = sql.SQL("""\
@@ -91,8 +94,15 @@ def plan_state(
         "little_left_out": state.little_left_out,
         "window_digest": window_digest,
         "last_result": _summarise(result),
+        "protection": spell_protection(table),
+        "key_fingerprint": table.pseudonyms.fingerprint if table.pseudonyms else None,
     }
     return (_WRITE_COMPARED, {**build_parameters(table), **values}) if compared else (_WRITE, values)
+
+
+def spell_protection(table: Table) -> str | None:
+    """Spell how a table's columns are protected; None where none is."""
+    return json.dumps(table.protected, sort_keys=True) if table.protected else None
 
 
 def _summarise(result: LoadResult) -> Jsonb:

@@ -55,11 +55,14 @@ class Source(Protocol):
     def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[Any]:
         """Stream the batches of the documents with the given encoded ids."""
 
+    def find_named(self, chunks: Iterator[list[str]]) -> Iterator[list[str]]:
+        """Find the encoded ids of documents by what the table's records call them; see `transform.protection`."""
+
     def fetch_keys(self) -> Iterator[IdBatch]:
         """Stream all keys there are, in chunks."""
 
     def find_keys(self, document_ids: Sequence[str]) -> Iterator[IdBatch]:
-        """Ask again which of some encoded ids are there."""
+        """Ask again which of some ids are there, by what the table's records call them."""
 
     def transform(self, batch: Any) -> TransformedBatch:
         """Turn a batch into rows and rejects."""
@@ -139,6 +142,9 @@ class ChangeSource(Protocol):
 
     def fetch_changes(self, position: str) -> Iterator[Changes]:
         """Stream what changed after a position, up to now."""
+
+    @property
+    def table(self) -> Table: ...
 
     def fetch_deleted(self, document_ids: Sequence[str]) -> list[str]:
         """Fetch which of the documents with the given encoded ids are not there."""

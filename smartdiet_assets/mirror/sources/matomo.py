@@ -90,6 +90,9 @@ class MatomoSource:
     def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[list[matomo.Row]]:
         return matomo.fetch_by_keys(self._connection, self.table, self._found, document_ids)
 
+    def find_named(self, chunks: Iterator[list[str]]) -> Iterator[list[str]]:
+        return chunks
+
     def fetch_keys(self) -> Iterator[IdBatch]:
         return map(IdBatch, matomo.fetch_keys(self._connection, self.table, self._found))
 

@@ -18,6 +18,7 @@ from smartdiet_assets.extract.mongodb.document_ids import fetch_ids, find_ids
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load.records.fields import SeenFields
 from smartdiet_assets.mirror.sources.field_sampling import FieldSampling
+from smartdiet_assets.mirror.sources.hidden_ids import find_named
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.mongo_errors import translate_mongo_error
@@ -68,8 +69,10 @@ class MongoSource:
     @property
     def ranges(self) -> Self | None:
         # What is found by dates, a run reads again that changed since the first range was read. A session is one
-        # process's, and without dates what was read long ago would stay.
-        return self if self.table.capture == self.table.incremental == "dates" else None
+        # process's, and without dates what was read long ago would stay. Ranges are of plain ids, and what was copied
+        # before may be of another key.
+        table = self.table
+        return self if table.capture == table.incremental == "dates" and not table.has_pseudonyms else None
 
     @cached_property
     def _transform(self) -> Callable[[bytes | DecodedBatch], TransformedBatch]:
@@ -187,13 +190,18 @@ class MongoSource:
         decoded = [decode_document_id(text) for text in document_ids]
         return documents.fetch_by_ids(self._database, self.table, decoded, self._session, whole=whole)
 
+    def find_named(self, chunks: Iterator[list[str]]) -> Iterator[list[str]]:
+        return find_named(self._database, self.table, chunks) if self.table.hides_ids else chunks
+
     def fetch_keys(self) -> Iterator[IdBatch]:
         read_ids = build_id_reader(self.table)
         yield from map(read_ids, fetch_ids(self._database, self.table.mongo_collection))
 
     def find_keys(self, document_ids: Sequence[str]) -> Iterator[IdBatch]:
-        decoded = [decode_document_id(text) for text in document_ids]
-        return map(build_id_reader(self.table), find_ids(self._database, self.table.mongo_collection, decoded))
+        read_ids = build_id_reader(self.table)
+        for chunk in self.find_named(iter([list(document_ids)])):
+            decoded = [decode_document_id(text) for text in chunk]
+            yield from map(read_ids, find_ids(self._database, self.table.mongo_collection, decoded))
 
     def open_position(self) -> str:
         return change_stream.open_position(self._database, self.table, self._captured_in)

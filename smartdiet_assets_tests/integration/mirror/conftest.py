@@ -39,6 +39,16 @@ def reconciled(tmp_path: Path, mongo_database: Database[Any], postgres: psycopg.
 
 
 @pytest.fixture
+def protected(tmp_path: Path, mongo_database: Database[Any], postgres: psycopg.Connection[Any]) -> Mirrored:
+    """The same, captured or by dates, with all ids and much else protected."""
+    path, overlay = tmp_path / "protected.yaml", tmp_path / "overlay.yaml"
+    path.write_text(compact.PROTECTED)
+    overlay.write_text(compact.PROTECTIONS)
+    schema = load_schema(path, protected=overlay, pseudonym_key=compact.KEY)
+    return Mirrored(schema, mongo_database, postgres)
+
+
+@pytest.fixture
 def sides(
     tmp_path: Path,
     mongo_client: MongoClient[Any],

@@ -3,6 +3,7 @@
 import os
 
 from hypothesis import HealthCheck, given, note, settings
+from hypothesis.strategies import booleans
 
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets_tests.support import compact
@@ -43,6 +44,14 @@ def test_every_reconciled_table_does_too_with_deletions_found_by_a_pass(
     reconciled: Mirrored, history: list[compact.Step]
 ) -> None:
     relive(reconciled, history)
+
+
+@half_as_many
+@given(history=compact.days(captured=True), mixed=booleans())
+def test_every_protected_table_does_too_and_waits_find_their_parents_by_pseudonyms(
+    protected: Mirrored, history: list[compact.Step], mixed: bool
+) -> None:
+    relive(protected, history, mixed=mixed)
 
 
 @half_as_many

@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from smartdiet_assets_tests.support.installed import ROOT, Installed
 
-SHIPPED = {"schemas.yaml", "matomo_schemas.yaml", "dagster.yaml"}
+SHIPPED = {"schemas.yaml", "matomo_schemas.yaml", "protected.yaml", "dagster.yaml"}
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
