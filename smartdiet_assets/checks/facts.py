@@ -31,6 +31,7 @@ class TargetFacts:
         rejected_items: rows that rejected documents miss.
         rejected_whole: documents of arrays of which it is not known how many rows they miss.
         reasons: rejected documents by reason.
+        forgotten: documents that are left out as they were forgotten, or point at what was.
         keyless: what must be unique and has no valid index, with the number of duplicates found.
         unconstrained: columns without a validated foreign key, with the number of orphans found.
     """
@@ -53,6 +54,7 @@ class TargetFacts:
     rejected_without_row: int = 0
     rejected_items: int = 0
     rejected_whole: int = 0
+    forgotten: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     keyless: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     unconstrained: Mapping[str, int] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from smartdiet_assets.checks.facts import RecentRows, TargetFacts
 from smartdiet_assets.checks.unconstrained import search_unconstrained
 from smartdiet_assets.load.execution import Connection, execute, fetch_all
 from smartdiet_assets.load.fragments import candidates_of, name, records_here, relations_of, target_of
+from smartdiet_assets.load.records.forgotten import count_forgotten
 from smartdiet_assets.load.structure.companion import place
 from smartdiet_assets.load.structure.live import LiveTable, Structure, read_structure
 from smartdiet_assets.load.structure.mismatch import find_differences, find_missing_columns, find_missing_indexes
@@ -24,6 +25,7 @@ from smartdiet_assets.schema.reasons import Reason
 
 _BOOKKEEPING = ("sync_state", "rejected_rows", "awaited_parents")
 _IDS = "document_ids"
+_FORGOTTEN = "forgotten_ids"
 #: Rejects of the load are counted row by row; the transformation's may be of a document with any number of items.
 _BY_ROW = (Reason.MISSING_PARENT.value, Reason.DUPLICATE_KEY.value, Reason.REFUSED.value)
 _STATES = sql.SQL("SELECT table_name, watermark, updated_at FROM {} AS s WHERE table_name = ANY(%s)").format(
@@ -68,14 +70,14 @@ def open_snapshot(connection: Connection) -> Iterator[None]:
 
 
 def fetch_target_facts(connection: Connection, schema: Schema, tables: Sequence[Table]) -> dict[str, TargetFacts]:
-    """Fetch the facts of tables: at most five statements, whatever their number.
+    """Fetch the facts of tables: at most six statements, whatever their number.
 
     Raises:
         psycopg.Error: PostgreSQL refused or was lost.
     """
     tables = [place(connection, table) for table in tables]
     wanted = dict.fromkeys(name for table in tables for name in (table.name, *table.parents))
-    structure = read_structure(connection, list(wanted), [*_BOOKKEEPING, _IDS, *list_companions(tables)])
+    structure = read_structure(connection, list(wanted), [*_BOOKKEEPING, _IDS, _FORGOTTEN, *list_companions(tables)])
     facts = {table.name: TargetFacts() for table in tables}
     live = structure.tables
     for table in tables:
@@ -84,6 +86,10 @@ def fetch_target_facts(connection: Connection, schema: Schema, tables: Sequence[
     if set(_BOOKKEEPING) <= set(structure.bookkeeping):
         _fetch_states(connection, facts)
         _fetch_rejects(connection, tables, facts)
+        if _FORGOTTEN in structure.bookkeeping:
+            forgotten = count_forgotten(connection)
+            for table in tables:
+                facts[table.name].forgotten = sum(forgotten.get(name, 0) for name in (table.name, *table.parents))
         countable = [table for table in tables if table.name in live and _is_countable(table, structure)]
         for table in countable:
             facts[table.name].keeps_ids = _IDS in structure.bookkeeping

@@ -6,6 +6,7 @@ from smartdiet_assets.cli.check import check
 from smartdiet_assets.cli.compare import compare
 from smartdiet_assets.cli.demo import demo
 from smartdiet_assets.cli.doctor import doctor
+from smartdiet_assets.cli.forget import forget
 from smartdiet_assets.cli.home import home
 from smartdiet_assets.cli.infer import infer
 from smartdiet_assets.cli.init import init
@@ -33,5 +34,20 @@ def cli(context: click.Context) -> None:
     context.with_resource(keep_connections())
 
 
-for command in (init, sync, reconcile, refresh, status, rejects, home, check, compare, doctor, infer, prune, demo):
+for command in (
+    init,
+    sync,
+    reconcile,
+    forget,
+    refresh,
+    status,
+    rejects,
+    home,
+    check,
+    compare,
+    doctor,
+    infer,
+    prune,
+    demo,
+):
     cli.add_command(command)

@@ -20,6 +20,7 @@ from rich.progress import Progress
 
 from smartdiet_assets import definitions
 from smartdiet_assets.assets.location import LOCATION
+from smartdiet_assets.cli.connections import connect_postgres
 from smartdiet_assets.cli.drift import print_drift
 from smartdiet_assets.cli.recording import Recorder
 from smartdiet_assets.cli.reports import (
@@ -48,6 +49,8 @@ _MATOMO_VARIABLES = (
     "MATOMO_TABLE_PREFIX", "MATOMO_SSL_CA", "MATOMO_SSL_CERT", "MATOMO_SSL_KEY", "MATOMO_SSL_VERIFY",
 )  # fmt: skip
 _SECONDS_TO_STOP_DAGIT = 30
+#: What the demo shows of protection.
+_PROTECTIONS = "protect: {users: {email: pseudonym}}\n"
 _COMPANY_STEPS = "Generating the company"
 
 
@@ -105,6 +108,7 @@ def _run(
         console.print(f"And in Matomo: {apply_day_of_visits(analytics, seed, DEMO_DAY)}.", highlight=False)
     second = _mirror(console, "Second run: only what changed is written", wait=True)
     _print_summary(console, folder, first, second)
+    _show_pseudonym(console)
     if port is not None:
         _serve(console, folder, port)
     return 1 if first.failed or second.failed else 0
@@ -124,6 +128,17 @@ def _mirror(console: Console, title: str, *, wait: bool) -> SyncOutcome:
     if sentence := recorder.finish(wait=wait):
         console.print(sentence, highlight=False, markup=False)
     return outcome
+
+
+def _show_pseudonym(console: Console) -> None:
+    with connect_postgres(read_environment()) as connection:
+        row = connection.execute("SELECT email FROM users WHERE email IS NOT NULL ORDER BY id LIMIT 1").fetchone()
+    if row is not None:
+        console.print(
+            f"users.email holds pseudonyms such as {row[0]} (protect: pseudonym): they tell persons apart, and "
+            "nobody reads who it is.",
+            highlight=False,
+        )
 
 
 def _print_summary(console: Console, folder: Path, first: SyncOutcome, second: SyncOutcome) -> None:
@@ -181,12 +196,15 @@ def _point_environment(folder: Path, postgres: EmbeddedPostgres, mongo: Embedded
         "DAGSTER_HOME": str(folder / "dagster"),
         "SMARTDIET_DAGSTER_POSTGRES_URL": "",
         "GLOBAL_DATE_THRESHOLD": "",
+        "SMARTDIET_PROTECTED": str(folder / "protected.yaml"),
+        "SMARTDIET_PSEUDONYM_KEY": "the demo's own key, which is no secret",
         "TRANSFER_SOURCE": "local",
         "TRANSFER_DESTINATION": "local",
         **dict.fromkeys(("POSTGRES_SSL_MODE", "POSTGRES_SSL_CA", "POSTGRES_SSL_CERT", "POSTGRES_SSL_KEY"), ""),
     }
-    os.environ.update(settings)
     (folder / "dagster").mkdir(parents=True, exist_ok=True)
+    (folder / "protected.yaml").write_text(_PROTECTIONS)
+    os.environ.update(settings)
 
 
 def _list_servers() -> str:

@@ -20,6 +20,7 @@ from smartdiet_assets.infer.observation import (
     Observed,
     count_singles_as_items,
 )
+from smartdiet_assets.infer.personal import find_personal, propose_protection
 from smartdiet_assets.infer.plan import PlannedColumn
 from smartdiet_assets.infer.references import Reference
 from smartdiet_assets.schema.reading import fault_of_characters, quote
@@ -184,6 +185,9 @@ class Fields:
                 column.foreign_key = f"{reference.parent.table}({reference.parent.column})"
                 column.on_missing_parent = "null"
                 column.on_invalid = "null" if column.on_invalid else ""
+        personal = "" if column.left_out or column.foreign_key else find_personal(path, seen.text)
+        if proposal := propose_protection(personal, column.sql_type):
+            column.remarks.append(f"looks like {personal}; perhaps {proposal}")
         if path in _DISCRIMINATORS and set(seen.kinds) == {STRING} and not self.in_items:
             column.remarks.append(
                 f"tells kinds of documents apart: with `filter: {{{path}: …}}` a table has those of one kind"

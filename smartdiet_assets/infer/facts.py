@@ -27,6 +27,9 @@ _ISO_TIME = re.compile(
 )
 #: Numbers that are the same when written again: no code with a leading zero, no phone number.
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?", re.ASCII)
+_MAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}\.[^@\s.]{2,}")
+#: With a + or a leading 0, and separators.
+_PHONE = re.compile(r"(\+[0-9]|0)[0-9 .()/-]{6,18}[0-9]", re.ASCII)
 #: Whole numbers that a double holds exactly.
 _EXACT = 2**53
 
@@ -42,6 +45,8 @@ class TextFacts:
     iso_days: int = 0
     iso_times: int = 0
     numbers: int = 0
+    mails: int = 0
+    phones: int = 0
 
     def add(self, value: str) -> None:
         """Note a text."""
@@ -60,6 +65,10 @@ class TextFacts:
                     self.iso_times += 1
             elif _NUMBER.fullmatch(value):
                 self.numbers += 1
+            elif _PHONE.fullmatch(value):
+                self.phones += 1
+        if "@" in value and _MAIL.fullmatch(value):
+            self.mails += 1
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from smartdiet_assets.load.execution import Connection, PlannedStatement
 from smartdiet_assets.load.hindrance import explain_hindrance
 from smartdiet_assets.load.limits import BULK, LOCK_TIMEOUT, Bulk
 from smartdiet_assets.load.protection import apply_changes, check_key
+from smartdiet_assets.load.records.forgotten import fetch_forgotten
 from smartdiet_assets.load.records.last_state import LastState, SyncState, send_last_state, take_last_state
 from smartdiet_assets.load.records.sync_state import read_newest_date
 from smartdiet_assets.load.stages import StageClock, StageListener
@@ -22,6 +23,7 @@ from smartdiet_assets.load.structure.live import check_search_path
 from smartdiet_assets.load.structure.naming import place_in
 from smartdiet_assets.load.target import Target
 from smartdiet_assets.load.transaction import open_transaction
+from smartdiet_assets.schema.forgotten import Forgotten
 from smartdiet_assets.schema.model import Schema, Table
 
 
@@ -33,6 +35,7 @@ class Load(Target):
         schema_name: where the table is: the connection's schema.
         last_state: how the table stood under the lock, before anything was done.
         changes: what was created, or added to it, since.
+        forgotten: what is left out; None where nothing is.
         state: where the runs before it left the table, with the reason for a full read where there is one.
         bulk: when the keys of an existing empty table are built after the rows.
         careful: whether all rows are tried before they are written (`load.conflicts.refusal`).
@@ -44,6 +47,7 @@ class Load(Target):
     last_state: LastState
     changes: TableChanges
     state: SyncState
+    forgotten: Forgotten | None
     strategy: Strategy
     bulk: Bulk
     careful: bool
@@ -122,6 +126,7 @@ def open_load(
             schema_name=schema_name,
             last_state=last_state,
             changes=changes,
+            forgotten=fetch_forgotten(connection, table) if last_state.has_forgotten else None,
             strategy=get_strategy(table.import_strategy),
             state=_read_state(Target(connection, schema, table, run_id, beside=beside), last_state, changes, options),
             # The keys around it are its relatives'.

@@ -151,6 +151,9 @@ def _open_load(source: Source, connection: Connection, **options: Unpack[RunOpti
 def _may_be_sharded(load: Load, window: Window) -> bool:
     """Tell whether a load reads all documents into an empty table, and the next one reads what changed."""
     table = load.table
+    if load.forgotten is not None:
+        # What is copied side by side does not know them.
+        return False
     if not table.shard_documents or table.force_reimport or window != Window("full") or load.state.watermark:
         return False
     empty = bulk.compose_is_empty(relations_of(table))

@@ -23,6 +23,7 @@ from smartdiet_assets.load.intake import Intake
 from smartdiet_assets.load.limits import RETRY_LIMIT
 from smartdiet_assets.load.opening import Load, LoadOptions, open_load, renew_load
 from smartdiet_assets.load.records.fields import plan_fields
+from smartdiet_assets.load.records.forgotten import plan_forgotten
 from smartdiet_assets.load.records.sync_state import fetch_newest_key
 from smartdiet_assets.load.removal.cascade import Removal
 from smartdiet_assets.load.result import LoadResult
@@ -199,6 +200,7 @@ def _mirror_source(
         truncates = table.truncate_before_import and window.reads_everything
         if member is not None:
             _take_place(member, load, window, truncates)
+        source.leave_out(load.forgotten)
         source.look_at_fields(request.kind == "full", load.state.little_left_out)
         before_capture = time.perf_counter()
         changed = ChangedDocuments(connection, table.pseudonyms if table.hides_ids else None)
@@ -265,6 +267,8 @@ def _conclude(
     if is_same_again(load, intake, end):
         return conclude_unchanged(load, intake, end), ()
     reading.read_contested()
+    if load.forgotten is not None and load.forgotten.spread:
+        load.at_commit.append(plan_forgotten(load.table.name, load.forgotten.salt, load.forgotten.spread))
     seen, collection = source.list_fields(), source.table.mongo_collection
     if seen is None:
         return conclude(load, intake.close(reading.documents_read), end), ()

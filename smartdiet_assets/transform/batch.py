@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 
 from smartdiet_assets.schema.document_id import TypedDocument
 from smartdiet_assets.schema.documents import Document
+from smartdiet_assets.schema.forgotten import Forgotten
 from smartdiet_assets.schema.model import Table
 from smartdiet_assets.schema.reasons import Reject
 from smartdiet_assets.transform.convert import Adjustment
 from smartdiet_assets.transform.decode import decode_batch, decode_damaged_batch
+from smartdiet_assets.transform.forgetting import Forgetting
 from smartdiet_assets.transform.protection import build_namer, build_renamer
 from smartdiet_assets.transform.row_function import Counts, IdNote, build_row_function
 
@@ -82,21 +84,24 @@ def _uncollected() -> Iterator[None]:
 
 
 def build_transformer(
-    table: Table, look: Callable[[list[Document]], None] | None = None
+    table: Table, look: Callable[[list[Document]], None] | None = None, forgotten: Forgotten | None = None
 ) -> Callable[[bytes | DecodedBatch], TransformedBatch]:
     """Build the transformation of a table: takes the bytes of concatenated BSON documents, or what they decode to.
 
     Args:
         look: is shown the documents of each batch.
+        forgotten: what is left out, as if it was not there.
 
     Raises:
         ValueError: a default or a `set` constant of the table does not fit its column.
     """
     adjustments: list[Adjustment] = []
     typed: list[IdNote] = []
-    read_rows = build_row_function(table, adjustments=adjustments, typed=typed)
+    forgetting = None if forgotten is None else Forgetting(table, forgotten)
+    build = partial(build_row_function, table, adjustments=adjustments, typed=typed, forgetting=forgetting)
+    read_rows = build()
     # The fast path trusts text to be Unicode, which it is unless the batch had to be decoded leniently.
-    build_careful = cache(lambda: build_row_function(table, fast=False, adjustments=adjustments, typed=typed))
+    build_careful = cache(lambda: build(fast=False))
     has_items, name, rename = bool(table.arrays), build_namer(table), build_renamer(table)
 
     def transform(raw: bytes | DecodedBatch) -> TransformedBatch:
@@ -130,4 +135,4 @@ def build_transformer(
             raise AssertionError(f"{table.name}: {'items' if has_items else 'rows'} got lost between reading and rows")
         return batch
 
-    return transform
+    return transform if forgetting is None else lambda raw: forgetting.take_out(transform(raw))

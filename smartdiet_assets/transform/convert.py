@@ -12,6 +12,7 @@ from smartdiet_assets.schema.model import Column
 from smartdiet_assets.schema.reasons import Reason
 from smartdiet_assets.transform import binary, dates, json_documents, numbers, text
 from smartdiet_assets.transform.conversion import Build, Conversion
+from smartdiet_assets.transform.forgetting import Forgetting
 from smartdiet_assets.transform.paths import IN_ARRAY, refuse_array
 from smartdiet_assets.transform.protection import protect_conversion
 from smartdiet_assets.transform.rejection import Rejection
@@ -28,9 +29,11 @@ CONVERSIONS: dict[str, Build] = {
 Adjustment = tuple[str, Literal["nulled", "clamped"]]
 
 
-def build_conversion(column: Column) -> Conversion:
+def build_conversion(column: Column, forgetting: Forgetting | None = None) -> Conversion:
     """Build the conversion of a column's values, NULL not included."""
     conversion = CONVERSIONS[column.type.name](column)
+    if forgetting is not None:
+        conversion = forgetting.wrap(column, conversion)
     return conversion if column.protect is None else protect_conversion(column, column.protect, conversion)
 
 

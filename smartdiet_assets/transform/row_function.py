@@ -25,6 +25,7 @@ from smartdiet_assets.schema.model import (
 from smartdiet_assets.schema.reasons import Reason, Reject
 from smartdiet_assets.transform.convert import Adjustment
 from smartdiet_assets.transform.filters import build_condition
+from smartdiet_assets.transform.forgetting import Forgetting
 from smartdiet_assets.transform.index_entries import plan_entry_checks
 from smartdiet_assets.transform.paths import list_single
 from smartdiet_assets.transform.protection import build_id_test, build_namer
@@ -70,17 +71,19 @@ def build_row_function(
     fast: bool = True,
     adjustments: list[Adjustment] | None = None,
     typed: list[IdNote] | None = None,
+    forgetting: Forgetting | None = None,
 ) -> RowFunction:
     """Compile a table's row function. Tracebacks show its source, under a name made of its hash.
 
     Args:
         adjustments: added to for each value of a row that its column's `on_invalid` changed.
         typed: added to for each understood document whose id the document column does not tell.
+        forgetting: marks the rejects of what is to be left out without a word.
 
     Raises:
         ValueError: a default or a `set` constant does not fit its column.
     """
-    composer = _Composer(table, fast, adjustments, typed)
+    composer = _Composer(table, fast, adjustments, typed, forgetting)
     source = composer.source
     filename = f"<row function {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
@@ -98,11 +101,12 @@ class _Composer:
         fast: bool,
         adjustments: list[Adjustment] | None = None,
         typed: list[IdNote] | None = None,
+        forgetting: Forgetting | None = None,
     ) -> None:
         self.table = table
         self.fast = fast
         adjustments = [] if adjustments is None else adjustments
-        self.values = ValueComposer(table, fast, adjustments)
+        self.values = ValueComposer(table, fast, adjustments, forgetting)
         self.columns, self.names, self.shared = self.values.columns, self.values.names, self.values.shared
         self.entry_checks = plan_entry_checks(table)
         self.names.update((f"check_entry_{n}", check.check) for n, check in enumerate(self.entry_checks))

@@ -7,6 +7,7 @@ from typing import Any
 from smartdiet_assets.schema.model import DOCUMENT_ID, ITEM_ITSELF, ITEM_POSITION, Column, Scalar, Table
 from smartdiet_assets.transform.convert import Adjustment, build_column_converter, build_conversion, build_remembering
 from smartdiet_assets.transform.dates import build_object_id_time
+from smartdiet_assets.transform.forgetting import Forgetting
 from smartdiet_assets.transform.paths import follow_first, take_step
 from smartdiet_assets.transform.rejection import MISSING, Rejection
 
@@ -22,7 +23,9 @@ class ValueComposer:
         shared: variables that hold a field of the document which is read once, by the field's name.
     """
 
-    def __init__(self, table: Table, fast: bool, adjustments: list[Adjustment]) -> None:
+    def __init__(
+        self, table: Table, fast: bool, adjustments: list[Adjustment], forgetting: Forgetting | None = None
+    ) -> None:
         self.table = table
         self.fast = fast
         self.names: dict[str, Any] = {
@@ -32,7 +35,7 @@ class ValueComposer:
             "take_step": take_step,
         }
         self.columns = dict(enumerate(table.stored_columns))
-        self.conversions = {index: build_conversion(column) for index, column in self.columns.items()}
+        self.conversions = {index: build_conversion(column, forgetting) for index, column in self.columns.items()}
         for index, column in self.columns.items():
             conversion = self.conversions[index]
             convert = build_column_converter(column, conversion, adjustments)

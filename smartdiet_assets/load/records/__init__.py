@@ -9,4 +9,5 @@ RECORDS = {
     "document_ids": "table_name",
     "document_fields": "collection",
     "load_shards": "table_name",
+    "forgotten_ids": "table_name",
 }

@@ -118,6 +118,15 @@ CREATE TABLE IF NOT EXISTS smartdiet.load_shards (
   newest TIMESTAMP,
   found JSONB,
   PRIMARY KEY (schema_name, table_name, number)
+);
+CREATE TABLE IF NOT EXISTS smartdiet.forgotten_ids (
+  schema_name TEXT COLLATE "C" NOT NULL DEFAULT current_schema(),
+  table_name TEXT COLLATE "C" NOT NULL,
+  digest TEXT COLLATE "C" NOT NULL,
+  root TEXT COLLATE "C" NOT NULL,
+  salt TEXT NOT NULL,
+  forgotten_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  PRIMARY KEY (schema_name, table_name, digest, root)
 )"""
 
 #: Run after the columns below are there. No index begins like a key but serves for less: what is found by its key would
@@ -236,6 +245,9 @@ _COMMENTS = {
     "COLUMN smartdiet.load_shards.typed": "Documents whose id the document column does not tell",
     "COLUMN smartdiet.load_shards.newest": "The largest source date seen, UTC",
     "COLUMN smartdiet.load_shards.found": "Further counts, and names and types of the fields seen; never a value",
+    "TABLE smartdiet.forgotten_ids": "Documents that are kept out of a table: forgotten, or pointing at what was",
+    "COLUMN smartdiet.forgotten_ids.digest": "HMAC-SHA-256 with the salt of the id as a plain column would show it",
+    "COLUMN smartdiet.forgotten_ids.root": "The digest of the document for which it is kept out, often itself",
     "TABLE smartdiet.missing_parents": "Each awaited parent once for each table that waits for it",
     "COLUMN smartdiet.missing_parents.asked_at": "When its run first asked for it; NULL when it has not yet",
 }

@@ -74,6 +74,10 @@ SELECT
   {has_lines("document_ids", "table_name", "%(table)s")},
   {has_lines("load_shards", "table_name", "%(table)s")},
   EXISTS (
+    SELECT FROM smartdiet.forgotten_ids
+    WHERE schema_name = current_schema() AND table_name = ANY (%(kin)s::text[])
+  ),
+  EXISTS (
     SELECT FROM pg_catalog.pg_constraint AS k
     JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -120,6 +124,7 @@ class LastState:
         has_rejects, awaits, awaited: whether documents of the table are rejected, wait for a parent, or are waited for.
         has_typed: whether it shows documents whose id the document column does not tell.
         has_shards: whether a first load of it in shards is under way.
+        has_forgotten: whether documents of it, or that it may point at, were forgotten.
         has_unchecked: whether a condition of the table is not known of older rows, as a NOT NULL that waits for them.
         schema_name: the connection's schema, None where the search path names none that exists.
     """
@@ -136,6 +141,7 @@ class LastState:
     awaited: bool
     has_typed: bool
     has_shards: bool
+    has_forgotten: bool
     has_unchecked: bool
     schema_name: str | None
 
@@ -159,11 +165,12 @@ def take_last_state(answer: Cursor[tuple[Any, ...]]) -> LastState:
     return LastState(sync if known else None, *others)
 
 
-def build_parameters(table: Table) -> dict[str, str | bool]:
+def build_parameters(table: Table) -> dict[str, str | bool | list[str]]:
     """Build what the digest is told of a table; its name is `table`."""
     return {
         "table": table.name,
         "bookkeeping": BOOKKEEPING_SCHEMA,
         "paired": table.shape.shares_keys,
+        "kin": [table.name, *table.parents],
         "declaration": hashlib.sha256(table.model_dump_json(exclude={"path", "line"}).encode()).hexdigest(),
     }

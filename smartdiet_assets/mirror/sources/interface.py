@@ -17,6 +17,7 @@ from smartdiet_assets.load.records.fields import SeenFields
 from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.document_id import IdBatch
+from smartdiet_assets.schema.forgotten import Forgotten
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.batch import TransformedBatch
 
@@ -66,6 +67,9 @@ class Source(Protocol):
 
     def transform(self, batch: Any) -> TransformedBatch:
         """Turn a batch into rows and rejects."""
+
+    def leave_out(self, forgotten: Forgotten | None) -> None:
+        """Leave out what was forgotten, in all that is transformed from here on."""
 
     def look_at_fields(self, everything: bool, little_left_out: bool) -> None:
         """Begin to look which fields the documents have, in all that is read from here on.

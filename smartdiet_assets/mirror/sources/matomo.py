@@ -23,6 +23,7 @@ from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.resources.matomo_errors import translate_matomo_error
 from smartdiet_assets.resources.matomo_server import MatomoConnections, MatomoServer
 from smartdiet_assets.schema.document_id import IdBatch
+from smartdiet_assets.schema.forgotten import Forgotten
 from smartdiet_assets.schema.matomo import DEFAULT_PREFIX, compose_source_name
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.transform.matomo import build_row_transformer
@@ -66,6 +67,10 @@ class MatomoSource:
         self.transform = build_row_transformer(
             self.table, {column.name: column.data_type for column in self._found.columns.values()}
         )
+
+    def leave_out(self, forgotten: Forgotten | None) -> None:
+        # Documents are forgotten, and none of its tables points at any.
+        pass
 
     def look_at_fields(self, everything: bool, little_left_out: bool) -> None:
         # Its columns are found when it is opened: `unmirrored_columns`.

@@ -26,6 +26,7 @@ from smartdiet_assets.resources.mongo_hello import fetch_server_clock
 from smartdiet_assets.resources.mongo_reading import MongoDatabase
 from smartdiet_assets.resources.mongo_server import MongoConnections, MongoServer
 from smartdiet_assets.schema.document_id import IdBatch, decode_document_id, encode_document_id
+from smartdiet_assets.schema.forgotten import Forgotten
 from smartdiet_assets.schema.model import DOCUMENT_ID, Schema, Table
 from smartdiet_assets.transform.batch import DecodedBatch, TransformedBatch, build_transformer, decode
 from smartdiet_assets.transform.document_ids import build_id_reader
@@ -61,6 +62,7 @@ class MongoSource:
         self._session = session
         self._clock = clock
         self._sampling: FieldSampling | None = None
+        self._forgotten: Forgotten | None = None
 
     @property
     def changes(self) -> Self | None:
@@ -77,7 +79,7 @@ class MongoSource:
     @cached_property
     def _transform(self) -> Callable[[bytes | DecodedBatch], TransformedBatch]:
         # Generated when the first batch is there: it takes as long as asking an unchanged collection.
-        return build_transformer(self.table, None if self._sampling is None else self._sampling.look)
+        return build_transformer(self.table, None if self._sampling is None else self._sampling.look, self._forgotten)
 
     def transform(self, batch: bytes | DecodedBatch) -> TransformedBatch:
         if self._sampling is not None:
@@ -86,6 +88,10 @@ class MongoSource:
         if self._sampling is not None:
             self._sampling.look_up()
         return transformed
+
+    def leave_out(self, forgotten: Forgotten | None) -> None:
+        self._forgotten = forgotten
+        self.__dict__.pop("_transform", None)
 
     def look_at_fields(self, everything: bool, little_left_out: bool) -> None:
         rules = self.schema.rules_of(self.table.mongo_collection)

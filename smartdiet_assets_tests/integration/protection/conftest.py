@@ -92,3 +92,15 @@ def build(tables: Path, overlay: Path, mongo_database: Database[Any], postgres: 
         return mirrored
 
     return build
+
+
+@pytest.fixture
+def commands(configured_servers: None, tables: Path, overlay: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that commands read, with all protections."""
+    for name, value in (
+        ("SMARTDIET_SCHEMAS", str(tables)),
+        ("SMARTDIET_PROTECTED", str(overlay)),
+        ("SMARTDIET_PSEUDONYM_KEY", KEY),
+        ("DAGSTER_HOME", str(tables.parent / "dagster")),
+    ):
+        monkeypatch.setenv(name, value)

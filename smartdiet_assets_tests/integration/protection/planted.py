@@ -37,7 +37,7 @@ def entry(number: int, by: Any, **fields: Any) -> dict[str, Any]:
 def plant(database: Database[Any]) -> None:
     """Documents that load, and ones that do not: a bad value, a missing parent, a shared unique value, a shared key."""
     people = [person(number) for number in range(4)]
-    people += [person(10, name=f"{MARK}" * 20), person(11, mail=people[0]["mail"]), person(12, _id=5)]
+    people += [person(10, name=f"{MARK}" * 20), person(11, mail=people[3]["mail"]), person(12, _id=5)]
     people += [person(13, _id="5"), person(14, born=f"{MARK} day")]
     database.people.insert_many(people)
     posts = [post(number, people[number % 3]["_id"]) for number in range(6)]
