@@ -41,3 +41,9 @@ def begin_step(run_id: str, table: str) -> bool:
 def expect_retry(run_id: str, table: str) -> None:
     """Note that a step ends in an error worth a retry."""
     _begun.discard((run_id, table))
+
+
+def forget_run(run_id: str) -> None:
+    """Forget a run, in a process that carries out steps of many: one of them may come again."""
+    _interrupted_runs.discard(run_id)
+    _begun.difference_update([step for step in _begun if step[0] == run_id])

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from smartdiet_assets.assets.location import Mirror
-from smartdiet_assets.assets.naming import KIND_TAG, MIRROR_TAG, SOURCE_TAG, MirrorNames
+from smartdiet_assets.assets.naming import DECLARATIONS_TAG, KIND_TAG, MIRROR_TAG, SOURCE_TAG, MirrorNames
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.dagster_home import find_dagster_home
 from smartdiet_assets.resources.dagster_private import UnresolvedAssetJobDefinition
@@ -70,9 +70,10 @@ def _build_job(
 
 
 def build_tags(schema: Schema, tables: Collection[str], kind: str = "mirror", *, mirror: str = "") -> dict[str, str]:
-    """Build the tags of a run of some tables: what it does, which source it reads, and of which mirror it is."""
+    """Build the tags of a run of some tables: what it does, which source it reads, of which mirror and declarations."""
     sources = {schema.tables[name].source for name in tables}
-    return {KIND_TAG: kind, SOURCE_TAG: merge_sources(sources), **({MIRROR_TAG: mirror} if mirror else {})}
+    named = {MIRROR_TAG: mirror} if mirror else {}
+    return {KIND_TAG: kind, SOURCE_TAG: merge_sources(sources), DECLARATIONS_TAG: schema.digest, **named}
 
 
 def merge_sources(sources: Collection[str]) -> str:
@@ -125,7 +126,7 @@ def choose_executor(name: str) -> dg.ExecutorDefinition:
     a table milliseconds.
 
     Raises:
-        ConfigurationError: no executor has that name.
+        ConfigurationError: no executor has that name, or what it needs is not installed.
     """
     executors = {
         "in_process": dg.in_process_executor,
@@ -137,6 +138,14 @@ def choose_executor(name: str) -> dg.ExecutorDefinition:
             }
         ),
     }
+    if name == "celery":
+        # Its extra is not there for everybody.
+        from smartdiet_assets.assets.workers.extra import require_celery
+
+        require_celery()
+        from smartdiet_assets.assets.workers.executor import celery_executor
+
+        return celery_executor
     if name not in executors:
-        raise ConfigurationError(f"SMARTDIET_EXECUTOR must be one of {', '.join(executors)}")
+        raise ConfigurationError(f"SMARTDIET_EXECUTOR must be one of {', '.join([*executors, 'celery'])}")
     return executors[name]

@@ -24,6 +24,8 @@ SOURCE_TAG = "smartdiet/source"
 MIRROR_TAG = "smartdiet/mirror"
 #: The last step of a table that has several.
 PUBLISH = "publish"
+#: The declarations a run was started with (`Schema.digest`). Dagit shows no tag that begins so.
+DECLARATIONS_TAG = ".dagster/smartdiet_declarations"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
+from smartdiet_assets.assets.declared import check_declarations
 from smartdiet_assets.assets.failures import StepFailure
 from smartdiet_assets.assets.jobs import build_tags
 from smartdiet_assets.assets.naming import MirrorNames
@@ -60,6 +61,7 @@ def build_reconcile_job(
     def reconcile(context: dg.OpExecutionContext, config: ReconcileConfig) -> Iterator[dg.AssetObservation]:
         from smartdiet_assets.mirror.reconciliation import build_source_opener, reconcile_tables
 
+        check_declarations(context, schema, names.name)
         if not set(config.tables) <= set(known):
             # What it names is not repeated: it may be what a variable holds.
             raise StepFailure(f"`tables` of the run configuration names one that is not there: {', '.join(known)} are")

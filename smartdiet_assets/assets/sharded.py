@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from smartdiet_assets.assets.declared import check_declarations
 from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure
 from smartdiet_assets.assets.naming import PUBLISH, MirrorNames
 from smartdiet_assets.assets.progress import forward_progress
@@ -92,6 +93,7 @@ def build_sharded_asset(
 
 
 def _begin(context: dg.AssetExecutionContext, step: TableStep, part: str) -> None:
+    check_declarations(context, step.schema, step.names.name)
     if not begin_step(context.run.run_id, f"{step.label} {part}"):
         raise build_interrupted_failure(context.run.run_id)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 from pydantic import Field
 
+from smartdiet_assets.assets.declared import check_declarations
 from smartdiet_assets.assets.failures import StepFailure, build_step_failure, find_given_up
 from smartdiet_assets.assets.interruption import begin_step, build_interrupted_failure, expect_retry, was_interrupted
 from smartdiet_assets.assets.marks import mark_covered
@@ -174,8 +175,10 @@ def run_mirror(
     """Mirror a table, or show what a recorded run of it came to; give its materialisation."""
     run_id, table = context.run.run_id, step.table
     replay = find_replay(run_id)
-    if replay is None and not begin_step(run_id, step.label):
-        raise build_interrupted_failure(run_id)
+    if replay is None:
+        check_declarations(context, step.schema, step.names.name)
+        if not begin_step(run_id, step.label):
+            raise build_interrupted_failure(run_id)
     try:
         if replay is not None:
             result = replay.take(context, table.name)

@@ -1,16 +1,25 @@
 """`smartdiet doctor`."""
 
+import itertools
 import json
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from smartdiet_assets.resources.checking import Finding
 
 
 @click.command(short_help="Look at everything a run needs, and say what to do.")
 @click.option("--alert", is_flag=True, help="Also send a test message to SMARTDIET_ALERT_URL, and say what came back.")
+@click.option("--workers", is_flag=True, help="Also ask each worker, on any machine, what its doctor finds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
-def doctor(alert: bool, as_json: bool) -> None:
+def doctor(alert: bool, workers: bool, as_json: bool) -> None:
     """Look at everything a run needs: settings, schema files, Dagster, servers, rights, indexes. Changes nothing.
 
     A line for each thing looked at, with what to do. Exits 1 if one failed, 2 if nothing could be looked at.
@@ -21,7 +30,7 @@ def doctor(alert: bool, as_json: bool) -> None:
     started = time.perf_counter()
     console = open_console()
     findings = []
-    for finding in examine_all(alert=alert):
+    for finding in itertools.chain(examine_all(alert=alert), _examine_workers() if workers else ()):
         findings.append(finding)
         if not as_json:
             print_finding(console, finding)
@@ -31,3 +40,20 @@ def doctor(alert: bool, as_json: bool) -> None:
     else:
         print_summary(console, report)
     sys.exit(report.exit_code)
+
+
+def _examine_workers() -> "Iterator[Finding]":
+    from smartdiet_assets.assets.workers.extra import require_celery
+    from smartdiet_assets.errors import SmartdietError
+    from smartdiet_assets.resources.environment import read_usable
+    from smartdiet_assets.schema.loading import load_schema
+
+    require_celery()
+    from smartdiet_assets.assets.workers.asking import examine_workers
+
+    # What of either cannot be used has been said.
+    environment, _ = read_usable(os.environ)
+    schema = None
+    with suppress(SmartdietError):
+        schema = load_schema(*environment.schema_files)
+    yield from examine_workers(environment.broker_url, schema)

@@ -16,6 +16,7 @@ from smartdiet_assets.cli.reconcile import reconcile
 from smartdiet_assets.cli.refresh import refresh
 from smartdiet_assets.cli.session import Session
 from smartdiet_assets.cli.sync import sync
+from smartdiet_assets.cli.worker import worker
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,19 +36,6 @@ def cli(context: click.Context) -> None:
 
 
 for command in (
-    init,
-    sync,
-    reconcile,
-    forget,
-    refresh,
-    status,
-    rejects,
-    home,
-    check,
-    compare,
-    doctor,
-    infer,
-    prune,
-    demo,
-):
+    init, sync, reconcile, forget, refresh, status, rejects, home, check, compare, doctor, infer, prune, worker, demo,
+):  # fmt: skip
     cli.add_command(command)

@@ -26,7 +26,10 @@ _MATOMO_SCHEMAS = "matomo_schemas.yaml"
 #: Which of them is `remote` is reached through the SSH server.
 _PLACES = ("TRANSFER_SOURCE", "TRANSFER_DESTINATION", "MATOMO_SOURCE")
 _NEEDED_BY_REMOTE = ("REMOTE_SERVER_URL", "REMOTE_SERVER_USER")
+_EXECUTOR = "SMARTDIET_EXECUTOR"
 _MAIL = "SMARTDIET_ALERT_EMAIL_TO"
+#: A worker may be on another machine, where it reads the run it has a step of.
+_NEEDED_BY_CELERY = ("SMARTDIET_BROKER_URL", "SMARTDIET_DAGSTER_POSTGRES_URL")
 _NEEDED_BY_MAIL = ("SMARTDIET_ALERT_EMAIL_FROM", "SMARTDIET_ALERT_EMAIL_HOST", "SMARTDIET_ALERT_EMAIL_PASSWORD")
 
 
@@ -152,8 +155,10 @@ class Environment(BaseModel):
     retry_delay: kinds.Delay = Field(
         RETRY_DELAY, description="Seconds before a read that failed is tried again, doubled each time"
     )
-    # The tables of a run in one process, or in several (`multiprocess`), for large loads.
+    # The tables of a run in one process, in several (`multiprocess`), for large loads, or by workers (`celery`).
     executor: kinds.Executor = Field("in_process", alias="SMARTDIET_EXECUTOR")
+    # What hands the steps of runs to workers, on any machine.
+    broker_url: kinds.BrokerUrl = Field("", alias="SMARTDIET_BROKER_URL")
     # Whether the jobs that write over whole databases are in Dagster's code location.
     refresh_jobs: kinds.Flag = Field(False, alias="SMARTDIET_REFRESH_JOBS")
     # When the schedule of the mirror runs, UTC.
@@ -249,6 +254,9 @@ def read_usable(env: Mapping[str, str]) -> tuple[Environment, dict[str, str]]:
     without = [name for name in _NEEDED_BY_MAIL if name not in given]
     if _MAIL in given and without:
         problems[_MAIL] = f"{_MAIL} needs {' and '.join(without)}"
+    without = [name for name in _NEEDED_BY_CELERY if name not in given]
+    if given.get(_EXECUTOR) == "celery" and without:
+        problems[_EXECUTOR] = f"{_EXECUTOR}=celery needs {' and '.join(without)}"
     return Environment.model_validate({name: given[name] for name in given.keys() - problems.keys()}), problems
 
 

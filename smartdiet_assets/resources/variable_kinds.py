@@ -60,8 +60,10 @@ def _check_schedule(text: str) -> str:
 
 
 Executor = Annotated[
-    Literal["in_process", "multiprocess"],
-    Expected("in_process or multiprocess; `threads` is gone: in_process, where a sync has two collections at work"),
+    Literal["in_process", "multiprocess", "celery"],
+    Expected(
+        "in_process, multiprocess or celery; `threads` is gone: in_process, where a sync has two collections at work"
+    ),
 ]
 #: Where a server is: reached directly, or through the SSH server.
 Place = Literal["local", "remote"]
@@ -119,6 +121,11 @@ PostgresUrl = Annotated[
     Field(pattern=r"^postgres(ql(\+psycopg2)?)?://"),
     AfterValidator(lambda text: f"{_POSTGRES_SCHEME}://{text.partition('://')[2]}"),
     Expected("a URL that starts with postgresql://"),
+]
+BrokerUrl = Annotated[
+    Secret,
+    Field(pattern=r"^(rediss?|amqps?)://"),
+    Expected("a URL that starts with redis://, rediss://, amqp:// or amqps://"),
 ]
 #: The replaced tool's variable is called a URL and holds an address.
 ServerName = Annotated[

@@ -319,6 +319,12 @@ class Schema(_Frozen):
         """The kinds of source its tables have, each once, in the order of the tables."""
         return tuple(dict.fromkeys(table.source_kind for table in self.tables.values()))
 
+    @cached_property
+    def digest(self) -> str:
+        """A short hash of all tables' declarations: two processes with the same one write the same rows."""
+        text = ",".join(f"{name}:{table.code_version}" for name, table in sorted(self.tables.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
     def list_tables(self, source: SourceKind) -> list[Table]:
         """List the tables of a kind of source, parents before children."""
         return [table for table in self.tables.values() if table.source_kind == source]
