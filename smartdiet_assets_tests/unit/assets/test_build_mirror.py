@@ -21,6 +21,7 @@ from smartdiet_assets import (
     build_mirror,
     load_schema,
 )
+from smartdiet_assets.assets.naming import DECLARATIONS_TAG
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.environment import VARIABLES
 from smartdiet_assets.resources.field_names import name_fields
@@ -230,3 +231,18 @@ def test_what_is_public_is_documented_and_typed() -> None:
 def test_importing_the_package_does_not_import_dagster() -> None:
     code = "import sys, smartdiet_assets; dir(smartdiet_assets); sys.exit('dagster' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_the_readmes_block_for_other_executors_loads(other: bool) -> None:
+    """A run of a mirror's job then says which declarations it was started with, wherever its steps are."""
+    (block,) = [block for block in re.findall("```python\n(.*?)```", CHAPTER, re.DOTALL) if "k8s" in block]
+    if other:
+        first, _, rest = block.partition("\n")
+        block = first.partition("or: ")[2] + "\n" + rest.replace("k8s_job_executor", "docker_executor")
+    made: dict[str, Any] = {"dg": dg, "mirror": build("shop"), "newsletter": dg.AssetSpec("newsletter")}
+    exec(block, made)
+    dg.Definitions.validate_loadable(made["defs"])
+    job = made["defs"].resolve_job_def("shop_mirror")
+    assert job.executor_def.name == ("docker" if other else "k8s")
+    assert job.tags[DECLARATIONS_TAG] == load_schema(SHOP).digest
