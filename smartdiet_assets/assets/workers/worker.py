@@ -64,8 +64,8 @@ def run_worker(environment: Environment, load: Callable[[], None], processes: in
     name = f"smartdiet-{uuid4().hex[:6]}@{socket.gethostname()}"
     print(f"{name} carries out {processes} steps at a time, with the declarations of {schema.path}.", flush=True)
     # Workers need not know of each other.
-    quiet = ["--without-gossip", "--without-mingle", "--quiet", "--loglevel=WARNING"]
-    app.worker_main(["worker", f"--hostname={name}", f"--concurrency={processes}", *quiet])
+    quiet = ["--without-gossip", "--without-mingle", "--loglevel=WARNING"]
+    app.worker_main(["--quiet", "worker", f"--hostname={name}", f"--concurrency={processes}", *quiet])
 
 
 def check_ready(environment: Environment) -> None:
