@@ -5,7 +5,7 @@ Not here: processes that do so side by side (`shard_workers`).
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -93,10 +93,19 @@ def copy_shard(
         note_copied(connection, table, shard.number, copied, options["run_id"])
 
 
-def copy_one_by_one(source: Source, connection: Connection, plan: ShardPlan, **options: Unpack[RunOptions]) -> None:
-    """Copy the missing shards of a plan one after another."""
+def copy_one_by_one(
+    source: Source,
+    connection: Connection,
+    plan: ShardPlan,
+    *,
+    among: Container[int] | None = None,
+    **options: Unpack[RunOptions],
+) -> None:
+    """Copy the missing shards of a plan one after another, all or those among some numbers."""
     progress = ShardProgress(source.table.name, plan)
     for shard in plan.missing:
+        if among is not None and shard.number not in among:
+            continue
         copy_shard(source, connection, plan, shard, report=partial(progress.note, shard.number), **options)
         progress.end()
 

@@ -4,7 +4,6 @@ The last step is a run like any other, which publishes what it finds copied, or 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,6 +39,7 @@ def _copy(first: int, last: int, run: TableRun, servers: Servers, connection: "C
     plan = read_plan(connection, run.table)
     if plan is None:
         return
-    # What others copy meanwhile is not of this step's account.
-    wanted = replace(plan, shards=[shard for shard in plan.shards if first <= shard.number <= last])
-    with_source(run, servers, lambda source: copy_one_by_one(source, connection, wanted, **build_options(run)))
+    among = range(first, last + 1)
+    with_source(
+        run, servers, lambda source: copy_one_by_one(source, connection, plan, among=among, **build_options(run))
+    )
