@@ -30,6 +30,15 @@ def test_an_estimate_that_was_too_low_is_not_shown() -> None:
     assert Progress("users", 0.0).compose_line(20.0, 2_000, 1_000) == "users: 2,000 documents read, 100 a second"
 
 
+def test_a_load_in_shards_says_how_many_and_is_as_fast_as_this_run() -> None:
+    progress = Progress("users", 0.0)
+    line = progress.compose_line(20.0, 50_000, 100_000, before=40_000, shards="24 of 48 shards")
+    assert line == (
+        "users: 50,000 of about 100,000 documents read in 24 of 48 shards (50%), 500 a second;"
+        " time left to read them: 1 min 40 s"
+    )
+
+
 @pytest.mark.parametrize("hours", [1, 10])
 @pytest.mark.parametrize("told", [True, False])
 def test_the_lines_are_few_and_come_at_growing_intervals(hours: int, told: bool) -> None:
