@@ -82,7 +82,8 @@ def run_in_order(
     running: dict[Future[Any], str] = {}
 
     def take(done: "set[Future[Any]]", *, interrupted: bool = False) -> None:
-        for future in done:
+        # Those that ended together, parents first.
+        for future in [future for future in running if future in done]:
             name = running.pop(future)
             # What was interrupted ends with an error of its own.
             if (interrupted and future.exception() is not None) or not end(name, future):
