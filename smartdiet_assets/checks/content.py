@@ -19,7 +19,7 @@ from smartdiet_assets.checks.facts import ContentFacts, TargetFacts
 from smartdiet_assets.checks.row_comparison import RowDifference, fetch_differences, fetch_rejected
 from smartdiet_assets.extract.mongodb.samples import fetch_again, fetch_sample, fetch_whole
 from smartdiet_assets.load.execution import Connection
-from smartdiet_assets.load.records.forgotten import find_forgotten
+from smartdiet_assets.load.records.forgotten import fetch_forgotten
 from smartdiet_assets.schema.document_id import decode_document_id, encode_document_id
 from smartdiet_assets.schema.documents import Document
 from smartdiet_assets.schema.model import DOCUMENT_ID, Table
@@ -118,7 +118,7 @@ def stream_comparisons(
         pymongo.errors.PyMongoError, psycopg.Error: a server refused or was lost.
     """
     for group in group_tables(tables):
-        transforms = {table.name: _build_transform(connection, table) for table in group}
+        transforms = {table.name: _build_transform(connection, table, target[table.name]) for table in group}
         batches = fetch_whole(database, group, _BATCH) if sample is None else fetch_sample(database, group, sample)
         for raw in batches:
             read = list(_split(raw))
@@ -170,8 +170,8 @@ def count(facts: ContentFacts, found: Comparison) -> None:
         facts.columns[column] = facts.columns.get(column, 0) + number
 
 
-def _build_transform(connection: Connection, table: Table) -> Transform:
-    transform = build_transformer(table, forgotten=find_forgotten(connection, table))
+def _build_transform(connection: Connection, table: Table, target: TargetFacts) -> Transform:
+    transform = build_transformer(table, forgotten=fetch_forgotten(connection, table) if target.forgotten else None)
     return lambda documents: transform(b"".join(document.raw for document in documents))
 
 

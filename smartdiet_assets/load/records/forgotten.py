@@ -65,9 +65,3 @@ def lift_forgotten(connection: Connection, tables: Iterable[str], roots: Collect
 def count_forgotten(connection: Connection) -> dict[str, int]:
     """Count the documents that are known to be left out, by table."""
     return dict(fetch_all(connection, _COUNT))
-
-
-def find_forgotten(connection: Connection, table: Table) -> Forgotten | None:
-    """Find what is left out of a table, also where an earlier version made the records."""
-    there = fetch_all(connection, sql.SQL("SELECT to_regclass('smartdiet.forgotten_ids') IS NOT NULL"))
-    return fetch_forgotten(connection, table) if there == [(True,)] else None

@@ -15,7 +15,7 @@ from smartdiet_assets_tests.support.checked import Checked
 from smartdiet_assets_tests.support.reading import read_once
 
 #: Snapshot and settings, structure, states, rejects, counts, fields seen, changed documents; nothing to search for.
-STATEMENTS = 10
+STATEMENTS = 11
 #: Rows of a table; rejects of a collection.
 STATEMENTS_OF_CONTENT = 1
 #: Three for the changes, two to count for all tables, one sample and its end.
