@@ -75,7 +75,9 @@ def test_a_server_that_takes_no_connection_is_retried_and_then_a_clear_error(
     sync = network.sync(ACTION)
     told = sync.errors[ACTION]
     assert told.startswith("connecting to Matomo's database")
-    assert ("no server answers" if how == "refused" else "the connection was lost") in told
+    # A reset may come before the driver knows that it is connected.
+    said = {"refused": ["no server answers"], "reset": ["the connection was lost", "no server answers"]}
+    assert any(words in told for words in said.get(how, ["the connection was lost"]))
     assert len(sync.retries[ACTION]) == SHORT_RETRIES.retries
     proxy.accept()
     proxy.strike(Fault("reset", times=0))
