@@ -35,8 +35,7 @@ def judge_rows(table: Table, target: TargetFacts, source: SourceFacts, recent: R
     missing = max(0, source.expected - present - explained)
     extra = max(0, present - source.expected)
     # How many items, or documents that point at what was forgotten, are left out, nobody counts.
-    explained_by_choice = missing if target.forgotten else source.before_threshold
-    unexplained = max(0, missing - explained_by_choice)
+    unexplained = 0 if target.forgotten else max(0, missing - source.before_threshold)
     numbers |= {"missing": unexplained, "extra": extra, "explained_by_threshold": missing - unexplained}
     if unexplained and target.rejected_whole and table.shape.has_items:
         sentence = (

@@ -64,8 +64,7 @@ def run_in_order(
     Args:
         groups: those that begin together, once all their parents elsewhere are over.
         parents: by table, those of its parents that run too.
-        begin: begins tables of a group, parents first, which wait for each other by themselves; those it leaves out
-            count as failed.
+        begin: begins tables of a group, parents first, which wait for each other; who is left out counts as failed.
         end: takes what a table's run came to; whether it went well.
 
     Raises:
@@ -76,7 +75,6 @@ def run_in_order(
     for name, others in group_of.items():
         order.add(name, *{parent for other in others for parent in parents[other]}.difference(others))
     order.prepare()
-    # In the order in which they became ready.
     waiting: dict[tuple[str, ...], None] = {}
     kept_back: set[str] = set()
     running: dict[Future[Any], str] = {}
@@ -97,13 +95,12 @@ def run_in_order(
             while waiting and len({group_of[name] for name in running.values()}) < workers.most:
                 group = next(iter(waiting))
                 del waiting[group]
-                for name in group:
-                    if not kept_back.isdisjoint(parents[name]):
-                        kept_back.add(name)
-                if to_begin := [name for name in group if name not in kept_back]:
-                    begun = begin(to_begin)
-                    running |= {future: name for name, future in begun.items()}
-                    kept_back.update(name for name in to_begin if name not in begun)
+                # One after another: who is kept back keeps those below it in the group back too.
+                kept_back.update(name for name in group if not kept_back.isdisjoint(parents[name]))
+                to_begin = [name for name in group if name not in kept_back]
+                begun = begin(to_begin) if to_begin else {}
+                running |= {future: name for name, future in begun.items()}
+                kept_back.update(set(group) - begun.keys())
                 order.done(*kept_back.intersection(group))
             if running:
                 take(wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED).done)

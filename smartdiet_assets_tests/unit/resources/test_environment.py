@@ -94,7 +94,7 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
         ("SMARTDIET_SCHEDULE", "now and then"),
         ("SMARTDIET_DAGSTER_POSTGRES_URL", f"mysql://dagster:{SECRET}@localhost/dagster"),
         ("SMARTDIET_BROKER_URL", f"kafka://dagster:{SECRET}@localhost"),
-        ("SMARTDIET_EXECUTOR", "celery"),
+        ("SMARTDIET_EXECUTOR", "dask"),
         ("SMARTDIET_ALERT_URL", f"hooks.slack.com/services/{SECRET}"),
         ("SMARTDIET_ALERT_URL", f"https://user:{SECRET}@example.org/hook"),
         ("SMARTDIET_ALERT_URL", f"https://[/{SECRET}"),
