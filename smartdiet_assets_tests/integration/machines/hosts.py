@@ -95,6 +95,7 @@ class Host:
         _run("ip", "link", "set", self._cable, "up")
         _run("ip", "-n", self.name, "addr", "add", f"{net}.{4 * number + 2}/30", "dev", "eth0")
         _run("ip", "-n", self.name, "link", "set", "eth0", "up")
+        _run("ip", "-n", self.name, "link", "set", "lo", "up")
         for port in ports:
             self._pass_on(port)
 
