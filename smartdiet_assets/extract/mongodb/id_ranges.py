@@ -12,7 +12,7 @@ from contextlib import closing
 from datetime import datetime
 
 import bson
-from bson import Binary, DatetimeMS, Decimal128, ObjectId
+from bson import Binary, Code, DatetimeMS, Decimal128, ObjectId
 from bson.binary import UUID_SUBTYPE
 from bson.errors import BSONError
 from pymongo.database import Database
@@ -148,7 +148,8 @@ def _find_kind(boundary: object) -> str:
     odd = isinstance(boundary, bytes) and not uuid
     # What begins like an operator of a query would be read as one.
     operator = isinstance(boundary, dict) and any(name.startswith("$") for name in boundary)
-    if number or odd or operator or isinstance(boundary, bool) or not _is_sendable(boundary):
+    # Python takes code for text, and a truth value for a number; the server does not.
+    if number or odd or operator or isinstance(boundary, bool | Code) or not _is_sendable(boundary):
         return ""
     return next((kind for kind, (types, _) in _KINDS.items() if isinstance(boundary, types)), "")
 
