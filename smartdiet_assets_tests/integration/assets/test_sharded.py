@@ -1,5 +1,8 @@
 """A first load whose shards Dagster runs as steps: on its executors, and again from where it failed."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,20 +51,21 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
+def build_tags() -> dict[str, str]:
+    """The tags of a run of the newest partition."""
+    schema = load_schema(*read_environment().schema_files)
+    return {"dagster/partition": str(build_partitions(schema.partitions).get_last_partition_key())}
+
+
 def run(people: ShardedMirror, instance: dg.DagsterInstance, **options: Any) -> dg.JobExecutionResult:
-    tags = {"dagster/partition": str(build_partitions(people.schema.partitions).get_last_partition_key())}
-    return dg.execute_job(dg.reconstructable(build_job), instance, tags=tags, raise_on_error=False, **options)
+    return dg.execute_job(dg.reconstructable(build_job), instance, tags=build_tags(), raise_on_error=False, **options)
 
 
 def succeeded(result: dg.JobExecutionResult) -> set[str]:
     return {event.step_key or "" for event in result.all_events if event.is_step_success}
 
 
-@pytest.mark.parametrize("executor", ["in_process", "multiprocess"])
-def test_any_executor_runs_the_shards(
-    people: ShardedMirror, instance: dg.DagsterInstance, executor: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SMARTDIET_EXECUTOR", executor)
+def test_the_steps_of_a_run_are_its_shards(people: ShardedMirror, instance: dg.DagsterInstance) -> None:
     with run(people, instance) as result:
         assert result.success, [event.message for event in result.all_events if event.is_failure]
         steps = succeeded(result)
@@ -75,6 +79,25 @@ def test_any_executor_runs_the_shards(
     assert event is not None
     assert event.asset_materialization is not None
     assert event.asset_materialization.metadata["dagster/row_count"].value == 392
+
+
+def test_processes_run_them_too(people: ShardedMirror, tmp_path: Path) -> None:
+    # In a process of its own: of those that fork, the first one's variables stay.
+    program = f"""
+import dagster as dg
+from {__name__} import build_job, build_tags, succeeded
+with dg.DagsterInstance.local_temp({str(tmp_path)!r}) as instance:
+    with dg.execute_job(dg.reconstructable(build_job), instance, tags=build_tags()) as result:
+        print(*succeeded(result), sep="\\n")
+"""
+    environment = {**os.environ, "SMARTDIET_EXECUTOR": "multiprocess"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3_000:]
+    steps = done.stdout.splitlines()
+    assert "people.publish" in steps
+    assert len([step for step in steps if step.startswith("people.copy[")]) == 16
+    assert people.compare() == []
+    assert (people.plans(), people.hidden()) == ([], [])
 
 
 def test_re_execution_from_failure_repeats_what_failed(
