@@ -28,6 +28,8 @@ from smartdiet_assets.schema.model import Schema, Table
 
 #: The names of the others below the asset's.
 PLAN, COPY = "plan", "copy"
+#: Between the first and the last shard of a copy.
+_TO = "_to_"
 
 
 def build_sharded_asset(
@@ -50,17 +52,21 @@ def build_sharded_asset(
         "required_resource_keys": step.needed,
     }
 
-    @dg.op(name=f"{name}__{PLAN}", ins=dict.fromkeys(parents, dg.In(dg.Nothing)), out=dg.DynamicOut(str), **shared)
+    nothing = dict.fromkeys(parents, dg.In(dg.Nothing))
+
+    @dg.op(name=f"{name}__{PLAN}", ins=nothing, out=dg.DynamicOut(dg.Nothing), **shared)
     def plan(context: dg.AssetExecutionContext, config: MirrorConfig):  # type: ignore[no-untyped-def]
         if find_replay(context.run.run_id) is not None:
             return
         _begin(context, step, PLAN)
         for first, last in try_step(context, config, step.find_servers(context), step, plan_steps):
-            yield dg.DynamicOutput(f"{first} {last}", mapping_key=f"{first}_to_{last}")
+            # Which shards are whose is in the name of the step: a value would be a file of the machine that wrote it.
+            yield dg.DynamicOutput(None, mapping_key=f"{first}{_TO}{last}")
 
-    @dg.op(name=f"{name}__{COPY}", out=dg.Out(dg.Nothing), **shared)
-    def copy(context: dg.AssetExecutionContext, config: MirrorConfig, shards: str) -> None:
-        first, last = map(int, shards.split())
+    @dg.op(name=f"{name}__{COPY}", ins={"planned": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), **shared)
+    def copy(context: dg.AssetExecutionContext, config: MirrorConfig) -> None:
+        shards = context.op_execution_context.get_mapping_key() or ""
+        first, last = map(int, shards.split(_TO))
         _begin(context, step, f"{COPY} {shards}")
         with forward_progress(context, table.name, spec.key):
             try_step(context, config, step.find_servers(context), step, copy_step(first, last))
@@ -70,7 +76,7 @@ def build_sharded_asset(
         yield from run_mirror(context, config, step.find_servers(context), step)
 
     def compose(**parents: Any) -> Any:
-        copied = plan.alias(PLAN)(**parents).map(copy.alias(COPY))
+        copied = plan.alias(PLAN)(**parents).map(lambda planned: copy.alias(COPY)(planned=planned))
         return publish.alias(PUBLISH)(copied.collect())
 
     # Dagster reads the inputs from the signature.

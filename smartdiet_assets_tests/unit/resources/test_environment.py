@@ -117,6 +117,13 @@ def test_a_bad_value_is_an_error_that_names_the_variable_and_not_the_value(name:
     assert bad not in str(caught.value).removeprefix(name)
 
 
+def test_workers_need_a_broker_and_a_database_of_runs() -> None:
+    url = f"redis://:{SECRET}@broker:6379/0"
+    with pytest.raises(ConfigurationError, match=r"^SMARTDIET_EXECUTOR=celery needs SMARTDIET_DAGSTER_POSTGRES_URL$"):
+        read_environment({"SMARTDIET_EXECUTOR": "celery", "SMARTDIET_BROKER_URL": url})
+    assert SECRET not in repr(read_environment({"SMARTDIET_BROKER_URL": url}))
+
+
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
 def test_the_url_of_dagsters_own_records_names_the_driver_whatever_scheme_is_written(
     scheme: str, own_environment: Path, monkeypatch: pytest.MonkeyPatch
