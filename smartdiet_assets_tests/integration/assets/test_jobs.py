@@ -12,7 +12,7 @@ from dagster._core.test_utils import create_run_for_test
 from smartdiet_assets.assets.alerts.sensor import ALERT_SENSOR
 from smartdiet_assets.assets.jobs import build_tags, find_overlapping_run
 from smartdiet_assets.assets.location import REPOSITORY_TAG, Mirror
-from smartdiet_assets.assets.naming import build_plain_names
+from smartdiet_assets.assets.naming import DECLARATIONS_TAG, build_plain_names
 from smartdiet_assets.assets.schedules import MIRROR_SCHEDULE
 from smartdiet_assets.assets.sensors import CHANGE_SENSOR
 from smartdiet_assets.definitions import build_definitions
@@ -71,6 +71,8 @@ def test_a_run_is_tagged_with_what_it_reads_and_writes_and_with_no_secret() -> N
     assert dict(definitions.resolve_job_def("mirror_users").tags) == {
         "smartdiet/kind": "mirror",
         "smartdiet/source": "mongodb",
+        # Which Dagit does not show.
+        DECLARATIONS_TAG: SCHEMA.digest,
     }
     for job in definitions.get_repository_def().get_all_jobs():
         assert secret not in str(job.tags)
