@@ -52,6 +52,8 @@ class Network:
 
     def read_events(self, kind: str | None = None) -> list[tuple[str, dict[str, Any]]]:
         """The steps and events so far, in their order; of one kind where that is given."""
+        if self.records.execute("SELECT to_regclass('event_logs')").fetchone() == (None,):
+            return []
         found = self.records.execute(
             "SELECT step_key, event FROM event_logs WHERE %(kind)s::text IS NULL OR dagster_event_type = %(kind)s"
             " ORDER BY id",
