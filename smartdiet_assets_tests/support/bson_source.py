@@ -27,6 +27,9 @@ _OPTIONS: bson.CodecOptions[dict[str, Any]] = bson.CodecOptions(
 class BsonSource(MongoSource):
     """Documents as bytes, all of which are in every window."""
 
+    #: No server plans any.
+    ranges = None
+
     def __init__(self, schema: Schema, table: Table, documents: Sequence[bytes], batch_size: int = 1_000) -> None:
         super().__init__(schema, table, None, batch_size)  # type: ignore[arg-type]  # nothing below asks a server
         self._documents = documents

@@ -21,6 +21,7 @@ from smartdiet_assets.resources.checking import CheckResult
 from smartdiet_assets.resources.environment import Environment
 from smartdiet_assets.schema.declaration import RowColumnDeclaration, TableDeclaration
 from smartdiet_assets.schema.document_id import IdBatch, decode_document_id
+from smartdiet_assets.schema.forgotten import Forgotten
 from smartdiet_assets.schema.model import CollectionRules, Schema, Table
 from smartdiet_assets.schema.section import Section, key
 from smartdiet_assets.schema.sources import SourceKind
@@ -91,6 +92,12 @@ class CsvSource:
     def fetch_by_ids(self, document_ids: Sequence[str]) -> Iterator[Page]:
         wanted = {decode_document_id(text) for text in document_ids}
         yield self._take([line for line in self.read() if line[self._key] in wanted])
+
+    def leave_out(self, forgotten: Forgotten | None) -> None:
+        pass
+
+    def find_named(self, chunks: Iterator[list[str]]) -> Iterator[list[str]]:
+        return chunks
 
     def look_at_fields(self, everything: bool, little_left_out: bool) -> None:
         pass
