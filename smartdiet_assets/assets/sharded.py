@@ -90,11 +90,14 @@ def build_sharded_asset(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )(compose)
-    condition = spec.automation_condition or automation_condition
+    return _show_as(
+        spec.replace_attributes(automation_condition=spec.automation_condition or automation_condition), asset
+    )
+
+
+def _show_as(spec: dg.AssetSpec, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
     return asset.map_asset_specs(
-        lambda found: spec.replace_attributes(
-            deps=found.deps, partitions_def=found.partitions_def, automation_condition=condition
-        )
+        lambda found: spec.replace_attributes(deps=found.deps, partitions_def=found.partitions_def)
     )
 
 
