@@ -90,14 +90,16 @@ def build_sharded_asset(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )(compose)
-    return _show_as(
-        spec.replace_attributes(automation_condition=spec.automation_condition or automation_condition), asset
-    )
+    return _show_as(spec, asset, spec.automation_condition or automation_condition)
 
 
-def _show_as(spec: dg.AssetSpec, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+def _show_as(
+    spec: dg.AssetSpec, asset: dg.AssetsDefinition, condition: dg.AutomationCondition[Any] | None
+) -> dg.AssetsDefinition:
     return asset.map_asset_specs(
-        lambda found: spec.replace_attributes(deps=found.deps, partitions_def=found.partitions_def)
+        lambda found: spec.replace_attributes(
+            deps=found.deps, partitions_def=found.partitions_def, automation_condition=condition
+        )
     )
 
 
