@@ -45,8 +45,8 @@ def doctor(alert: bool, workers: bool, as_json: bool) -> None:
 def _examine_workers() -> "Iterator[Finding]":
     from smartdiet_assets.assets.workers.extra import require_celery
     from smartdiet_assets.errors import SmartdietError
+    from smartdiet_assets.resources.declarations import load_declared
     from smartdiet_assets.resources.environment import read_usable
-    from smartdiet_assets.schema.loading import load_schema
 
     require_celery()
     from smartdiet_assets.assets.workers.asking import examine_workers
@@ -55,5 +55,5 @@ def _examine_workers() -> "Iterator[Finding]":
     environment, _ = read_usable(os.environ)
     schema = None
     with suppress(SmartdietError):
-        schema = load_schema(*environment.schema_files)
+        schema = load_declared(environment)
     yield from examine_workers(environment.broker_url, schema)

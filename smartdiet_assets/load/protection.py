@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from smartdiet_assets.errors import ConfigurationError, OtherKeyError
 from smartdiet_assets.load.beside import ReadsAloneError
@@ -22,23 +23,13 @@ from smartdiet_assets.load.removal.truncate import truncate
 from smartdiet_assets.load.target import Target
 from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.protection import find_key, find_key_fault
+from smartdiet_assets.schema.pseudonyms import REDACTED
 
 _OF_PARENTS = sql.SQL("""\
 SELECT table_name, key_fingerprint
 FROM smartdiet.sync_state
 WHERE schema_name = current_schema() AND table_name = ANY (%s) AND key_fingerprint <> %s
 ORDER BY table_name""")
-#: What stands for every value, by the family of a type or its name.
-_REDACTED = {
-    "text": "'redacted'",
-    "number": "0",
-    "instant": "'1970-01-01'",
-    "boolean": "false",
-    "time": "'00:00'",
-    "jsonb": "'{}'",
-    "uuid": "'00000000-0000-0000-0000-000000000000'",
-    "bytea": "''",
-}
 
 
 def check_key(connection: Connection, table: Table, last_state: LastState, *, rekey: bool) -> None:
@@ -116,10 +107,15 @@ def _redact(target: Target, columns: Sequence[Column]) -> None:
     values = [
         sql.SQL("{column} = CASE WHEN {column} IS NOT NULL THEN CAST({redacted} AS {type}) END").format(
             column=name(column.name),
-            redacted=sql.SQL(_REDACTED[column.type.base.family or column.type.base.name]),
+            redacted=_spell_redacted(column),
             type=sql.SQL(column.type.sql),
         )
         for column in columns
     ]
     for relation in relations_of(target.table):
         execute(target.connection, sql.SQL("UPDATE {} SET {}").format(relation, sql.SQL(", ").join(values)))
+
+
+def _spell_redacted(column: Column) -> sql.Composable:
+    value = REDACTED[column.type.base.family or column.type.base.name]
+    return sql.Literal(Jsonb(value) if isinstance(value, dict) else value)

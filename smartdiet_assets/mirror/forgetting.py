@@ -18,6 +18,7 @@ from smartdiet_assets.load.records.sync_state import forget_last_read, note_reim
 from smartdiet_assets.load.removal.cascade import list_reach
 from smartdiet_assets.load.removal.forget import Trace, remove_traces
 from smartdiet_assets.load.removal.reconcile import table_exists
+from smartdiet_assets.load.shards.plan import drop_plan
 from smartdiet_assets.load.spelling import spell_value
 from smartdiet_assets.load.transaction_settings import apply_settings
 from smartdiet_assets.schema.forgotten import digest_id
@@ -104,6 +105,10 @@ def _lock(connection: Connection, schema: Schema, tables: Sequence[Table]) -> tu
     reached = {name for table in tables for name in list_reach(schema, table.name)}
     names = [name for name in schema.tables if name in reached]
     lock_tables(connection, names)
+    [schema_name] = connection.execute("SELECT current_schema()::text").fetchone() or ("",)
+    for name in names:
+        # What a first load has copied so far knows nothing of it.
+        drop_plan(connection, schema.tables[name], schema_name)
     there = [name for name in names if table_exists(connection, schema.tables[name])]
     return [table for table in tables if table.name in there], there
 

@@ -68,7 +68,7 @@ def leave_to_shards(source: Source, load: Load, window: Window, *, wanted: bool)
     if may_be and ranges is not None and (known or ranges.count_all() > load.table.shard_documents):
         raise ShardsWanted
     if known:
-        drop_plan(load)
+        drop_plan(load.connection, load.table, load.schema_name)
 
 
 def plan_in_shards(source: Source, connection: Connection, **options: Unpack[RunOptions]) -> ShardPlan | None:
@@ -206,7 +206,7 @@ def _publish(source: Source, load: Load, window: Window) -> FirstLoad | None:
         little_left_out=seen.little_left_out if seen is not None else None,
     )
     result = conclude(load, take_shards(load, plan), end)
-    drop_plan(load)
+    drop_plan(load.connection, load.table, load.schema_name)
     if seen is not None:
         load.at_commit.extend(plan_fields(collection, seen, load.run_id))
     return FirstLoad(

@@ -6,6 +6,7 @@ itself is in no record, log or representation; `fingerprint` tells one key from 
 
 import hmac
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,17 @@ PSEUDONYM_LENGTH = 32
 #: Characters a key has at least.
 SHORTEST_KEY = 16
 _FINGERPRINT_LENGTH = 16
+#: What stands for every value of a redacted column, by the family of its type or its name, as documents would give it.
+REDACTED: dict[str, object] = {
+    "text": "redacted",
+    "number": 0,
+    "instant": datetime(1970, 1, 1),
+    "boolean": False,
+    "time": "00:00:00",
+    "jsonb": {},
+    "uuid": "00000000-0000-0000-0000-000000000000",
+    "bytea": b"",
+}
 #: Names what is derived from the key beside pseudonyms. No value of a text column holds a NUL.
 _SEAL, _FINGERPRINT = "\0seal", "\0fingerprint"
 

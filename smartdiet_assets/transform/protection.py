@@ -22,22 +22,10 @@ from smartdiet_assets.schema.document_id import (
     tells_id,
 )
 from smartdiet_assets.schema.model import Column, Table
-from smartdiet_assets.schema.pseudonyms import KEY_VARIABLE, Protection, Pseudonyms
+from smartdiet_assets.schema.pseudonyms import KEY_VARIABLE, REDACTED, Protection, Pseudonyms
 from smartdiet_assets.transform.conversion import Conversion, PageConversion
 from smartdiet_assets.transform.rejection import Rejection
 from smartdiet_assets.transform.text import build_text
-
-#: What stands for every value of a column, by the family of its type, as documents would give it.
-_REDACTED: dict[str, object] = {
-    "text": "redacted",
-    "number": 0,
-    "instant": datetime(1970, 1, 1),
-    "boolean": False,
-    "time": "00:00:00",
-    "jsonb": {},
-    "uuid": "00000000-0000-0000-0000-000000000000",
-    "bytea": b"",
-}
 
 Cover = Callable[[Any], object]
 #: Names a document as the records of a table do, by its `_id`.
@@ -46,14 +34,18 @@ Namer = Callable[[object], str]
 
 def protect_conversion(column: Column, protection: Protection, conversion: Conversion) -> Conversion:
     """Have a conversion give what is shown in the place of its values."""
-    cover = _build_cover(column, protection, conversion)
+    protect = _build_cover(column, protection, conversion)
+
+    def cover(value: object) -> object:
+        # A reference to what was forgotten is none any more.
+        return None if value is None else protect(value)
 
     def wrap(convert: Callable[[Any], object]) -> Callable[[Any], object]:
         return lambda value: cover(convert(value))
 
     def wrap_page(page: PageConversion) -> PageConversion:
         def convert(values: Sequence[bytes | None]) -> Sequence[object]:
-            return [None if value is None else cover(value) for value in page(values)]
+            return [cover(value) for value in page(values)]
 
         return convert
 
@@ -75,7 +67,7 @@ def protect_conversion(column: Column, protection: Protection, conversion: Conve
 def find_redacted(column: Column, conversion: Conversion) -> object:
     """Find what stands in a column for every value, of the type that is stored."""
     base = column.type.base
-    value = _REDACTED[base.family or base.name]
+    value = REDACTED[base.family or base.name]
     return conversion.convert(value[: column.type.limit] if isinstance(value, str) and base.is_text else value)
 
 

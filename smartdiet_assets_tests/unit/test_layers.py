@@ -1,6 +1,7 @@
 """Data flows one way: no folder imports what lies above it, and only the outer ones know Dagster."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -107,3 +108,11 @@ def test_no_function_is_longer_than_a_page() -> None:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 assert lines <= longest, f"{path.relative_to(PACKAGE)}: {node.name} has {lines} lines"
+
+
+def test_whoever_loads_the_files_of_the_settings_loads_what_protects_them_too() -> None:
+    # `resources.declarations` does; without it a process takes plain values for what is declared.
+    for path in PACKAGE.rglob("*.py"):
+        assert not re.search(r"load_schema\([^)]*schema_files", path.read_text()) or path.name == "declarations.py", (
+            path
+        )

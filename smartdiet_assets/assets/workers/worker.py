@@ -34,8 +34,8 @@ from smartdiet_assets.assets.workers.dagster_celery_names import (
 from smartdiet_assets.doctor.dagster_instance import examine_instance
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.dagster_home import choose_dagster_home
+from smartdiet_assets.resources.declarations import load_declared
 from smartdiet_assets.resources.environment import Environment
-from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Schema
 
 #: By which a worker is asked for the doctor's findings.
@@ -58,7 +58,7 @@ def run_worker(environment: Environment, load: Callable[[], None], processes: in
     """
     choose_dagster_home(environment.schemas_path.resolve().parent)
     check_ready(environment)
-    schema = load_schema(*environment.schema_files)
+    schema = load_declared(environment)
     load()
     app = define_tasks(build_app(environment.broker_url), schema)
     name = f"smartdiet-{uuid4().hex[:6]}@{socket.gethostname()}"

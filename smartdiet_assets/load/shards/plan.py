@@ -36,10 +36,10 @@ def store_plan(load: Load, plan: ShardPlan) -> None:
     load.at_commit.append(plan_shards(load.table, stored, load.run_id))
 
 
-def drop_plan(load: Load) -> None:
+def drop_plan(connection: Connection, table: Table, schema_name: str) -> None:
     """Give a first load up, with what it has copied."""
-    drop_tables(load.connection, ShardTables.of(load.schema_name, load.table.name))
-    forget_plan(load.connection, load.table)
+    drop_tables(connection, ShardTables.of(schema_name, table.name))
+    forget_plan(connection, table)
 
 
 def abandon_plan(connection: Connection, table: Table, lock_timeout: float) -> None:
@@ -49,5 +49,4 @@ def abandon_plan(connection: Connection, table: Table, lock_timeout: float) -> N
         LoadConflictError: another run had the table for longer than the lock timeout.
     """
     with open_transaction(connection, table, lock_timeout) as transaction:
-        drop_tables(connection, ShardTables.of(str(transaction.last_state.schema_name), table.name))
-        forget_plan(connection, table)
+        drop_plan(connection, table, str(transaction.last_state.schema_name))

@@ -12,6 +12,7 @@ from pymongo.database import Database
 from smartdiet_assets.errors import TooManyRejectsError
 from smartdiet_assets.load.records.shards import ShardPlan
 from smartdiet_assets.mirror import shards
+from smartdiet_assets.mirror.forgetting import forget
 from smartdiet_assets.mirror.shard_copy import copy_shard
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.integration.mirror.test_random_edits import half_as_many, relive
@@ -186,3 +187,14 @@ def test_two_mirrors_in_two_schemas_do_not_meet(people: ShardedMirror) -> None:
     assert copied == 4
     people.load("people")
     assert people.sync() == []
+
+
+def test_what_was_copied_goes_with_what_is_forgotten(people: ShardedMirror) -> None:
+    with pytest.raises(LostError):
+        people.load("people", copy=copying(4))
+    assert people.hidden()
+    assert forget(people.connection, people.schema, "people", [str(IDS[5])]).total == 0
+    assert (people.hidden(), people.plans()) == ([], [])
+    people.load("people", copy=copying())
+    rows = people.connection.execute("SELECT id FROM people WHERE number BETWEEN 4 AND 6 ORDER BY number").fetchall()
+    assert [row_id for (row_id,) in rows] == [str(IDS[4]), str(IDS[6])]
