@@ -16,13 +16,13 @@ from smartdiet_assets.errors import ForwardingFailedError, ServerUnreachableErro
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.load.limits import LOCK_TIMEOUT, RETRY_LIMIT
 from smartdiet_assets.mirror.failures import (
+    KeptBackError,
     RejectCounts,
     TableFailedError,
     TableFailure,
     describe_error,
     translate_error,
 )
-from smartdiet_assets.mirror.kept_back import KeptBackError
 from smartdiet_assets.mirror.outages import await_server, compose_vain, note_answer, note_outage
 from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.resources.patience import RETRIES, RETRY_DELAY, Patience

@@ -49,6 +49,10 @@ class TableFailedError(Exception):
         self.failure = failure
 
 
+class KeptBackError(Exception):
+    """A table was not run to its end: one it points at, which it is mirrored with, failed."""
+
+
 def translate_error(error: Exception, table: Table) -> Exception:
     """Turn an error of PostgreSQL's driver or of the source's into one of ours; any other stays as it is."""
     from psycopg import Error as PostgresError

@@ -95,8 +95,8 @@ class Reading:
                 return
             batch = self._source.transform(raw)
             # The digest is kept: of what is protected it is one of what is shown.
-            shown = repr(batch) if self._source.table.protected else None
-            self._intake.note(shown or (raw.raw if isinstance(raw, DecodedBatch) else raw))
+            seen = raw.raw if isinstance(raw, DecodedBatch) else raw
+            self._intake.note(batch if self._source.table.protected else seen)
             self.transform_seconds += time.perf_counter() - before_transform
             self._intake.take(batch)
             self.documents_read += batch.documents_read

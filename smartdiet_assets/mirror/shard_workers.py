@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from smartdiet_assets.errors import SmartdietError, TransientError
@@ -16,9 +17,7 @@ from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.failures import describe_error, translate_error
 from smartdiet_assets.mirror.progress import progress_log
 from smartdiet_assets.mirror.side_by_side import Processes, run_in_order
-from smartdiet_assets.mirror.sources import find_opener
 from smartdiet_assets.mirror.sources.interface import Source
-from smartdiet_assets.resources.patience import Patience
 from smartdiet_assets.schema.model import Schema, Table
 
 if TYPE_CHECKING:
@@ -138,12 +137,12 @@ def _copy_in_process(
     name: str, run_id: str, request: WindowRequest, settings: "RunSettings", plan: "ShardPlan", shard: "Shard"
 ) -> "int | _Failed":
     """Copy a shard; give how many documents it has."""
+    from smartdiet_assets.mirror.attempt import TableRun, build_options, with_source
     from smartdiet_assets.mirror.shard_copy import copy_shard
 
     # The schema is there already.
     [(servers, schema)] = _place
-    table = schema.tables[name]
-    opener, server = find_opener(table.source_kind), servers.sources[table.source]
+    run = TableRun(schema, schema.tables[name], run_id, request, settings)
     told_at, read_so_far = 0.0, 0
 
     def report(read: int) -> None:
@@ -151,28 +150,14 @@ def _copy_in_process(
         read_so_far = read
         if time.monotonic() - told_at >= _SECONDS_BETWEEN_REPORTS:
             told_at = time.monotonic()
-            extra = {"table": table.name, "shard": shard.number, "documents_read": read}
-            progress_log.info("%s: shard %d", table.name, shard.number, extra=extra)
-
-    def copy() -> None:
-        with (
-            servers.postgres.borrow() as connection,
-            opener.open(server, schema, table, batch_size=settings.batch_size) as source,
-        ):
-            copy_shard(
-                source,
-                connection,
-                plan,
-                shard,
-                report=report,
-                run_id=run_id,
-                request=request,
-                lock_timeout=settings.lock_timeout,
-            )
+            extra = {"table": name, "shard": shard.number, "documents_read": read}
+            progress_log.info("%s: shard %d", name, shard.number, extra=extra)
 
     try:
-        # What has to be asked in another way is, by this process, which knows then.
-        Patience(retries=0).run(copy, lambda _: False)
+        with servers.postgres.borrow() as connection:
+            options = build_options(run)
+            copy = partial(copy_shard, connection=connection, plan=plan, shard=shard, report=report, **options)
+            with_source(run, servers, copy)
     except Exception as error:  # noqa: BLE001 - the process that asked decides what becomes of it
-        return _Failed.of(error, table)
+        return _Failed.of(error, run.table)
     return read_so_far

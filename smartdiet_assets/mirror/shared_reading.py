@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load.beside import ReadsAloneError
-from smartdiet_assets.mirror.kept_back import KeptBackError
+from smartdiet_assets.mirror.failures import KeptBackError
 from smartdiet_assets.mirror.read_ahead import read_ahead
 from smartdiet_assets.mirror.shared_stream import Meeting, Stream
 from smartdiet_assets.schema.model import Schema

@@ -18,9 +18,8 @@ from uuid import uuid4
 from smartdiet_assets.errors import SmartdietError, TransientError
 from smartdiet_assets.extract.window import WindowRequest, read_instant
 from smartdiet_assets.mirror.attempt import RunSettings, Servers, TableRun, is_outage, mirror, try_table
-from smartdiet_assets.mirror.failures import TableFailedError, TableFailure, describe_origin
+from smartdiet_assets.mirror.failures import KeptBackError, TableFailedError, TableFailure, describe_origin
 from smartdiet_assets.mirror.grouping import plan_groups
-from smartdiet_assets.mirror.kept_back import KeptBackError
 from smartdiet_assets.mirror.outages import SECONDS_REMEMBERED, sleep_until
 from smartdiet_assets.mirror.outcome import SyncOutcome, TableOutcome
 from smartdiet_assets.mirror.progress import progress_log

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.failures import KeptBackError
 from smartdiet_assets.mirror.grouping import plan_groups
-from smartdiet_assets.mirror.kept_back import KeptBackError
 from smartdiet_assets.mirror.shared_reading import Member, SharedReading
 from smartdiet_assets.mirror.sources.mongodb import open_collection
 from smartdiet_assets.mirror.table_run import MirrorResult, mirror_source

@@ -31,8 +31,11 @@ def examine_workers(url: str, schema: Schema | None) -> Iterator[Finding]:
     try:
         answers = app.control.ping(timeout=_SECONDS_TO_ANSWER)
         names = sorted(name for answer in answers for name in answer)
-        inspect = app.control.inspect(destination=names, timeout=SECONDS_TO_EXAMINE + _SECONDS_MORE)
-        found = (inspect._request(EXAMINE) if names else None) or {}
+        seconds = SECONDS_TO_EXAMINE + _SECONDS_MORE
+        # Over once all have answered.
+        asked = {"destination": names, "reply": True, "timeout": seconds, "limit": len(names)}
+        answers = app.control.broadcast(EXAMINE, **asked) if names else []
+        found = {name: said for answer in answers for name, said in answer.items()}
     except (OSError, KombuError) as error:
         # The driver's text may hold the URL.
         yield _WORKERS.failed(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load.beside import ReadsAloneError
-from smartdiet_assets.mirror.kept_back import KeptBackError
+from smartdiet_assets.mirror.failures import KeptBackError
 from smartdiet_assets.mirror.shared_reading import Member, SharedReading
 from smartdiet_assets_tests.support.declared import declare
 
