@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy
 from alembic.script import ScriptDirectory
 from dagster._core.execution import compute_logs
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -63,6 +64,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 ScriptDirectory.from_config = functools.cache(ScriptDirectory.from_config)  # type: ignore[method-assign]
 # For each run it starts four processes that follow what the run prints, to print it again; here nobody looks.
 compute_logs.tail_to_stream = lambda path, stream: nullcontext((None, None))
+
+# No test is a measurement: examples talk to servers, on machines that do something else meanwhile.
+settings.register_profile("servers", settings(), deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("servers")
 
 
 @sqlalchemy.event.listens_for(Engine, "engine_connect")

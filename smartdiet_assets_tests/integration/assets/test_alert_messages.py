@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartdiet_assets.assets.alerts.decisions import drop_oldest, note
@@ -113,7 +113,7 @@ class Model:
                 self.told.append(("over", kind, cause[2]))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12)
 @given(st.lists(RUNS | EVENTS, max_size=10))
 def test_each_cause_is_told_once_and_once_when_it_is_over(history: list[Run | str]) -> None:
     model = Model()

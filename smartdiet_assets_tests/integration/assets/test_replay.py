@@ -11,7 +11,7 @@ from uuid import UUID
 import dagster as dg
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.database import Database
 
@@ -165,7 +165,7 @@ def recorded(
 FAULTS = ("a reject", "too many rejects", "a missing parent", "another table", "mirrored before")
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4)
 @given(faults=st.sets(st.sampled_from(FAULTS)), full=st.booleans())
 def test_a_recorded_sync_shows_what_dagsters_own_run_shows(recorded: Recorded, faults: set[str], full: bool) -> None:
     recorded.begin(faults)

@@ -2,7 +2,7 @@
 
 import os
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 
 from smartdiet_assets_tests.support import compact
 from smartdiet_assets_tests.support.checked import Checked
@@ -12,9 +12,7 @@ EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "3"))
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     # A history is short as it is, and takes seconds.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     print_blob=True,

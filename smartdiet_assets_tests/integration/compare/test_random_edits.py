@@ -2,7 +2,7 @@
 
 import os
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 
 from smartdiet_assets.compare.documents import compare_documents
 from smartdiet_assets_tests.integration.checks.conftest import unlimited  # noqa: F401
@@ -25,9 +25,7 @@ def list_differing(checked: Checked) -> dict[str, int]:
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     # A history is short as it is, and takes seconds.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     print_blob=True,

@@ -1,7 +1,7 @@
 """Any declared schema can be made of any other one by the statements, in a database that holds it."""
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartdiet_assets.compare.reconciling import compose_script
@@ -73,7 +73,7 @@ def schemas(draw: st.DrawFn) -> Schema:
     return declare(yaml.safe_dump({"tables": tables}, sort_keys=False))
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10)
 @given(wanted=schemas(), present=schemas())
 def test_the_statements_make_any_schema_of_any_other(pair: Pair, wanted: Schema, present: Schema) -> None:
     for side in (pair.left, pair.right):
@@ -84,7 +84,7 @@ def test_the_statements_make_any_schema_of_any_other(pair: Pair, wanted: Schema,
     assert pair.find() == set()
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6)
 @given(wanted=schemas(), present=schemas())
 def test_the_statements_make_any_declaration_true(pair: Pair, wanted: Schema, present: Schema) -> None:
     pair.right.forget()

@@ -9,7 +9,7 @@ from typing import Any
 import bson
 from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.binary import UUID_SUBTYPE
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
@@ -48,7 +48,7 @@ def numbered(documents: list[dict[str, Any]]) -> list[int]:
     return sorted(document["number"] for document in documents)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES)
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 40), ranges=st.integers(2, 12))
 def test_each_document_is_in_one_range(mongo_database: Database[Any], seed: int, size: int, ranges: int) -> None:
     random = Random(seed)

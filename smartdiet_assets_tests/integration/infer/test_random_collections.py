@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from bson import Binary, Decimal128, Int64, ObjectId
 from bson.errors import BSONError
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 from pymongo.database import Database
@@ -87,9 +87,7 @@ def forget(connection: psycopg.Connection[Any]) -> None:
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=list(HealthCheck),
     print_blob=True,
 )
 @given(documents=collections())

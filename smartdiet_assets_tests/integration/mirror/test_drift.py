@@ -9,7 +9,7 @@ import bson
 import psycopg
 import pytest
 from bson import ObjectId
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from pymongo.database import Database
 
 from smartdiet_assets.errors import UndeclaredFieldsError
@@ -93,7 +93,7 @@ def declare_paths(table: Table) -> Schema:
 
 
 @given(drifted())
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=15)
 def test_what_was_planted_is_recorded_and_nothing_else(
     postgres: psycopg.Connection[Any], made: tuple[Table, list[Document], Counter[tuple[str, str]]]
 ) -> None:

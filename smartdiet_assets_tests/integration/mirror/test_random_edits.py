@@ -2,7 +2,7 @@
 
 import os
 
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note, settings
 from hypothesis.strategies import booleans
 
 from smartdiet_assets.extract.window import WindowRequest
@@ -13,9 +13,7 @@ from smartdiet_assets_tests.support.mirrored import Mirrored
 EXAMPLES = int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "4"))
 randomly = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     print_blob=True,
 )
 

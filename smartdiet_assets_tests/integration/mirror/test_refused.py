@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.database import Database
 
@@ -175,7 +175,7 @@ def test_every_shape_loads_the_others(mirrored: Mirrored, first: bool) -> None:
             assert [found[0] for found in rejects(mirrored, "days")] == ['"n7"', '"n8"', '"n9"']
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4)
 @given(st.sets(st.integers(0, 199)), st.booleans())
 def test_exactly_the_refused_ones_are_rejected_wherever_they_are(
     mirrored: Mirrored, bad: set[int], twice: bool

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.database import Database
 
@@ -119,9 +119,7 @@ def histories(draw: st.DrawFn) -> list[tuple[list[tuple[str, int, dict[str, Any]
 
 randomly = settings(
     max_examples=int(os.environ.get("SMARTDIET_ORACLE_EXAMPLES", "4")),
-    deadline=None,
     derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     print_blob=True,
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.database import Database
 
@@ -146,9 +146,7 @@ def entries(
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=list(HealthCheck),
     print_blob=True,
 )
 @given(history=histories)

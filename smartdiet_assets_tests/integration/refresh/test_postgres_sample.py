@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
@@ -117,7 +117,7 @@ def databases(draw: st.DrawFn) -> list[str]:
     return statements
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5)
 @given(statements=databases(), percent=st.sampled_from([0.5, 5, 10, 40]))
 def test_every_foreign_key_holds_in_a_sample_of_random_tables(
     postgres_server: EmbeddedPostgres, postgres_admin: psycopg.Connection, statements: list[str], percent: float

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 from bson.raw_bson import RawBSONDocument
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 from pymongo.database import Database
@@ -25,9 +25,7 @@ from smartdiet_assets_tests.support.declared import declare
 EXAMPLES = int(os.environ.get("SMARTDIET_VALUES_EXAMPLES", "10"))
 quickly = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=list(HealthCheck),
     print_blob=True,
 )
 TABLES = ("parents", "one_row", "items", "one_per_key")

@@ -4,7 +4,7 @@ import io
 from datetime import datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -29,7 +29,6 @@ def build_reject(table: str, document: str, column: str) -> RejectedRow:
     return RejectedRow(table, document, column, "wrong_type", "TIMESTAMP(3)", "string", 1234, 2, seen, seen, "run")
 
 
-@settings(deadline=None)
 @given(st.integers(10, 250) | st.none(), st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=3))
 def test_nothing_of_a_table_is_left_out_or_taken_for_a_mark(
     width: int | None, names: list[tuple[str, str, str]]

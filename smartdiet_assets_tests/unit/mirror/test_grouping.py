@@ -29,7 +29,7 @@ def schemas(draw: st.DrawFn) -> Schema:
     return declare(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(schema=schemas())
 def test_every_table_is_in_one_group_of_its_collection_and_groups_have_an_order(schema: Schema) -> None:
     groups = plan_groups(schema, list(schema.tables))

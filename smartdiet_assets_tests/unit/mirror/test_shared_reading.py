@@ -121,7 +121,7 @@ def test_all_are_given_the_same_batches_of_one_reading_and_end_after_their_paren
     assert not [thread for thread in threading.enumerate() if thread.name == "read ahead"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(failing=st.sampled_from(list(SCHEMA.tables)), at=st.integers(0, len(BATCHES) - 1), for_good=st.booleans())
 def test_one_that_fails_keeps_back_those_below_it_or_has_them_begin_again(
     failing: str, at: int, for_good: bool

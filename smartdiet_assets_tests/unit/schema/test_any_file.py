@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from smartdiet_assets.errors import SchemaFileError
@@ -84,8 +84,6 @@ _files = _anything | st.dictionaries(st.sampled_from("abc"), _tables, min_size=1
 
 _quickly = settings(
     max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

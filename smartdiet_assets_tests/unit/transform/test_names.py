@@ -109,7 +109,7 @@ def describe(code: CodeType) -> Any:
 
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("build", TABLES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(named=names, constant=st.sampled_from([text for text in HOSTILE if text.isprintable()]))
 @example(named=[*HOSTILE[:NAMES]], constant="'")
 @example(named=[*HOSTILE[-NAMES:]], constant='"""')
@@ -129,7 +129,7 @@ def run(table: Table, document: dict[str, Any]) -> list[tuple[Any, ...]]:
     return rows
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(field=name, below=name)
 def test_fields_of_any_name_are_read(field: str, below: str) -> None:
     assume("_id" not in (field, below))

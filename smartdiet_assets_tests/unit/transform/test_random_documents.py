@@ -130,7 +130,7 @@ def check_value(column_type: ColumnType, value: Any) -> None:
         assert value.bit_length() < {"smallint": 16, "integer": 32, "bigint": 64}[column_type.name] + (value < 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(documents([*NAMES, "other", "paris", "flag", "creation_date"]), max_size=4))
 def test_any_documents_of_an_entity(found: list[dict[str, Any]]) -> None:
     batch = run_both(TYPED, found)
@@ -141,7 +141,7 @@ def test_any_documents_of_an_entity(found: list[dict[str, Any]]) -> None:
                 check_value(stored.type, value)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sql_type=st.sampled_from(SQL_TYPES), value=scalars | values)
 def test_any_value_in_any_column(sql_type: str, value: Any) -> None:
     table = entity(column("value", sql_type, "v"))
@@ -152,7 +152,7 @@ def test_any_value_in_any_column(sql_type: str, value: Any) -> None:
             check_value(table.columns[1].type, got)
 
 
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 @given(st.lists(documents(["targets", "health_targets", "creation_date", "update_date"]), max_size=4))
 def test_any_documents_of_a_relationship(found: list[dict[str, Any]]) -> None:
     batch = run_both(TARGETS, found)
@@ -165,7 +165,7 @@ def test_any_documents_of_a_relationship(found: list[dict[str, Any]]) -> None:
         assert all(len(set(keys)) == len(keys) for keys in by_document.values())
 
 
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 @given(st.lists(documents(NAMES), min_size=1, max_size=3), st.data())
 def test_any_damage_is_counted(found: list[dict[str, Any]], data: st.DataObject) -> None:
     encoded = [bytearray(bson.encode(document)) for document in found]
@@ -195,7 +195,7 @@ tangled = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(tangled)
 def test_paths_through_whatever_there_is(document: dict[str, Any]) -> None:
     batch = run_both(PATHED, [document])
@@ -220,7 +220,7 @@ LINES = [
 ]
 
 
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 @given(st.sampled_from(LINES), tangled.filter(lambda document: isinstance(document["_id"], str)))
 def test_items_of_whatever_there_is(table: Table, document: dict[str, Any]) -> None:
     batch = run_both(table, [document])
