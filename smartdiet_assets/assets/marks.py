@@ -53,7 +53,7 @@ def _find_unmarked(context: dg.AssetExecutionContext, keys: Collection[str]) -> 
 def _build_mark(context: dg.AssetExecutionContext, key: str, now: float) -> dg.EventLogEntry:
     mark = dg.AssetMaterialization(context.asset_key, description=_DESCRIPTION, partition=key)
     step_key = str(context.op_execution_context.op_handle)
-    return dg.EventLogEntry(  # type: ignore[no-untyped-call]
+    return dg.EventLogEntry(
         error_info=None,
         level=logging.DEBUG,
         user_message=_DESCRIPTION,

@@ -5,6 +5,7 @@ PostgreSQL, so nothing is passed on but which shards are whose. No postponed ann
 """
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -55,7 +56,7 @@ def build_sharded_asset(
     nothing = dict.fromkeys(parents, dg.In(dg.Nothing))
 
     @dg.op(name=f"{name}__{PLAN}", ins=nothing, out=dg.DynamicOut(dg.Nothing), **shared)
-    def plan(context: dg.AssetExecutionContext, config: MirrorConfig):  # type: ignore[no-untyped-def]
+    def plan(context: dg.AssetExecutionContext, config: MirrorConfig) -> Iterator[dg.DynamicOutput[None]]:
         if find_replay(context.run.run_id) is not None:
             return
         _begin(context, step, PLAN)
@@ -81,7 +82,8 @@ def build_sharded_asset(
 
     # Dagster reads the inputs from the signature.
     kind = inspect.Parameter.KEYWORD_ONLY
-    compose.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in parents])  # type: ignore[attr-defined]
+    signature = inspect.Signature([inspect.Parameter(name, kind) for name in parents])
+    vars(compose)["__signature__"] = signature
     asset = dg.graph_asset(
         name=None,
         key=spec.key,

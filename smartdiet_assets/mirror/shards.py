@@ -144,7 +144,7 @@ def load_in_shards(
 
 def _open_load(source: Source, connection: Connection, **options: Unpack[RunOptions]) -> AbstractContextManager[Load]:
     taken = ("lock_timeout", "on_stage", "bulk", "rekey")
-    kept: dict[str, Any] = {name: options[name] for name in taken if name in options}  # type: ignore[literal-required]
+    kept: dict[str, Any] = {name: value for name, value in options.items() if name in taken}
     return open_load(connection, source.schema, source.table, options["run_id"], **kept)
 
 

@@ -241,13 +241,14 @@ def begin_together(
 def _mirror_together(
     run: TableRun, servers: Servers, given_up: dict[str, tuple[float, str]] | None, member: "Member"
 ) -> "MirrorResult | TableFailure":
-    came_to = None
+    well = wrote = False
     try:
         came_to = mirror_patiently(run, servers, given_up, member)
+        if not isinstance(came_to, TableFailure):
+            well, wrote = True, came_to.load.mode != "none"
+        return came_to
     finally:
-        well = came_to is not None and not isinstance(came_to, TableFailure)
-        member.end(well=well, wrote=well and came_to.load.mode != "none")  # type: ignore[union-attr]
-    return came_to
+        member.end(well=well, wrote=wrote)
 
 
 def mirror_patiently(
@@ -281,8 +282,7 @@ def mirror_patiently(
                 # Of those, all tables are told.
                 again = f"{run.table.name}: {error}. It is tried again in {wait:.0f} s"
                 progress_log.warning("%s", again, extra={"table": run.table.name, "retry_in": wait})
-            again_at = time.monotonic() + wait
-            sleep_until(lambda again_at=again_at: again_at)  # type: ignore[misc]
+            sleep_until(partial(float, time.monotonic() + wait))
 
 
 def _take(name: str, future: "Future[Any]") -> "MirrorResult | TableFailure | None":

@@ -14,7 +14,7 @@ _SESSION_OLD = _SESSION.replace("transaction_isolation", "tx_isolation")
 _UNKNOWN_VARIABLE = 1193
 
 
-class StreamingCursor(SSCursor):  # type: ignore[misc]
+class StreamingCursor(SSCursor):
     """A cursor that, where the connection was lost, does not try to read the rest of the answer from it.
 
     The driver's own would, on closing, and end in an error of Python that hides what happened.

@@ -40,7 +40,7 @@ _KEY_CLASSES: tuple[tuple[type[Any], type[Any]], ...] = (
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
-class _AuthHandler(AuthOnlyHandler):  # type: ignore[misc]
+class _AuthHandler(AuthOnlyHandler):
     """Asks for a login, ready for the answer before the request is sent.
 
     paramiko's own gets ready after it, and waits in vain for an answer that came before that.
@@ -61,7 +61,7 @@ class _AuthHandler(AuthOnlyHandler):  # type: ignore[misc]
         return super().send_auth_request(*arguments, **named)
 
 
-class _Transport(paramiko.ServiceRequestingTransport):  # type: ignore[misc]
+class _Transport(paramiko.ServiceRequestingTransport):
     """A transport that begins the login once for all methods: not every server takes a new beginning with each."""
 
     def get_auth_handler(self) -> _AuthHandler:

@@ -5,7 +5,7 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
-from typing import Any
+from typing import Any, cast
 
 from bson.decimal128 import Decimal128
 
@@ -67,7 +67,7 @@ def build_integer(column: Column) -> Conversion:
             found = [None if value is None else int(value) for value in values]
             known = [value for value in found if value is not None]
         else:
-            found = known = list(map(int, values))  # type: ignore[arg-type]
+            found = known = list(map(int, cast("Sequence[bytes]", values)))
         if known and (max(known) > high or min(known) < low):
             raise ValueError
         return found

@@ -1,6 +1,7 @@
 """Reading the values of a page of MariaDB's rows all at once: what the families' conversions of pages share."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from smartdiet_assets.transform.conversion import PageConversion
 
@@ -15,8 +16,8 @@ def split(values: Sequence[bytes | None]) -> list[str]:
     Raises:
         ValueError: one of them is not UTF-8, or holds a NUL.
     """
-    filled = [value or b"" for value in values] if None in values else values
-    texts = b"\0".join(filled).decode().split("\0")  # type: ignore[arg-type]
+    filled = [value or b"" for value in values] if None in values else cast("Sequence[bytes]", values)
+    texts = b"\0".join(filled).decode().split("\0")
     if len(texts) != len(values):
         raise ValueError
     return texts

@@ -41,4 +41,4 @@ def compose_app_arguments(url: str) -> dict[str, Any]:
 
 def build_app(url: str) -> Celery:
     """Build what Celery runs, or is asked with; nothing is connected yet."""
-    return make_app(compose_app_arguments(url))  # type: ignore[no-untyped-call]
+    return make_app(compose_app_arguments(url))

@@ -56,7 +56,7 @@ class WorkersExecutor(dg.Executor):
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         """Have the steps of a run carried out."""
-        events: Iterator[dg.DagsterEvent] = core_celery_execution_loop(  # type: ignore[no-untyped-call]
+        events: Iterator[dg.DagsterEvent] = core_celery_execution_loop(
             plan_context, execution_plan, step_execution_fn=self._submit
         )
         return events

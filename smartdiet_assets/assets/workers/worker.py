@@ -91,7 +91,6 @@ def define_tasks(app: Celery, schema: Schema) -> Celery:
         schema: the declarations that this process has loaded.
     """
 
-    @app.task(bind=True, name=EXECUTE_STEP)  # type: ignore[untyped-decorator]
     def execute_step(
         task: Task, run_id: str, step_key: str, job: Mapping[str, Any], known_state: Mapping[str, Any] | None
     ) -> list[str]:
@@ -100,10 +99,11 @@ def define_tasks(app: Celery, schema: Schema) -> Celery:
         finally:
             forget_run(run_id)
 
-    @inspect_command(name=EXAMINE)  # type: ignore[untyped-decorator]
     def examine(_: Any) -> dict[str, Any]:
         return {"declarations": schema.digest, **_examine()}
 
+    app.task(bind=True, name=EXECUTE_STEP)(execute_step)
+    inspect_command(name=EXAMINE)(examine)
     return app
 
 
