@@ -5,7 +5,7 @@ Pure.
 
 from collections.abc import Sequence
 
-from smartdiet_assets.schema.model import Schema, Table
+from smartdiet_assets.schema.model import Schema, Table, find_stem
 from smartdiet_assets.schema.sources import MONGODB
 
 
@@ -13,8 +13,8 @@ def plan_groups(schema: Schema, names: Sequence[str]) -> list[tuple[str, ...]]:
     """Plan the groups of tables that begin together, each table in one, alone or with others of its collection.
 
     A group begins when all parents of its tables in other groups are over, so no group may wait for itself: a table
-    that would have it do so is in a further one. A table captured from the change stream reads little by its window,
-    and removes rows before it does; it is alone.
+    that would have it do so is in a further one, and so is one that may not be created beside another. A table captured
+    from the change stream reads little by its window, and removes rows before it does; it is alone.
 
     Args:
         names: tables, parents first.
@@ -23,17 +23,21 @@ def plan_groups(schema: Schema, names: Sequence[str]) -> list[tuple[str, ...]]:
     group_of: dict[str, int] = {}
     below: list[set[int]] = []
     latest: dict[str, int] = {}
+    stems: list[set[str]] = []
     for name in names:
         table = schema.tables[name]
         above = {group_of[parent] for parent in table.parents if parent in group_of}
         group = latest.get(table.mongo_collection) if _may_share(table) else None
-        if group is None or not above.isdisjoint(_list_below(group, below)):
+        stem = find_stem(name)
+        if group is None or stem in stems[group] or not above.isdisjoint(_list_below(group, below)):
             group = len(groups)
             groups.append([])
             below.append(set())
+            stems.append(set())
         if _may_share(table):
             latest[table.mongo_collection] = group
         groups[group].append(name)
+        stems[group].add(stem)
         group_of[name] = group
         for other in above - {group}:
             below[other].add(group)

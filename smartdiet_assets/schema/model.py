@@ -118,6 +118,17 @@ class WinnerOrder(_Frozen):
     descending: bool
 
 
+def find_stem(table_name: str) -> str:
+    """Find what tables with names that are alike have in common: two such are not created by two transactions at once.
+
+    PostgreSQL gives each table an array type, whose name is the table's with an underscore before it, cut to 63 bytes.
+    Where that name is another's it takes the next, which it cannot while the other's transaction is open
+    (https://www.postgresql.org/docs/current/sql-createtype.html, "Array Types").
+    """
+    # Of a name that begins with underscores more is cut.
+    return table_name.lstrip("_")[:59]
+
+
 class Table(_Frozen):
     """One PostgreSQL table, declared whole.
 

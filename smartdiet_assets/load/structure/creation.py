@@ -25,7 +25,7 @@ from smartdiet_assets.load.structure.naming import list_companions, place_in
 from smartdiet_assets.load.structure.surroundings import Surroundings, check_parents, read_surroundings
 from smartdiet_assets.load.structure.table_ddl import compose_comments, compose_indexes, compose_keys
 from smartdiet_assets.schema.keys import DELETED_AT
-from smartdiet_assets.schema.model import Column, Schema, Table
+from smartdiet_assets.schema.model import Column, Schema, Table, find_stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +48,18 @@ class TableChanges:
     keys: tuple[sql.Composed, ...] = ()
 
 
-# One lock for each missing table, in the order of the names; the statement after this one sees what those created for
-# whom it waited.
+# One lock for each missing table, which others of its stem take too, in the order of the stems; the statement after
+# this one sees what those created for whom it waited.
 _LOCK_MISSING = sql.SQL("""\
-SELECT name, pg_advisory_xact_lock(hashtextextended(format('smartdiet create %%s.%%s', current_schema(), name), 0))
+SELECT name, pg_advisory_xact_lock(hashtextextended(format('smartdiet create %%s.%%s', current_schema(), stem), 0))
 FROM (
-  SELECT wanted.name
-  FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (name, position)
+  SELECT wanted.name, wanted.stem
+  FROM unnest(%s::text[], %s::text[]) AS wanted (name, stem)
   WHERE NOT EXISTS (
     SELECT FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = current_schema() AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))
-  ORDER BY wanted.position
+  ORDER BY wanted.stem
   OFFSET 0
 ) AS missing""")
 
@@ -269,7 +269,8 @@ def _lock_missing(connection: psycopg.Connection, names: list[str]) -> list[str]
 
     Whoever had to wait may find it there.
     """
-    return [name for name, _ in fetch_all(connection, _LOCK_MISSING, [names])]
+    found = fetch_all(connection, _LOCK_MISSING, [names, [find_stem(name) for name in names]])
+    return sorted((name for name, _ in found), key=names.index)
 
 
 def _read(connection: psycopg.Connection, table: Table) -> Structure:

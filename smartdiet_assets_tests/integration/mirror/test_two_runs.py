@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import errors
+from pymongo.database import Database
 
 from smartdiet_assets.errors import LoadConflictError, TransientError
 from smartdiet_assets.extract.window import WindowRequest
@@ -22,6 +23,7 @@ from smartdiet_assets.schema.model import Schema
 from smartdiet_assets_tests.integration.mirror.pausing import PausingRun, open_pool
 from smartdiet_assets_tests.support import compact
 from smartdiet_assets_tests.support.application import Application, local_midnight, reference
+from smartdiet_assets_tests.support.declared import declare
 from smartdiet_assets_tests.support.mirrored import Mirrored
 
 STAGES = ["opened", "begun", "copied", "compared", "settled", "rejected", "merged", "stored"]
@@ -116,6 +118,17 @@ def test_two_runs_end_well_wherever_they_meet(
         assert waited or first != second, "two runs of one table never interleave"
         differences = mirrored.sync()
         assert not differences, f"{situation.__name__}, halted when {stage}:\n" + "\n".join(differences)
+
+
+@pytest.mark.parametrize(("first", "second"), [("x" * 62 + "a", "x" * 62 + "b"), ("orders", "_orders")])
+def test_tables_whose_array_types_would_have_one_name_are_created_one_after_the_other(
+    mongo_database: Database[Any], postgres: Connection, postgres_database: str, first: str, second: str
+) -> None:
+    lines = [f"  {name}: {{mongo_collection: orders, include_base: true}}" for name in (first, second)]
+    mirrored = Mirrored(declare("\n".join(["tables:", *lines])), mongo_database, postgres)
+    mongo_database.orders.insert_one({"creation_date": local_midnight(5, 1), "update_date": local_midnight(5, 1)})
+    assert meet(mirrored, postgres_database, PausingRun(mirrored, first, "copied"), PausingRun(mirrored, second))
+    assert not mirrored.compare()
 
 
 def emptying(schema: Schema, table: str) -> Schema:

@@ -59,7 +59,7 @@ def source(configured_servers: None, mongo_database: Database[dict[str, Any]]) -
 
 @pytest.mark.usefixtures("source")
 def test_a_sync_finds_the_declarations_in_any_folder(installed: Installed, tmp_path: Path) -> None:
-    synced = installed.run("smartdiet sync companies --json", tmp_path)
+    synced = installed.run("smartdiet sync companies --json --wait", tmp_path)
     assert synced.returncode == 0, synced.stderr
     assert json.loads(synced.stdout)["tables"]["companies"]["inserted"] == 1
     assert (tmp_path / ".dagster" / "dagster.yaml").read_bytes() == (ROOT / "config" / "dagster.yaml").read_bytes()

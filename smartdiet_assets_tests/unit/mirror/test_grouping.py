@@ -66,3 +66,14 @@ tables:
 """)
     assert plan_groups(schema, list(schema.tables)) == [("users",), ("orders",), ("favourites", "addresses")]
     assert plan_groups(schema, ["users", "favourites"]) == [("users", "favourites")]
+
+
+def test_tables_whose_names_are_alike_are_not_created_at_once() -> None:
+    pairs = [("x" * 62 + "a", "x" * 62 + "b"), ("_orders", "orders")]
+    names = [name for pair in pairs for name in pair]
+    schema = declare(
+        "tables:\n" + "".join(f"  {name}: {{mongo_collection: c, include_base: true}}\n" for name in names)
+    )
+    groups = plan_groups(schema, names)
+    assert sorted(name for group in groups for name in group) == sorted(names)
+    assert not [pair for pair in pairs if any(set(pair) <= set(group) for group in groups)]
