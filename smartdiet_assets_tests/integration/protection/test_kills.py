@@ -1,5 +1,6 @@
 """A rekey and a forget that are killed (-9) under a writer: run again, they end as if nothing had happened."""
 
+import itertools
 import random
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from smartdiet_assets_tests.support.running import smartdiet
 
 PERSON = f"{MARK}-person-0"
 KILLS = 3
+#: Of the people that writers save; each is another's.
+_numbers = itertools.count(1001)
 
 
 class Writer:
@@ -34,9 +37,8 @@ class Writer:
         self._thread.join()
 
     def _write(self) -> None:
-        number = 1000
         while not self._stopped.wait(0.02):
-            number += 1
+            number = next(_numbers)
             writer = person(number)
             self._database.people.insert_one(writer)
             by = PERSON if number % 5 == 0 else writer["_id"]
