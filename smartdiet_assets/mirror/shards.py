@@ -12,8 +12,9 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol, Unpack
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from psycopg import Connection
 from smartdiet_assets.errors import TooManyRejectsError, UndeclaredFieldsError
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load import bulk
+from smartdiet_assets.load.beside import ALONE, Beside
 from smartdiet_assets.load.execution import fetch_value
 from smartdiet_assets.load.fragments import relations_of
 from smartdiet_assets.load.limits import LOCK_TIMEOUT
@@ -34,6 +36,7 @@ from smartdiet_assets.load.shards.plan import abandon_plan, drop_plan, read_usab
 from smartdiet_assets.load.shards.publishing import take_shards
 from smartdiet_assets.load.write import Conclusion
 from smartdiet_assets.mirror.run_options import RunOptions, plan_load_window
+from smartdiet_assets.mirror.shared_reading import Member
 from smartdiet_assets.mirror.sources.interface import RangeSource, Source
 from smartdiet_assets.schema.drift import SeenField, compose_advice, list_fields
 
@@ -71,16 +74,28 @@ def leave_to_shards(source: Source, load: Load, window: Window, *, wanted: bool)
         drop_plan(load.connection, load.table, load.schema_name)
 
 
-def plan_in_shards(source: Source, connection: Connection, **options: Unpack[RunOptions]) -> ShardPlan | None:
+def plan_in_shards(
+    source: Source,
+    connection: Connection,
+    *,
+    like: ShardPlan | None = None,
+    beside: Beside = ALONE,
+    **options: Unpack[RunOptions],
+) -> ShardPlan | None:
     """Plan a first load, or find the plan to go on with; None where a run does without shards.
 
+    Args:
+        like: the plan of another table of the collection, whose ranges it is to have.
+        beside: the related tables whose loads come first.
+
     Raises:
+        ReadsAloneError: it cannot be planned before those.
         LoadConflictError, psycopg.Error, pymongo.errors.PyMongoError: see `mirror_table`.
     """
     # Read before the first document, as of any load.
     source_clock = source.fetch_clock()
     found: ShardPlan | None = None
-    with suppress(ShardsWanted), _open_load(source, connection, **options) as load:
+    with suppress(ShardsWanted), _open_load(source, connection, beside, **options) as load:
         window = plan_load_window(load, options["request"], source_clock, options.get("global_date_threshold"))
         ranges = source.ranges
         if ranges is None or not _may_be_sharded(load, window):
@@ -90,41 +105,55 @@ def plan_in_shards(source: Source, connection: Connection, **options: Unpack[Run
         documents = ranges.count_all()
         if found is not None or documents <= load.table.shard_documents:
             raise ShardsWanted
-        bounds = ranges.plan_ranges(max(_FEWEST_SHARDS, documents // _MOST_DOCUMENTS))
-        if len(bounds) < _FEWEST_RANGES:
+        plan = like or _make_plan(ranges, source_clock, documents)
+        if len(plan.shards) < _FEWEST_RANGES:
             raise ShardsWanted
-        plan = ShardPlan(
-            plan_id=str(uuid4()),
-            digest=digest,
-            source_clock=source_clock,
-            documents_expected=documents,
-            whole=ranges.is_better_whole(),
-            shards=[Shard(number, encoded) for number, encoded in enumerate(bounds, 1)],
-        )
+        plan = replace(plan, digest=digest, shards=[replace(shard, copied=None) for shard in plan.shards])
         store_plan(load, plan)
         found = plan
     return found
 
 
+def _make_plan(ranges: RangeSource, source_clock: datetime, documents: int) -> ShardPlan:
+    bounds = ranges.plan_ranges(max(_FEWEST_SHARDS, documents // _MOST_DOCUMENTS))
+    return ShardPlan(
+        plan_id=str(uuid4()),
+        digest="",
+        source_clock=source_clock,
+        documents_expected=documents,
+        whole=ranges.is_better_whole(),
+        shards=[Shard(number, encoded) for number, encoded in enumerate(bounds, 1)],
+    )
+
+
 def load_in_shards(
-    source: Source, connection: Connection, copy: CopyShards, **options: Unpack[RunOptions]
+    source: Source,
+    connection: Connection,
+    copy: CopyShards,
+    *,
+    together: Member | None = None,
+    **options: Unpack[RunOptions],
 ) -> "FirstLoad | None":
     """Load a table for the first time, in shards; None where that cannot be, or another run did.
+
+    Args:
+        together: the table among others of its collection, of which one at a time copies shards.
 
     Raises:
         LoadConflictError, psycopg.Error, pymongo.errors.PyMongoError: see `mirror_table`; the copied shards are kept.
         TooManyRejectsError, UndeclaredFieldsError: what was read may not be loaded; nothing of it is kept.
     """
     started = time.perf_counter()
-    plan = plan_in_shards(source, connection, **options)
-    if plan is None:
-        return None
-    if plan.missing:
-        copy(source, connection, plan, **options)
+    with together.take_turn() if together is not None else nullcontext():
+        plan = plan_in_shards(source, connection, **options)
+        if plan is None:
+            return None
+        if plan.missing:
+            copy(source, connection, plan, **options)
     copied_at = time.perf_counter()
     first: FirstLoad | None = None
     try:
-        with suppress(ShardsWanted), _open_load(source, connection, **options) as load:
+        with suppress(ShardsWanted), _open_load(source, connection, ALONE, **options) as load:
             window = plan_load_window(load, options["request"], plan.source_clock, options.get("global_date_threshold"))
             first = _publish(source, load, window)
             if first is None:
@@ -142,10 +171,12 @@ def load_in_shards(
     )
 
 
-def _open_load(source: Source, connection: Connection, **options: Unpack[RunOptions]) -> AbstractContextManager[Load]:
+def _open_load(
+    source: Source, connection: Connection, beside: Beside, **options: Unpack[RunOptions]
+) -> AbstractContextManager[Load]:
     taken = ("lock_timeout", "on_stage", "bulk", "rekey")
     kept: dict[str, Any] = {name: options[name] for name in taken if name in options}  # type: ignore[literal-required]
-    return open_load(connection, source.schema, source.table, options["run_id"], **kept)
+    return open_load(connection, source.schema, source.table, options["run_id"], beside=beside, **kept)
 
 
 def _may_be_sharded(load: Load, window: Window) -> bool:

@@ -133,8 +133,7 @@ class MongoSource:
         return (window.start, window.end, *fields)
 
     def fetch_together(self, others: Sequence[Self], window: Window) -> Generator[bytes]:
-        self._look_for(others)
-        lookers = [source._sampling for source in (self, *others) if source._sampling is not None]
+        lookers = self._look_for(others)
 
         def note_choice(whole: bool) -> None:
             for sampling in lookers:
@@ -155,14 +154,15 @@ class MongoSource:
     def decode(self, batch: bytes) -> DecodedBatch:
         return decode(batch)
 
-    def _look_for(self, others: Sequence[Self]) -> None:
+    def _look_for(self, others: Sequence[Self]) -> list[FieldSampling]:
         """Look which fields the documents have also for other sources, unless each of them is to fail by itself."""
         if self._sampling is None:
-            return
+            return []
         self._sampling.tables = [self.table, *(source.table for source in others)]
         for source in others:
             if self.schema.rules_of(self.table.mongo_collection).undeclared != "fail":
                 source._sampling = None
+        return [source._sampling for source in (self, *others) if source._sampling is not None]
 
     def count_all(self) -> int:
         return self._database[self.table.mongo_collection].estimated_document_count()
@@ -175,17 +175,21 @@ class MongoSource:
         boundaries = id_ranges.fetch_boundaries(self._database, self.table.mongo_collection, ranges)
         return [id_ranges.encode_range(queries) for queries in id_ranges.compose_ranges(boundaries)]
 
-    def is_better_whole(self) -> bool:
-        return id_ranges.is_better_whole(self._database, self.table)
+    def is_better_whole(self, beside: Sequence[Table] = ()) -> bool:
+        return id_ranges.is_better_whole(self._database, self.table, *beside)
 
-    def fetch_range(self, encoded: bytes, *, whole: bool) -> Generator[bytes]:
-        if (sampling := self._sampling) is not None:
-            if sampling.reads_whole(Window("full")):
-                whole = True
-            else:
+    def fetch_range(self, encoded: bytes, *, whole: bool, beside: Sequence[Self] = ()) -> Generator[bytes]:
+        lookers = self._look_for(beside)
+        # Each is to know.
+        thorough = [sampling.reads_whole(Window("full")) for sampling in lookers]
+        if any(thorough):
+            whole = True
+        else:
+            for sampling in lookers:
                 sampling.note_choice(whole)
+        tables = [self.table, *(source.table for source in beside)]
         queries = id_ranges.decode_range(encoded)
-        return id_ranges.fetch_range(self._database, self.table, queries, self._batch_size, whole=whole)
+        return id_ranges.fetch_range(self._database, tables, queries, self._batch_size, whole=whole)
 
     def estimate_documents(self, window: Window) -> int | None:
         return documents.estimate_documents(self._database, self.table, window)
