@@ -14,7 +14,9 @@ from typing import Any, Unpack
 
 from psycopg import Connection
 
+from smartdiet_assets.load.execution import execute
 from smartdiet_assets.load.limits import LOCK_TIMEOUT
+from smartdiet_assets.load.records.forgotten import fetch_forgotten, plan_forgotten
 from smartdiet_assets.load.records.shards import Copied, Shard, ShardPlan, note_copied
 from smartdiet_assets.load.shards.copying import open_shard
 from smartdiet_assets.mirror.progress import progress_log
@@ -130,6 +132,8 @@ def _take_in(
     with open_shard(connection, table, plan, shard.number, options.get("lock_timeout", LOCK_TIMEOUT)) as writer:
         if writer is None:
             return
+        forgotten = fetch_forgotten(connection, table)
+        source.leave_out(forgotten)
         source.look_at_fields(options["request"].kind == "full", False)
         tally = _Tally()
         while (raw := (yield tally.documents_read)) is not None:
@@ -152,6 +156,8 @@ def _take_in(
             },
         )
         note_copied(connection, table, shard.number, copied, options["run_id"])
+        if forgotten is not None and forgotten.spread:
+            execute(connection, *plan_forgotten(table.name, forgotten.salt, forgotten.spread))
 
 
 def copy_one_by_one(

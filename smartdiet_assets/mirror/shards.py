@@ -182,9 +182,6 @@ def _open_load(
 def _may_be_sharded(load: Load, window: Window) -> bool:
     """Tell whether a load reads all documents into an empty table, and the next one reads what changed."""
     table = load.table
-    if load.forgotten is not None:
-        # What is copied side by side does not know them.
-        return False
     if not table.shard_documents or table.force_reimport or window != Window("full") or load.state.watermark:
         return False
     empty = bulk.compose_is_empty(relations_of(table))
@@ -192,7 +189,8 @@ def _may_be_sharded(load: Load, window: Window) -> bool:
 
 
 def _digest(load: Load, ranges: RangeSource) -> str:
-    return hashlib.sha256(f"{load.table.code_version} {ranges.identify()}".encode()).hexdigest()[:16]
+    key = load.table.pseudonyms.fingerprint if load.table.pseudonyms is not None else ""
+    return hashlib.sha256(f"{load.table.code_version} {key} {ranges.identify()}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
