@@ -28,6 +28,7 @@ from smartdiet_assets.load.execution import fetch_value
 from smartdiet_assets.load.fragments import relations_of
 from smartdiet_assets.load.limits import LOCK_TIMEOUT
 from smartdiet_assets.load.opening import Load, open_load
+from smartdiet_assets.load.protection import find_changes
 from smartdiet_assets.load.records.fields import SeenFields, plan_fields
 from smartdiet_assets.load.records.shards import Copied, Shard, ShardPlan
 from smartdiet_assets.load.result import LoadResult, RowsLostError
@@ -183,6 +184,9 @@ def _may_be_sharded(load: Load, window: Window) -> bool:
     """Tell whether a load reads all documents into an empty table, and the next one reads what changed."""
     table = load.table
     if not table.shard_documents or table.force_reimport or window != Window("full") or load.state.watermark:
+        return False
+    if load.state.reimport and find_changes(table, load.last_state):
+        # What was taken out of it as it is protected otherwise now goes when all of it is there again, not before.
         return False
     empty = bulk.compose_is_empty(relations_of(table))
     return load.created or bool(fetch_value(load.connection, empty))

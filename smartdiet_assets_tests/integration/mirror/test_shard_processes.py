@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from smartdiet_assets.mirror.sync import begin_together, read_run_settings, run_
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.mongo_server import MongoServer
 from smartdiet_assets.resources.postgres_server import PostgresServer
-from smartdiet_assets_tests.support.sharded import ReadCount, ShardedMirror
+from smartdiet_assets_tests.support.sharded import ReadCount, ShardedMirror, build_person
 from smartdiet_assets_tests.support.ssh_servers import wait_until
 
 PEOPLE = 1_500
@@ -197,14 +198,17 @@ def test_a_table_that_refuses_a_value_leaves_the_shard_to_the_others(
 def test_a_command_killed_in_mid_shard_goes_on_for_all_tables(
     people: ShardedMirror, postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A shard that one of them misses is read for that one."""
+    """A shard that one of them misses is read for that one; what was saved since is there too."""
     kill_command(people, postgres_database, ["sync"], copied=3 * 40)
     planned = people.plans()
     assert len(planned) == 3
     assert len({shards for shards, _ in planned}) == 1
     assert all(copied >= 36 for _, copied in planned)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    people.mongo["people"].insert_many([build_person(number, now) for number in range(PEOPLE, PEOPLE + 9)])
+    people.mongo["people"].update_one({"number": 400}, {"$set": {"email": "new@x.fr", "update_date": now}})
     count = ReadCount(monkeypatch)
     sync_in_threads(people)
-    assert count.in_ranges <= 0.25 * PEOPLE + LOOKED_AT
+    assert count.in_ranges <= 0.25 * PEOPLE + 9 + LOOKED_AT
     assert people.compare() == []
     assert (people.plans(), people.hidden()) == ([], [])

@@ -84,7 +84,8 @@ def test_through_a_first_load_in_shards_that_was_begun(
 
     def load(copy: Any) -> MirrorResult:
         source = MongoSource(mirrored.schema, mirrored.schema.tables["people"], mongo_database, 3)
-        return mirror_source(source, postgres, run_id="run", request=WindowRequest("newest"), copy=copy)
+        request = WindowRequest("newest")
+        return mirror_source(source, postgres, copy=copy, run_id="run", request=request, rekey=mirrored.rekey)
 
     with pytest.raises(LostError):
         load(copying(limit=4))
@@ -103,3 +104,6 @@ def test_through_a_first_load_in_shards_that_was_begun(
     joined = "SELECT count(*) FROM posts JOIN people ON people.id = person_id"
     assert postgres.execute(joined).fetchone() == (5,)
     assert not [mark for mark in marks if mark in dump(postgres)]
+    # What is there stays until all of it is there anew.
+    mirrored = build(OF_ALL, KEY, rekey=True)
+    assert load(copying(limit=0)).load.rows == 6
