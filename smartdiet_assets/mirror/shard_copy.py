@@ -14,9 +14,8 @@ from typing import Any, Unpack
 
 from psycopg import Connection
 
-from smartdiet_assets.load.execution import execute
 from smartdiet_assets.load.limits import LOCK_TIMEOUT
-from smartdiet_assets.load.records.forgotten import fetch_forgotten, plan_forgotten
+from smartdiet_assets.load.records.forgotten import add_forgotten, fetch_forgotten
 from smartdiet_assets.load.records.shards import Copied, Shard, ShardPlan, note_copied
 from smartdiet_assets.load.shards.copying import open_shard
 from smartdiet_assets.mirror.progress import progress_log
@@ -157,7 +156,7 @@ def _take_in(
         )
         note_copied(connection, table, shard.number, copied, options["run_id"])
         if forgotten is not None and forgotten.spread:
-            execute(connection, *plan_forgotten(table.name, forgotten.salt, forgotten.spread))
+            add_forgotten(connection, table.name, forgotten.salt, forgotten.spread)
 
 
 def copy_one_by_one(
