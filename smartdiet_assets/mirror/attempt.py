@@ -166,7 +166,7 @@ def mirror(
     from smartdiet_assets.mirror.shard_workers import copy_side_by_side
     from smartdiet_assets.mirror.table_run import mirror_source
 
-    copy = partial(copy_side_by_side, run, servers)
+    copy = partial(copy_side_by_side, run, servers, together)
     options = build_options(run)
     return with_source(
         run, servers, lambda source: mirror_source(source, connection, together=together, copy=copy, **options)

@@ -5,8 +5,8 @@ Not here: processes that do so side by side (`shard_workers`).
 
 import time
 from collections import Counter
-from collections.abc import Callable, Container
-from contextlib import closing
+from collections.abc import Callable, Container, Generator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
@@ -15,6 +15,7 @@ from typing import Any, Unpack
 from psycopg import Connection
 
 from smartdiet_assets.load.limits import LOCK_TIMEOUT
+from smartdiet_assets.load.records.forgotten import add_forgotten, fetch_forgotten
 from smartdiet_assets.load.records.shards import Copied, Shard, ShardPlan, note_copied
 from smartdiet_assets.load.shards.copying import open_shard
 from smartdiet_assets.mirror.progress import progress_log
@@ -62,19 +63,82 @@ def copy_shard(
         LoadConflictError: another run copies it, for longer than the lock timeout; nothing was written.
         psycopg.Error, pymongo.errors.PyMongoError: a server refused or was lost; nothing was written.
     """
-    table, ranges = source.table, source.ranges
-    assert ranges is not None, "it was planned in ranges"
+    for error in copy_together([(source, connection)], plan, shard, report=report, **options).values():
+        raise error
+
+
+def copy_together(
+    takers: Sequence[tuple[Source, Connection]],
+    plan: ShardPlan,
+    shard: Shard,
+    *,
+    report: Report = lambda read: None,
+    **options: Unpack[RunOptions],
+) -> dict[str, Exception]:
+    """Read a shard once for the tables of a collection whose plans are alike, and copy it for those that miss it.
+
+    Each has a transaction of its own: where one fails, the others go on.
+
+    Returns:
+        By table, what those ended with that failed, of which nothing was written.
+
+    Raises:
+        pymongo.errors.PyMongoError: the server refused or was lost; nothing was written.
+    """
+    failed: dict[str, Exception] = {}
+    with ExitStack() as stack:
+        taking = {
+            source.table.name: _take_in(source, connection, plan, shard, **options) for source, connection in takers
+        }
+        for one in taking.values():
+            stack.enter_context(closing(one))
+
+        def go_on(batch: Any) -> int:
+            read = 0
+            for name, one in list(taking.items()):
+                try:
+                    read = max(read, one.send(batch))
+                except StopIteration:
+                    del taking[name]
+                except Exception as error:  # noqa: BLE001 - it is for whoever runs the table
+                    del taking[name]
+                    failed[name] = error
+            return read
+
+        go_on(None)
+        fed = [source for source, _ in takers if source.table.name in taking]
+        if not fed:
+            return failed
+        ranges = fed[0].ranges
+        assert ranges is not None, "it was planned in ranges"
+        with closing(read_ahead(ranges.fetch_range(shard.bounds, whole=plan.whole, beside=fed[1:]))) as batches:
+            for raw in batches:
+                report(go_on(ranges.decode(raw) if len(taking) > 1 else raw))
+                if not taking:
+                    break
+        go_on(None)
+    return failed
+
+
+def _take_in(
+    source: Source, connection: Connection, plan: ShardPlan, shard: Shard, **options: Unpack[RunOptions]
+) -> Generator[int, Any, None]:
+    """Take the batches of a shard in, as they are sent, and commit at the None after the last.
+
+    Gives how many documents there were so far; ends before the first where the shard is there.
+    """
+    table = source.table
     with open_shard(connection, table, plan, shard.number, options.get("lock_timeout", LOCK_TIMEOUT)) as writer:
         if writer is None:
             return
+        forgotten = fetch_forgotten(connection, table)
+        source.leave_out(forgotten)
         source.look_at_fields(options["request"].kind == "full", False)
         tally = _Tally()
-        with closing(read_ahead(ranges.fetch_range(shard.bounds, whole=plan.whole))) as batches:
-            for raw in batches:
-                batch = source.transform(raw)
-                writer.write(batch)
-                tally.add(batch)
-                report(tally.documents_read)
+        while (raw := (yield tally.documents_read)) is not None:
+            batch = source.transform(raw)
+            writer.write(batch)
+            tally.add(batch)
         writer.flush()
         seen = source.list_fields()
         copied = Copied(
@@ -91,6 +155,8 @@ def copy_shard(
             },
         )
         note_copied(connection, table, shard.number, copied, options["run_id"])
+        if forgotten is not None and forgotten.spread:
+            add_forgotten(connection, table.name, forgotten.salt, forgotten.spread)
 
 
 def copy_one_by_one(

@@ -12,8 +12,9 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol, Unpack
 from uuid import uuid4
 
@@ -22,10 +23,12 @@ from psycopg import Connection
 from smartdiet_assets.errors import TooManyRejectsError, UndeclaredFieldsError
 from smartdiet_assets.extract.window import Window
 from smartdiet_assets.load import bulk
+from smartdiet_assets.load.beside import ALONE, Beside
 from smartdiet_assets.load.execution import fetch_value
 from smartdiet_assets.load.fragments import relations_of
 from smartdiet_assets.load.limits import LOCK_TIMEOUT
 from smartdiet_assets.load.opening import Load, open_load
+from smartdiet_assets.load.protection import find_changes
 from smartdiet_assets.load.records.fields import SeenFields, plan_fields
 from smartdiet_assets.load.records.shards import Copied, Shard, ShardPlan
 from smartdiet_assets.load.result import LoadResult, RowsLostError
@@ -34,6 +37,7 @@ from smartdiet_assets.load.shards.plan import abandon_plan, drop_plan, read_usab
 from smartdiet_assets.load.shards.publishing import take_shards
 from smartdiet_assets.load.write import Conclusion
 from smartdiet_assets.mirror.run_options import RunOptions, plan_load_window
+from smartdiet_assets.mirror.shared_reading import Member
 from smartdiet_assets.mirror.sources.interface import RangeSource, Source
 from smartdiet_assets.schema.drift import SeenField, compose_advice, list_fields
 
@@ -71,16 +75,28 @@ def leave_to_shards(source: Source, load: Load, window: Window, *, wanted: bool)
         drop_plan(load.connection, load.table, load.schema_name)
 
 
-def plan_in_shards(source: Source, connection: Connection, **options: Unpack[RunOptions]) -> ShardPlan | None:
+def plan_in_shards(
+    source: Source,
+    connection: Connection,
+    *,
+    like: ShardPlan | None = None,
+    beside: Beside = ALONE,
+    **options: Unpack[RunOptions],
+) -> ShardPlan | None:
     """Plan a first load, or find the plan to go on with; None where a run does without shards.
 
+    Args:
+        like: the plan of another table of the collection, whose ranges it is to have.
+        beside: the related tables whose loads come first.
+
     Raises:
+        ReadsAloneError: it cannot be planned before those.
         LoadConflictError, psycopg.Error, pymongo.errors.PyMongoError: see `mirror_table`.
     """
     # Read before the first document, as of any load.
     source_clock = source.fetch_clock()
     found: ShardPlan | None = None
-    with suppress(ShardsWanted), _open_load(source, connection, **options) as load:
+    with suppress(ShardsWanted), _open_load(source, connection, beside, **options) as load:
         window = plan_load_window(load, options["request"], source_clock, options.get("global_date_threshold"))
         ranges = source.ranges
         if ranges is None or not _may_be_sharded(load, window):
@@ -90,41 +106,55 @@ def plan_in_shards(source: Source, connection: Connection, **options: Unpack[Run
         documents = ranges.count_all()
         if found is not None or documents <= load.table.shard_documents:
             raise ShardsWanted
-        bounds = ranges.plan_ranges(max(_FEWEST_SHARDS, documents // _MOST_DOCUMENTS))
-        if len(bounds) < _FEWEST_RANGES:
+        plan = like or _make_plan(ranges, source_clock, documents)
+        if len(plan.shards) < _FEWEST_RANGES:
             raise ShardsWanted
-        plan = ShardPlan(
-            plan_id=str(uuid4()),
-            digest=digest,
-            source_clock=source_clock,
-            documents_expected=documents,
-            whole=ranges.is_better_whole(),
-            shards=[Shard(number, encoded) for number, encoded in enumerate(bounds, 1)],
-        )
+        plan = replace(plan, digest=digest, shards=[replace(shard, copied=None) for shard in plan.shards])
         store_plan(load, plan)
         found = plan
     return found
 
 
+def _make_plan(ranges: RangeSource, source_clock: datetime, documents: int) -> ShardPlan:
+    bounds = ranges.plan_ranges(max(_FEWEST_SHARDS, documents // _MOST_DOCUMENTS))
+    return ShardPlan(
+        plan_id=str(uuid4()),
+        digest="",
+        source_clock=source_clock,
+        documents_expected=documents,
+        whole=ranges.is_better_whole(),
+        shards=[Shard(number, encoded) for number, encoded in enumerate(bounds, 1)],
+    )
+
+
 def load_in_shards(
-    source: Source, connection: Connection, copy: CopyShards, **options: Unpack[RunOptions]
+    source: Source,
+    connection: Connection,
+    copy: CopyShards,
+    *,
+    together: Member | None = None,
+    **options: Unpack[RunOptions],
 ) -> "FirstLoad | None":
     """Load a table for the first time, in shards; None where that cannot be, or another run did.
+
+    Args:
+        together: the table among others of its collection, of which one at a time copies shards.
 
     Raises:
         LoadConflictError, psycopg.Error, pymongo.errors.PyMongoError: see `mirror_table`; the copied shards are kept.
         TooManyRejectsError, UndeclaredFieldsError: what was read may not be loaded; nothing of it is kept.
     """
     started = time.perf_counter()
-    plan = plan_in_shards(source, connection, **options)
-    if plan is None:
-        return None
-    if plan.missing:
-        copy(source, connection, plan, **options)
+    with together.take_turn() if together is not None else nullcontext():
+        plan = plan_in_shards(source, connection, **options)
+        if plan is None:
+            return None
+        if plan.missing:
+            copy(source, connection, plan, **options)
     copied_at = time.perf_counter()
     first: FirstLoad | None = None
     try:
-        with suppress(ShardsWanted), _open_load(source, connection, **options) as load:
+        with suppress(ShardsWanted), _open_load(source, connection, ALONE, **options) as load:
             window = plan_load_window(load, options["request"], plan.source_clock, options.get("global_date_threshold"))
             first = _publish(source, load, window)
             if first is None:
@@ -142,26 +172,29 @@ def load_in_shards(
     )
 
 
-def _open_load(source: Source, connection: Connection, **options: Unpack[RunOptions]) -> AbstractContextManager[Load]:
+def _open_load(
+    source: Source, connection: Connection, beside: Beside, **options: Unpack[RunOptions]
+) -> AbstractContextManager[Load]:
     taken = ("lock_timeout", "on_stage", "bulk", "rekey")
     kept: dict[str, Any] = {name: value for name, value in options.items() if name in taken}
-    return open_load(connection, source.schema, source.table, options["run_id"], **kept)
+    return open_load(connection, source.schema, source.table, options["run_id"], beside=beside, **kept)
 
 
 def _may_be_sharded(load: Load, window: Window) -> bool:
     """Tell whether a load reads all documents into an empty table, and the next one reads what changed."""
     table = load.table
-    if load.forgotten is not None:
-        # What is copied side by side does not know them.
-        return False
     if not table.shard_documents or table.force_reimport or window != Window("full") or load.state.watermark:
+        return False
+    if load.state.reimport and find_changes(table, load.last_state):
+        # What was taken out of it as it is protected otherwise now goes when all of it is there again, not before.
         return False
     empty = bulk.compose_is_empty(relations_of(table))
     return load.created or bool(fetch_value(load.connection, empty))
 
 
 def _digest(load: Load, ranges: RangeSource) -> str:
-    return hashlib.sha256(f"{load.table.code_version} {ranges.identify()}".encode()).hexdigest()[:16]
+    key = load.table.pseudonyms.fingerprint if load.table.pseudonyms is not None else ""
+    return hashlib.sha256(f"{load.table.code_version} {key} {ranges.identify()}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ class SharedReading(Meeting):
                 other.below.append(member)
         self._asked: dict[Member, tuple[SharedSource, Window]] = {}
         self._streams: dict[Member, Stream] | None = None
+        #: Those whose first load is one in shards; the first of them copies, also for the others.
+        self.copying: list[Member] = []
 
     def note(self, member: "Member", state: _State) -> None:
         """Note what a member does now, and wake those that wait for it."""
@@ -205,6 +207,30 @@ class Member:
         if self.stream is None:
             return read_ahead(source.fetch_window(window, after_key))
         return self.stream.take_all(self)
+
+    @contextmanager
+    def take_turn(self) -> Iterator[None]:
+        """Copy shards while none of the others does, once it is known which of them are to be copied too."""
+        reading = self._reading
+        try:
+            with reading.changed:
+                reading.copying.append(self)
+                reading.wait(lambda: reading.copying[0] is self)
+                reading.wait(
+                    lambda: all(other.state != _State.COMING for other in reading.members.values()), _SECONDS_TO_JOIN
+                )
+            yield
+        finally:
+            with reading.changed:
+                reading.copying.remove(self)
+                reading.changed.notify_all()
+
+    def list_waiting(self) -> "list[Member]":
+        """List those that hold nothing while this one copies: who waits for its turn, and all below."""
+        reading = self._reading
+        with reading.changed:
+            waiting = {other for member in reading.copying for other in (member, *member.below)} - {self}
+            return [m for m in reading.members.values() if m in waiting and m.state == _State.ALONE]
 
     def await_parents(self) -> bool:
         """Wait until those above are over; whether any of them wrote anything.

@@ -146,7 +146,8 @@ def mirror_source(
                     if member is not None:
                         # By itself, after its parents.
                         raise
-                    return _follow(load_in_shards(source, connection, copy, **options), source, connection, **options)
+                    first = load_in_shards(source, connection, copy, together=together, **options)
+                    return _follow(first, source, connection, **options)
         except (ReadsAloneError, ShardsWanted):
             pass
         except PostgresError as error:

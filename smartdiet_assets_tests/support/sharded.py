@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,16 +107,25 @@ class ShardedMirror(Mirrored):
 
 
 class ReadCount:
-    """Counts the documents that are read from the source."""
+    """Counts the documents that are read from the source.
+
+    Attributes:
+        in_ranges: those of them that shards read, and some that are looked at before.
+        elsewhere: those of any other window, and what was rejected, read again.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.documents = 0
+        self.in_ranges = self.elsewhere = 0
         real = documents.iterate_batches
 
-        def count(cursor: Any) -> Iterator[bytes]:
+        def count(name: str, cursor: Any) -> Iterator[bytes]:
             for batch in real(cursor):
-                self.documents += len(bson.decode_all(batch, documents.ID_OPTIONS))
+                setattr(self, name, getattr(self, name) + len(bson.decode_all(batch, documents.ID_OPTIONS)))
                 yield batch
 
-        for module in (documents, id_ranges):
-            monkeypatch.setattr(module, "iterate_batches", count)
+        monkeypatch.setattr(documents, "iterate_batches", partial(count, "elsewhere"))
+        monkeypatch.setattr(id_ranges, "iterate_batches", partial(count, "in_ranges"))
+
+    @property
+    def documents(self) -> int:
+        return self.in_ranges + self.elsewhere

@@ -108,21 +108,21 @@ def decode_range(encoded: bytes) -> Range:
 
 
 def fetch_range(
-    database: Database[Document], table: Table, queries: Range, batch_size: int, *, whole: bool
+    database: Database[Document], tables: Sequence[Table], queries: Range, batch_size: int, *, whole: bool
 ) -> Generator[bytes]:
-    """Stream the documents of a range as raw BSON batches; see `extract.mongodb.documents.fetch_window`."""
-    collection: RawCollection = database[table.mongo_collection]
-    projection = None if whole else compose_projection(table)
+    """Stream the documents of a range as raw BSON batches, with all that tables of the collection need."""
+    collection: RawCollection = database[tables[0].mongo_collection]
+    projection = None if whole else compose_projection(*tables)
     for query in queries:
         yield from iterate_batches(collection.find_raw_batches(query, projection=projection, batch_size=batch_size))
 
 
-def is_better_whole(database: Database[Document], table: Table) -> bool:
-    """Tell by some documents whether to ask for whole ones, as a table needs most of them."""
-    collection: RawCollection = database[table.mongo_collection]
+def is_better_whole(database: Database[Document], *tables: Table) -> bool:
+    """Tell by some documents whether to ask for whole ones, as tables of the collection need most of them."""
+    collection: RawCollection = database[tables[0].mongo_collection]
     batches = iterate_batches(collection.find_raw_batches({}, limit=_LOOKED_AT))
     with closing(batches):
-        return needs_most(next(batches, b""), compose_projection(table))
+        return needs_most(next(batches, b""), compose_projection(*tables))
 
 
 def identify_collection(database: Database[Document], collection: str) -> str:

@@ -131,11 +131,14 @@ class RangeSource(Protocol):
     def plan_ranges(self, ranges: int) -> Sequence[bytes]:
         """Plan about so many ranges of about the same size, encoded; fewer than two where it cannot."""
 
-    def is_better_whole(self) -> bool:
-        """Tell whether to ask for whole documents, as the table needs most of them."""
+    def is_better_whole(self, beside: Sequence[Table] = ()) -> bool:
+        """Tell whether to ask for whole documents, as the table needs most of them, with others beside it."""
 
-    def fetch_range(self, encoded: bytes, *, whole: bool) -> Generator[Any]:
-        """Stream the batches of a range."""
+    def fetch_range(self, encoded: bytes, *, whole: bool, beside: Sequence[Any] = ()) -> Generator[Any]:
+        """Stream the batches of a range, with all that sources beside it need."""
+
+    def decode(self, batch: Any) -> Any:
+        """Decode a batch into what each of them takes."""
 
 
 class ChangeSource(Protocol):

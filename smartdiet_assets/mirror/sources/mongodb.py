@@ -28,6 +28,7 @@ from smartdiet_assets.resources.mongo_server import MongoConnections, MongoServe
 from smartdiet_assets.schema.document_id import IdBatch, decode_document_id, encode_document_id
 from smartdiet_assets.schema.forgotten import Forgotten
 from smartdiet_assets.schema.model import DOCUMENT_ID, Schema, Table
+from smartdiet_assets.schema.pseudonyms import Pseudonyms
 from smartdiet_assets.transform.batch import DecodedBatch, TransformedBatch, build_transformer, decode
 from smartdiet_assets.transform.document_ids import build_id_reader
 
@@ -71,10 +72,8 @@ class MongoSource:
     @property
     def ranges(self) -> Self | None:
         # What is found by dates, a run reads again that changed since the first range was read. A session is one
-        # process's, and without dates what was read long ago would stay. Ranges are of plain ids, and what was copied
-        # before may be of another key.
-        table = self.table
-        return self if table.capture == table.incremental == "dates" and not table.has_pseudonyms else None
+        # process's, and without dates what was read long ago would stay.
+        return self if self.table.capture == self.table.incremental == "dates" else None
 
     @cached_property
     def _transform(self) -> Callable[[bytes | DecodedBatch], TransformedBatch]:
@@ -133,8 +132,7 @@ class MongoSource:
         return (window.start, window.end, *fields)
 
     def fetch_together(self, others: Sequence[Self], window: Window) -> Generator[bytes]:
-        self._look_for(others)
-        lookers = [source._sampling for source in (self, *others) if source._sampling is not None]
+        lookers = self._look_for(others)
 
         def note_choice(whole: bool) -> None:
             for sampling in lookers:
@@ -155,37 +153,51 @@ class MongoSource:
     def decode(self, batch: bytes) -> DecodedBatch:
         return decode(batch)
 
-    def _look_for(self, others: Sequence[Self]) -> None:
+    def _look_for(self, others: Sequence[Self]) -> list[FieldSampling]:
         """Look which fields the documents have also for other sources, unless each of them is to fail by itself."""
         if self._sampling is None:
-            return
+            return []
         self._sampling.tables = [self.table, *(source.table for source in others)]
         for source in others:
             if self.schema.rules_of(self.table.mongo_collection).undeclared != "fail":
                 source._sampling = None
+        return [source._sampling for source in (self, *others) if source._sampling is not None]
 
     def count_all(self) -> int:
         return self._database[self.table.mongo_collection].estimated_document_count()
 
     def identify(self) -> str:
-        collection = self.table.mongo_collection
-        return f"{self._database.name} {id_ranges.identify_collection(self._database, collection)}"
+        collection, key = self.table.mongo_collection, self._seals.fingerprint if self._seals is not None else ""
+        return f"{self._database.name} {id_ranges.identify_collection(self._database, collection)} {key}"
+
+    @cached_property
+    def _seals(self) -> Pseudonyms | None:
+        """What hides the ids in ranges, where any table of the collection hides ids: all have the same ranges."""
+        tables = [t for t in self.schema.tables.values() if t.mongo_collection == self.table.mongo_collection]
+        return next((table.pseudonyms for table in tables if table.hides_ids), None)
 
     def plan_ranges(self, ranges: int) -> list[bytes]:
         boundaries = id_ranges.fetch_boundaries(self._database, self.table.mongo_collection, ranges)
-        return [id_ranges.encode_range(queries) for queries in id_ranges.compose_ranges(boundaries)]
+        encoded = [id_ranges.encode_range(queries) for queries in id_ranges.compose_ranges(boundaries)]
+        return [self._seals.seal(one.hex()).encode() for one in encoded] if self._seals is not None else encoded
 
-    def is_better_whole(self) -> bool:
-        return id_ranges.is_better_whole(self._database, self.table)
+    def is_better_whole(self, beside: Sequence[Table] = ()) -> bool:
+        return id_ranges.is_better_whole(self._database, self.table, *beside)
 
-    def fetch_range(self, encoded: bytes, *, whole: bool) -> Generator[bytes]:
-        if (sampling := self._sampling) is not None:
-            if sampling.reads_whole(Window("full")):
-                whole = True
-            else:
+    def fetch_range(self, encoded: bytes, *, whole: bool, beside: Sequence[Self] = ()) -> Generator[bytes]:
+        lookers = self._look_for(beside)
+        # Each is to know.
+        thorough = [sampling.reads_whole(Window("full")) for sampling in lookers]
+        if any(thorough):
+            whole = True
+        else:
+            for sampling in lookers:
                 sampling.note_choice(whole)
+        tables = [self.table, *(source.table for source in beside)]
+        if self._seals is not None:
+            encoded = bytes.fromhex(self._seals.unseal(encoded.decode()))
         queries = id_ranges.decode_range(encoded)
-        return id_ranges.fetch_range(self._database, self.table, queries, self._batch_size, whole=whole)
+        return id_ranges.fetch_range(self._database, tables, queries, self._batch_size, whole=whole)
 
     def estimate_documents(self, window: Window) -> int | None:
         return documents.estimate_documents(self._database, self.table, window)

@@ -66,7 +66,7 @@ def test_each_document_is_in_one_range(mongo_database: Database[Any], seed: int,
         found = [
             document
             for queries in planned
-            for batch in fetch_range(mongo_database, TABLE, queries, 100, whole=True)
+            for batch in fetch_range(mongo_database, [TABLE], queries, 100, whole=True)
             for document in bson.decode_all(batch)
         ]
         assert numbered(found) == numbered(list(collection.find()))

@@ -8,6 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,22 @@ import psycopg
 import pytest
 from pymongo.database import Database
 
+from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.attempt import Servers, TableRun
+from smartdiet_assets.mirror.failures import TableFailure
 from smartdiet_assets.mirror.outcome import SyncOutcome
 from smartdiet_assets.mirror.progress import progress_log
-from smartdiet_assets.mirror.sync import run_sync
+from smartdiet_assets.mirror.side_by_side import Threads
+from smartdiet_assets.mirror.sync import begin_together, read_run_settings, run_sync
 from smartdiet_assets.resources.environment import read_environment
-from smartdiet_assets_tests.support.sharded import ReadCount, ShardedMirror
+from smartdiet_assets.resources.mongo_server import MongoServer
+from smartdiet_assets.resources.postgres_server import PostgresServer
+from smartdiet_assets_tests.support.sharded import ReadCount, ShardedMirror, build_person
 from smartdiet_assets_tests.support.ssh_servers import wait_until
 
 PEOPLE = 1_500
+#: Documents that are looked at whole before, to tell what is better: of the first table, and of all.
+LOOKED_AT = 2 * 101
 
 
 @pytest.fixture
@@ -56,6 +67,16 @@ def sync(people: ShardedMirror) -> SyncOutcome:
     return run_sync(people.schema, read_environment(), tables=list(people.schema.tables))
 
 
+def sync_in_threads(people: ShardedMirror) -> dict[str, Any]:
+    """Run the tables of the collection together, in threads of this process alone."""
+    environment = read_environment()
+    settings = replace(read_run_settings(environment), retries=0)
+    with closing(PostgresServer(environment)) as postgres, closing(MongoServer(environment)) as mongo:
+        servers, tables = Servers(postgres, {"mongodb": mongo}), people.schema.tables.values()
+        runs = [TableRun(people.schema, table, "run", WindowRequest("newest"), settings) for table in tables]
+        return {name: future.result() for name, future in begin_together(runs, servers, Threads(3)).items()}
+
+
 def count_copied(dsn: str) -> int:
     with psycopg.connect(dsn, autocommit=True) as connection:
         try:
@@ -63,6 +84,19 @@ def count_copied(dsn: str) -> int:
         except psycopg.errors.UndefinedTable:
             return 0
         return int(found)
+
+
+def kill_command(people: ShardedMirror, dsn: str, command: list[str], *, copied: int) -> None:
+    """Kill a command once so many shards are copied, and wait for its processes to be gone."""
+    whole = [sys.executable, "-m", "smartdiet_assets.cli", *command]
+    process = subprocess.Popen(whole, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while count_copied(dsn) < copied:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    wait_until(lambda: people.connection.execute(others).fetchone() == (0,), "its processes are gone")
 
 
 def read_command(process: int) -> bytes:
@@ -119,15 +153,7 @@ def test_a_process_that_is_killed_costs_its_shard(people: ShardedMirror, postgre
 def test_a_command_killed_at_four_fifths_has_the_next_run_read_a_quarter(
     people: ShardedMirror, postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, "-m", "smartdiet_assets.cli", "sync", "people"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while count_copied(postgres_database) < 40:
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    wait_until(lambda: people.connection.execute(others).fetchone() == (0,), "its processes are gone")
+    kill_command(people, postgres_database, ["sync", "people"], copied=40)
     [(shards, copied)] = people.plans()
     assert shards > copied >= 40
     count = ReadCount(monkeypatch)
@@ -135,3 +161,50 @@ def test_a_command_killed_at_four_fifths_has_the_next_run_read_a_quarter(
     rejected = PEOPLE // 50
     assert count.documents - rejected <= 0.25 * PEOPLE
     assert people.sync() == []
+
+
+def test_a_collection_is_read_once_for_all_its_tables(people: ShardedMirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = ReadCount(monkeypatch)
+    assert not [found for found in sync_in_threads(people).values() if isinstance(found, TableFailure)]
+    assert PEOPLE <= count.in_ranges <= PEOPLE + LOOKED_AT
+    # What was rejected is read again.
+    assert count.elsewhere < PEOPLE // 2
+    assert people.compare() == []
+    assert (people.plans(), people.hidden()) == ([], [])
+
+
+def test_a_table_that_refuses_a_value_leaves_the_shard_to_the_others(
+    people: ShardedMirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [f"w{number}" for number in range(700)]
+    columns = "".join(f"      - {{name: {name}, sql_type: VARCHAR}}\n" for name in many)
+    people.declare(("    unique_constraints: [[day]]", f"{columns}    unique_constraints: [[day]]"))
+    # No column forbids it, but the row is larger than a page.
+    people.mongo["people"].update_one({"number": 701}, {"$set": dict.fromkeys(many, "x" * 40)})
+    count = ReadCount(monkeypatch)
+    assert not [found for found in sync_in_threads(people).values() if isinstance(found, TableFailure)]
+    # Its own run tries that shard again, and reads by itself then, in one piece.
+    assert PEOPLE <= count.in_ranges <= PEOPLE + LOOKED_AT + PEOPLE // 20
+    assert PEOPLE < count.elsewhere < 1.5 * PEOPLE
+    assert people.compare({"people", "tags"}) == []
+    refused = "SELECT table_name FROM smartdiet.rejected_rows WHERE reason = 'refused'"
+    assert people.connection.execute(refused).fetchall() == [("days",)]
+
+
+def test_a_command_killed_in_mid_shard_goes_on_for_all_tables(
+    people: ShardedMirror, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard that one of them misses is read for that one; what was saved since is there too."""
+    kill_command(people, postgres_database, ["sync"], copied=3 * 40)
+    planned = people.plans()
+    assert len(planned) == 3
+    assert len({shards for shards, _ in planned}) == 1
+    assert all(copied >= 36 for _, copied in planned)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    people.mongo["people"].insert_many([build_person(number, now) for number in range(PEOPLE, PEOPLE + 9)])
+    people.mongo["people"].update_one({"number": 400}, {"$set": {"email": "new@x.fr", "update_date": now}})
+    count = ReadCount(monkeypatch)
+    sync_in_threads(people)
+    assert count.in_ranges <= 0.25 * PEOPLE + 9 + LOOKED_AT
+    assert people.compare() == []
+    assert (people.plans(), people.hidden()) == ([], [])

@@ -195,6 +195,8 @@ def test_what_was_copied_goes_with_what_is_forgotten(people: ShardedMirror) -> N
     assert people.hidden()
     assert forget(people.connection, people.schema, "people", [str(IDS[5])]).total == 0
     assert (people.hidden(), people.plans()) == ([], [])
-    people.load("people", copy=copying())
+    used: list[int] = []
+    people.load("people", copy=copying(before=used.append))
+    assert used
     rows = people.connection.execute("SELECT id FROM people WHERE number BETWEEN 4 AND 6 ORDER BY number").fetchall()
     assert [row_id for (row_id,) in rows] == [str(IDS[4]), str(IDS[6])]

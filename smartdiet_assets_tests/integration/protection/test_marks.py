@@ -11,8 +11,13 @@ from pymongo.database import Database
 
 from smartdiet_assets.demo.postgres_placement import find_binaries
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
+from smartdiet_assets.extract.window import WindowRequest
+from smartdiet_assets.mirror.forgetting import forget
+from smartdiet_assets.mirror.sources.mongodb import MongoSource
+from smartdiet_assets.mirror.table_run import MirrorResult, mirror_source
+from smartdiet_assets_tests.integration.mirror.test_shards import LostError, copying
 from smartdiet_assets_tests.integration.protection import planted
-from smartdiet_assets_tests.integration.protection.conftest import KEY
+from smartdiet_assets_tests.integration.protection.conftest import KEY, OF_ALL, OTHER_KEY, TABLES, Build
 from smartdiet_assets_tests.integration.protection.planted import edit, plant
 from smartdiet_assets_tests.support.running import smartdiet
 
@@ -21,6 +26,12 @@ def find_marked(folder: Path, *marks: bytes) -> list[Path]:
     """Find the files of a folder that hold a mark; those that go meanwhile hold none."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path for path in files if path.exists() and any(mark in path.read_bytes() for mark in marks)]
+
+
+def dump(postgres: psycopg.Connection[Any]) -> str:
+    """All that is in the database."""
+    command = [str(find_binaries() / "pg_dump"), str(postgres.info.dsn) + f" password={postgres.info.password}"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_through_loads_edits_rejects_waits_conflicts_checks_and_comparisons(
@@ -57,8 +68,42 @@ def test_through_loads_edits_rejects_waits_conflicts_checks_and_comparisons(
     assert postgres.execute(joined).fetchone() == (8,)
     assert mark not in text
     assert "1977-05" not in text
-    dump = [str(find_binaries() / "pg_dump"), str(postgres.info.dsn) + f" password={postgres.info.password}"]
-    assert mark not in subprocess.run(dump, check=True, capture_output=True, text=True).stdout
+    assert mark not in dump(postgres)
     postgres.execute("CHECKPOINT")
     assert find_marked(postgres_server.data_directory.parent, mark.encode(), KEY.encode()) == []
     assert find_marked(tables.parent / "dagster", mark.encode(), KEY.encode()) == []
+
+
+def test_through_a_first_load_in_shards_that_was_begun(
+    build: Build, tables: Path, mongo_database: Database[Any], postgres: psycopg.Connection[Any]
+) -> None:
+    """Nor, once it has ended, the id of who was forgotten, or a digest of it that anybody could make."""
+    tables.write_text(TABLES.replace("overlap: 0s", "overlap: 0s, shard_documents: 1"))
+    plant(mongo_database)
+    mirrored, used = build(OF_ALL), list[int]()
+
+    def load(copy: Any) -> MirrorResult:
+        source = MongoSource(mirrored.schema, mirrored.schema.tables["people"], mongo_database, 3)
+        request = WindowRequest("newest")
+        return mirror_source(source, postgres, copy=copy, run_id="run", request=request, rekey=mirrored.rekey)
+
+    with pytest.raises(LostError):
+        load(copying(limit=4))
+    marks = (planted.MARK, planted.MARK.encode().hex())
+    assert "1977-01-01" in (text := dump(postgres))
+    assert not [mark for mark in marks if mark in text]
+    # What was copied with another key is not gone on with.
+    mirrored = build(OF_ALL, OTHER_KEY)
+    with pytest.raises(LostError):
+        load(copying(limit=6, before=used.append))
+    assert used[0] == 1
+    forget(postgres, mirrored.schema, "people", [f"{planted.MARK}-person-0"])
+    assert load(copying(before=used.append)).load.rows == 4
+    assert len(used) > 6
+    mirrored.run()
+    joined = "SELECT count(*) FROM posts JOIN people ON people.id = person_id"
+    assert postgres.execute(joined).fetchone() == (6,)
+    assert not [mark for mark in marks if mark in dump(postgres)]
+    # What is there stays until all of it is there anew.
+    mirrored = build(OF_ALL, KEY, rekey=True)
+    assert load(copying(limit=0)).load.rows == 4
