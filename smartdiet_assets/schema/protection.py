@@ -108,8 +108,8 @@ def find_key_fault(tables: Iterable[Table]) -> str:
         return ""
     more = f" and {len(without) - 1} more" if len(without) > 1 else ""
     return (
-        f"{KEY_VARIABLE} is not set, and {without[0]}{more} hold pseudonyms: set it to the secret they are made with "
-        "(a new one: openssl rand -hex 32)"
+        f"{KEY_VARIABLE} is not set, and {without[0]}{more} hold pseudonyms: set it, or the variable that "
+        "pseudonym_key names, to the secret they are made with (a new one: openssl rand -hex 32)"
     )
 
 
