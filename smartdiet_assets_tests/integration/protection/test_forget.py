@@ -51,7 +51,7 @@ def test_rows_rejects_waits_and_candidates_go_and_come_back_when_lifted(
     assert count(postgres) == after
     assert {name: before[name] - after[name] for name in before} == {**found.rows, "diary": 1}
     for name in RECORDS:
-        rows = postgres.execute(f"SELECT t::text FROM smartdiet.{name} AS t").fetchall()  # type: ignore[call-overload]
+        rows = postgres.execute(f"SELECT t::text FROM smartdiet.{name} AS t").fetchall()
         assert not [row for (row,) in rows if PERSON in row or missing in row], name
     # Nothing comes back: as it is, read whole, changed, written anew, or answering what went.
     mongo_database.people.update_one({"_id": PERSON}, {"$set": dates(1)})
