@@ -206,8 +206,9 @@ class OtherKeyError(TerminalError):
         self.table = table
         where = "it" if found_in == table else f"{found_in}, which it points at,"
         super().__init__(
-            f"{table}: {where} holds the pseudonyms of another key than SMARTDIET_PSEUDONYM_KEY. Nothing was written. "
-            "Set the old key again, or make all pseudonyms anew: smartdiet sync --rekey"
+            f"{table}: {where} holds the pseudonyms of another key than the one that is set. Nothing was written. Set "
+            "the old key again, or make all pseudonyms anew: smartdiet sync --rekey, or a run of all tables in Dagster "
+            "with rekey of the resource all_tables"
         )
 
 

@@ -9,7 +9,7 @@ else a template is resolved when the file is loaded, as Dagster does.
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 import dagster as dg
@@ -34,6 +34,7 @@ from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets.schema.model import Table
 
 _VARIABLE = re.compile(r"""\{\{\s*env(?:\.(\w+)|\(\s*['"](\w+)['"]\s*\))\s*\}\}""")
+_SHOWN = "{0} holds a secret, which Dagit would show: write it as one variable, {0}: '{{{{ env.NAME }}}}'"
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
@@ -83,9 +84,11 @@ def _check_secrets(server: ServerResource) -> None:
     Not where the attributes are resolved: Dagster quotes the lines of the file beside what is wrong there.
     """
     for name in server.list_shown_secrets():
-        raise ConfigurationError(
-            f"{name} holds a secret, which Dagit would show: write it as one variable, {name}: '{{{{ env.NAME }}}}'"
-        )
+        raise ConfigurationError(_SHOWN.format(name))
+
+
+def _resolve_key(context: dg.ResolutionContext, said: str) -> Any:
+    return _resolve_field(context, str, said)
 
 
 def _annotate(target: type[BaseModel]) -> Any:
@@ -131,6 +134,9 @@ else:
     Matomo, Settings = _annotate(MatomoResource), _annotate(MirrorSettings)
     Kept = Annotated[Any, dg.Resolver(_resolve_plain(Retention), model_field_type=RetentionAttributes | str)]
     Told = Annotated[Any, dg.Resolver(_resolve_plain(Alerts, str), model_field_type=AlertsAttributes | str)]
+Key: TypeAlias = Annotated[
+    str | dg.EnvVar, dg.Resolver(_resolve_key, model_field_type=str, inject_before_resolve=False)
+]
 Translation: TypeAlias = Annotated[TranslationFn[Table], TranslationFnResolver[Table](lambda table: {"table": table})]
 
 
@@ -139,8 +145,9 @@ Translation: TypeAlias = Annotated[TranslationFn[Table], TranslationFnResolver[T
 class MongoMirrorComponent(dg.Component, dg.Resolvable):
     """Mirrors MongoDB's collections into typed, foreign-keyed PostgreSQL tables, an asset each.
 
-    The attributes are the arguments of `build_mirror`. `schema` is a file, or several, beside `defs.yaml`; in
-    `translation`, `table` is the table and `spec` how it looks without it. A subclass may override `get_asset_spec`.
+    The attributes are the arguments of `build_mirror`, and of `load_schema` what is protected. `schema` is a file, or
+    several, beside `defs.yaml`, as is `protected`; in `translation`, `table` is the table and `spec` how it looks
+    without it. A subclass may override `get_asset_spec`.
 
     Example:
         ```yaml
@@ -157,6 +164,8 @@ class MongoMirrorComponent(dg.Component, dg.Resolvable):
     name: str
     postgres: Postgres
     schema: str | Sequence[str] = "schemas.yaml"
+    protected: str | None = None
+    pseudonym_key: Key = field(default="", repr=False)
     mongo: Mongo | None = None
     matomo: Matomo | None = None
     key_prefix: str | Sequence[str] = ()
@@ -188,9 +197,15 @@ class MongoMirrorComponent(dg.Component, dg.Resolvable):
         for server in (self.postgres, self.mongo, self.matomo):
             if server is not None:
                 _check_secrets(server)
+        if self.pseudonym_key and not isinstance(self.pseudonym_key, dg.EnvVar):
+            raise ConfigurationError(_SHOWN.format("pseudonym_key"))
         files = [self.schema] if isinstance(self.schema, str) else self.schema
         return build_mirror(
-            load_schema(*(context.path / file for file in files)),
+            load_schema(
+                *(context.path / file for file in files),
+                protected=None if self.protected is None else context.path / self.protected,
+                pseudonym_key=self.pseudonym_key,
+            ),
             name=self.name,
             postgres=self.postgres,
             mongo=self.mongo,

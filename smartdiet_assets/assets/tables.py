@@ -70,6 +70,7 @@ class AllTables(dg.ConfigurableResource[Any]):
         default=None,
         description="ISO date or time, UTC: also read documents dated from here on. Never moves a window forward.",
     )
+    rekey: bool = Field(default=False, description="Make pseudonyms of another key anew: read those tables again.")
 
 
 class MirrorConfig(dg.Config):
@@ -231,6 +232,7 @@ def try_step(
             retry_limit=settings.retry_limit,
             retries=RETRY_POLICY.max_retries,
             retry_delay=step.retry_delay,
+            rekey=all_tables.rekey,
         )
         return try_table(
             TableRun(step.schema, table, run_id, request, run_settings),

@@ -32,17 +32,19 @@ def print_forecasts(
     unreadable: Mapping[str, str],
     request: WindowRequest,
     *,
+    rekey: bool = False,
     as_json: bool,
 ) -> bool:
     """Print what a sync of tables would do; return whether it would fail, or that is not known of a table.
 
     Args:
         unreadable: further tables, each with the sentence that says why its source cannot be read.
+        rekey: pseudonyms of another key are made anew.
 
     Raises:
         SmartdietError: PostgreSQL cannot be reached or refuses.
     """
-    forecasts = {**run_forecast(session.schema, session.environment, tables, request), **unreadable}
+    forecasts = {**run_forecast(session.schema, session.environment, tables, request, rekey=rekey), **unreadable}
     if as_json:
         click.echo(json.dumps({"dry_run": True, "tables": {name: _encode(one) for name, one in forecasts.items()}}))
     else:
@@ -52,7 +54,7 @@ def print_forecasts(
 
 
 def run_forecast(
-    schema: Schema, environment: Environment, tables: Sequence[str], request: WindowRequest
+    schema: Schema, environment: Environment, tables: Sequence[str], request: WindowRequest, *, rekey: bool = False
 ) -> dict[str, Forecast | str]:
     """Find out what a sync of tables would do on the configured servers; a sentence where that cannot be known.
 
@@ -65,9 +67,8 @@ def run_forecast(
         connection.autocommit = True
         servers = {kind.name: stack.enter_context(find_opener(kind).open_server(environment)) for kind in kinds}
         open_source = build_source_opener(schema, servers)
-        return dict(
-            forecast_tables(schema, tables, connection, open_source, request, environment.global_date_threshold)
-        )
+        threshold = environment.global_date_threshold
+        return dict(forecast_tables(schema, tables, connection, open_source, request, threshold, rekey=rekey))
 
 
 def build_forecast_grid(forecasts: Forecasts) -> Grid:
@@ -118,6 +119,7 @@ def _encode(forecast: Forecast | str) -> dict[str, Any]:
         "rows": forecast.rows,
         "rows_at_most": forecast.rows_at_most,
         "emptied": forecast.emptied,
+        "protected": list(forecast.protected),
     }
 
 
@@ -126,7 +128,9 @@ def _describe_structure(forecast: Forecast) -> str:
         return "differs: the run stops"
     if forecast.created:
         return "created"
-    return f"adds {', '.join(forecast.added)}" if forecast.added else ""
+    added = [f"adds {', '.join(forecast.added)}"] if forecast.added else []
+    protected = [f"protects {', '.join(forecast.protected)} otherwise"] if forecast.protected else []
+    return "; ".join(added + protected)
 
 
 def _describe_window(window: Window) -> str:

@@ -31,14 +31,14 @@ def forget(session: Session, collection: str, ids: tuple[str, ...], lifts: bool,
         connection.autocommit = True
         if lifts:
             lifted = lift(connection, schema, collection, ids)
-            console.print(f"{lifted:,} of {len(ids):,} lifted; the next sync reads their tables whole.")
+            if as_json:
+                click.echo(json.dumps({"lifted": lifted}))
+                return
+            then = "the next sync reads their tables whole" if lifted else "none of them was forgotten"
+            console.print(f"{lifted:,} of {len(set(ids)):,} lifted; {then}.", highlight=False)
             return
-        if not yes:
-            expected = forget_documents(connection, schema, collection, ids, dry_run=True).total
-            answer = click.prompt(f"{expected:,} rows go for good. Type their number to go on", err=True)
-            if answer.strip().replace(",", "") != str(expected):
-                click.echo("Nothing was removed.", err=True)
-                sys.exit(1)
+        if not yes and not _confirm(forget_documents(connection, schema, collection, ids, dry_run=True).total):
+            sys.exit(1)
         found = forget_documents(connection, schema, collection, ids)
     if as_json:
         click.echo(json.dumps({"rows": found.rows, "rejects": found.rejects, "total": found.total}))
@@ -46,3 +46,18 @@ def forget(session: Session, collection: str, ids: tuple[str, ...], lifts: bool,
     for table, rows in found.rows.items():
         console.print(f"{table}: {rows:,} rows", highlight=False)
     console.print(f"{found.total:,} rows and {found.rejects:,} rejects went; no run reads these documents again.")
+
+
+def _confirm(expected: int) -> bool:
+    """Ask for the number of rows that go; say what to do where it is another one, or nobody can be asked."""
+    try:
+        answer = click.prompt(f"{expected:,} rows go for good. Type their number to go on", err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo("\nNothing was removed: nobody can be asked here. --yes goes on without.", err=True)
+        return False
+    if answer.strip().replace(",", "") == str(expected):
+        return True
+    click.echo("Nothing was removed: that is another number.", err=True)
+    return False

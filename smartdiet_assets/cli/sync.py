@@ -52,7 +52,7 @@ def sync(
         from smartdiet_assets.cli.dry_run import print_forecasts
 
         request = WindowRequest("full") if full else WindowRequest("newest", since=start)
-        sys.exit(1 if print_forecasts(session, selection, unreadable, request, as_json=as_json) else 0)
+        sys.exit(1 if print_forecasts(session, selection, unreadable, request, rekey=rekey, as_json=as_json) else 0)
     recorder = session.open_recorder()
     try:
         with show_progress(errors), recorder.following():

@@ -168,7 +168,8 @@ def _apply_structure(
 
 def _read_state(target: Target, last_state: LastState, changes: TableChanges, options: LoadOptions) -> SyncState:
     """Read where the runs before left a table, and take out of it what they stored under another protection."""
-    check_key(target.connection, target.table, last_state, rekey=options.get("rekey", False))
+    rekeyed = [target.table.name] if options.get("rekey", False) else []
+    check_key(target.connection, target.table, last_state.key_fingerprint, rekeyed)
     if changes.created:
         return SyncState()
     state = last_state.sync or SyncState(read_newest_date(target.connection, target.table))

@@ -6,7 +6,7 @@ is read again, in the same transaction.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -25,18 +25,20 @@ from smartdiet_assets.schema.model import Column, Table
 from smartdiet_assets.schema.protection import find_key, find_key_fault
 from smartdiet_assets.schema.pseudonyms import REDACTED
 
+# As JSON: an earlier version's state lacks the column, and a forecast adds none.
 _OF_PARENTS = sql.SQL("""\
-SELECT table_name, key_fingerprint
-FROM smartdiet.sync_state
-WHERE schema_name = current_schema() AND table_name = ANY (%s) AND key_fingerprint <> %s
+SELECT table_name
+FROM smartdiet.sync_state AS s
+WHERE schema_name = current_schema() AND table_name = ANY (%s) AND to_jsonb(s) ->> 'key_fingerprint' <> %s
 ORDER BY table_name""")
 
 
-def check_key(connection: Connection, table: Table, last_state: LastState, *, rekey: bool) -> None:
+def check_key(connection: Connection, table: Table, fingerprint: str | None, rekeyed: Collection[str] = ()) -> None:
     """Check that a table is filled with the pseudonyms of the key that there is, and so are those it points at.
 
     Args:
-        rekey: the table is to be read again where it has those of another one.
+        fingerprint: of the key of those it is filled with; None where it has none.
+        rekeyed: tables that are read again where they have those of another one.
 
     Raises:
         ConfigurationError: there is no key.
@@ -46,23 +48,32 @@ def check_key(connection: Connection, table: Table, last_state: LastState, *, re
         return
     if (fault := find_key_fault([table])) or table.pseudonyms is None:
         raise ConfigurationError(fault)
-    fingerprint = table.pseudonyms.fingerprint
-    if last_state.key_fingerprint not in (None, fingerprint) and not rekey:
+    own = table.pseudonyms.fingerprint
+    if fingerprint not in (None, own) and table.name not in rekeyed:
         raise OtherKeyError(table.name, table.name)
     parents = [c.foreign_key.table for c in table.columns if c.is_pseudonym and c.foreign_key]
-    others = [parent for parent in dict.fromkeys(parents) if parent != table.name]
-    for parent, _ in fetch_all(connection, _OF_PARENTS, [others, fingerprint]) if others else ():
+    others = [parent for parent in dict.fromkeys(parents) if parent != table.name and parent not in rekeyed]
+    for (parent,) in fetch_all(connection, _OF_PARENTS, [others, own]) if others else ():
         raise OtherKeyError(table.name, parent)
 
 
-def find_changes(table: Table, last_state: LastState) -> list[str]:
-    """Find the columns that were stored under another protection, or as pseudonyms of another key."""
-    before: Mapping[str, str] = json.loads(last_state.protection or "{}")
+def find_changes(table: Table, protection: str | None, fingerprint: str | None) -> list[str]:
+    """Find the columns that were stored under another protection, or as pseudonyms of another key.
+
+    Args:
+        protection, fingerprint: as the records have them (`LastState`).
+    """
+    before: Mapping[str, str] = json.loads(protection or "{}")
     now = table.protected
     changed = [c.name for c in table.columns if before.get(c.name) != now.get(c.name)]
-    if table.pseudonyms is not None and last_state.key_fingerprint not in (None, table.pseudonyms.fingerprint):
+    if table.pseudonyms is not None and fingerprint not in (None, table.pseudonyms.fingerprint):
         changed += [c.name for c in table.columns if c.is_pseudonym and c.name not in changed]
     return changed
+
+
+def must_empty(table: Table, changed: Collection[str]) -> bool:
+    """Whether rows cannot stay where columns are protected otherwise, as they tell rows apart or lead to others."""
+    return any(find_key(table, table.column(column)) for column in changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +91,13 @@ def apply_changes(target: Target, last_state: LastState) -> Reprotection | None:
         ReadsAloneError: related loads are open beside it.
     """
     table = target.table
-    changed = find_changes(table, last_state)
+    changed = find_changes(table, last_state.protection, last_state.key_fingerprint)
     if not changed:
         return None
     if target.beside.related:
         # Emptying it empties those below.
         raise ReadsAloneError
-    of_key = any(find_key(table, table.column(column)) for column in changed)
+    of_key = must_empty(table, changed)
     if fetch_value(target.connection, compose_is_empty(relations_of(table))):
         if of_key:
             # Its records may name documents otherwise.

@@ -4,6 +4,7 @@ An id is given as a plain document column would show it.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -21,10 +22,13 @@ from smartdiet_assets.load.removal.reconcile import table_exists
 from smartdiet_assets.load.shards.plan import drop_plan
 from smartdiet_assets.load.spelling import spell_value
 from smartdiet_assets.load.transaction_settings import apply_settings
+from smartdiet_assets.schema.document_id import decode_document_id
 from smartdiet_assets.schema.forgotten import digest_id
 from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.protection import find_key_fault
+from smartdiet_assets.transform.convert import build_conversion
 from smartdiet_assets.transform.protection import build_renamer
+from smartdiet_assets.transform.rejection import Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,12 @@ def forget(
     found = Oblivion({}, 0)
     with connection.transaction():
         present, reach = _lock(connection, schema, tables)
-        traces = {table.name: _trace(table, ids) for table in present}
+        texts = _find_texts(tables, ids)
+        traces = {table.name: _trace(table, texts) for table in present}
         rows, rejects = remove_traces(connection, schema, traces, f"forget-{uuid4()}")
         found = Oblivion(dict(rows), rejects)
         salt = find_salt(connection)
-        digests = {digest: digest for digest in (digest_id(salt, text) for text in ids)}
+        digests = {digest: digest for digest in (digest_id(salt, text) for text in texts)}
         for table in tables:
             add_forgotten(connection, table.name, salt, digests)
         forget_last_read(connection, reach)
@@ -80,7 +85,9 @@ def lift(connection: Connection, schema: Schema, collection: str, ids: Sequence[
     with connection.transaction():
         _, reach = _lock(connection, schema, tables)
         salt = find_salt(connection)
-        counts = lift_forgotten(connection, list(schema.tables), [digest_id(salt, text) for text in ids])
+        counts = lift_forgotten(
+            connection, list(schema.tables), [digest_id(salt, text) for text in _find_texts(tables, ids)]
+        )
         lifted = max((counts.get(table.name, 0) for table in tables), default=0)
         if lifted:
             for name in reach:
@@ -115,12 +122,27 @@ def _lock(connection: Connection, schema: Schema, tables: Sequence[Table]) -> tu
 
 def _trace(table: Table, ids: Sequence[str]) -> Trace:
     """Say how a table shows documents, and how its records name them."""
-    column = table.column(table.document_column)
-    rename, pseudonyms = build_renamer(table), column.pseudonyms if table.hides_ids else None
-    values: list[object] = list(ids)
-    if pseudonyms is not None:
-        values = [pseudonyms(text) for text in ids]
-    elif column.type.base.is_integer:
-        values = [int(text) for text in ids if text.lstrip("-").isdecimal()]
+    rename, pseudonyms = build_renamer(table), table.column(table.document_column).pseudonyms
+    values = [value for text in ids for value in _find_values(table, text)]
+    if table.hides_ids and pseudonyms is not None:
+        values = [pseudonyms(str(value)) for value in values]
     names = [rename(spelled) for text in ids for spelled in spell_value(text)]
     return Trace(values, list(dict.fromkeys(names)))
+
+
+def _find_texts(tables: Sequence[Table], ids: Sequence[str]) -> list[str]:
+    """Spell ids as the tables do: a UUID may be given with capital letters, a number with zeros."""
+    texts = (next((str(value) for table in tables for value in _find_values(table, text)), text) for text in ids)
+    return list(dict.fromkeys(texts))
+
+
+def _find_values(table: Table, text: str) -> list[object]:
+    """List what a plain document column holds of the documents that a text may mean; nothing where it can hold none."""
+    column = table.column(table.document_column).model_copy(update={"protect": None})
+    convert = build_conversion(column).convert
+    found: list[object] = []
+    # In a column of texts, a number's other spellings are other documents.
+    for identity in [text] if column.type.is_text else [decode_document_id(spelled) for spelled in spell_value(text)]:
+        with suppress(Rejection):
+            found.append(convert(identity))
+    return list(dict.fromkeys(found))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from smartdiet_assets.resources.ssh_host_keys import read_public_key
-from smartdiet_assets.schema.pseudonyms import SHORTEST_KEY
+from smartdiet_assets.schema.pseudonyms import A_KEY, is_key
 
 #: How an empty table prefix is written, as an empty variable counts as one that is not set.
 _NO_PREFIX = "-"
@@ -59,6 +59,12 @@ def _check_schedule(text: str) -> str:
     return text
 
 
+def _check_key(text: str) -> str:
+    if not is_key(text):
+        raise ValueError
+    return text
+
+
 Executor = Annotated[
     Literal["in_process", "multiprocess", "celery"],
     Expected(
@@ -70,8 +76,8 @@ Place = Literal["local", "remote"]
 Secret = Annotated[str, Field(repr=False)]
 PseudonymKey = Annotated[
     Secret,
-    Field(min_length=SHORTEST_KEY),
-    Expected(f"a secret of at least {SHORTEST_KEY} characters, as `openssl rand -hex 32` makes it"),
+    AfterValidator(_check_key),
+    Expected(f"a secret of {A_KEY}"),
 ]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
 Flag = Annotated[bool, BeforeValidator(_read_flag), Expected("true or false")]

@@ -18,7 +18,7 @@ from smartdiet_assets.schema.model import Schema, Table
 from smartdiet_assets.schema.ordering import order_tables
 from smartdiet_assets.schema.parsing import parse_file
 from smartdiet_assets.schema.protection import Declared, Name, list_declared, protect_tables, read_overlay
-from smartdiet_assets.schema.pseudonyms import Pseudonyms, build_pseudonyms
+from smartdiet_assets.schema.pseudonyms import Pseudonyms, Variable, build_pseudonyms
 from smartdiet_assets.schema.reading import read_document
 from smartdiet_assets.schema.resolving import note_document_ids, resolve_table
 
@@ -35,7 +35,7 @@ class _File:
 
 
 def load_schema(
-    path: str | Path, *others: str | Path, protected: str | Path | None = None, pseudonym_key: str = ""
+    path: str | Path, *others: str | Path, protected: str | Path | None = None, pseudonym_key: str | Variable = ""
 ) -> Schema:
     """Read schema files, ours or the replaced tool's, as one schema.
 
@@ -43,9 +43,11 @@ def load_schema(
         path: its partitions hold for all tables.
         others: further files; foreign keys lead from any file to any other.
         protected: a file of protections, which go before those of the tables' own files.
-        pseudonym_key: what pseudonyms are made with; runs of tables that have some refuse without it.
+        pseudonym_key: the secret that pseudonyms are made with, best as `dg.EnvVar`; runs of tables that have some
+            refuse without it.
 
     Raises:
+        ConfigurationError: the key is none.
         SchemaFileError: a file cannot be used; it holds every problem, each with table, column and line.
     """
     files = [_read(name) for name in (path, *others)]

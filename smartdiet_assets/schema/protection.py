@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import yaml
+from pydantic_core import PydanticCustomError
 
 from smartdiet_assets.schema.declaration import TableDeclaration
 from smartdiet_assets.schema.findings import Findings, Place, suggest
@@ -56,7 +57,7 @@ def read_overlay(node: yaml.Node | None, tables: Mapping[str, Table], findings: 
             findings.problem(root.at(_ROOT), f"{quote(_ROOT)} must be a mapping of tables")
         return {}
     found: dict[Name, Declared] = {}
-    for name, section in given.read(nulls=False).items():
+    for name, section in given.read().items():
         place = replace(given.at(name), table=name)
         if not isinstance(section, Section):
             findings.problem(place, f"{quote(name)} must be a mapping of columns, not {describe(given.nodes[name])}")
@@ -71,15 +72,17 @@ def read_overlay(node: yaml.Node | None, tables: Mapping[str, Table], findings: 
 def _read_columns(table: Table, section: Section, findings: Findings) -> dict[Name, Declared]:
     known = [column.name for column in table.columns]
     found: dict[Name, Declared] = {}
-    for name, value in section.read(nulls=False).items():
+    for name, value in section.read().items():
         place = replace(section.at(name), column=name)
         if name not in known:
             findings.problem(place, f"{quote(name)} is no column{suggest(name, known)}")
             continue
         try:
             found[table.name, name] = Declared(read_protection(value), place, findings)
-        except ValueError:
-            findings.problem(place, f"{quote(name)} must be {PROTECTION}, not {describe(section.nodes[name])}")
+        except PydanticCustomError as error:
+            kept = isinstance(value, Section) and (error.context or {}).get("received")
+            received = kept or describe(section.nodes[name])
+            findings.problem(place, f"{quote(name)} must be {PROTECTION}, not {received}")
     return found
 
 
@@ -108,8 +111,8 @@ def find_key_fault(tables: Iterable[Table]) -> str:
         return ""
     more = f" and {len(without) - 1} more" if len(without) > 1 else ""
     return (
-        f"{KEY_VARIABLE} is not set, and {without[0]}{more} hold pseudonyms: set it to the secret they are made with "
-        "(a new one: openssl rand -hex 32)"
+        f"{KEY_VARIABLE} is not set, and {without[0]}{more} hold pseudonyms: set it, or the variable that "
+        "pseudonym_key names, to the secret they are made with (a new one: openssl rand -hex 32)"
     )
 
 

@@ -8,9 +8,11 @@ import hmac
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
+
+from smartdiet_assets.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -21,6 +23,8 @@ KEY_VARIABLE = "SMARTDIET_PSEUDONYM_KEY"
 PSEUDONYM_LENGTH = 32
 #: Characters a key has at least.
 SHORTEST_KEY = 16
+#: What a key has to be.
+A_KEY = f"at least {SHORTEST_KEY} characters without white space around them, as `openssl rand -hex 32` makes them"
 _FINGERPRINT_LENGTH = 16
 #: What stands for every value of a redacted column, by the family of its type or its name, as documents would give it.
 REDACTED: dict[str, object] = {
@@ -89,6 +93,27 @@ class Pseudonyms:
         return {"key": self.key}
 
 
-def build_pseudonyms(key: str) -> Pseudonyms | None:
-    """Build the pseudonyms of a key as the variable holds it; None without one."""
-    return Pseudonyms(key.encode()) if key else None
+@runtime_checkable
+class Variable(Protocol):
+    """What names a variable, as `dg.EnvVar` does, which is a text as well: its name is no key."""
+
+    def get_value(self) -> str | None:
+        """Read it."""
+        ...
+
+
+def build_pseudonyms(key: "str | Variable") -> Pseudonyms | None:
+    """Build the pseudonyms of a key, or of what a variable holds now; None without one.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    text = key.get_value() if isinstance(key, Variable) else key
+    if text and not is_key(text):
+        raise ConfigurationError(f"the key of the pseudonyms must have {A_KEY}")
+    return Pseudonyms(text.encode()) if text else None
+
+
+def is_key(text: str) -> bool:
+    """Whether a text can be a key: a line's end that one machine has and another has not would make two of it."""
+    return len(text) >= SHORTEST_KEY and text == text.strip()

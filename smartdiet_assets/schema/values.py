@@ -141,6 +141,7 @@ def read_protection(value: object) -> Protection:
             return Protection.model_validate({"how": part})
         if isinstance(part, int) and not isinstance(part, bool) and part > 0:
             return Protection(how="prefix", characters=part)
+        raise expected(PROTECTION, f"{{keep: {part}}}" if is_scalar(part) else "")
     raise expected(PROTECTION, _received(value))
 
 

@@ -12,6 +12,7 @@ from smartdiet_assets_tests.benchmarks.incremental import run_incremental
 from smartdiet_assets_tests.benchmarks.matomo import run_matomo
 from smartdiet_assets_tests.benchmarks.memory import run_memory
 from smartdiet_assets_tests.benchmarks.operations import run_operations
+from smartdiet_assets_tests.benchmarks.protection import run_protection
 from smartdiet_assets_tests.benchmarks.real_size import run_real_size
 from smartdiet_assets_tests.benchmarks.refresh_postgres import run_refresh_postgres
 from smartdiet_assets_tests.benchmarks.results import Result
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[Servers, Settings], Iterator[Result]]] = {
     "incremental": run_incremental,
     "unchanged": run_unchanged,
     "drift": run_drift,
+    "protection": run_protection,
     "smart_diff": run_smart_diff,
     "operations": run_operations,
     "idle": run_idle,

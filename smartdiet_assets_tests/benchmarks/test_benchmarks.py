@@ -17,6 +17,7 @@ from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, 
 from smartdiet_assets_tests.benchmarks.operations import CHANGES
 from smartdiet_assets_tests.benchmarks.peers.entering import NOT_INSTALLED, REPLACED
 from smartdiet_assets_tests.benchmarks.plot import write_plot
+from smartdiet_assets_tests.benchmarks.protection import PLAIN
 from smartdiet_assets_tests.benchmarks.report import compose_cells, compose_markdown
 from smartdiet_assets_tests.benchmarks.results import (
     Growth,
@@ -83,6 +84,7 @@ def test_wide_documents_are_loaded_by_every_command(servers: Servers) -> None:
 
 
 def test_runs_that_look_for_undeclared_fields_do_the_same_as_those_that_do_not(servers: Servers) -> None:
+    assert [comparison.against for comparison in run("protection", servers)] == [PLAIN, PLAIN]
     assert [comparison.case for comparison in run("drift", servers)] == ["first load", "1% changed", "10% changed"]
 
 

@@ -58,13 +58,17 @@ def build_postgres() -> PostgresResource:
     )
 
 
+def build_shop_resource() -> MongoResource:
+    return MongoResource(url=dg.EnvVar("SHOP_MONGODB_URL"), database=dg.EnvVar("SHOP_MONGODB_DATABASE"))
+
+
 def build_shop() -> dg.Definitions:
     return build_mirror(
         SHOP,
         name="shop",
         key_prefix="shop",
         target_schema="shop",
-        mongo=MongoResource(url=dg.EnvVar("SHOP_MONGODB_URL"), database=dg.EnvVar("SHOP_MONGODB_DATABASE")),
+        mongo=build_shop_resource(),
         postgres=build_postgres(),
         translator=ShopTranslator(),
         schedule="*/10 * * * *",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smartdiet_assets.errors import SchemaFileError
+from smartdiet_assets.errors import ConfigurationError, SchemaFileError
 from smartdiet_assets.schema.loading import load_schema
 from smartdiet_assets_tests.unit.schema.schema_files import INVALID, load_text, read_expectations
 
@@ -91,3 +91,60 @@ def test_a_wrong_column_does_not_hide_or_invent_problems_of_others(tmp_path: Pat
     with pytest.raises(SchemaFileError) as raised:
         load_text(tmp_path, text)
     assert [problem.line for problem in raised.value.problems] == [4, 10]
+
+
+OVERLAY = """\
+protect:
+  people:
+    name: {keep: -1}
+    born: {keep: true}
+    mail: Pseudonym
+    nick:
+    nam: redact
+    active: pseudonym
+    id: pseudonym
+  peeple: {name: redact}
+  notes:
+tables: {}
+"""
+
+
+def test_an_overlay_reports_what_it_cannot_protect(tmp_path: Path) -> None:
+    """A file that protects nothing where somebody meant to is a fault, too."""
+    tables, overlay = tmp_path / "tables.yaml", tmp_path / "protected.yaml"
+    columns = ", ".join(f"{{name: {name}, sql_type: TEXT}}" for name in ("name", "born", "mail", "nick"))
+    tables.write_text(f"""
+tables:
+  people: {{include_base: true, additional_columns: [{columns}, {{name: active, sql_type: BOOLEAN}}]}}
+  notes:
+    include_base: true
+    additional_columns: [{{name: person_id, sql_type: VARCHAR, foreign_key: people(id)}}]
+""")
+    overlay.write_text(OVERLAY)
+    with pytest.raises(SchemaFileError) as raised:
+        load_schema(tables, protected=overlay)
+    forms = "pseudonym, redact, or what is kept: {keep: year}, {keep: month}, or characters of a text, {keep: 2}"
+    assert [str(problem) for problem in raised.value.problems] == [
+        f"line 3: people.name: 'name' must be {forms}, not {{keep: -1}}",
+        f"line 4: people.born: 'born' must be {forms}, not {{keep: True}}",
+        f"line 5: people.mail: 'mail' must be {forms}, not the text 'Pseudonym'",
+        f"line 6: people.nick: 'nick' must be {forms}, not nothing",
+        "line 7: people.nam: 'nam' is no column; did you mean 'name'?",
+        "line 8: people.active: a pseudonym has 32 characters and needs a VARCHAR or TEXT that holds them, not BOOLEAN",
+        "line 9: people.id: people(id) is a pseudonym and notes.person_id is not, but notes.person_id points at "
+        "people(id): protect both as pseudonym, or none",
+        "line 10: peeple: 'peeple' is no table; did you mean 'people'?",
+        "line 11: notes: 'notes' must be a mapping of columns, not nothing",
+        "line 12: unknown key 'tables'; expected protect",
+    ]
+    overlay.write_text("protect:  # nothing yet")
+    assert not any(table.protected for table in load_schema(tables, protected=overlay).tables.values())
+
+
+@pytest.mark.parametrize("key", ["short", "x" * 20 + "\n", " " * 20])
+def test_a_key_that_another_machine_may_read_otherwise_is_none(tmp_path: Path, key: str) -> None:
+    tables = tmp_path / "tables.yaml"
+    tables.write_text("tables: {people: {include_base: true}}")
+    with pytest.raises(ConfigurationError, match="at least 16 characters without white space around them") as raised:
+        load_schema(tables, pseudonym_key=key)
+    assert key not in str(raised.value)
