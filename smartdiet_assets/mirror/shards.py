@@ -185,7 +185,8 @@ def _may_be_sharded(load: Load, window: Window) -> bool:
     table = load.table
     if not table.shard_documents or table.force_reimport or window != Window("full") or load.state.watermark:
         return False
-    if load.state.reimport and find_changes(table, load.last_state):
+    last = load.last_state
+    if load.state.reimport and find_changes(table, last.protection, last.key_fingerprint):
         # What was taken out of it as it is protected otherwise now goes when all of it is there again, not before.
         return False
     empty = bulk.compose_is_empty(relations_of(table))
