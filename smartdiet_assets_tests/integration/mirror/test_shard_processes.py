@@ -182,13 +182,14 @@ def test_a_table_that_refuses_a_value_leaves_the_shard_to_the_others(
     # No column forbids it, but the row is larger than a page.
     people.mongo["people"].update_one({"number": 701}, {"$set": dict.fromkeys(many, "x" * 40)})
     count = ReadCount(monkeypatch)
-    assert not [found for found in sync_in_threads(people).values() if isinstance(found, TableFailure)]
+    results = sync_in_threads(people)
     # Its own run tries that shard again, and reads by itself then, in one piece.
+    assert {name: result.load.refused for name, result in results.items()} == {"people": 0, "tags": 0, "days": 1}
     assert PEOPLE <= count.in_ranges <= PEOPLE + LOOKED_AT + PEOPLE // 20
-    assert PEOPLE < count.elsewhere < 1.5 * PEOPLE
-    assert people.compare({"people", "tags"}) == []
-    refused = "SELECT table_name FROM smartdiet.rejected_rows WHERE reason = 'refused'"
-    assert people.connection.execute(refused).fetchall() == [("days",)]
+    # The oracle does not know PostgreSQL.
+    [found] = people.compare()
+    assert found.startswith("days document")
+    assert "'refused'" in found
 
 
 def test_a_command_killed_in_mid_shard_goes_on_for_all_tables(
