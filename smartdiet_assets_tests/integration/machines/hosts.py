@@ -141,6 +141,14 @@ class Host:
         )
         return Worker(process, log)
 
+    def cut(self) -> None:
+        """Have its network go down; no connection is told."""
+        _run("ip", "-n", self.name, "link", "set", "eth0", "down")
+
+    def mend(self) -> None:
+        """Have its network come up again."""
+        _run("ip", "-n", self.name, "link", "set", "eth0", "up")
+
     def _pass_on(self, port: int) -> None:
         listener = socket.create_server((self.gateway, port))
         self._passing.append(listener)
