@@ -4,7 +4,9 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -21,6 +23,7 @@ import redis
 from pymongo.database import Database
 
 from smartdiet_assets.assets.naming import read_step
+from smartdiet_assets.demo.company import write_company
 from smartdiet_assets.demo.mongo_server import EmbeddedMongo
 from smartdiet_assets.demo.postgres_server import EmbeddedPostgres
 from smartdiet_assets.load.advisory import lock_tables
@@ -43,6 +46,8 @@ CUSTOMERS, SHARDS = 240, 48
 OTHER_SCHEMAS = SCHEMAS.replace("{name: points, sql_type: INTEGER}", "{name: points, sql_type: BIGINT}")
 #: Named by what the worker says of itself in the run's events.
 CARRIED_OUT = re.compile(r"(smartdiet-\w+@\S+) carries out (\S+)")
+#: Of the company that is mirrored over three hosts, and how many seconds a network is away there, at most.
+SCALE, CUTS = (float(os.environ.get(f"SMARTDIET_{name}", "0")) for name in ("COMPANY", "CUTS"))
 SECONDS_TO_RUN = 120
 #: Not long enough for a worker to count as gone.
 SECONDS_AWAY = 3.0
@@ -232,6 +237,35 @@ def test_workers_on_three_hosts_mirror_exactly_though_each_is_lost_in_its_way(
     texts = [said, asked.out, *(worker.log.read_text() for worker in started)]
     texts += [json.dumps(event) for _, event in network.read_events()]
     assert not [secret for secret in network.secrets if any(secret in text for text in texts)]
+
+
+@pytest.mark.skipif(not SCALE, reason="SMARTDIET_COMPANY=0.01 is how large a company to mirror")
+def test_the_companys_tables_on_three_hosts_though_their_networks_come_and_go(
+    network: Network, mongo_database: Database[Any], postgres: psycopg.Connection
+) -> None:
+    path = network.folder / "schemas.yaml"
+    shutil.copy(ROOT / "config" / "schemas.yaml", path)
+    schema = load_schema(path)
+    documents = sum(write_company(mongo_database, scale=SCALE).values())
+    with contextlib.ExitStack() as stack:
+        hosts = [stack.enter_context(network.add_host(name)) for name in ("second", "third", "fourth")]
+        for worker in [host.start_worker(network.variables, path.read_text()) for host in hosts]:
+            worker.wait_until_ready()
+        begun = time.monotonic()
+        run, chance = network.start_run(), random.Random(1)
+        while CUTS and run.poll() is None:
+            host = chance.choice(hosts)
+            host.cut()
+            time.sleep(chance.uniform(0, CUTS))
+            host.mend()
+            time.sleep(chance.uniform(0, CUTS))
+        said, _ = run.communicate(timeout=SECONDS_TO_RUN * 5)
+        seconds = time.monotonic() - begun
+    assert run.returncode == 0, said[-3000:]
+    assert "the step is given to another worker" not in said
+    assert Mirrored(schema, mongo_database, postgres).compare() == []
+    check_records(network, schema)
+    print(f"{documents} documents, {len(schema.tables)} tables, {seconds:.0f} s")
 
 
 def check_records(network: Network, schema: Schema) -> None:
