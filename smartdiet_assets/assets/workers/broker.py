@@ -1,6 +1,6 @@
 """The broker: what Celery is told of it, by those who hand steps out and by those who carry them out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from celery import Celery
@@ -14,6 +14,8 @@ EXECUTE_STEP = "smartdiet.execute_step"
 _SECONDS_TO_BEGIN = 60
 #: After which a connection to Redis counts as lost.
 _SECONDS_UNANSWERED = 30.0
+#: A step is handed out a minute later, at most, where the broker is away.
+_PATIENT = {"max_retries": 60, "interval_start": 1, "interval_step": 0, "interval_max": 1}
 _A_DAY = 86_400
 
 
@@ -34,6 +36,7 @@ class _Settings:
     # A worker whose network is away for long is there again afterwards, and what it did is not lost.
     broker_connection_max_retries: int | None = None
     result_backend_always_retry: bool = True
+    task_publish_retry_policy: dict[str, float] = field(default_factory=lambda: dict(_PATIENT))
     redis_socket_timeout: float = _SECONDS_UNANSWERED
     redis_socket_keepalive: bool = True
     # Its own would print what a step prints once more.

@@ -6,6 +6,7 @@ retries and events are Dagster's (`dagster-celery`).
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
@@ -116,6 +117,11 @@ class _Workers:
         """Whether a worker answered when it was last asked."""
         return self._seen.get(worker) == self._asked
 
+    def end(self, task: AsyncResult) -> None:
+        """End a task, also where a worker has begun."""
+        with suppress(*self._outages):
+            task.revoke(terminate=True, signal="SIGTERM")
+
     def is_lost(self, task: AsyncResult, queue: str) -> bool:
         """Whether no worker has a task, and none waits to be taken."""
         try:
@@ -161,7 +167,7 @@ class _Submitted:
         """Whether it is over."""
         self._workers.look()
         for worker in list(filter(self._workers.is_there, self._cut_off)):
-            self._cut_off.pop(worker).revoke(terminate=True, signal="SIGTERM")
+            self._workers.end(self._cut_off.pop(worker))
         if lost := self._find_loss():
             if self._sent == _MOST_SENT:
                 self._given_up = lost
@@ -181,7 +187,7 @@ class _Submitted:
 
     def revoke(self) -> None:
         """End it, also where a worker has begun."""
-        self._result.revoke(terminate=True, signal="SIGTERM")
+        self._workers.end(self._result)
 
     def _find_loss(self) -> str:
         """Say how the worker was lost that took it; "" where nothing says so."""

@@ -25,6 +25,7 @@ _WORDS = {
     _KIND.ASSET_MATERIALIZATION,
     _KIND.ASSET_OBSERVATION,
 }
+_LOUD = {logging.WARNING, logging.ERROR, logging.CRITICAL}
 #: Tells the times apart that a step was taken, in the event that says so.
 _TURN = "turn"
 
@@ -52,7 +53,7 @@ def take_step(
         EngineEventData({"worker": worker, _TURN: turn}, marker_end=DELEGATE_MARKER),
         step_key=step_key,
     )
-    taken, last = False, None
+    taken, kind_before = False, None
 
     def is_taken() -> bool:
         found = instance.get_records_for_run(run_id, before, of_type=_KIND.ENGINE_EVENT).records
@@ -60,15 +61,16 @@ def take_step(
             entry.event_log_entry.get_dagster_event() for entry in found if entry.event_log_entry.step_key == step_key
         ]
         turns = [event.engine_event_data.metadata.get(_TURN) for event in said]
-        return [known for known in turns if known is not None][-1:] != [dg.MetadataValue.text(turn)]
+        last = [known for known in turns if known is not None][-1:]
+        return last not in ([], [dg.MetadataValue.text(turn)])
 
     def store_own(event: dg.EventLogEntry, **options: Any) -> None:
-        nonlocal taken, last
+        nonlocal taken, kind_before
         kind = event.dagster_event.event_type if event.dagster_event is not None else None
         # Once for those of a kind that come together, as of many partitions.
-        asks = kind != last if kind in _WORDS else event.level >= logging.WARNING
+        asks = kind != kind_before if kind in _WORDS else event.level in _LOUD
         taken = taken or (asks and is_taken())
-        last = kind
+        kind_before = kind
         if not taken:
             store(event, **options)
 

@@ -19,7 +19,7 @@ from typing import Any, LiteralString, Self
 
 import psycopg
 import pytest
-import redis
+from kombu import Connection
 from pymongo.database import Database
 
 from smartdiet_assets.assets.naming import read_step
@@ -83,8 +83,8 @@ class Network:
 
     def lose_step(self) -> int:
         """Have the broker forget what waits for a worker; gives whether there was something."""
-        with redis.Redis.from_url(os.environ["SMARTDIET_BROKER_URL"]) as broker:
-            return sum(broker.delete(key) for key in broker.scan_iter("dagster*"))
+        with Connection(os.environ["SMARTDIET_BROKER_URL"]) as broker:
+            return int(broker.default_channel.queue_purge("dagster"))
 
     def find_workers(self, step: str) -> list[str]:
         """The workers that began a step, or one of those whose names begin so, in their order."""
@@ -211,6 +211,7 @@ def test_workers_on_three_hosts_mirror_exactly_though_each_is_lost_in_its_way(
             workers[briefly_away][0].mend()
 
         cut_off = wait_for("worker at orders", lambda: network.find_workers("orders") or None)[0]
+        wait_for("its wait for the table", lambda: count_waiting(postgres, "advisory") or None)
         workers[cut_off][0].cut()
         other = wait_for("another worker at orders", lambda: at_least(2, network.find_workers("orders")))[1]
         workers[cut_off][0].mend()
