@@ -12,7 +12,7 @@ from smartdiet_assets.assets.workers.dagster_celery_names import make_app
 EXECUTE_STEP = "smartdiet.execute_step"
 #: Seconds after which Redis gives what a worker took, and did not begin, to another; it begins at once what it takes.
 _SECONDS_TO_BEGIN = 60
-#: After which a connection to Redis counts as lost.
+#: After which a connection counts as lost, or is asked about.
 _SECONDS_UNANSWERED = 30.0
 #: A step is handed out a minute later, at most, where the broker is away.
 _PATIENT = {"max_retries": 60, "interval_start": 1, "interval_step": 0, "interval_max": 1}
@@ -35,6 +35,8 @@ class _Settings:
     broker_connection_retry_on_startup: bool = True
     # A worker whose network is away for long is there again afterwards, and what it did is not lost.
     broker_connection_max_retries: int | None = None
+    # RabbitMQ gives what it sent to a worker that is cut off to another after two of them.
+    broker_heartbeat: float = _SECONDS_UNANSWERED
     result_backend_always_retry: bool = True
     task_publish_retry_policy: dict[str, float] = field(default_factory=lambda: dict(_PATIENT))
     redis_socket_timeout: float = _SECONDS_UNANSWERED

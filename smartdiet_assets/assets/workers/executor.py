@@ -27,8 +27,8 @@ _SECONDS_GONE = 60.0
 #: After how long without a word of a step it is asked where it is: Redis gives one to a worker that is cut off, and
 #: forgets it. One that a worker took and did not begin is there again by then.
 _SECONDS_SILENT = 120.0
-#: How often a step is handed out, at most: what ended so many workers would end the next one.
-_MOST_SENT = 3
+#: How many workers a step is lost with, at most: what ended so many would end the next one.
+_MOST_LOST = 3
 
 
 class WorkerGoneError(SmartdietError):
@@ -157,7 +157,7 @@ class _Submitted:
         self._queue = queue
         self._send = send
         self._workers = workers
-        self._sent = 1
+        self._lost = 0
         self._since = self._asked = time.monotonic()
         self._given_up = ""
         self._cut_off: dict[str, AsyncResult] = {}
@@ -169,10 +169,14 @@ class _Submitted:
         for worker in list(filter(self._workers.is_there, self._cut_off)):
             self._workers.end(self._cut_off.pop(worker))
         if lost := self._find_loss():
-            if self._sent == _MOST_SENT:
+            self._lost += 1
+            if self._lost == _MOST_LOST:
                 self._given_up = lost
                 return True
             self._send_again(lost)
+            return False
+        if self._is_forgotten():
+            self._send_again("no worker has it")
             return False
         return bool(self._result.ready())
 
@@ -180,7 +184,7 @@ class _Submitted:
         """What came of it."""
         if self._given_up:
             raise WorkerGoneError(
-                f"{self._step}: {self._given_up}, {_MOST_SENT} times; see that workers have the memory it takes, and"
+                f"{self._step}: {self._given_up}, {_MOST_LOST} times; see that workers have the memory it takes, and"
                 " re-execute the run from its failure"
             )
         return self._result.get()
@@ -194,9 +198,6 @@ class _Submitted:
         state = self._result.state
         if state == PENDING and time.monotonic() - self._since > 2 * _SECONDS_TO_ASK:
             self._workers.warn_if_none()
-        if state == PENDING and time.monotonic() - self._asked > _SECONDS_SILENT:
-            self._asked = time.monotonic()
-            return "no worker has it" if self._workers.is_lost(self._result, self._queue) else ""
         if state == FAILURE and isinstance(self._result.result, WorkerLostError):
             return "the process of a worker ended over it"
         taken = self._result.info if state == STARTED else None
@@ -206,8 +207,13 @@ class _Submitted:
         self._cut_off[worker] = self._result
         return f"the worker {worker} answers no more"
 
+    def _is_forgotten(self) -> bool:
+        if time.monotonic() - self._asked < _SECONDS_SILENT or self._result.state != PENDING:
+            return False
+        self._asked = time.monotonic()
+        return self._workers.is_lost(self._result, self._queue)
+
     def _send_again(self, lost: str) -> None:
         self._workers.warn(f"{self._step}: {lost}; the step is given to another worker")
-        self._sent += 1
         self._since = self._asked = time.monotonic()
         self._result = self._send()

@@ -16,7 +16,7 @@ from smartdiet_assets_tests.support.dagit import ROOT
 
 def launch() -> int:
     """Run it; 0 where it succeeded."""
-    executor._SECONDS_TO_ASK, executor._SECONDS_GONE, executor._SECONDS_SILENT = 1.0, 8.0, 5.0
+    executor._SECONDS_TO_ASK, executor._SECONDS_GONE, executor._SECONDS_SILENT = 1.0, 8.0, 10.0
     repository = ReconstructableRepository.for_module("smartdiet_assets.definitions", "defs", str(ROOT))
     job = repository.get_reconstructable_job(MIRROR_JOB)
     partitions = job.get_definition().partitions_def

@@ -194,10 +194,10 @@ def test_workers_on_three_hosts_mirror_exactly_though_each_is_lost_in_its_way(
         holding = stack.enter_context(psycopg.connect(postgres_database))
         hosts = [stack.enter_context(network.add_host(name)) for name in ("second", "third", "fourth")]
         started = [host.start_worker(network.variables, SCHEMAS) for host in hosts]
-        workers = {worker.wait_until_ready(): (host, worker) for host, worker in zip(hosts, started, strict=True)}
         lock_tables(holding, ["orders"])
         writer = stack.enter_context(Writer(mongo_database))
         run = network.start_run()
+        workers = {worker.wait_until_ready(): (host, worker) for host, worker in zip(hosts, started, strict=True)}
 
         # In mid shard, each with rows that are not there for anybody yet.
         with psycopg.connect(postgres_database) as shards:
