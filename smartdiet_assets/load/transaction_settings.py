@@ -12,6 +12,8 @@ _SETTINGS = {
     "tcp_keepalives_idle": "60",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "6",
+    # Or as it does not confirm what it is told, in milliseconds; it keeps the table's lock until then.
+    "tcp_user_timeout": "120000",
     # Compiling costs more than the few statements of a load win by it.
     "jit": "off",
     "maintenance_work_mem": "256MB",

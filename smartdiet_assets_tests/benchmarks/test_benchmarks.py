@@ -17,6 +17,7 @@ from smartdiet_assets_tests.benchmarks.measuring import Comparison, Contestant, 
 from smartdiet_assets_tests.benchmarks.operations import CHANGES
 from smartdiet_assets_tests.benchmarks.peers.entering import NOT_INSTALLED, REPLACED
 from smartdiet_assets_tests.benchmarks.plot import write_plot
+from smartdiet_assets_tests.benchmarks.projection import Costs, Site, forecast, list_forecasts
 from smartdiet_assets_tests.benchmarks.protection import PLAIN
 from smartdiet_assets_tests.benchmarks.report import compose_cells, compose_markdown
 from smartdiet_assets_tests.benchmarks.results import (
@@ -300,3 +301,18 @@ def test_the_command_names_every_benchmark() -> None:
     command = [sys.executable, "-m", "smartdiet_assets_tests.benchmarks", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert ", ".join(BENCHMARKS) in " ".join(text.split())
+
+
+def test_on_paper_more_workers_help_until_something_is_used_up() -> None:
+    costs = Costs(
+        document=1e-4, wait=0.0, worker=8e-5, source=1e-5, postgres=4e-5, wire=1_000, wal=500, shard=0.1, step=2.0,
+        index=1e-7, publish=1e-6,
+    )  # fmt: skip
+    one, four = (forecast(costs, Site(), 10**8, workers) for workers in (1, 4))
+    assert one.copy == pytest.approx(10**8 * 1e-4 + 200 * 0.1 + 16 * 2)
+    assert 3.5 < one.copy / four.copy <= 4
+    narrow = forecast(costs, Site(network=25e6), 10**8, 16)
+    assert narrow.copy > 10**8 * 1_000 / 25e6
+    assert max(narrow.used, key=lambda name: narrow.used[name]) == "network"
+    assert 0.9 < narrow.used["network"] <= 1
+    assert len(list_forecasts(costs).rows) == 6

@@ -28,6 +28,8 @@ _LOCK = 5_274_001
 _TAKE_LOCK = db.text("SELECT set_config('lock_timeout', :seconds, true), pg_advisory_xact_lock(:lock)")
 _LOCK_NOT_AVAILABLE = "55P03"
 _SECONDS_TO_OPEN = 60
+#: A host that is gone is noticed within about a minute, also by who waits for its answer.
+_NOTICING = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 _INSERT = INSERT.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
 
 
@@ -41,6 +43,7 @@ def _open(url: str) -> Engine:
             max_overflow=-1,
             # A run may do without for hours; the server, or what is between, may have ended the connection since.
             pool_pre_ping=True,
+            connect_args=_NOTICING,
         )
     )
     db.event.listen(engine, "connect", _relax)

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from celery import Celery
-from kombu.exceptions import KombuError
 from pydantic import ValidationError
 
-from smartdiet_assets.assets.workers.broker import build_app
+from smartdiet_assets.assets.workers.broker import build_app, find_outages
 from smartdiet_assets.assets.workers.worker import EXAMINE, SECONDS_TO_EXAMINE
 from smartdiet_assets.resources.checking import Finding, Part
 from smartdiet_assets.schema.model import Schema
@@ -36,7 +35,7 @@ def examine_workers(url: str, schema: Schema | None) -> Iterator[Finding]:
         asked = {"destination": names, "reply": True, "timeout": seconds, "limit": len(names)}
         answers = app.control.broadcast(EXAMINE, **asked) if names else []
         found = {name: said for answer in answers for name, said in answer.items()}
-    except (OSError, KombuError) as error:
+    except find_outages(app) as error:
         # The driver's text may hold the URL.
         yield _WORKERS.failed(
             "broker",

@@ -6,6 +6,7 @@ retries and events are Dagster's (`dagster-celery`).
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
@@ -13,9 +14,8 @@ from celery import Celery
 from celery.exceptions import WorkerLostError
 from celery.result import AsyncResult
 from celery.states import FAILURE, PENDING, STARTED
-from kombu.exceptions import KombuError
 
-from smartdiet_assets.assets.workers.broker import EXECUTE_STEP, compose_app_arguments
+from smartdiet_assets.assets.workers.broker import EXECUTE_STEP, compose_app_arguments, find_outages
 from smartdiet_assets.assets.workers.dagster_celery_names import RetryMode, core_celery_execution_loop, pack_value
 from smartdiet_assets.errors import SmartdietError
 from smartdiet_assets.resources.environment import read_environment
@@ -24,8 +24,11 @@ from smartdiet_assets.resources.environment import read_environment
 _SECONDS_TO_ASK = 10.0
 _SECONDS_TO_ANSWER = 1.0
 _SECONDS_GONE = 60.0
-#: How often a step is handed out, at most: what ended so many workers would end the next one.
-_MOST_SENT = 3
+#: After how long without a word of a step it is asked where it is: Redis gives one to a worker that is cut off, and
+#: forgets it. One that a worker took and did not begin is there again by then.
+_SECONDS_SILENT = 120.0
+#: How many workers a step is lost with, at most: what ended so many would end the next one.
+_MOST_LOST = 3
 
 
 class WorkerGoneError(SmartdietError):
@@ -78,7 +81,7 @@ class WorkersExecutor(dg.Executor):
                 EXECUTE_STEP, kwargs=what, queue=queue, routing_key=f"{queue}.{EXECUTE_STEP}", priority=priority
             )
 
-        return _Submitted(step.key, send, self._workers)
+        return _Submitted(step.key, queue, send, self._workers)
 
 
 class _Workers:
@@ -86,6 +89,7 @@ class _Workers:
 
     def __init__(self, app: Celery, warn: Callable[[str], None]) -> None:
         self._app = app
+        self._outages = find_outages(app)
         self._seen: dict[str, float] = {}
         self._asked = time.monotonic()
         self._said = False
@@ -97,7 +101,7 @@ class _Workers:
             return
         try:
             answers = self._app.control.ping(timeout=_SECONDS_TO_ANSWER)
-        except (OSError, KombuError):
+        except self._outages:
             # Nobody can answer while the broker is away.
             self._seen.clear()
             answers = []
@@ -108,6 +112,30 @@ class _Workers:
         """Whether a worker has not answered for long."""
         now = time.monotonic()
         return now - self._seen.setdefault(worker, now) > _SECONDS_GONE
+
+    def is_there(self, worker: str) -> bool:
+        """Whether a worker answered when it was last asked."""
+        return self._seen.get(worker) == self._asked
+
+    def end(self, task: AsyncResult) -> None:
+        """End a task, also where a worker has begun."""
+        with suppress(*self._outages):
+            task.revoke(terminate=True, signal="SIGTERM")
+
+    def is_lost(self, task: AsyncResult, queue: str) -> bool:
+        """Whether no worker has a task, and none waits to be taken."""
+        try:
+            with self._app.connection_or_acquire() as connection:
+                try:
+                    if connection.default_channel.queue_declare(queue=queue, passive=True).message_count:
+                        return False
+                except connection.channel_errors:
+                    # Of Redis, a queue that nothing waits in is not there.
+                    pass
+            known = self._app.control.inspect(timeout=_SECONDS_TO_ANSWER).query_task(task.id)
+        except self._outages:
+            return False
+        return not any((known or {}).values())
 
     def warn_if_none(self) -> None:
         """Say once where nobody takes a step."""
@@ -120,27 +148,35 @@ class _Workers:
 class _Submitted:
     """A step that was handed out, as dagster-celery asks for it: sent once more where its worker is gone.
 
-    A worker that is only cut off may go on with it; the two take turns at the table, as two runs of it do, and the
-    second finds nothing to do.
+    A worker that is only cut off may go on with it: what it says of the step does not count (`assets.workers.turns`),
+    and once it is back it is told to end it, for the other one may wait for its lock.
     """
 
-    def __init__(self, step: str, send: Callable[[], AsyncResult], workers: _Workers) -> None:
+    def __init__(self, step: str, queue: str, send: Callable[[], AsyncResult], workers: _Workers) -> None:
         self._step = step
+        self._queue = queue
         self._send = send
         self._workers = workers
-        self._sent = 1
-        self._since = time.monotonic()
+        self._lost = 0
+        self._since = self._asked = time.monotonic()
         self._given_up = ""
+        self._cut_off: dict[str, AsyncResult] = {}
         self._result = send()
 
     def ready(self) -> bool:
         """Whether it is over."""
         self._workers.look()
+        for worker in list(filter(self._workers.is_there, self._cut_off)):
+            self._workers.end(self._cut_off.pop(worker))
         if lost := self._find_loss():
-            if self._sent == _MOST_SENT:
+            self._lost += 1
+            if self._lost == _MOST_LOST:
                 self._given_up = lost
                 return True
             self._send_again(lost)
+            return False
+        if self._is_forgotten():
+            self._send_again("no worker has it")
             return False
         return bool(self._result.ready())
 
@@ -148,14 +184,14 @@ class _Submitted:
         """What came of it."""
         if self._given_up:
             raise WorkerGoneError(
-                f"{self._step}: {self._given_up}, {_MOST_SENT} times; see that workers have the memory it takes, and"
+                f"{self._step}: {self._given_up}, {_MOST_LOST} times; see that workers have the memory it takes, and"
                 " re-execute the run from its failure"
             )
         return self._result.get()
 
     def revoke(self) -> None:
         """End it, also where a worker has begun."""
-        self._result.revoke(terminate=True, signal="SIGTERM")
+        self._workers.end(self._result)
 
     def _find_loss(self) -> str:
         """Say how the worker was lost that took it; "" where nothing says so."""
@@ -166,10 +202,18 @@ class _Submitted:
             return "the process of a worker ended over it"
         taken = self._result.info if state == STARTED else None
         worker = str(taken.get("hostname", "")) if isinstance(taken, dict) else ""
-        return f"the worker {worker} answers no more" if worker and self._workers.is_gone(worker) else ""
+        if not worker or not self._workers.is_gone(worker):
+            return ""
+        self._cut_off[worker] = self._result
+        return f"the worker {worker} answers no more"
+
+    def _is_forgotten(self) -> bool:
+        if time.monotonic() - self._asked < _SECONDS_SILENT or self._result.state != PENDING:
+            return False
+        self._asked = time.monotonic()
+        return self._workers.is_lost(self._result, self._queue)
 
     def _send_again(self, lost: str) -> None:
         self._workers.warn(f"{self._step}: {lost}; the step is given to another worker")
-        self._sent += 1
-        self._since = time.monotonic()
+        self._since = self._asked = time.monotonic()
         self._result = self._send()

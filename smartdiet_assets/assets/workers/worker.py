@@ -16,13 +16,13 @@ from uuid import uuid4
 import dagster as dg
 from celery import Celery, Task
 from celery.worker.control import inspect_command
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from smartdiet_assets.assets.declared import describe_difference, differs
 from smartdiet_assets.assets.interruption import forget_run
 from smartdiet_assets.assets.workers.broker import EXECUTE_STEP, build_app
 from smartdiet_assets.assets.workers.dagster_celery_names import (
-    DELEGATE_MARKER,
-    EngineEventData,
     KnownExecutionState,
     ReconstructableJob,
     RetryMode,
@@ -31,17 +31,22 @@ from smartdiet_assets.assets.workers.dagster_celery_names import (
     serialize_value,
     unpack_value,
 )
+from smartdiet_assets.assets.workers.turns import find_end, take_step
 from smartdiet_assets.doctor.dagster_instance import examine_instance
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.dagster_home import choose_dagster_home
 from smartdiet_assets.resources.declarations import load_declared
 from smartdiet_assets.resources.environment import Environment
+from smartdiet_assets.resources.patience import Patience
 from smartdiet_assets.schema.model import Schema
 
 #: By which a worker is asked for the doctor's findings.
 EXAMINE = "smartdiet_examine"
 #: Meanwhile it answers nobody else; one that answers for longer than this counts as gone.
 SECONDS_TO_EXAMINE = 40.0
+#: How often a step that cannot be recorded is tried again, for a minute and a half; and by what it is known.
+_RETRIES = 5
+_AWAY = (DagsterPostgresException, InterfaceError, OperationalError)
 #: Where a server is, and what has to name it there: a default would be this machine.
 _NAMED = {"TRANSFER_SOURCE": "MONGODB_URL", "TRANSFER_DESTINATION": "POSTGRES_HOST"}
 
@@ -94,10 +99,14 @@ def define_tasks(app: Celery, schema: Schema) -> Celery:
     def execute_step(
         task: Task, run_id: str, step_key: str, job: Mapping[str, Any], known_state: Mapping[str, Any] | None
     ) -> list[str]:
-        try:
-            return _execute(str(task.request.hostname), schema, run_id, step_key, job, known_state)
-        finally:
-            forget_run(run_id)
+        def execute() -> list[str]:
+            try:
+                return _execute(str(task.request.hostname), schema, run_id, step_key, job, known_state)
+            finally:
+                forget_run(run_id)
+
+        # Once more where Dagster's records were away: nothing else of the step says how far it came.
+        return Patience(retries=_RETRIES).run(execute, lambda error: isinstance(error, _AWAY))
 
     def examine(_: Any) -> dict[str, Any]:
         return {"declarations": schema.digest, **_examine()}
@@ -134,21 +143,18 @@ def _execute(
             if differs(run, schema):
                 raise ConfigurationError(describe_difference(schema)) from None
             raise
-        begun = instance.report_engine_event(
-            f"{worker} carries out {step_key}",
-            run,
-            EngineEventData({"worker": worker}, marker_end=DELEGATE_MARKER),
-            step_key=step_key,
-        )
-        events = execute_plan_iterator(
-            execution_plan=plan,
-            job=reconstructable,
-            dagster_run=run,
-            instance=instance,
-            retry_mode=RetryMode.DEFERRED,
-            run_config=run.run_config,
-        )
-        return [serialize_value(event) for event in (begun, *events)]
+        if over := find_end(instance, run_id, step_key):
+            return [serialize_value(event) for event in over]
+        with take_step(instance, run, step_key, worker) as begun:
+            events = execute_plan_iterator(
+                execution_plan=plan,
+                job=reconstructable,
+                dagster_run=run,
+                instance=instance,
+                retry_mode=RetryMode.DEFERRED,
+                run_config=run.run_config,
+            )
+            return [serialize_value(event) for event in (begun, *events)]
 
 
 def _examine() -> dict[str, Any]:

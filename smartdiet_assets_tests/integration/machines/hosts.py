@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
+from urllib.parse import urlsplit
 
 from smartdiet_assets.demo.server_folder import HOST, find_free_port
 from smartdiet_assets_tests.conftest import skip_or_fail
@@ -41,9 +42,16 @@ def wait_for(what: str, find: Callable[[], T | None], seconds: float = _SECONDS_
 
 
 class Broker:
-    """A Redis of the test's own, which asks for a password and keeps nothing."""
+    """A Redis of the test's own, which asks for a password and keeps nothing; or that of SMARTDIET_TEST_BROKER."""
 
     def __init__(self, folder: Path) -> None:
+        self.url, self._process = os.environ.get("SMARTDIET_TEST_BROKER", ""), None
+        if self.url:
+            named = urlsplit(self.url)
+            assert named.port is not None
+            assert named.password is not None
+            self.port, self.password = named.port, named.password
+            return
         binary = shutil.which("redis-server")
         if binary is None:
             skip_or_fail("there is no redis-server; run: apt-get install redis-server")
@@ -60,8 +68,9 @@ class Broker:
         return None
 
     def close(self) -> None:
-        self._process.terminate()
-        self._process.wait(30)
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
 
 
 class Host:
@@ -141,6 +150,14 @@ class Host:
         )
         return Worker(process, log)
 
+    def cut(self) -> None:
+        """Have its network go down; no connection is told."""
+        _run("ip", "-n", self.name, "link", "set", "eth0", "down")
+
+    def mend(self) -> None:
+        """Have its network come up again."""
+        _run("ip", "-n", self.name, "link", "set", "eth0", "up")
+
     def _pass_on(self, port: int) -> None:
         listener = socket.create_server((self.gateway, port))
         self._passing.append(listener)
@@ -149,7 +166,11 @@ class Host:
             with contextlib.suppress(OSError):
                 while True:
                     client, _ = listener.accept()
-                    server = socket.create_connection((HOST, port))
+                    try:
+                        server = socket.create_connection((HOST, port))
+                    except ConnectionRefusedError:
+                        client.close()
+                        continue
                     for pair in ((client, server), (server, client)):
                         threading.Thread(target=_pump, args=pair, daemon=True).start()
 

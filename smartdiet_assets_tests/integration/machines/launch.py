@@ -1,6 +1,6 @@
 """A run of the mirror's job, as Dagster starts one: a process of its own on the first host. Not a test.
 
-A worker counts as gone soon, which a test need not wait a minute for.
+A worker counts as gone soon, and a step as lost, which a test need not wait minutes for.
 """
 
 import sys
@@ -16,7 +16,7 @@ from smartdiet_assets_tests.support.dagit import ROOT
 
 def launch() -> int:
     """Run it; 0 where it succeeded."""
-    executor._SECONDS_TO_ASK, executor._SECONDS_GONE = 1.0, 8.0
+    executor._SECONDS_TO_ASK, executor._SECONDS_GONE, executor._SECONDS_SILENT = 1.0, 8.0, 10.0
     repository = ReconstructableRepository.for_module("smartdiet_assets.definitions", "defs", str(ROOT))
     job = repository.get_reconstructable_job(MIRROR_JOB)
     partitions = job.get_definition().partitions_def
