@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from smartdiet_assets.mirror.run_options import RunOptions
     from smartdiet_assets.mirror.shared_reading import Member
 
-#: Processes for one table. Where the source is far away they wait, so two are worth it on one core too.
-_FEWEST, _MOST = 2, 4
+#: For one table, however few cores there are: each waits for the source between its shards, and for PostgreSQL.
+_PROCESSES = 4
 _SECONDS_BETWEEN_REPORTS = 0.5
 
 
@@ -63,7 +63,7 @@ def copy_side_by_side(
         tables = [run.schema.tables[name] for name in beside]
         plan = replace(plan, whole=source.ranges.is_better_whole(tables))
     copying = Copying(run, {run.table.name: plan, **beside})
-    if servers.recipe is not None and len(copying.shards) >= _FEWEST:
+    if servers.recipe is not None and len(copying.shards) > 1:
         _copy_in_processes(run, servers, copying)
     elif not beside:
         copy_one_by_one(source, connection, plan, **options)
@@ -104,8 +104,9 @@ def _copy_in_processes(run: "TableRun", servers: "Servers", copying: Copying) ->
         return True
 
     numbers = [str(number) for number in copying.shards]
-    most = min(_MOST, max(_FEWEST, len(os.sched_getaffinity(0))), len(numbers))
-    with closing(Processes(most, _prepare_process, servers.recipe, run.schema, hear=hear)) as workers:
+    with closing(
+        Processes(min(_PROCESSES, len(numbers)), _prepare_process, servers.recipe, run.schema, hear=hear)
+    ) as workers:
         try:
             run_in_order([[number] for number in numbers], dict.fromkeys(numbers, ()), workers, begin, end)
         except BaseException:
