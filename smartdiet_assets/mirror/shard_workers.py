@@ -4,7 +4,6 @@ Python runs in one thread of a process at a time, and turning documents into row
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
