@@ -11,7 +11,7 @@ to PostgreSQL (`load.shards`).
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,6 +40,7 @@ from smartdiet_assets.mirror.run_options import RunOptions, plan_load_window
 from smartdiet_assets.mirror.shared_reading import Member
 from smartdiet_assets.mirror.sources.interface import RangeSource, Source
 from smartdiet_assets.schema.drift import SeenField, compose_advice, list_fields
+from smartdiet_assets.schema.model import Table
 
 #: So many that a few of them at work are a small part, and so large that what each costs beside its documents is too.
 _FEWEST_SHARDS = 48
@@ -101,7 +102,7 @@ def plan_in_shards(
         ranges = source.ranges
         if ranges is None or not _may_be_sharded(load, window):
             raise ShardsWanted
-        digest = _digest(load, ranges)
+        digest = digest_declaration(load.table, ranges)
         found = read_usable_plan(load.connection, load.table, load.schema_name, digest)
         documents = ranges.count_all()
         if found is not None or documents <= load.table.shard_documents:
@@ -193,9 +194,14 @@ def _may_be_sharded(load: Load, window: Window) -> bool:
     return load.created or bool(fetch_value(load.connection, empty))
 
 
-def _digest(load: Load, ranges: RangeSource) -> str:
-    key = load.table.pseudonyms.fingerprint if load.table.pseudonyms is not None else ""
-    return hashlib.sha256(f"{load.table.code_version} {key} {ranges.identify()}".encode()).hexdigest()[:16]
+def digest_declaration(table: Table, ranges: RangeSource) -> str:
+    """Compute a digest of the declaration, the key and the collection that a plan is good for.
+
+    Args:
+        table: as its schema has it (`load.structure.companion.place`).
+    """
+    key = table.pseudonyms.fingerprint if table.pseudonyms is not None else ""
+    return hashlib.sha256(f"{table.code_version} {key} {ranges.identify()}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +229,7 @@ def _publish(source: Source, load: Load, window: Window) -> FirstLoad | None:
     ranges = source.ranges
     if ranges is None or not _may_be_sharded(load, window):
         return None
-    plan = read_usable_plan(load.connection, load.table, load.schema_name, _digest(load, ranges))
+    plan = read_usable_plan(load.connection, load.table, load.schema_name, digest_declaration(load.table, ranges))
     if plan is None or plan.missing:
         return None
     found = [copied.found for copied in plan.copied]
@@ -254,13 +260,15 @@ def _publish(source: Source, load: Load, window: Window) -> FirstLoad | None:
     )
 
 
-def _join_seen(copied: Iterable[Copied]) -> SeenFields | None:
+def _join_seen(copied: Sequence[Copied]) -> SeenFields | None:
     """Join which fields the documents of all shards have; None where nobody looked, or at no document."""
     parts = [one.found["seen"] for one in copied if one.found["seen"] is not None]
+    # Of some another table looked at the fields.
+    looked_at_all = all(one.found["seen"] is not None for one in copied if one.documents_read)
     if not parts:
         return None
     present = [part["present"] for part in parts if part["present"] is not None or part["lasting"] or part["passing"]]
-    complete = present and None not in present
+    complete = present and looked_at_all and None not in present
     little = [part["little_left_out"] for part in parts if part["little_left_out"] is not None]
     return SeenFields(
         lasting=_join_fields([part["lasting"] for part in parts]),

@@ -5,7 +5,7 @@ copies for all that wait meanwhile (`shared_reading`); what these are left witho
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Unpack
@@ -54,9 +54,17 @@ class Failed:
         return cls(type(translated) if plain else kind, (describe_error(translated, table),))
 
     def build(self) -> Exception:
-        from psycopg import errors
+        from psycopg import DataError, errors
 
-        return errors.lookup(self.refused)() if self.refused else self.kind(*self.arguments)
+        if not self.refused:
+            return self.kind(*self.arguments)
+        try:
+            return errors.lookup(self.refused)()
+        except KeyError:
+            # An application's own, as of a trigger.
+            refused = DataError()
+            refused.sqlstate = self.refused
+            return refused
 
 
 #: How many documents of a shard were read, and by table what those failed with that did.
@@ -74,8 +82,10 @@ def plan_beside(
     from smartdiet_assets.mirror.attempt import with_source
     from smartdiet_assets.mirror.shards import plan_in_shards
 
-    plans: dict[str, ShardPlan | None] = {}
-    for member in together.list_waiting()[:_MOST_BESIDE]:
+    plans: dict[str, ShardPlan] = {}
+    for member in together.list_waiting():
+        if len(plans) == _MOST_BESIDE:
+            break
         other = replace(run, table=run.schema.tables[member.name])
         # What keeps it from being planned, its own run will say.
         with (
@@ -83,8 +93,10 @@ def plan_beside(
             servers.postgres.borrow() as connection,
         ):
             act = partial(plan_in_shards, connection=connection, like=plan, beside=member, **options)
-            plans[member.name] = with_source(other, servers, act)
-    return {name: found for name, found in plans.items() if found is not None and found.plan_id == plan.plan_id}
+            found = with_source(other, servers, act)
+            if found is not None and found.plan_id == plan.plan_id:
+                plans[member.name] = found
+    return plans
 
 
 class Copying:
@@ -100,6 +112,8 @@ class Copying:
         from smartdiet_assets.mirror.shard_copy import ShardProgress
 
         self._leader = run.table.name
+        # Whichever copies, they take their turns, and the first of them looks at the fields, in the one order.
+        plans = {name: plans[name] for name in run.schema.tables if name in plans}
         self._missing = {name: {shard.number for shard in plan.missing} for name, plan in plans.items()}
         self._progress = {name: ShardProgress(name, plan) for name, plan in plans.items()}
         plan = plans[self._leader]
@@ -144,7 +158,6 @@ def copy_for_all(
     from smartdiet_assets.mirror.attempt import build_options, with_source
     from smartdiet_assets.mirror.shard_copy import copy_together
 
-    takers: list[tuple[Source, Connection]] = []
     documents = 0
 
     def count(read: int) -> None:
@@ -152,16 +165,17 @@ def copy_for_all(
         documents = max(documents, read)
         report(read)
 
-    with ExitStack() as stack:
+    def take(before: "Sequence[tuple[Source, Connection]]", source: Source) -> dict[str, Exception]:
+        with servers.postgres.borrow() as connection:
+            # Begun again, as where a server is to be asked in another way, those of the try before are closed.
+            takers = [*before, (source, connection)]
+            if len(takers) == len(names):
+                return copy_together(takers, plan, shard, report=count, **build_options(run))
+            following = replace(run, table=run.schema.tables[names[len(takers)]])
+            return with_source(following, servers, partial(take, takers))
 
-        def take(source: Source) -> dict[str, Exception]:
-            takers.append((source, stack.enter_context(servers.postgres.borrow())))
-            if len(takers) < len(names):
-                return with_source(replace(run, table=run.schema.tables[names[len(takers)]]), servers, take)
-            return copy_together(takers, plan, shard, report=count, **build_options(run))
-
-        try:
-            failed = with_source(replace(run, table=run.schema.tables[names[0]]), servers, take)
-        except Exception as error:  # noqa: BLE001 - the process that asked decides what becomes of it
-            failed = dict.fromkeys(names, error)
+    try:
+        failed = with_source(replace(run, table=run.schema.tables[names[0]]), servers, partial(take, ()))
+    except Exception as error:  # noqa: BLE001 - the process that asked decides what becomes of it
+        failed = dict.fromkeys(names, error)
     return documents, {name: Failed.of(error, run.schema.tables[name]) for name, error in failed.items()}

@@ -64,7 +64,7 @@ def locked(url: str, seconds: int = _SECONDS_TO_OPEN) -> Iterator[None]:
     Raises:
         ConfigurationError: somebody has held the lock for that long.
     """
-    engine = db.create_engine(url, poolclass=db.NullPool)
+    engine = db.create_engine(url, poolclass=db.NullPool, connect_args=_NOTICING)
     # A transaction, not a session, holds the lock: there may be a pooler of transactions in between.
     with retry_pg_connection_fn(engine.connect) as connection, connection.begin():
         try:

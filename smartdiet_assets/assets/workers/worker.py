@@ -31,7 +31,7 @@ from smartdiet_assets.assets.workers.dagster_celery_names import (
     serialize_value,
     unpack_value,
 )
-from smartdiet_assets.assets.workers.turns import find_end, take_step
+from smartdiet_assets.assets.workers.turns import Turn, find_end
 from smartdiet_assets.doctor.dagster_instance import examine_instance
 from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.resources.dagster_home import choose_dagster_home
@@ -99,9 +99,11 @@ def define_tasks(app: Celery, schema: Schema) -> Celery:
     def execute_step(
         task: Task, run_id: str, step_key: str, job: Mapping[str, Any], known_state: Mapping[str, Any] | None
     ) -> list[str]:
+        turn = Turn(str(task.request.hostname), step_key)
+
         def execute() -> list[str]:
             try:
-                return _execute(str(task.request.hostname), schema, run_id, step_key, job, known_state)
+                return _execute(turn, schema, run_id, job, known_state)
             finally:
                 forget_run(run_id)
 
@@ -117,14 +119,10 @@ def define_tasks(app: Celery, schema: Schema) -> Celery:
 
 
 def _execute(
-    worker: str,
-    schema: Schema,
-    run_id: str,
-    step_key: str,
-    job: Mapping[str, Any],
-    known_state: Mapping[str, Any] | None,
+    turn: Turn, schema: Schema, run_id: str, job: Mapping[str, Any], known_state: Mapping[str, Any] | None
 ) -> list[str]:
     """Carry out one step; what happened is in the instance's records, and given back for who handed it out."""
+    worker, step_key = turn.worker, turn.step_key
     with dg.DagsterInstance.get() as instance:
         run = instance.get_run_by_id(run_id)
         if run is None:
@@ -145,7 +143,7 @@ def _execute(
             raise
         if over := find_end(instance, run_id, step_key):
             return [serialize_value(event) for event in over]
-        with take_step(instance, run, step_key, worker) as begun:
+        with turn.take(instance, run) as begun:
             events = execute_plan_iterator(
                 execution_plan=plan,
                 job=reconstructable,

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from dagster._core.execution.plan.objects import StepSuccessData
 
-from smartdiet_assets.assets.workers.turns import find_end, take_step
+from smartdiet_assets.assets.workers.turns import Turn, TurnOverError, find_end
 
 
 @dg.op
@@ -32,11 +33,17 @@ def test_the_worker_that_took_a_step_last_says_what_came_of_it(tmp_path: Path) -
             event = dg.DagsterEvent(kind, "steps", event_specific_data=data, step_key="step")
             instance.report_dagster_event(event, run.run_id)
 
-        with take_step(first, run, "step", "one"):
-            with take_step(second, run, "step", "other"):
+        one, other = Turn("one", "step"), Turn("other", "step")
+        with one.take(first, run):
+            with other.take(second, run):
                 succeed(first, 1.0)
                 assert find_end(first, run.run_id, "step") == []
                 succeed(second, 2.0)
             succeed(first, 3.0)
+        # Dagster's records were away for it meanwhile.
+        with pytest.raises(TurnOverError), one.take(first, run):
+            pass
+        with other.take(second, run):
+            pass
         assert [event.event_specific_data for event in find_end(first, run.run_id, "step")] == [StepSuccessData(2.0)]
         assert find_end(first, run.run_id, "another") == []

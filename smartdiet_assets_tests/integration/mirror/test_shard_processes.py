@@ -18,16 +18,20 @@ import psycopg
 import pytest
 from pymongo.database import Database
 
+from smartdiet_assets.demo.mongo_server import EmbeddedMongo
+from smartdiet_assets.errors import ConfigurationError
 from smartdiet_assets.extract.window import WindowRequest
 from smartdiet_assets.mirror.attempt import Servers, TableRun
 from smartdiet_assets.mirror.failures import TableFailure
 from smartdiet_assets.mirror.outcome import SyncOutcome
 from smartdiet_assets.mirror.progress import progress_log
+from smartdiet_assets.mirror.shard_steps import copy_step
 from smartdiet_assets.mirror.side_by_side import Threads
 from smartdiet_assets.mirror.sync import begin_together, read_run_settings, run_sync
 from smartdiet_assets.resources.environment import read_environment
 from smartdiet_assets.resources.mongo_server import MongoServer
 from smartdiet_assets.resources.postgres_server import PostgresServer
+from smartdiet_assets_tests.support.command_proxy import CommandProxy, Rule
 from smartdiet_assets_tests.support.sharded import ReadCount, ShardedMirror, build_person
 from smartdiet_assets_tests.support.ssh_servers import wait_until
 
@@ -129,6 +133,34 @@ def test_a_sync_copies_shards_in_processes_and_tells_how_far_it_is(
     assert done == of
     assert (last.documents_read, last.documents_expected) == (PEOPLE, PEOPLE)  # type: ignore[attr-defined]
     assert not outcome.tables["people"].deleted
+
+
+def test_a_server_without_majority_reads_is_read_in_shards_too(
+    people: ShardedMirror, mongo_server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with CommandProxy(mongo_server) as proxy:
+        monkeypatch.setenv("MONGODB_URL", proxy.uri)
+        [rule] = proxy.act(Rule("*", 148, having="'majority'", times=None))
+        outcome = sync(people)
+    assert not outcome.errors
+    # Of this process, and of those that copy.
+    assert rule.struck > 1
+    assert people.compare() == []
+
+
+def test_shards_are_not_copied_by_who_has_other_declarations_or_another_key(
+    people: ShardedMirror, postgres_database: str
+) -> None:
+    kill_command(people, postgres_database, ["sync", "people"], copied=3)
+    people.declare(("VARCHAR(12)", "VARCHAR(13)"))
+    environment = read_environment()
+    settings = read_run_settings(environment)
+    with closing(PostgresServer(environment)) as postgres, closing(MongoServer(environment)) as mongo:
+        run = TableRun(people.schema, people.schema.tables["people"], "run", WindowRequest("newest"), settings)
+        copied = count_copied(postgres_database)
+        with pytest.raises(ConfigurationError, match="people: its shards were planned with another key"):
+            copy_step(1, 48)(run, Servers(postgres, {"mongodb": mongo}), people.connection)
+    assert count_copied(postgres_database) == copied
 
 
 def test_a_process_that_is_killed_costs_its_shard(people: ShardedMirror, postgres_database: str) -> None:
