@@ -109,7 +109,8 @@ def open_load(
         psycopg.Error: PostgreSQL refused a statement or was lost.
         RuntimeError: the connection is in a transaction, or the block ended and nothing was concluded (`load.run`).
     """
-    if connection.info.transaction_status != TransactionStatus.IDLE:
+    # Of one that was lost meanwhile nothing is known; the first statement says so.
+    if connection.info.transaction_status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN):
         raise RuntimeError(f"{table.name}: a load needs a connection outside of a transaction")
     lock_timeout = options.get("lock_timeout", LOCK_TIMEOUT)
     with explain_hindrance(connection, schema, table), open_transaction(connection, table, lock_timeout) as opened:

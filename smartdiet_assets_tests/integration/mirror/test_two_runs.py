@@ -311,3 +311,16 @@ def test_runs_at_random_never_deadlock_and_lose_no_row(
         # Who misses a parent keeps the last good row, of a moment nobody told the oracle.
         company.save("events", number, __t="menu")
     assert not sync_ignoring_first_dates(mirrored)
+
+
+def test_a_connection_that_was_lost_before_its_run_is_said_to_be_lost(
+    mirrored: Mirrored, postgres_database: str
+) -> None:
+    with psycopg.connect(postgres_database, autocommit=True) as lost:
+        mirrored.connection.execute("SELECT pg_terminate_backend(%s)", [lost.info.backend_pid])
+        with suppress(psycopg.OperationalError):
+            lost.execute("SELECT 1")
+        mirrored.connection = lost
+        with pytest.raises(psycopg.OperationalError) as failure:
+            mirrored.run()
+        assert isinstance(translate_postgres_error(failure.value, "menus"), TransientError)
