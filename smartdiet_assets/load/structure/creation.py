@@ -93,6 +93,9 @@ def apply_table(
         missing_names = _lock_missing(connection, [name for name in names if name not in expected])
         if beside.related and missing_names != [table.name]:
             raise ReadsAloneError
+        if beside is not ALONE and set(missing_names) - {table.name}:
+            # Others that it is not related to wait for this parent until it commits, and it for them to read with it.
+            raise ReadsAloneError
         for name in missing_names:
             around = read_surroundings(connection, schema.tables[name])
             if around.exists:

@@ -137,6 +137,13 @@ def test_every_table_equals_the_oracle_after_every_sync(together: Together, hist
     relive(together, history)
 
 
+def test_tables_whose_parent_is_missing_and_not_among_them_do_not_wait_for_each_other(together: Together) -> None:
+    Application(together.mongo).save("people", 0, compact.birth("people", 0), {})
+    tables = {"person_events", "person_menus"}
+    assert together.sync(tables=tables) == []
+    assert together.sync() == []
+
+
 @randomly
 @given(text=schemas(), history=histories())
 def test_whichever_table_fails_keeps_back_those_below_it_and_no_other(
